@@ -1,0 +1,64 @@
+"""All changes of a host as one script that runs detached on the server, and the events it writes."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from provision.engine.plan import Plan
+from provision.engine.resource import Change
+from provision.engine.shell import library, words
+
+Kind = Literal["locked", "stale", "lost", "begin", "out", "done", "failed", "stopped", "end"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of a run's events file.
+
+    `change` numbers the change in the plan, from 0 (-1 where there is none); `text` is a line of output, who holds
+    the lock, or an exit status; `offset` is the number of the line in the file, from 1.
+    """
+
+    kind: Kind
+    change: int
+    text: str
+    offset: int
+
+
+def start(plan: Plan, run: str, who: str, task: str) -> str:
+    """The script that takes the lock, starts the run in a session of its own, and follows its events."""
+    main = f"END_OF_RUN_{run.replace('-', '_')}"
+    return (
+        f"{library(__file__)}main() {{\n"
+        f"start {words(run, plan.generation, who, task)} <<'{main}'\n{_runner(plan.changes, run, who, task)}{main}\n"
+        f"follow {words(run)} 1\n}}\nmain </dev/null\n"
+    )
+
+
+def follow(run: str, offset: int) -> str:
+    """The script that goes on reading a run's events at line `offset`."""
+    return f"{library(__file__)}follow {words(run, str(offset))} </dev/null\n"
+
+
+def stop(run: str) -> str:
+    """The script that asks a run to end after the change it is making."""
+    return f"{library(__file__)}stop {words(run)} </dev/null\n"
+
+
+def _runner(changes: Sequence[Change], run: str, who: str, task: str) -> str:
+    libraries = "".join(dict.fromkeys(change.library for change in changes))
+    steps = "\n".join(
+        f"change {number} {words(change.id)} <<'END_OF_CHANGE_{number}'\n{change.script}\nEND_OF_CHANGE_{number}"
+        for number, change in enumerate(changes)
+    )
+    return (
+        f"{library(__file__)}{libraries}main() {{\nbegin {words(run, who, task)} {len(changes)}\n"
+        f"{steps}\nfinish 0\n}}\nmain </dev/null\n"
+    )
+
+
+def events(lines: Iterator[str], offset: int = 1) -> Iterator[Event]:
+    """The events in lines of the form `KIND<TAB>CHANGE<TAB>TEXT`."""
+    for number, line in enumerate(lines, offset):
+        kind, change, text = (*line.split("\t", 2), "", "")[:3]
+        yield Event(kind, int(change or -1), text, number)  # type: ignore[arg-type]

@@ -1,0 +1,111 @@
+# shellcheck shell=sh
+# Two programs share this file. The starter runs at the end of the SSH connection: it takes the lock, starts the runner in a
+# session of its own, and follows its events. The runner makes the changes one after another, with or without anyone listening.
+export LC_ALL=C DEBIAN_FRONTEND=noninteractive
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+umask 077
+runs=/run/provision/runs
+log=/var/lib/provision
+
+# start RUN GENERATION WHO TASK <runner
+start() {
+    mkdir -p "$runs" "$log"
+    exec 9>>/run/provision/lock
+    if ! flock -n 9; then
+        printf 'locked\t\t%s\n' "$(cat /run/provision/holder)"
+        exit 0
+    fi
+    generation=none
+    if [ -r "$log/generation" ]; then read -r generation <"$log/generation"; fi
+    if [ "$generation" != "$2" ]; then
+        printf 'stale\t\t%s\n' "$(tail -n 1 "$log/history.jsonl" 2>/dev/null)"
+        exit 0
+    fi
+    # Of earlier runs, the five newest stay for those who look for them.
+    find "$runs" -mindepth 1 -maxdepth 1 -type d | sort -r | tail -n +6 | xargs -r rm -rf
+    mkdir "$runs/$1"
+    cat >"$runs/$1/script"
+    : >"$runs/$1/events"
+    printf '%s\t%s\t%s\n' "$3 ($4)" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$1" >/run/provision/holder
+    setsid sh "$runs/$1/script" </dev/null >"$runs/$1/stderr" 2>&1 &
+    printf '%s\n' "$!" >"$runs/$1/pid"
+    exec 9>&-
+}
+
+# follow RUN LINE
+follow() {
+    if [ ! -e "$runs/$1/pid" ]; then
+        printf 'lost\t\t%s\n' "$1"
+        exit 0
+    fi
+    tail -n "+$2" -f --pid="$(cat "$runs/$1/pid")" "$runs/$1/events"
+    if ! tail -n 1 "$runs/$1/events" | grep -q '^end'; then printf 'lost\t\t%s\n' "$1"; fi
+}
+
+# stop RUN
+stop() { : >"$runs/$1/stop"; }
+
+# begin RUN WHO TASK COUNT: the script holds file contents, so it is gone as soon as it has been read.
+begin() {
+    run=$runs/$1 id=$1 who=$2 task=$3 count=$4
+    rm -f "$run/script"
+    printf '%s\n' "$id" >"$log/.generation"
+    mv "$log/.generation" "$log/generation"
+}
+
+event() { printf '%s\n' "$1" >>"$run/events"; }
+
+# change NUMBER ID <script: runs the script as a child that holds no lock; a failure ends the run.
+change() {
+    script=$(cat)
+    if [ -e "$run/stop" ]; then
+        event "stopped	$1	"
+        finish 130
+    fi
+    event "begin	$1	$2"
+    {
+        (
+            set -eu
+            eval "$script"
+        ) </dev/null 9>&-
+        printf '%s\n' "$?" >"$run/status"
+    } 2>&1 | sed -u "s/^/out	$1	/" >>"$run/events"
+    read -r status <"$run/status"
+    if [ "$status" != 0 ]; then
+        event "failed	$1	$status"
+        finish 1
+    fi
+    event "done	$1	"
+}
+
+# finish STATUS
+finish() {
+    printf '{"run":"%s","task":"%s","who":"%s","at":"%s","changes":%s,"status":%s}\n' \
+        "$id" "$task" "$who" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$count" "$1" >>"$log/history.jsonl"
+    event "end		$1"
+    exit 0
+}
+
+# put PATH OWNER GROUP MODE <content: beside, synced, renamed.
+put() {
+    beside=$(mktemp "${1%/*}/.provision.XXXXXX")
+    cat >"$beside"
+    chown "$2:$3" "$beside"
+    chmod "$4" "$beside"
+    sync "$beside"
+    mv -fT "$beside" "$1"
+    sync "${1%/*}"
+}
+
+# point LINK TARGET: a symbolic link that is never missing while it changes.
+point() {
+    ln -sfn "$2" "$1.provision-new"
+    mv -fT "$1.provision-new" "$1"
+    sync "${1%/*}"
+}
+
+# fail LINE: the one line that says what is wrong.
+fail() {
+    printf 'error: %s\n' "$1"
+    exit 1
+}

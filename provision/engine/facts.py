@@ -1,0 +1,103 @@
+"""What must be known of a server before its roles can say what it should have."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import MappingProxyType
+
+from provision.engine.resource import Refusal
+from provision.engine.shell import library
+
+SUPPORTED = {"debian": ("11", "12", "13"), "ubuntu": ("22.04",)}
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A release that is complete on the server's disk."""
+
+    app: str
+    id: str
+    commit: str
+    folder: str
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CachedPython:
+    """A packed CPython in the controller's cache, and the packages that its libraries come from."""
+
+    path: Path
+    sha256: str
+    size: int
+    packages: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Memory in bytes; `now` by the server's clock. The last three are the controller's own knowledge:
+    each app's wanted commit, its packed Pythons, and the folder for more of them."""
+
+    system: str
+    version: str
+    architecture: str
+    cpus: int
+    memory: int
+    login: str
+    home: str
+    now: datetime
+    pythons: frozenset[str] = frozenset()
+    releases: tuple[Kept, ...] = ()
+    commits: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    cached: Mapping[str, CachedPython] = field(default_factory=lambda: MappingProxyType({}))
+    cache: Path | None = None
+
+    @property
+    def distribution(self) -> str:
+        return f"{self.system}{self.version}"
+
+
+def script() -> str:
+    """The facts script; it reads and changes nothing."""
+    return f"{library(__file__)}facts </dev/null\n"
+
+
+def parse(output: str) -> Facts:
+    """Raises Refusal for a system that is not supported."""
+    single: dict[str, str] = {}
+    pythons: set[str] = set()
+    releases: list[Kept] = []
+    for line in output.splitlines():
+        key, *fields = line.split("\t")
+        if key == "python":
+            pythons.add(fields[0])
+        elif key == "release":
+            app, release, commit, folder, current = fields
+            releases.append(Kept(app, release, commit, folder, current == release))
+        else:
+            single[key] = fields[0]
+    system, version = single.get("system", "unknown"), single.get("version", "")
+    if not _supported(system, version):
+        raise Refusal(f"{system} {version} is not supported: Debian 11 to 13, Ubuntu 22.04 and newer are")
+    if single["init"] != "systemd":
+        raise Refusal(
+            f"the init system is {single['init']}, not systemd: a server (not a container of one program) is needed"
+        )
+    return Facts(
+        system=system,
+        version=version,
+        architecture=single["architecture"],
+        cpus=int(single["cpus"]),
+        memory=int(single["memory"]) * 1024,
+        login=single["login"],
+        home=single["home"],
+        now=datetime.fromtimestamp(int(single["now"]), UTC),
+        pythons=frozenset(pythons),
+        releases=tuple(releases),
+    )
+
+
+def _supported(system: str, version: str) -> bool:
+    if system == "ubuntu":
+        return tuple(map(int, version.split("."))) >= (22, 4)
+    return version in SUPPORTED.get(system, ())

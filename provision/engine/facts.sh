@@ -1,0 +1,38 @@
+# shellcheck shell=sh
+set -u
+export LC_ALL=C
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+
+fact() { printf '%s\t%s\n' "$1" "$2"; }
+
+facts() {
+    ID=unknown VERSION_ID=''
+    if [ -r /etc/os-release ]; then . /etc/os-release; fi
+    fact system "$ID"
+    fact version "$VERSION_ID"
+    fact init "$(if [ -d /run/systemd/system ]; then echo systemd; else cat /proc/1/comm; fi)"
+    fact architecture "$(uname -m)"
+    fact cpus "$(nproc)"
+    while read -r key value _; do
+        if [ "$key" = MemTotal: ]; then fact memory "$value"; fi
+    done </proc/meminfo
+    login=${SUDO_USER:-$(id -un)}
+    fact login "$login"
+    fact home "$(getent passwd "$login" | cut -d: -f6)"
+    fact now "$(date +%s)"
+    for stamp in /opt/pyenv/versions/*/.provision; do
+        if [ -e "$stamp" ]; then
+            stamp=${stamp%/.provision}
+            fact python "${stamp##*/}"
+        fi
+    done
+    for stamp in /srv/*/releases/*/.release; do
+        if [ -e "$stamp" ]; then
+            release=${stamp%/.release}
+            app=${release%/releases/*}
+            current=$(readlink "$app/current" || true)
+            IFS='	' read -r commit folder <"$stamp"
+            printf 'release\t%s\t%s\t%s\t%s\t%s\n' "${app##*/}" "${release##*/}" "$commit" "$folder" "${current##*/}"
+        fi
+    done
+}

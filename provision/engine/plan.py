@@ -1,0 +1,35 @@
+"""From what is and what should be to the changes in between. No I/O."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from provision.engine.probe import Observation
+from provision.engine.resource import Change, Resource
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The changes, in the order in which they are made. `total` counts the resources."""
+
+    changes: tuple[Change, ...]
+    total: int
+    generation: str
+
+
+def plan(resources: Sequence[Resource], seen: Observation) -> Plan:
+    """Raises Refusal when a resource cannot become what it should be."""
+    changes: dict[str, Change] = {}
+    for resource, state in zip(resources, seen.states, strict=True):
+        change = resource.plan(state, changes)
+        if change:
+            changes[change.id] = change
+    return Plan(tuple(changes.values()), len(resources), seen.generation)
+
+
+def diff(path: str, old: str, new: str) -> str:
+    """A unified diff with three lines of context; empty when nothing differs."""
+    lines = list(
+        difflib.unified_diff(old.splitlines(), new.splitlines(), path, path, "on the server", "wanted", lineterm="")
+    )
+    return "\n".join(lines)

@@ -1,0 +1,63 @@
+"""All probes of a host as one read-only script, and its output as one state a resource."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from provision.engine.resource import Resource, Row, State
+from provision.engine.shell import library
+
+END = "end"
+
+
+class ProbeError(Exception):
+    """The probe script did not run to its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """Who is changing the server at this moment."""
+
+    who: str
+    since: str
+    run: str
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What the probe script saw. `generation` is the last run that was begun on the server."""
+
+    states: tuple[State, ...]
+    generation: str
+    lock: Lock | None = None
+
+
+def script(resources: Sequence[Resource]) -> str:
+    """The probe script: each kind's function is called once, with all the items of its kind."""
+    libraries: dict[str, None] = {}
+    items: dict[str, list[str]] = {}
+    for number, resource in enumerate(resources):
+        probe = resource.probe()
+        libraries[probe.library] = None
+        items.setdefault(probe.function, []).append("\t".join((str(number), *probe.item)))
+    calls = "\n".join(
+        f"{function} <<'END_OF_ITEMS'\n" + "\n".join(lines) + "\nEND_OF_ITEMS" for function, lines in items.items()
+    )
+    return f"{library(__file__)}{''.join(libraries)}main() {{\nobserve_lock\n{calls}\nprintf '{END}\\n'\n}}\nmain </dev/null\n"
+
+
+def parse(output: str, count: int) -> Observation:
+    """The states of `count` resources. Raises ProbeError when the output has no end."""
+    lines = output.splitlines()
+    if not lines or lines[-1] != END:
+        raise ProbeError("the probe script ended early; the last line it printed: " + (lines[-1] if lines else "none"))
+    states: list[list[Row]] = [[] for _ in range(count)]
+    generation, lock = "", None
+    for line in lines[:-1]:
+        key, *fields = line.split("\t")
+        if key == "generation":
+            generation = fields[0]
+        elif key == "lock":
+            lock = Lock(*fields)
+        else:
+            states[int(key)].append(tuple(fields))
+    return Observation(tuple(tuple(rows) for rows in states), generation, lock)

@@ -1,0 +1,67 @@
+"""The words that everything speaks: Resource, Probe, Change."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+Row = tuple[str, ...]
+State = tuple[Row, ...]
+
+
+class Refusal(Exception):
+    """What is wanted cannot be: one line that says what, where and what to do. Raised before anything is touched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """How to read the state of one thing.
+
+    `function` is defined in the shell text `library`. It is called once for all items of its kind, reads them on
+    standard input, one a line, as `NUMBER<TAB>FIELD...`, and prints any number of lines `NUMBER<TAB>FIELD...`.
+    It changes nothing. Fields hold no tab and no newline.
+    """
+
+    function: str
+    library: str
+    item: Row = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """A file too large for a script; it travels over SFTP. Sizes in bytes."""
+
+    local: Path
+    remote: str
+    sha256: str = ""
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One step of a plan. `script` is idempotent POSIX sh, run with `set -eu` as root, and atomic in its effect."""
+
+    id: str
+    summary: str
+    script: str
+    library: str = ""
+    diff: str = ""
+    upload: Transfer | None = None
+    download: Transfer | None = None
+
+
+class Resource(Protocol):
+    """The desired state of one thing on a server: a frozen value that does no I/O."""
+
+    @property
+    def id(self) -> str: ...
+
+    def probe(self) -> Probe: ...
+
+    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+        """The change that is needed, or none.
+
+        `state` is what the probe printed for this resource; `before` are the changes already planned, by id, so
+        that a service knows that its configuration is about to change. Raises Refusal.
+        """
+        ...

@@ -1,0 +1,32 @@
+"""Names for the servers: every name at or below labN.test is labN's address."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from provision.lab import network
+from provision.lab.service import Service
+
+if TYPE_CHECKING:
+    from provision.lab.folder import Folder
+
+ACME = "acme.test"
+
+
+def service(folder: Folder) -> Service:
+    names = [f"address=/lab{n}.test/{network.address(n)}" for n in range(1, network.MOST + 1)]
+    lines = [
+        "# Made by invoke lab.up. All other names are asked of this machine's own resolvers.",
+        f"listen-address={network.GATEWAY}",
+        "bind-interfaces",
+        "except-interface=lo",
+        "no-hosts",
+        "local=/test/",
+        f"address=/{ACME}/{network.GATEWAY}",
+        *names,
+        "user=root",
+        "pid-file=",
+        "log-facility=-",
+    ]
+    folder.dns.write_text("\n".join(lines) + "\n")
+    return Service("dns", 53, ("dnsmasq", "--keep-in-foreground", f"--conf-file={folder.dns}"))

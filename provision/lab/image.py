@@ -1,0 +1,123 @@
+"""The base image of a suite: what a bare VPS has and no more, made once and kept in the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from provision.lab.folder import cache
+from provision.lab.machine import LabError, lock, run
+
+SUITES = ("bullseye", "bookworm", "trixie")
+PACKAGES = (
+    "systemd",
+    "systemd-sysv",
+    "dbus",
+    "libpam-systemd",
+    "openssh-server",
+    "sudo",
+    "ca-certificates",
+    "iproute2",
+    "iputils-ping",
+    "netbase",
+    "procps",
+    "less",
+)
+CUSTOMIZE = Path(__file__).with_name("customize.sh")
+AUTHORITIES = Path("/usr/local/share/ca-certificates")
+
+
+@dataclass(frozen=True)
+class Mirror:
+    archive: str = "http://mirror.example.org/debian"
+    security: str = "http://mirror.example.org/debian-security"
+
+    def sources(self, suite: str) -> list[str]:
+        return [
+            f"deb {self.archive} {suite} main",
+            f"deb {self.archive} {suite}-updates main",
+            f"deb {self.security} {suite}-security main",
+        ]
+
+
+def mirror(etc: Path = Path("/etc")) -> Mirror:
+    """The mirror that this machine uses, when it is a Debian, else Debian's own."""
+    release = dict(re.findall(r'^(\w+)="?([^"\n]*)', read(etc / "os-release"), re.MULTILINE))
+    if release.get("ID") != "debian":
+        return Mirror()
+    codename = release.get("VERSION_CODENAME", "")
+    found = {}
+    for uri, suites in entries(etc / "apt"):
+        for suite in suites:
+            found.setdefault(suite, uri.rstrip("/"))
+    default = Mirror()
+    return Mirror(found.get(codename, default.archive), found.get(f"{codename}-security", default.security))
+
+
+def entries(apt: Path) -> list[tuple[str, list[str]]]:
+    """URI and suites of each of apt's sources, of either format."""
+    found = []
+    for file in (apt / "sources.list", *sorted((apt / "sources.list.d").glob("*.list"))):
+        for line in read(file).splitlines():
+            if match := re.match(r"deb\s+(?:\[.*?\]\s+)?(https?://\S+)\s+(\S+)", line):
+                found.append((match[1], [match[2]]))
+    for file in sorted((apt / "sources.list.d").glob("*.sources")):
+        for stanza in re.split(r"\n\s*\n", read(file)):
+            fields = dict(re.findall(r"^([\w-]+):[ \t]*(.*)$", stanza, re.MULTILINE))
+            if "deb" in fields.get("Types", "").split() and fields.get("Enabled", "yes") != "no":
+                found += [
+                    (uri, fields.get("Suites", "").split())
+                    for uri in fields.get("URIs", "").split()
+                    if uri.startswith("http")
+                ]
+    return found
+
+
+def read(file: Path) -> str:
+    return file.read_text() if file.is_file() else ""
+
+
+def authorities() -> list[Path]:
+    return sorted(AUTHORITIES.rglob("*.crt"))
+
+
+def place(suite: str) -> Path:
+    if suite not in SUITES:
+        raise LabError(f"No suite {suite!r}; there are: {', '.join(SUITES)}.")
+    recipe = hashlib.sha256()
+    for part in (*PACKAGES, *mirror().sources(suite), CUSTOMIZE.read_text()):
+        recipe.update(part.encode() + b"\0")
+    for authority in authorities():
+        recipe.update(authority.read_bytes())
+    return cache() / f"{suite}-{recipe.hexdigest()[:12]}"
+
+
+def ensure(suite: str) -> Path:
+    """The image's folder; made beside it and renamed, so a folder by that name is always whole."""
+    image = place(suite)
+    with lock(f"image-{suite}", timeout=900):
+        for half in image.parent.glob(f".{suite}-*"):
+            shutil.rmtree(half)
+        if not image.is_dir():
+            build(suite, image)
+    return image
+
+
+def build(suite: str, image: Path) -> None:
+    print(f"lab: making the {suite} base image, once: about half a minute", flush=True)
+    begun = time.monotonic()
+    half = image.with_name(f".{image.name}")
+    include = f"--include={','.join(PACKAGES)}"
+    sources = mirror().sources(suite)
+    run("mmdebstrap", "--mode=root", "--variant=minbase", include, suite, half, *sources, timeout=900)
+    extra = half / AUTHORITIES.relative_to("/")
+    extra.mkdir(parents=True, exist_ok=True)
+    for authority in authorities():
+        shutil.copy(authority, extra)
+    run("chroot", half, "sh", stdin=CUSTOMIZE.read_text(), timeout=120)
+    half.rename(image)
+    print(f"lab: {suite} base image in {time.monotonic() - begun:.0f} s: {image}", flush=True)

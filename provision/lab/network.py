@@ -1,0 +1,84 @@
+"""The lab's own bridge, address range, route and NAT table."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from provision.lab.machine import LabError, run
+
+BRIDGE = "provlab0"
+RANGE = "10.213.0.0/24"
+GATEWAY = "10.213.0.1"
+TABLE = "provision_lab"
+MOST = 20
+
+FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
+OWNER = Path("/run/provision-lab.json")
+
+# The lowest preference: it is in the way only when the bridge is gone, so nothing for the lab leaves this machine.
+FENCE = ("unreachable", RANGE, "metric", "4294967295")
+
+NAT = f"""\
+table ip {TABLE} {{}}
+delete table ip {TABLE}
+table ip {TABLE} {{
+    chain nat {{
+        type nat hook postrouting priority srcnat
+        ip saddr {RANGE} ip daddr != {RANGE} masquerade
+    }}
+    chain segments {{
+        type filter hook forward priority mangle
+        iifname {BRIDGE} tcp flags syn tcp option maxseg size set rt mtu
+    }}
+}}
+"""
+
+
+def address(number: int) -> str:
+    return f"10.213.0.{10 + number}"
+
+
+def owner() -> tuple[Path, str] | None:
+    """The folder of the lab that has the network, and the forwarding that the machine had before."""
+    try:
+        record = json.loads(OWNER.read_text())
+        return Path(record["folder"]), str(record["ip_forward"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def up(folder: Path) -> None:
+    held = owner()
+    if held is None:
+        record = {"folder": str(folder), "ip_forward": FORWARD.read_text().strip()}
+        partial = OWNER.with_suffix(".partial")
+        partial.write_text(json.dumps(record) + "\n")
+        partial.replace(OWNER)
+    taken = run("ip", "-o", "-4", "route", "show", RANGE).stdout
+    if taken and BRIDGE not in taken and "unreachable" not in taken:
+        raise LabError(f"The lab's range {RANGE} is in use on this machine: {taken.strip()}")
+    if not Path(f"/sys/class/net/{BRIDGE}").exists():
+        run("ip", "link", "add", BRIDGE, "address", "02:00:0a:d5:00:01", "type", "bridge")
+    run("ip", "address", "replace", f"{GATEWAY}/24", "dev", BRIDGE)
+    run("ip", "link", "set", BRIDGE, "up")
+    run("ip", "route", "replace", *FENCE)
+    run("nft", "-f", "-", stdin=NAT)
+    FORWARD.write_text("1\n")
+
+
+def down() -> None:
+    if Path(f"/sys/class/net/{BRIDGE}").exists():
+        run("ip", "link", "delete", BRIDGE)
+    run("ip", "route", "delete", *FENCE, check=False)
+    run("nft", "-f", "-", stdin=f"table ip {TABLE} {{}}\ndelete table ip {TABLE}\n")
+    held = owner()
+    if held is not None:
+        FORWARD.write_text(f"{held[1]}\n")
+    OWNER.unlink(missing_ok=True)
+
+
+def unplug(name: str) -> None:
+    """Remove the bridge's end of a server's cable, which outlives a killed server for a moment."""
+    if Path(f"/sys/class/net/vb-{name}").exists():
+        run("ip", "link", "delete", f"vb-{name}", check=False)

@@ -1,0 +1,112 @@
+"""TLS certificates: a self-signed placeholder, and an ACME certificate by certbot over the webroot (RFC 8555, HTTP-01)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from provision.engine.resource import Change, Probe, Refusal, State
+from provision.engine.shell import library, words
+
+LIBRARY = library(__file__)
+WEBROOT = "/var/www/acme"
+RENEW_BELOW = 14  # days; certbot's timer renews below 30
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    target: str = ""
+    placeholder_names: str = ""
+    placeholder_days: str = ""
+    server: str = ""
+    names: str = ""
+    days: str = ""
+
+    @classmethod
+    def of(cls, state: State) -> "_Seen":
+        return next((cls(*row[1:]) for row in state if row[0] == "certificate"), cls())
+
+
+def link(app: str) -> str:
+    """The folder whose fullchain.pem and privkey.pem nginx reads: a link that moves in one rename."""
+    return f"/etc/ssl/provision/{app}"
+
+
+@dataclass(frozen=True, slots=True)
+class Placeholder:
+    """A self-signed certificate for `domains`, so that nginx always starts. `final` means that no other will come."""
+
+    app: str
+    domains: tuple[str, ...]
+    final: bool = False
+
+    @property
+    def id(self) -> str:
+        return f"placeholder:{link(self.app)}"
+
+    def probe(self) -> Probe:
+        return Probe("probe_certificates", LIBRARY, (self.app, "-", "-", " ".join(sorted(self.domains))))
+
+    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+        seen = _Seen.of(state)
+        ours = seen.target.startswith("placeholder/")
+        right = (
+            seen.placeholder_names == " ".join(sorted(self.domains)) and int(seen.placeholder_days or 0) > RENEW_BELOW
+        )
+        if seen.target and (right if self.final else True) and (ours or not self.final):
+            return None
+        script = words("make_placeholder", self.app, *self.domains)
+        return Change(self.id, f"self-signed certificate for {', '.join(self.domains)}", script, LIBRARY)
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A certificate for exactly these domains from the ACME directory at `server`, which certbot renews.
+
+    `address` is the host's in the inventory: the domains must lead there, or to an address of the server itself,
+    unless `check_dns` is off. `ca` is a file on the server: the CAs to trust for the directory's API.
+    """
+
+    app: str
+    domains: tuple[str, ...]
+    server: str
+    email: str
+    address: str
+    check_dns: bool = True
+    ca: str = ""
+
+    @property
+    def id(self) -> str:
+        return f"certificate:{link(self.app)}"
+
+    def probe(self) -> Probe:
+        return Probe(
+            "probe_certificates",
+            LIBRARY,
+            (self.app, self.server, self.address, " ".join(sorted(self.domains))),
+        )
+
+    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+        seen = _Seen.of(state)
+        wanted = " ".join(sorted(self.domains))
+        fits = seen.server == self.server and seen.names == wanted
+        renew = fits and int(seen.days or 0) <= RENEW_BELOW
+        if fits and not renew and seen.target == f"/etc/letsencrypt/live/{self.app}":
+            return None
+        if self.check_dns and not fits:
+            self._check_dns(state)
+        what = "renew the certificate" if renew else "certificate"
+        ours = "no" if fits and not renew else "force" if seen.server else "new"
+        script = words("obtain_certificate", self.app, self.server, self.email, self.ca, ours, WEBROOT, *self.domains)
+        return Change(self.id, f"{what} for {', '.join(self.domains)} from {self.server}", script, LIBRARY)
+
+    def _check_dns(self, state: State) -> None:
+        here = {address for row in state if row[0] == "here" for address in row[1].split()}
+        for domain in self.domains:
+            found = {address for row in state if row[:2] == ("domain", domain) for address in row[2].split()}
+            if not found:
+                raise Refusal(f"{self.app}: {domain} does not resolve: add a DNS record that points to {self.address}")
+            if here and not found & here:
+                where = ", ".join(sorted(found))
+                raise Refusal(
+                    f"{self.app}: {domain} points to {where}, not to this server ({self.address}): change its DNS record, "
+                    "or set tls.check_dns: false where a proxy stands in front"
+                )

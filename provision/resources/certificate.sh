@@ -1,0 +1,74 @@
+# shellcheck shell=sh
+tls=/etc/ssl/provision
+
+# names_of FILE: the DNS names of a certificate, sorted, on one line.
+names_of() {
+    openssl x509 -in "$1" -noout -ext subjectAltName 2>/dev/null | tr ',' '\n' | sed -n 's/^ *DNS://p' | sort | tr '\n' ' ' | sed 's/ $//'
+}
+
+# days_of FILE: how many whole days are left.
+days_of() {
+    end=$(openssl x509 -in "$1" -noout -enddate 2>/dev/null | cut -d= -f2)
+    if [ -n "$end" ]; then echo $((($(date -d "$end" +%s) - $(date +%s)) / 86400)); fi
+}
+
+# In: NUMBER APP SERVER ADDRESS "DOMAIN DOMAIN...". Out: NUMBER certificate LINK_TARGET PLACEHOLDER_NAMES
+# PLACEHOLDER_DAYS ACME_SERVER NAMES DAYS; and, where a certificate is yet to be had, NUMBER here "ADDRESS..." and
+# NUMBER domain DOMAIN "ADDRESS..." for each domain.
+probe_certificates() {
+    while IFS='	' read -r number app server address domains; do
+        live=/etc/letsencrypt/live/$app/fullchain.pem
+        from="" names=""
+        if [ -e "$live" ] && [ "$server" != - ]; then
+            from=$(sed -n 's/^server = //p' "/etc/letsencrypt/renewal/$app.conf")
+            names=$(names_of "$live")
+        fi
+        days=
+        if [ -n "$names" ]; then days=$(days_of "$live"); fi
+        placeholder=$tls/placeholder/$app/fullchain.pem
+        target=$(readlink "$tls/$app" || true)
+        if [ ! -e "$tls/$app/privkey.pem" ] || [ ! -e "$tls/$app/fullchain.pem" ]; then target=; fi
+        own="" own_days=""
+        if [ "$server" = - ] && [ -e "$placeholder" ]; then own=$(names_of "$placeholder") own_days=$(days_of "$placeholder"); fi
+        printf '%s\tcertificate\t%s\t%s\t%s\t%s\t%s\t%s\n' "$number" "$target" "$own" "$own_days" "$from" "$names" "$days"
+        if [ "$server" != - ] && { [ "$from" != "$server" ] || [ "$names" != "$domains" ]; }; then
+            printf '%s\there\t%s\n' "$number" "$(hostname -I 2>/dev/null || ip -o addr | awk '{ sub("/.*", "", $4); print $4 }' | tr '\n' ' ') $(addresses_of "$address")"
+            for domain in $domains; do printf '%s\tdomain\t%s\t%s\n' "$number" "$domain" "$(addresses_of "$domain")"; done
+        fi
+    done
+}
+
+addresses_of() { timeout 10 getent ahosts "$1" | awk '{ print $1 }' | sort -u | tr '\n' ' '; }
+
+# make_placeholder APP DOMAIN...
+make_placeholder() {
+    folder=$tls/placeholder/$1
+    beside=$tls/placeholder/.new-$1
+    names=$(shift && printf ',DNS:%s' "$@")
+    rm -rf "$beside"
+    (umask 022 && mkdir -p "$tls/placeholder" && mkdir "$beside")
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3650 -subj "/CN=$2" \
+        -addext "subjectAltName=${names#,}" -keyout "$beside/privkey.pem" -out "$beside/fullchain.pem" 2>/dev/null
+    chmod 600 "$beside/privkey.pem"
+    sync -f "$beside"
+    rm -rf "$folder"
+    mv -T "$beside" "$folder"
+    point "$tls/$1" "placeholder/$1"
+}
+
+# obtain_certificate APP SERVER EMAIL CA no|new|force WEBROOT DOMAIN...
+obtain_certificate() {
+    app=$1 server=$2 email=$3 ca=$4 how=$5 webroot=$6
+    shift 6
+    if [ "$how" != no ]; then
+        count=$#
+        for domain; do set -- "$@" -d "$domain"; done
+        shift "$count"
+        if [ "$how" = force ]; then set -- "$@" --force-renewal --renew-with-new-domains; fi
+        if [ -n "$email" ]; then set -- "$@" --email "$email"; else set -- "$@" --register-unsafely-without-email; fi
+        if [ -n "$ca" ]; then export REQUESTS_CA_BUNDLE="$ca"; fi
+        certbot certonly --non-interactive --agree-tos --webroot -w "$webroot" --key-type ecdsa --cert-name "$app" --server "$server" "$@" ||
+            fail "$app: $server gave no certificate; its reason stands above"
+    fi
+    point "$tls/$app" "/etc/letsencrypt/live/$app"
+}

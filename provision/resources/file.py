@@ -1,0 +1,173 @@
+"""Files, directories, symbolic links, and what must not be there."""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from provision.engine.plan import diff
+from provision.engine.resource import Change, Probe, State
+from provision.engine.shell import heredoc, library, words
+
+LIBRARY = library(__file__)
+SHOWN = 256 * 1024  # bytes of a file's present content that a probe brings back, for the diff
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What is at a path: its type as `stat` names it ("" where there is nothing), and the rest of the probe's row."""
+
+    type: str
+    mode: str = ""
+    owner: str = ""
+    group: str = ""
+    value: str = ""  # a file's SHA-256, a link's target
+    content: str = ""
+
+    @classmethod
+    def of(cls, state: State) -> "_Found":
+        return cls(*state[0]) if state else cls("")
+
+    def attributes(self, owner: str, group: str, mode: int) -> list[str]:
+        """What differs, in words."""
+        found = []
+        if int(self.mode, 8) != mode:
+            found.append(f"mode {self.mode} -> {mode:o}")
+        if (self.owner, self.group) != (owner, group):
+            found.append(f"owner {self.owner}:{self.group} -> {owner}:{group}")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file with this content.
+
+    `check` is a command that must succeed with the new file in place (`nginx -t`); when it fails, the old file is
+    back and the change has failed. A `secret` file's values, in lines of the form KEY=VALUE, are never shown.
+    """
+
+    path: str
+    content: str
+    owner: str = "root"
+    group: str = "root"
+    mode: int = 0o644
+    secret: bool = False
+    check: str = ""
+
+    @property
+    def id(self) -> str:
+        return f"file:{self.path}"
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.content.encode()).hexdigest()
+
+    def probe(self) -> Probe:
+        return Probe("probe_paths", LIBRARY, (self.path, self.sha256))
+
+    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+        found = _Found.of(state)
+        attributes = found.attributes(self.owner, self.group, self.mode) if found.type.startswith("regular") else []
+        if found.type.startswith("regular") and found.value == self.sha256:
+            if not attributes:
+                return None
+            summary = f"{self.path}: {', '.join(attributes)}"
+            return Change(self.id, summary, _attributes(self.path, self.owner, self.group, self.mode), LIBRARY)
+        old = base64.b64decode(found.content).decode(errors="replace")
+        new = self.content
+        if self.secret:
+            old, new = _masked(old, new)
+        what = "write" if found.type else "create"
+        summary = f"{what} {self.path}" + (f" ({', '.join(attributes)})" if attributes else "")
+        command = words("write_file", self.path, self.owner, self.group, f"{self.mode:o}", self.check)
+        return Change(self.id, summary, heredoc(command, self.content.encode()), LIBRARY, diff(self.path, old, new))
+
+
+def _masked(old: str, new: str) -> tuple[str, str]:
+    """Both texts with their values masked, so that a changed value still shows as a change."""
+    values = dict(line.partition("=")[::2] for line in old.splitlines() if not line.startswith("#"))
+
+    def mask(text: str, note: str) -> str:
+        lines = []
+        for line in text.splitlines():
+            key, equals, value = line.partition("=")
+            if line.startswith("#") or not equals:
+                lines.append(line if line.startswith("#") else "********")
+            else:
+                changed = note and key in values and values[key] != value
+                lines.append(f"{key}=********{note if changed else ''}")
+        return "\n".join(lines) + "\n" if lines else ""
+
+    return mask(old, ""), mask(new, " (changed)")
+
+
+def _attributes(path: str, owner: str, group: str, mode: int) -> str:
+    return f"{words('chown', f'{owner}:{group}', path)}\n{words('chmod', f'{mode:o}', path)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """A directory; what is in it is not its business."""
+
+    path: str
+    owner: str = "root"
+    group: str = "root"
+    mode: int = 0o755
+
+    @property
+    def id(self) -> str:
+        return f"directory:{self.path}"
+
+    def probe(self) -> Probe:
+        return Probe("probe_paths", LIBRARY, (self.path, "-"))
+
+    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+        found = _Found.of(state)
+        attributes = found.attributes(self.owner, self.group, self.mode) if found.type == "directory" else []
+        if found.type == "directory" and not attributes:
+            return None
+        summary = f"{self.path}: {', '.join(attributes)}" if attributes else f"create {self.path}/"
+        script = words("make_directory", self.path, self.owner, self.group, f"{self.mode:o}")
+        return Change(self.id, summary, script, LIBRARY)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A symbolic link to `target`."""
+
+    path: str
+    target: str
+
+    @property
+    def id(self) -> str:
+        return f"link:{self.path}"
+
+    def probe(self) -> Probe:
+        return Probe("probe_paths", LIBRARY, (self.path, "-"))
+
+    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+        found = _Found.of(state)
+        if found.type == "symbolic link" and found.value == self.target:
+            return None
+        return Change(
+            self.id, f"link {self.path} -> {self.target}", words("make_link", self.path, self.target), LIBRARY
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Nothing at this path. A directory goes with all that is in it."""
+
+    path: str
+
+    @property
+    def id(self) -> str:
+        return f"absent:{self.path}"
+
+    def probe(self) -> Probe:
+        return Probe("probe_paths", LIBRARY, (self.path, "-"))
+
+    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+        if not _Found.of(state).type:
+            return None
+        return Change(self.id, f"remove {self.path}", words("rm", "-rf", "--", self.path), LIBRARY)

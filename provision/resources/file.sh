@@ -1,0 +1,59 @@
+# shellcheck shell=sh
+
+# In: NUMBER PATH SHA256 ("-": any). Out: NUMBER TYPE MODE OWNER GROUP VALUE CONTENT, nothing where there is nothing.
+# One stat and one sha256sum for all; a file's content comes back only where its checksum is not the wanted one.
+probe_paths() {
+    items=$(cat)
+    paths=$(printf '%s\n' "$items" | cut -f2 | sort -u)
+    {
+        printf '%s\n' "$paths" | xargs -r -d '\n' stat --printf 'S\t%n\t%F\t%a\t%U\t%G\n' 2>/dev/null
+        printf '%s\n' "$items" | awk -F '\t' '$3 != "-" { print $2 }' | xargs -r -d '\n' sha256sum 2>/dev/null |
+            sed -n 's/^\([0-9a-f]\{64\}\)  \(.*\)$/H\t\2\t\1/p'
+        printf '%s\n' "$items" | sed 's/^/I\t/'
+    } | awk -F '\t' -v OFS='\t' '
+        $1 == "S" { stat[$2] = $3 OFS $4 OFS $5 OFS $6; type[$2] = $3; next }
+        $1 == "H" { sum[$2] = $3; next }
+        !($3 in stat) { next }
+        type[$3] == "symbolic link" { print "L", $2, $3, stat[$3]; next }
+        $4 != "-" && type[$3] ~ /^regular/ && sum[$3] != $4 { print "C", $2, $3, stat[$3], sum[$3]; next }
+        { print "-", $2, stat[$3], sum[$3], "" }' |
+        while IFS='	' read -r more number rest; do
+            case $more in
+            -) printf '%s\t%s\n' "$number" "$rest" ;;
+            L) printf '%s\t%s\t%s\t\n' "$number" "${rest#*	}" "$(readlink "${rest%%	*}")" ;;
+            C) printf '%s\t%s\t%s\n' "$number" "${rest#*	}" "$(head -c 262144 "${rest%%	*}" | base64 -w 0)" ;;
+            esac
+        done
+}
+
+# write_file PATH OWNER GROUP MODE CHECK <content
+write_file() {
+    before=
+    if [ -n "$5" ] && [ -e "$1" ]; then
+        before=$1.provision-before
+        cp -a "$1" "$before"
+    fi
+    put "$1" "$2" "$3" "$4"
+    if [ -n "$5" ] && ! verdict=$(eval "$5" 2>&1); then
+        if [ -n "$before" ]; then mv -fT "$before" "$1"; else rm -f "$1"; fi
+        printf '%s\n' "$verdict"
+        fail "$1 was put back as it was: $5 refused the new one"
+    fi
+    if [ -n "$before" ]; then rm -f "$before"; fi
+}
+
+# make_directory PATH OWNER GROUP MODE
+make_directory() {
+    if [ ! -d "$1" ]; then
+        rm -f "$1"
+        (umask 022 && mkdir -p "$1")
+    fi
+    chown "$2:$3" "$1"
+    chmod "$4" "$1"
+}
+
+# make_link PATH TARGET
+make_link() {
+    if [ -d "$1" ] && [ ! -L "$1" ]; then fail "$1 is a directory, not a link: move it away"; fi
+    point "$1" "$2"
+}

@@ -1,0 +1,31 @@
+"""Debian packages, by apt."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from provision.engine.resource import Change, Probe, State
+from provision.engine.shell import library, words
+
+LIBRARY = library(__file__)
+
+
+@dataclass(frozen=True, slots=True)
+class Packages:
+    """These packages are installed, in any version. `purpose` tells one set from another in a plan."""
+
+    purpose: str
+    names: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        return f"packages:{self.purpose}"
+
+    def probe(self) -> Probe:
+        return Probe("probe_packages", LIBRARY, (" ".join(self.names),))
+
+    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+        present = {name for row in state for name in row}
+        missing = [name for name in self.names if name not in present]
+        if not missing:
+            return None
+        return Change(self.id, f"install {', '.join(missing)}", words("install_packages", *missing), LIBRARY)

@@ -1,0 +1,83 @@
+"""pyenv, and the CPythons that it builds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from provision.engine.facts import CachedPython
+from provision.engine.resource import Change, Probe, State, Transfer
+from provision.engine.shell import library, words
+
+LIBRARY = library(__file__)
+ROOT = "/opt/pyenv"
+OUTBOX = "/var/lib/provision/outbox"
+
+
+@dataclass(frozen=True, slots=True)
+class Pyenv:
+    """pyenv at one release (a tag or a commit), unmodified."""
+
+    repository: str
+    revision: str
+
+    @property
+    def id(self) -> str:
+        return f"pyenv:{self.revision}"
+
+    def probe(self) -> Probe:
+        return Probe("probe_pyenv", LIBRARY, (self.revision,))
+
+    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+        if state == (("unmodified",),):
+            return None
+        what = f"pyenv {self.revision[:12]}"
+        summary = f"restore {what} (it was modified)" if state else f"install {what} from {self.repository}"
+        return Change(self.id, summary, words("install_pyenv", self.repository, self.revision), LIBRARY)
+
+
+@dataclass(frozen=True, slots=True)
+class CPython:
+    """A CPython built by pyenv, with its source's checksum verified, or placed from the controller's cache.
+
+    `mirror` is python-build's PYTHON_BUILD_MIRROR_URL. `keep` is where the controller keeps what this server builds;
+    None keeps nothing. `login` is who fetches it.
+    """
+
+    version: str
+    optimized: bool
+    mirror: str
+    login: str
+    home: str
+    cached: CachedPython | None = None
+    keep: Path | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.version}-optimized" if self.optimized else self.version
+
+    @property
+    def prefix(self) -> str:
+        return f"{ROOT}/versions/{self.name}"
+
+    @property
+    def id(self) -> str:
+        return f"python:{self.name}"
+
+    def probe(self) -> Probe:
+        return Probe("probe_pythons", LIBRARY, (self.prefix,))
+
+    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+        if state:
+            return None
+        if self.cached:
+            remote = f".provision-{self.cached.sha256[:16]}.tar.gz"
+            summary = f"place Python {self.name} from the controller's cache ({self.cached.size / 1e6:.0f} MB)"
+            script = words("place_python", self.prefix, f"{self.home}/{remote}", self.cached.sha256)
+            upload = Transfer(self.cached.path, remote, self.cached.sha256, self.cached.size)
+            return Change(self.id, summary, script, LIBRARY, upload=upload)
+        options = "--enable-optimizations --with-lto" if self.optimized else ""
+        packed = f"{OUTBOX}/{self.name}.tar.gz" if self.keep else ""
+        script = words("build_python", self.prefix, self.version, options, self.mirror, packed, self.login)
+        summary = f"build Python {self.version} with pyenv" + (", optimized" if self.optimized else "")
+        download = Transfer(self.keep, packed) if self.keep else None
+        return Change(self.id, summary, script, LIBRARY, download=download)

@@ -1,0 +1,87 @@
+# shellcheck shell=sh
+pyenv=/opt/pyenv
+
+# In: NUMBER REVISION. Out: NUMBER unmodified|modified, where that release is there.
+probe_pyenv() {
+    while IFS='	' read -r number revision; do
+        if [ -r $pyenv/.revision ] && IFS='	' read -r found commit <$pyenv/.revision && [ "$found" = "$revision" ]; then
+            if [ "$(git -C $pyenv rev-parse HEAD 2>/dev/null)" = "$commit" ] && git -C $pyenv diff --quiet HEAD --; then
+                printf '%s\tunmodified\n' "$number"
+            else
+                printf '%s\tmodified\n' "$number"
+            fi
+        fi
+    done
+}
+
+# In: NUMBER PREFIX. Out: NUMBER, for a Python that was built to its end and starts.
+probe_pythons() {
+    while IFS='	' read -r number prefix; do
+        if [ -e "$prefix/.provision" ] && [ -x "$prefix/bin/python" ] && [ -e "$prefix/lib" ]; then printf '%s\n' "$number"; fi
+    done
+}
+
+# install_pyenv REPOSITORY REVISION: the stamp comes last.
+install_pyenv() {
+    umask 022
+    rm -f $pyenv/.revision
+    mkdir -p $pyenv
+    git init --quiet $pyenv
+    git -C $pyenv fetch --quiet --depth 1 "$1" "$2" || fail "the server cannot fetch pyenv $2 from $1: mirrors.pyenv names another place"
+    git -C $pyenv checkout --quiet --force FETCH_HEAD
+    printf '/versions/\n/shims/\n/.revision\n' >$pyenv/.git/info/exclude
+    printf '%s\t%s\n' "$2" "$(git -C $pyenv rev-parse HEAD)" | put $pyenv/.revision root root 644
+}
+
+# build_python PREFIX VERSION CONFIGURE_OPTIONS MIRROR PACKED LOGIN
+build_python() {
+    umask 022
+    definitions=$pyenv/plugins/python-build/share/python-build
+    if [ ! -e "$definitions/$2" ]; then
+        series=${2%.*}
+        newest=$(find "$definitions" -maxdepth 1 -name "$series.[0-9]*" -printf '%f\n' | grep -E '^[0-9.]+$' | sort -V | tail -n 1)
+        fail "pyenv does not know Python $2${newest:+; its newest $series is $newest}"
+    fi
+    rm -rf "$1"
+    work=$(mktemp -d /var/tmp/provision-build.XXXXXX)
+    trap 'rm -rf "$work"' EXIT
+    if [ -n "$4" ]; then export PYTHON_BUILD_MIRROR_URL="$4"; fi
+    TMPDIR=$work PYTHON_CONFIGURE_OPTS="$3" MAKE_OPTS="-j$(nproc)" \
+        $pyenv/plugins/python-build/bin/python-build "$2" "$1" || {
+        find "$work" -name '*.log' -exec tail -n 30 {} +
+        fail "Python $2 was not built: its log's last lines stand above"
+    }
+    "$1/bin/python" -c 'import bz2, ctypes, lzma, readline, sqlite3, ssl, zlib' || fail "Python $2 was built without a module that it needs"
+    printf '%s %s\n' "$2" "$3" >"$work/stamp"
+    put "$1/.provision" root root 644 <"$work/stamp"
+    if [ -n "$5" ]; then pack_python "$1" "$5" "$6"; fi
+}
+
+# pack_python PREFIX PACKED LOGIN: the archive, and beside it its checksum, its size and the packages of its libraries.
+pack_python() {
+    mkdir -p "${2%/*}"
+    tar -C "${1%/*}" --exclude='*/lib/python*/test' --exclude='*/tests' --exclude='*/idlelib' --exclude='*.a' -czf "$2" "${1##*/}"
+    {
+        printf '%s %s\n' "$(sha256sum "$2" | cut -d' ' -f1)" "$(stat -c %s "$2")"
+        find "$1" -type f \( -name '*.so' -o -path '*/bin/python3*' \) -exec ldd {} + 2>/dev/null |
+            awk '$2 == "=>" { n = split($3, part, "/"); print "*/" part[n] }' | sort -u |
+            xargs -r dpkg -S 2>/dev/null | cut -d: -f1 | sort -u
+    } >"$2.about"
+    chown "$3" "${2%/*}" "$2" "$2.about"
+}
+
+# place_python PREFIX PACKED SHA256
+place_python() {
+    umask 022
+    beside=${1%/*}/.new-${1##*/}
+    rm -rf "$beside"
+    mkdir -p "$beside"
+    trap 'rm -rf "$beside" "$2"' EXIT
+    cp "$2" "$beside/packed"
+    printf '%s  %s\n' "$3" "$beside/packed" | sha256sum --quiet --check - || fail "what arrived is not what the controller sent: run again"
+    tar -C "$beside" --no-same-owner -xzf "$beside/packed"
+    rm -rf "$1"
+    mv -T "$beside/${1##*/}" "$1"
+    "$1/bin/python" -c 'import bz2, ctypes, lzma, readline, sqlite3, ssl, zlib' ||
+        fail "the cached Python does not run here: deploy once with cache: false"
+}

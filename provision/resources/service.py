@@ -1,0 +1,53 @@
+"""systemd services and timers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from provision.engine.resource import Change, Probe, State
+from provision.engine.shell import library, words
+
+LIBRARY = library(__file__)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A unit that is enabled, running, and running the configuration in the files that it `watches`.
+
+    What it last loaded is kept as a stamp: each watched file's inode, size and time. A file that was replaced since
+    has another one, so a run that dies between writing and reloading still reloads next time. `check` must succeed
+    before a reload (`nginx -t`). A second resource for the same unit needs a `stamp` of another name.
+    """
+
+    name: str
+    watches: tuple[str, ...] = ()
+    on_change: Literal["reload", "restart"] = "restart"
+    check: str = "true"
+    stamp: str = ""
+
+    @property
+    def id(self) -> str:
+        return f"service:{self.stamp or self.name}"
+
+    def probe(self) -> Probe:
+        return Probe("probe_services", LIBRARY, (self.name, self.stamp or self.name, " ".join(self.watches)))
+
+    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+        active, enabled, reload_needed, stamp = state[0] if state else ("inactive", "", "no", "none")
+        changing = {id.partition(":")[2] for id in before}
+        watched = [path for path in self.watches if path in changing]
+        what = []
+        if enabled != "enabled":
+            what.append("enable")
+        if active not in ("active", "reloading"):
+            what.append("start")
+        elif watched:
+            what.append(f"{self.on_change} ({', '.join(watched)})")
+        elif self.watches and stamp != "loaded":
+            what.append(f"{self.on_change} (its configuration changed since it was loaded)")
+        elif reload_needed == "yes":
+            what.append(f"{self.on_change} (its unit changed)")
+        if not what:
+            return None
+        script = words("bring_up", self.name, self.stamp or self.name, self.on_change, self.check, *self.watches)
+        return Change(self.id, f"{self.name}: {', '.join(what)}", script, LIBRARY)

@@ -1,0 +1,63 @@
+"""System users and their groups."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from provision.engine.resource import Change, Probe, State
+from provision.engine.shell import library, words
+
+LIBRARY = library(__file__)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A system group."""
+
+    name: str
+
+    @property
+    def id(self) -> str:
+        return f"group:{self.name}"
+
+    def probe(self) -> Probe:
+        return Probe("probe_groups", LIBRARY, (self.name,))
+
+    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+        if state:
+            return None
+        return Change(self.id, f"create group {self.name}", words("groupadd", "--system", self.name))
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A system user with a group of its own name and no way to log in."""
+
+    name: str
+    home: str
+    shell: str = "/usr/sbin/nologin"
+
+    @property
+    def id(self) -> str:
+        return f"user:{self.name}"
+
+    def probe(self) -> Probe:
+        return Probe("probe_users", LIBRARY, (self.name,))
+
+    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+        if not state:
+            script = words("useradd", "--system", "-g", self.name, "-M", "-d", self.home, "-s", self.shell, self.name)
+            return Change(self.id, f"create user {self.name}", script)
+        group, home, shell = state[0]
+        wrong = [
+            f"{what} {found} -> {wanted}"
+            for what, found, wanted in (
+                ("group", group, self.name),
+                ("home", home, self.home),
+                ("shell", shell, self.shell),
+            )
+            if found != wanted
+        ]
+        if not wrong:
+            return None
+        script = words("usermod", "-g", self.name, "-d", self.home, "-s", self.shell, self.name)
+        return Change(self.id, f"user {self.name}: {', '.join(wrong)}", script)

@@ -1,0 +1,89 @@
+"""uv, and the virtual environments that it installs for releases."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from provision.engine.resource import Change, Probe, State
+from provision.engine.shell import library, words
+
+LIBRARY = library(__file__)
+UV = "0.13.9"
+SERVER = ("gunicorn==27.0.1", "uvicorn[standard]==0.54.0", "uvicorn-worker==0.4.0")
+
+
+@dataclass(frozen=True, slots=True)
+class Uv:
+    """The pinned installer, which reads requirements.txt, pyproject.toml and uv.lock alike."""
+
+    python: str
+    index: str = ""
+    version: str = UV
+
+    @property
+    def path(self) -> str:
+        return f"/opt/uv/{self.version}"
+
+    @property
+    def id(self) -> str:
+        return f"uv:{self.version}"
+
+    def probe(self) -> Probe:
+        return Probe("probe_uv", LIBRARY, (self.path,))
+
+    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+        if state:
+            return None
+        script = words("install_uv", self.path, self.version, self.python, self.index)
+        return Change(self.id, f"install uv {self.version}", script, LIBRARY)
+
+
+@dataclass(frozen=True, slots=True)
+class Venv:
+    """The virtual environment of a release: what its requirements say, and the pinned server where they do not name one.
+
+    It is built once for all releases with the same requirements, Python and platform. `release` is the release's
+    path, `folder` the app's place in it, `requirements` a path relative to that or `auto`.
+    """
+
+    app: str
+    release: str
+    folder: str
+    requirements: str
+    python: str
+    platform: str
+    uv: str
+    index: str = ""
+
+    @property
+    def id(self) -> str:
+        return f"venv:{self.app}"
+
+    @property
+    def base(self) -> str:
+        return " ".join((self.python, self.platform, self.uv, *SERVER))
+
+    def probe(self) -> Probe:
+        return Probe("probe_venvs", LIBRARY, (self.release, self.folder, self.requirements, self.base))
+
+    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+        if state == (("right",),):
+            return None
+        where = "" if self.requirements == "auto" else f" of {self.requirements}"
+        what = (
+            "rebuild the venv (it was modified)"
+            if state
+            else f"venv for the requirements{where}: built, or shared where they are the same"
+        )
+        script = words(
+            "install_venv",
+            self.app,
+            self.release,
+            self.folder,
+            self.requirements,
+            self.base,
+            self.python,
+            self.uv,
+            self.index,
+            *SERVER,
+        )
+        return Change(self.id, f"{self.app}: {what}", script, LIBRARY)

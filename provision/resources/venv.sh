@@ -1,0 +1,152 @@
+# shellcheck shell=sh
+
+# In: NUMBER PATH. Out: NUMBER, where uv is installed.
+probe_uv() {
+    while IFS='	' read -r number path; do
+        if [ -x "$path/bin/uv" ]; then printf '%s\n' "$number"; fi
+    done
+}
+
+# install_uv PATH VERSION PYTHON INDEX
+install_uv() {
+    umask 022
+    beside=${1%/*}/.new-$2
+    rm -rf "$beside"
+    mkdir -p "${1%/*}"
+    if [ -n "$4" ]; then export PIP_INDEX_URL="$4"; fi
+    "$3/bin/python" -m pip install --quiet --no-compile --disable-pip-version-check --root-user-action ignore \
+        --target "$beside" "uv==$2" || fail "uv $2 cannot be installed: does the server reach its package index?"
+    mv -T "$beside" "$1"
+}
+
+# requirements_of FOLDER REQUIREMENTS: the file that says what is installed.
+requirements_of() {
+    if [ "$2" != auto ]; then
+        printf '%s\n' "$2"
+    elif [ -e "$1/uv.lock" ]; then
+        echo uv.lock
+    elif [ -e "$1/requirements.txt" ]; then
+        echo requirements.txt
+    elif grep -qs '^\[project\]' "$1/pyproject.toml"; then
+        echo pyproject.toml
+    fi
+}
+
+# Prints a requirements file and, in turn, the files that it includes.
+flatten() {
+    cat "$1"
+    sed -n 's/^[[:space:]]*\(-r\|--requirement\|-c\|--constraint\)[= ]*//p' "$1" | while read -r included _; do
+        if [ -e "${1%/*}/$included" ]; then flatten "${1%/*}/$included"; fi
+    done
+}
+
+# An installed project's own code is part of its environment; a list of requirements is the same for many commits.
+# venv_key RELEASE FOLDER REQUIREMENTS BASE
+venv_key() {
+    file=$(requirements_of "$1/$2" "$3")
+    {
+        printf '%s\n%s\n' "$4" "$file"
+        case $file in
+        *.txt)
+            flatten "$1/$2/$file"
+            if flatten "$1/$2/$file" | grep -qE '^[[:space:]]*(-e|--editable|\.|/)'; then cat "$1/.release"; fi
+            ;;
+        *)
+            cat "$1/$2/pyproject.toml" "$1/$2/$file"
+            if grep -qs '^\[build-system\]' "$1/$2/pyproject.toml"; then cat "$1/.release"; fi
+            ;;
+        esac
+    } 2>/dev/null | sha256sum | cut -c1-16
+}
+
+# What pip or a hand changes in an environment changes this.
+venv_stamp() { stat -c '%n %.9Y' "$1"/lib/python*/site-packages "$1/bin"; }
+
+# In: NUMBER RELEASE FOLDER REQUIREMENTS BASE. Out: NUMBER right|wrong, where the release has an environment.
+probe_venvs() {
+    while IFS='	' read -r number release folder requirements base; do
+        if [ -e "$release/.venv" ]; then
+            venv=$(readlink -f "$release/.venv")
+            state=wrong
+            if [ "${venv##*/}" = "$(venv_key "$release" "$folder" "$requirements" "$base")" ] &&
+                [ "$(venv_stamp "$venv" 2>/dev/null)" = "$(cat "$venv/.complete" 2>/dev/null)" ] && [ -x "$venv/bin/python" ]; then state=right; fi
+            printf '%s\t%s\n' "$number" "$state"
+        fi
+    done
+}
+
+# install_venv APP RELEASE FOLDER REQUIREMENTS BASE PYTHON UV INDEX SERVER_REQUIREMENT...
+# The app's user builds, for a build runs the packages' code; then everything becomes root's.
+install_venv() {
+    umask 022
+    app=$1 release=$2 source=$2/$3 python=$6 uv=$7 index=$8
+    if [ ! -d "$source" ]; then fail "$app: the commit has no folder $3"; fi
+    file=$(requirements_of "$source" "$4")
+    if [ -z "$file" ]; then fail "$app: $3 has no uv.lock, requirements.txt or pyproject.toml with [project]: requirements names another file"; fi
+    if [ ! -e "$source/$file" ]; then fail "$app: the commit has no $3/$file (requirements)"; fi
+    key=$(venv_key "$2" "$3" "$4" "$5")
+    shift 8
+    venv=/srv/$app/venvs/$key
+    if [ "$(venv_stamp "$venv" 2>/dev/null)" != "$(cat "$venv/.complete" 2>/dev/null || echo none)" ]; then
+        build_venv "$@"
+    fi
+    point "$release/.venv" "../../venvs/$key"
+}
+
+# build_venv SERVER_REQUIREMENT...
+build_venv() {
+    work=$(mktemp -d /var/tmp/provision-venv.XXXXXX)
+    trap 'rm -rf "$work"; if [ ! -e "$venv/.complete" ]; then rm -rf "$venv"; fi' EXIT
+    rm -rf "$venv"
+    mkdir -p "$venv" "/var/cache/provision/uv-$app"
+    chown "$app:" "$venv" "/var/cache/provision/uv-$app"
+    cp -a "$source" "$work/source"
+    chown -R "$app:" "$work"
+    if ! as_builder "$@" >"$work/output" 2>&1; then
+        cat "$work/output"
+        if grep -q 'os error 28\|No space left' "$work/output"; then
+            fail "no space left on the server for the venv: $(df -h --output=avail,target /srv "$work" | sed 1d | awk '{ printf "%s%s free on %s", sep, $1, $2; sep = ", " }')"
+        fi
+        fail "$app: $file cannot be installed: $(reason <"$work/output")"
+    fi
+    cat "$work/output"
+    chown -R root:root "$venv"
+    # hardlinks and times settle before the stamp
+    venv_stamp "$venv" >"$work/stamp"
+    put "$venv/.complete" root root 644 <"$work/stamp"
+}
+
+# The sentence that a resolver ends with, on one line.
+reason() {
+    tr '\n' ' ' | sed -e 's/[[:space:]]\{1,\}/ /g' -e 's/.*╰─▶ //' -e 's/.*error: //' | cut -c1-400
+}
+
+as_builder() {
+    export UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy UV_NO_PROGRESS=1 UV_SYSTEM_CERTS=1 UV_NO_CONFIG=0 NO_COLOR=1
+    export UV_CACHE_DIR="/var/cache/provision/uv-$app" UV_PROJECT_ENVIRONMENT="$venv" VIRTUAL_ENV="$venv" UV_COMPILE_BYTECODE=1
+    export HOME="$work" TMPDIR="$work"
+    if [ -n "$index" ]; then export UV_DEFAULT_INDEX="$index"; fi
+    setpriv --reuid="$app" --regid="$app" --clear-groups sh -eu -s "$uv/bin/uv" "$python/bin/python" "$venv" "$work/source" "$file" "$@" <<'END_OF_BUILD'
+uv=$1 python=$2 venv=$3 file=$5
+cd "$4"
+shift 5
+"$uv" venv --quiet --allow-existing --python "$python" "$venv"
+case $file in
+*uv.lock) "$uv" sync --frozen --no-dev --no-editable --python "$python" ;;
+*pyproject.toml)
+    if grep -q '^\[build-system\]' "$file"; then
+        "$uv" pip install --python "$venv" "./$(dirname "$file")"
+    else
+        "$uv" pip install --python "$venv" -r "$file"
+    fi
+    ;;
+*) "$uv" pip install --python "$venv" -r "$file" ;;
+esac
+missing=
+for requirement; do
+    name=${requirement%%==*}
+    if ! "$uv" pip show --quiet --python "$venv" "${name%%\[*}" >/dev/null 2>&1; then missing="$missing $requirement"; fi
+done
+if [ -n "$missing" ]; then "$uv" pip install --python "$venv" $missing; fi
+END_OF_BUILD
+}

@@ -1,0 +1,125 @@
+"""An app's place on the server, and its releases."""
+
+import hashlib
+from collections.abc import Iterator
+
+from provision.engine.facts import Facts
+from provision.engine.resource import Resource
+from provision.inventory import App, Host
+from provision.resources.file import Directory, File
+from provision.resources.git import Mirror
+from provision.resources.release import Activation, Check, Migration, Release
+from provision.resources.venv import UV, Venv
+from provision.roles.python import cpython
+from provision.template import render
+
+
+def app(host: Host, facts: Facts) -> tuple[Resource, ...]:
+    return tuple(resource for one in host.apps.values() for resource in _place(one, facts))
+
+
+def releases(host: Host, facts: Facts) -> tuple[Resource, ...]:
+    return tuple(resource for one in host.apps.values() for resource in _release(host, facts, one))
+
+
+def _place(app: App, facts: Facts) -> Iterator[Resource]:
+    yield Directory(f"/srv/{app.name}")
+    yield Directory(f"/srv/{app.name}/releases")
+    yield Directory(f"/srv/{app.name}/venvs")
+    yield Directory(f"/srv/{app.name}/shared", app.name, app.name, 0o750)
+    yield Directory(f"/etc/{app.name}", "root", app.name, 0o750)
+    yield _unit(app)
+    yield File(f"/etc/tmpfiles.d/{app.name}.conf", f"d /run/{app.name} 2750 {app.name} www-data -\n")
+
+
+def _release(host: Host, facts: Facts, app: App) -> Iterator[Resource]:
+    commit = facts.commits[app.name]
+    release = release_id(app, facts)
+    python = cpython(host, facts, app)
+    tree = Release(app.name, release, commit, app.source.folder)
+    venv = Venv(
+        app.name,
+        tree.path,
+        app.source.folder,
+        app.requirements,
+        python.prefix,
+        f"{facts.distribution} {facts.architecture}",
+        f"/opt/uv/{UV}",
+        host.mirrors.index or "",
+    )
+    environment = _environment(app, commit, release)
+    configuration = File(f"/etc/{app.name}/gunicorn.conf.py", _gunicorn(app, facts), "root", app.name, 0o640)
+    fingerprint = _hash(
+        release,
+        commit,
+        app.module,
+        app.source.folder,
+        venv.base,
+        app.requirements,
+        environment.content,
+        configuration.content,
+        _unit(app).content,
+    )
+    command = app.migrate if isinstance(app.migrate, str) else ""
+    yield Mirror(f"/srv/{app.name}/repository.git", app.source.repository, commit)
+    yield tree
+    yield venv
+    yield environment
+    yield configuration
+    # nginx's group is there from here on, and with it the folder of the sockets.
+    yield Directory(f"/run/{app.name}", app.name, "www-data", 0o2750)
+    yield Check(app.name, release, app.source.folder, app.module, fingerprint)
+    if app.migrate:
+        yield Migration(app.name, release, app.source.folder, _hash(release, command, environment.content), command)
+    yield Activation(
+        app=app.name,
+        release=release,
+        fingerprint=fingerprint,
+        environment=environment.sha256,
+        configuration=configuration.sha256,
+        health=app.health.path,
+        timeout=app.health.timeout,
+        drain=app.timeout,
+        domain=app.domains[0] if "web" in host.roles else "",
+        keep=app.keep_releases,
+    )
+
+
+def release_id(app: App, facts: Facts) -> str:
+    """The release of the wanted commit: the active one, the newest one that is kept, or a new one.
+
+    An id is the UTC time and the commit's first seven digits: 20261121T230500-abc1234.
+    """
+    commit = facts.commits[app.name]
+    kept = [one for one in facts.releases if (one.app, one.commit, one.folder) == (app.name, commit, app.source.folder)]
+    if kept:
+        return max(kept, key=lambda one: (one.active, one.id)).id
+    return f"{facts.now:%Y%m%dT%H%M%S}-{commit[:7]}"
+
+
+def _unit(app: App) -> File:
+    return File(f"/etc/systemd/system/{app.name}@.service", render("app.service.j2", app=app))
+
+
+def _gunicorn(app: App, facts: Facts) -> str:
+    # Two a core answer while one waits; more than eight pay only for those who ask for them.
+    workers = min(2 * facts.cpus + 1, 8) if app.workers == "auto" else app.workers
+    return render("gunicorn.conf.py.j2", app=app, workers=workers)
+
+
+def _environment(app: App, commit: str, release: str) -> File:
+    values = {**app.env, "PROVISION_COMMIT": commit, "PROVISION_RELEASE": release}
+    lines = [f"{key}={_quoted(value)}" for key, value in sorted(values.items())]
+    content = "# Written by provision.\n" + "\n".join(lines) + "\n"
+    return File(f"/etc/{app.name}/env", content, "root", app.name, 0o640, secret=True)
+
+
+def _quoted(value: str) -> str:
+    """A value as systemd's EnvironmentFile reads it (systemd.exec(5))."""
+    for character in '\\"$`':
+        value = value.replace(character, f"\\{character}")
+    return f'"{value}"'
+
+
+def _hash(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]

@@ -1,0 +1,35 @@
+"""What every server has."""
+
+from provision.engine.facts import Facts
+from provision.engine.resource import Resource
+from provision.inventory import Host
+from provision.resources.file import Directory, File, Link
+from provision.resources.package import Packages
+from provision.resources.user import Group, User
+
+PACKAGES = ("ca-certificates", "curl", "git", "openssl", "tzdata")
+
+
+def base(host: Host, facts: Facts) -> tuple[Resource, ...]:
+    locales = () if host.locale in ("C.UTF-8", "C", "POSIX") else ("locales",)
+    return (
+        Packages("base", (*PACKAGES, *locales, *host.packages)),
+        Link("/etc/localtime", f"/usr/share/zoneinfo/{host.timezone}"),
+        File("/etc/timezone", f"{host.timezone}\n"),
+        *_locale(host.locale),
+        Directory("/var/lib/provision", mode=0o711),
+        Directory("/var/cache/provision"),
+        *(
+            resource
+            for app in host.apps.values()
+            for resource in (Group(app.name), User(app.name, f"/srv/{app.name}/shared"))
+        ),
+    )
+
+
+def _locale(locale: str) -> tuple[Resource, ...]:
+    default = File("/etc/default/locale", f"LANG={locale}\n")
+    if locale in ("C.UTF-8", "C", "POSIX"):
+        return (default,)
+    charset = locale.partition(".")[2] or "ISO-8859-1"
+    return (File("/etc/locale.gen", f"{locale} {charset}\n", check="locale-gen"), default)

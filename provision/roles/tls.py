@@ -1,0 +1,56 @@
+"""Certificates from an ACME authority, and their renewal."""
+
+from provision.engine.facts import Facts
+from provision.engine.resource import Resource
+from provision.inventory import Host
+from provision.resources.certificate import Certificate, link
+from provision.resources.file import Directory, File
+from provision.resources.package import Packages
+from provision.resources.service import Service
+
+DIRECTORIES = {
+    "letsencrypt": "https://acme-v02.api.letsencrypt.org/directory",
+    "letsencrypt-staging": "https://acme-staging-v02.api.letsencrypt.org/directory",
+}
+HOOK = "#!/bin/sh\n# After a renewal, nginx reads the new certificate. Written by provision.\nexec systemctl reload nginx\n"
+CA = "/etc/provision/acme-ca.pem"
+
+
+def tls(host: Host, facts: Facts) -> tuple[Resource, ...]:
+    if host.tls.issuer == "self-signed" or not host.apps:
+        return ()
+    return (
+        Packages("certbot", ("certbot",)),
+        Directory("/etc/letsencrypt/renewal-hooks/deploy"),
+        File("/etc/letsencrypt/renewal-hooks/deploy/nginx", HOOK, mode=0o755),
+        *_authority(host),
+        Service("certbot.timer"),
+        *(
+            Certificate(
+                app=app.name,
+                domains=tuple(app.domains),
+                server=DIRECTORIES.get(host.tls.issuer, host.tls.issuer),
+                email=host.tls.email or "",
+                address=host.address,
+                check_dns=host.tls.check_dns,
+                ca=CA if host.tls.issuer_ca else "",
+            )
+            for app in host.apps.values()
+        ),
+        Service("nginx", tuple(link(app) for app in host.apps), "reload", "nginx -t", stamp="nginx-certificates"),
+    )
+
+
+def _authority(host: Host) -> tuple[Resource, ...]:
+    """The CA of a private ACME directory's own API, for this run and for certbot's timer."""
+    if not host.tls.issuer_ca:
+        return ()
+    return (
+        Directory("/etc/provision"),
+        File(CA, host.tls.issuer_ca.read_text()),
+        Directory("/etc/systemd/system/certbot.service.d"),
+        File(
+            "/etc/systemd/system/certbot.service.d/authority.conf",
+            f"[Service]\nEnvironment=REQUESTS_CA_BUNDLE={CA}\n",
+        ),
+    )

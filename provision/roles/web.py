@@ -1,0 +1,60 @@
+"""nginx in front of the apps."""
+
+from provision.engine.facts import Facts
+from provision.engine.resource import Resource
+from provision.inventory import App, Host
+from provision.resources.certificate import WEBROOT, Placeholder, link
+from provision.resources.file import Absent, Directory, File, Link
+from provision.resources.package import Packages
+from provision.resources.service import Service
+from provision.template import render
+
+NGINX = "/etc/nginx"
+# nginx 1.25.1 made `http2` a directive of its own; these come with an older one.
+OLDER = {"debian11", "debian12", "ubuntu22.04", "ubuntu22.10", "ubuntu23.04", "ubuntu23.10", "ubuntu24.04"}
+
+
+def web(host: Host, facts: Facts) -> tuple[Resource, ...]:
+    apps = tuple(host.apps.values())
+    final = host.tls.issuer == "self-signed"
+    return (
+        Packages("nginx", ("nginx",)),
+        Directory(WEBROOT),
+        Directory("/etc/ssl/provision", mode=0o755),
+        Placeholder("default", ("invalid.invalid",)),
+        *(Placeholder(app.name, tuple(app.domains), final) for app in apps),
+        File(f"{NGINX}/nginx.conf", render("nginx/nginx.conf.j2", host=host), check="nginx -t"),
+        Absent(f"{NGINX}/sites-enabled/default"),
+        *_site("000-default", render("nginx/default.conf.j2", certificate=link("default"))),
+        *(resource for app in apps for resource in _site(app.name, _proxy(host, facts, app))),
+        Service("nginx", _watched(apps), "reload", "nginx -t"),
+    )
+
+
+def _site(name: str, content: str) -> tuple[Resource, ...]:
+    return (
+        File(f"{NGINX}/sites-available/{name}", content, check="nginx -t"),
+        Link(f"{NGINX}/sites-enabled/{name}", f"../sites-available/{name}"),
+    )
+
+
+def _proxy(host: Host, facts: Facts, app: App) -> str:
+    return render(
+        "nginx/site.conf.j2",
+        host=host,
+        app=app,
+        certificate=link(app.name),
+        webroot=WEBROOT,
+        hsts=host.tls.hsts and host.tls.issuer != "self-signed",
+        http2_directive=facts.distribution not in OLDER,
+    )
+
+
+def _watched(apps: tuple[App, ...]) -> tuple[str, ...]:
+    sites = ("000-default", *(app.name for app in apps))
+    folders = ("sites-available", "sites-enabled")
+    return (
+        f"{NGINX}/nginx.conf",
+        f"{NGINX}/sites-enabled/default",
+        *(f"{NGINX}/{folder}/{site}" for site in sites for folder in folders),
+    )

@@ -1,0 +1,250 @@
+"""One connection to a host: run a script and get its output, or its lines as they come; move large files."""
+
+import base64
+import hashlib
+import secrets
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import paramiko
+from fabric import Config, Connection
+from paramiko.ssh_exception import (
+    AuthenticationException,
+    BadHostKeyException,
+    NoValidConnectionsError,
+    PasswordRequiredException,
+    SSHException,
+)
+
+from provision.engine.shell import quote
+from provision.inventory import Host
+
+SCRIPT_SECONDS = 300
+DEAD_MILLISECONDS = 20_000
+
+
+class Unreachable(Exception):
+    """No session can be had on the host; one line that says why."""
+
+
+class Dropped(Exception):
+    """The connection ended while something was going on."""
+
+
+class Denied(Exception):
+    """The session is there, but not the rights of root; one line that says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a script printed, and its exit status (-1 where the connection ended first)."""
+
+    stdout: str
+    stderr: str
+    status: int
+
+
+class _UnknownKey(paramiko.MissingHostKeyPolicy):
+    def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
+        digest = base64.b64encode(hashlib.sha256(key.asbytes()).digest()).decode().rstrip("=")
+        raise Unreachable(
+            f"unknown host key {key.get_name()} SHA256:{digest}: compare it with the server's, then add it to known_hosts "
+            f"(ssh-keyscan prints the line)"
+        )
+
+
+@cache
+def _config() -> Config:
+    return Config(lazy=False)
+
+
+class Session:
+    """A connection to one host. `execs` counts the SSH exec requests that were made over it."""
+
+    def __init__(self, host: Host, password: str | None = None) -> None:
+        self.host = host
+        self.execs = 0
+        self._password = password
+        self._connection: Connection | None = None
+
+    def open(self) -> None:
+        """Connect, unless there is a connection. Raises Unreachable."""
+        if self._connection is not None and self._connection.is_connected:
+            return
+        host = self.host
+        try:
+            connection = self._connect()
+        except Unreachable:
+            raise
+        except BadHostKeyException as error:
+            known = base64.b64encode(hashlib.sha256(error.expected_key.asbytes()).digest()).decode().rstrip("=")
+            raise Unreachable(
+                f"the host key of {host.address} changed (SHA256:{known} is known): if the server was reinstalled, remove "
+                f"the old line with ssh-keygen -R {self._known_name()}, otherwise do not connect"
+            ) from None
+        except PasswordRequiredException:
+            raise Unreachable(
+                f"the key {host.key} is locked by a passphrase: add it to the SSH agent with ssh-add"
+            ) from None
+        except AuthenticationException:
+            with_what = f"the key {host.key}" if host.key else "the agent's keys and the default ones"
+            raise Unreachable(
+                f"{host.user}@{host.address} refused {with_what}: is the public key in its authorized_keys?"
+            ) from None
+        except (NoValidConnectionsError, OSError, EOFError, SSHException) as error:
+            reason = _reason(error)
+            raise Unreachable(
+                f"{host.address} port {host.port} does not answer ({reason}): is the server on, and the address right?"
+            ) from None
+        transport = connection.transport
+        transport.set_keepalive(5)
+        if hasattr(socket, "TCP_USER_TIMEOUT") and isinstance(transport.sock, socket.socket):
+            transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_MILLISECONDS)
+        self._connection = connection
+
+    def _connect(self) -> Connection:
+        host = self.host
+        options: dict[str, object] = {
+            "allow_agent": host.agent,
+            "look_for_keys": host.key is None,
+            "banner_timeout": host.connect_timeout,
+            "auth_timeout": host.connect_timeout,
+        }
+        if host.key:
+            options["key_filename"] = str(host.key)
+        gateway = Connection(host.proxy_jump, config=_config()) if host.proxy_jump else None
+        connection = Connection(
+            host.address,
+            user=host.user,
+            port=host.port,
+            config=_config(),
+            gateway=gateway,
+            connect_timeout=host.connect_timeout,
+            connect_kwargs=options,
+        )
+        for client in (connection.client, gateway.client if gateway else connection.client):
+            client.set_missing_host_key_policy(_UnknownKey())
+            if host.known_hosts:
+                client.load_host_keys(str(host.known_hosts))
+            else:
+                for known in ("/etc/ssh/ssh_known_hosts", str(Path.home() / ".ssh/known_hosts")):
+                    if Path(known).is_file():
+                        client.load_system_host_keys(known)
+        connection.open()
+        return connection
+
+    def _known_name(self) -> str:
+        name = self.host.address if self.host.port == 22 else f"'[{self.host.address}]:{self.host.port}'"
+        return f"-f {self.host.known_hosts} {name}" if self.host.known_hosts else name
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def run(self, script: str) -> Output:
+        """Run a script as root. Raises Unreachable, Dropped, Denied."""
+        channel = self._execute(script)
+        channel.settimeout(SCRIPT_SECONDS)
+        try:
+            stdout = b"".join(iter(lambda: channel.recv(1 << 16), b""))
+            stderr = b"".join(iter(lambda: channel.recv_stderr(1 << 16), b""))
+        except TimeoutError:
+            raise Dropped(f"{self.host.address} said nothing for {SCRIPT_SECONDS} seconds") from None
+        output = Output(stdout.decode(errors="replace"), stderr.decode(errors="replace"), self._status(channel))
+        if output.status and not output.stdout:
+            self._check_rights(output)
+        return output
+
+    def lines(self, script: str) -> Iterator[str]:
+        """Run a script as root; its lines as they come, for as long as the caller reads. Raises as `run` does."""
+        channel = self._execute(script)
+        try:
+            for line in channel.makefile("rb"):
+                yield line.decode(errors="replace").rstrip("\n")
+        except OSError:
+            pass
+        finally:
+            channel.close()
+
+    def _execute(self, script: str) -> paramiko.Channel:
+        self.open()
+        assert self._connection is not None
+        command, first = self._command()
+        self.execs += 1
+        try:
+            channel: paramiko.Channel = self._connection.transport.open_session(timeout=self.host.connect_timeout)
+            channel.exec_command(command)
+            channel.sendall((first + script).encode())
+            channel.shutdown_write()
+        except (SSHException, OSError, EOFError) as error:
+            self.close()
+            raise Dropped(f"the connection to {self.host.address} ended ({_reason(error)})") from None
+        return channel
+
+    def _command(self) -> tuple[str, str]:
+        """The command, and what goes ahead of the script on its standard input.
+
+        sudo may or may not read the password; whoever reads on from there drops lines up to a mark of its own.
+        """
+        become = self.host.become
+        if become == "none" or (become == "auto" and self.host.user == "root"):
+            return "sh -s", ""
+        if become != "sudo-password":
+            return "sudo -n sh -s", ""
+        mark = secrets.token_hex(16)
+        reader = f'while IFS= read -r line; do if [ "$line" = {mark} ]; then exec sh -s; fi; done; exit 1'
+        return f"sudo -k -S -p '' sh -c {quote(reader)}", f"{self._password or ''}\n{mark}\n"
+
+    def _status(self, channel: paramiko.Channel) -> int:
+        return channel.recv_exit_status()
+
+    def _check_rights(self, output: Output) -> None:
+        user, said = self.host.user, output.stderr.strip()
+        if "a password is required" in said or "a terminal is required" in said:
+            raise Denied(
+                f"sudo wants a password for {user}: set become: sudo-password, or allow {user} to use sudo without one"
+            )
+        if "incorrect password" in said or "Sorry, try again" in said or "no password was provided" in said:
+            raise Denied(f"sudo refused the password of {user}")
+        if "not in the sudoers file" in said or "not allowed to" in said:
+            raise Denied(f"{user} may not use sudo: add it to the sudo group, or log in as root")
+        if "sudo" in said and "not found" in said:
+            raise Denied("sudo is not installed: install it, or log in as root")
+
+    def put(self, local: Path, remote: str, progress: Callable[[int, int], object] | None = None) -> None:
+        """Send a file over SFTP; `remote` is relative to the login's home."""
+        self.open()
+        assert self._connection is not None
+        with self._connection.client.open_sftp() as sftp:
+            sftp.put(str(local), remote, callback=progress)
+            sftp.chmod(remote, 0o600)
+
+    def get(self, remote: str, local: Path) -> None:
+        """Fetch a file over SFTP, written beside and renamed, and remove it from the server."""
+        self.open()
+        assert self._connection is not None
+        local.parent.mkdir(parents=True, exist_ok=True)
+        beside = local.with_name(f".{local.name}.{secrets.token_hex(4)}")
+        try:
+            with self._connection.client.open_sftp() as sftp:
+                sftp.get(remote, str(beside))
+                sftp.remove(remote)
+            beside.replace(local)
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, NoValidConnectionsError):
+        error = next(iter(error.errors.values()))
+    if isinstance(error, socket.gaierror):
+        return "its name does not resolve"
+    if isinstance(error, TimeoutError):
+        return "timed out"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__

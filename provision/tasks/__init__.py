@@ -1,0 +1,9 @@
+"""The Invoke tasks: thin, they parse and call. A project's tasks.py says `from provision.tasks import namespace`."""
+
+from invoke import Collection
+
+from provision.tasks import deploy
+
+namespace = Collection()
+for each in (deploy.deploy, deploy.provision, deploy.plan):
+    namespace.add_task(each)

@@ -1,0 +1,137 @@
+"""invoke deploy, provision, plan: what a run would change, and the run."""
+
+import getpass
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from invoke import Context, Exit, task
+
+from provision import fleet, roles
+from provision.fleet import Result, Roles, Run
+from provision.inventory import Host, InventoryError, find
+from provision.report import json
+from provision.report.console import Console
+
+HELP = {
+    "host": "an inventory (all its hosts), a group, or one host",
+    "inventory": "an inventory file elsewhere",
+    "plan": "show what would change, and change nothing",
+    "json": "print one JSON document",
+    "revision": "a branch, tag or commit, instead of the inventory's",
+}
+
+
+def _help(*names: str) -> dict[str, str]:
+    return {name: HELP[name] for name in names}
+
+
+def hosts_of(host: str, inventory: str | None) -> tuple[Any, tuple[Host, ...]]:
+    """The inventory and the hosts that are meant. Raises InventoryError."""
+    return find(host, file=Path(inventory) if inventory else None)
+
+
+def password_for(hosts: Sequence[Host]) -> str | None:
+    """sudo's password, asked once for all hosts that want one; PROVISION_SUDO_PASSWORD answers without a terminal."""
+    if not any(host.become == "sudo-password" for host in hosts):
+        return None
+    known = os.environ.get("PROVISION_SUDO_PASSWORD")
+    if known is not None:
+        return known
+    if not sys.stdin.isatty():
+        raise Exit("sudo wants a password and there is no terminal to ask: set PROVISION_SUDO_PASSWORD", 1)
+    return getpass.getpass("sudo password: ")
+
+
+def _run(
+    name: str,
+    what: Roles,
+    host: str,
+    inventory: str | None,
+    as_json: bool,
+    applies: bool,
+    revisions: bool,
+    revision: str | None = None,
+) -> tuple[Result, ...]:
+    begun = time.monotonic()
+    try:
+        found, hosts = hosts_of(host, inventory)
+    except InventoryError as error:
+        if as_json:
+            print(json.failure(name, error.errors, time.monotonic() - begun))
+        print(error, file=sys.stderr)
+        raise Exit(code=1) from None
+    password = password_for(hosts)
+    with Console(error=as_json, diffs=True) as console:
+        watcher: fleet.Watcher = json.Silence() if as_json else console
+        results = fleet.run(
+            name,
+            found,
+            hosts,
+            what,
+            watcher,
+            applies,
+            revisions,
+            revision,
+            password,
+            lambda runs: _interrupted(console, runs),
+        )
+        if as_json:
+            print(json.document(name, results, time.monotonic() - begun))
+        else:
+            console.recap(results, applies)
+    return results
+
+
+def _interrupted(console: Console, runs: Sequence[Run]) -> None:
+    going = [run for run in runs if run.run]
+    answer = console.ask(
+        "\nLeave it [r]unning on the servers, [s]top after the current change, or go on [w]atching? ", "rsw"
+    )
+    if answer == "r":
+        print("The servers go on by themselves; run again to see how it ended.", file=sys.stderr)
+        os._exit(130)
+    if answer == "s":
+        for run in going:
+            run.stop()
+    console.resume()
+
+
+def _end(results: Sequence[Result]) -> None:
+    if any(result.error for result in results):
+        raise Exit(code=1)
+
+
+@task(help=_help("host", "revision", "plan", "json", "inventory"))
+def deploy(
+    context: Context,
+    host: str,
+    revision: str | None = None,
+    plan: bool = False,
+    json: bool = False,
+    inventory: str | None = None,
+) -> None:
+    """Everything: the server, and the app's release on it."""
+    _end(_run("deploy", roles.everything, host, inventory, json, not plan, True, revision))
+
+
+@task(help=_help("host", "plan", "json", "inventory"))
+def provision(
+    context: Context, host: str, plan: bool = False, json: bool = False, inventory: str | None = None
+) -> None:
+    """The server, without the app's release."""
+    _end(_run("provision", roles.server, host, inventory, json, not plan, False))
+
+
+@task(help=_help("host", "revision", "json", "inventory"))
+def plan(
+    context: Context, host: str, revision: str | None = None, json: bool = False, inventory: str | None = None
+) -> None:
+    """What deploy would change. Exit status 0: nothing; 2: something; 1: an error."""
+    results = _run("plan", roles.everything, host, inventory, json, False, True, revision)
+    _end(results)
+    if any(result.changes for result in results):
+        raise Exit(code=2)

@@ -1,0 +1,46 @@
+"""Jinja2 templates: a project's own templates/ come first, then the package's."""
+
+import traceback
+from functools import cache
+from pathlib import Path
+
+from jinja2 import (
+    ChoiceLoader,
+    Environment,
+    FileSystemLoader,
+    StrictUndefined,
+    TemplateError,
+    TemplateSyntaxError,
+)
+
+from provision.engine.resource import Refusal
+
+PACKAGED = next(
+    folder
+    for folder in (Path(__file__).parent / "templates", Path(__file__).parents[1] / "templates")
+    if folder.is_dir()
+)
+
+
+@cache
+def _environment(project: Path) -> Environment:
+    return Environment(
+        loader=ChoiceLoader([FileSystemLoader(project / "templates"), FileSystemLoader(PACKAGED)]),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,
+    )
+
+
+def render(name: str, **values: object) -> str:
+    """The template's text. Raises Refusal with the template's file and line."""
+    try:
+        return _environment(Path.cwd()).get_template(name).render(**values)
+    except TemplateSyntaxError as error:
+        raise Refusal(f"{error.filename or name}:{error.lineno}: {error.message}") from None
+    except TemplateError as error:
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.endswith(".j2")]
+        where = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else name
+        raise Refusal(f"{where}: {error.message}") from None
