@@ -184,10 +184,11 @@ class Run:
                 reason = "the connection ended"
             except (Dropped, Unreachable) as error:
                 reason = str(error)
-            lost_since = lost_since or time.monotonic()
+            if not lost_since:
+                lost_since = time.monotonic()
+                self.watcher.reconnecting(self.host.name, reason)
             if time.monotonic() - lost_since > RECONNECT_SECONDS:
                 raise Failed(f"{reason}; the run {self.run} goes on on the server: run again to see how it ended")
-            self.watcher.reconnecting(self.host.name, reason)
             self.session.close()
             time.sleep(1)
             script = apply.follow(self.run, offset)

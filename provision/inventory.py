@@ -861,8 +861,8 @@ class Problems:
         self.found: dict[Problem, None] = {}
 
     def add(self, place: Place, message: str) -> None:
-        path = f"{place.path}: " if place.path else ""
-        self.found[Problem(str(place.file), place.line, f"{path}{message}")] = None
+        text = f"{place.path}: {message}" if place.path else message
+        self.found[Problem(str(place.file), place.line, re.sub(r"[\x00-\x1f\x7f]+", " ", text))] = None
 
     def lines(self) -> list[str]:
         return [str(problem) for problem in sorted(self.found)]
@@ -1113,14 +1113,14 @@ def _collect(file: Path, problems: Problems, above: tuple[Path, ...] = ()) -> La
     above = (*above, file.resolve())
     for item in _included(root.data.get("include"), problems):
         path = Path(os.path.normpath(file.parent / _expanded(item.data)))
-        if path.resolve() in above:
-            problems.add(item.place, f"{item.data} includes this file again; remove one of the two includes")
-        elif not path.is_file():
+        if not path.is_file():
             lab = path.parent.name == ".lab"
             hint = (
                 "start the lab with `invoke lab.up`" if lab else "correct the path, which starts at this file's folder"
             )
             layers.missing.append((item.place, f"there is no file {path}; {hint}"))
+        elif path.resolve() in above:
+            problems.add(item.place, f"{item.data} includes this file again; remove one of the two includes")
         else:
             below = _collect(path, problems, above)
             layers.documents.extend(below.documents)

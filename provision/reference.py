@@ -30,7 +30,7 @@ ROOT = Path(__file__).parent.parent
 INTRODUCTION = """\
 # The inventory
 
-Made by `python -m provision.reference` from the models in `provision/inventory.py`; change them, not this page.
+Made by `python -m provision.reference` from the models in `provision/inventory.py`; change those instead.
 
 An inventory is one YAML file, `inventories/NAME.yml`. `--host NAME` means all of its hosts; a group or a host
 is named in the same way. This is enough for one server and one app:
@@ -40,8 +40,8 @@ is named in the same way. This is enough for one server and one app:
 
 **Layers.** Keys of [Host](#host) at the top of the file hold for all hosts, those under `groups` for the
 hosts of a group, those of a host for itself. A host wins over its groups, a later group over an earlier one,
-and each of them over the top. Mappings are merged key by key, so `apps: {{shop: {{workers: 2}}}}` under a host changes
-only that. Lists and single values replace. An empty value (`null`) goes back to the default.
+and each of them over the top. Mappings are merged key by key, so `apps: {{shop: {{workers: 2}}}}` under
+a host changes only that. Lists and single values replace. An empty value (`null`) goes back to the default.
 
 **Includes.** The values of an included file lie underneath those of the file that includes it. Paths are
 relative to the file in which they are written, and `~` is the home folder.

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import logging
 import secrets
 import socket
 from collections.abc import Callable, Iterator
@@ -21,6 +22,9 @@ from paramiko.ssh_exception import (
 
 from provision.engine.shell import quote
 from provision.inventory import Host
+
+# What Paramiko logs of a connection that ends is said by an exception, in words for people.
+logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 SCRIPT_SECONDS = 300
 DEAD_MILLISECONDS = 20_000

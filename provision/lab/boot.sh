@@ -7,7 +7,10 @@ shift 3
 cd "$folder"
 
 # Directories of the image can be renamed, as on a plain disk (redirect_dir).
-mount -t overlay -o lowerdir=base,upperdir=upper,workdir=work,redirect_dir=on overlay root
+if ! mount -t overlay -o lowerdir=base,upperdir=upper,workdir=work,redirect_dir=on overlay root; then
+    echo "overlayfs cannot write in $folder: set PROVISION_LAB to a folder on ext4 or xfs" >&2
+    exit 1
+fi
 
 # The server's first process. nspawn mounts the controllers of cgroup v1 read-only, and limits like MemoryMax would
 # do nothing; the group behind each is this server's own, so it may write. systemd 256 wants to be asked for cgroup v1.

@@ -8,8 +8,12 @@ from pathlib import Path
 
 from provision.lab.machine import until
 
-NAME = "provision-lab"
 CONTROLLERS = ("cpu", "memory", "pids", "io")
+
+
+def top() -> str:
+    """The group above all; there is one lab a network namespace, and that is in the name."""
+    return f"provision-lab-{Path('/proc/self/ns/net').stat().st_ino}"
 
 
 def hierarchies() -> list[Path]:
@@ -27,9 +31,9 @@ def hierarchies() -> list[Path]:
 def create(name: str) -> list[Path]:
     groups = []
     for hierarchy in hierarchies():
-        group = hierarchy / NAME / name
+        group = hierarchy / top() / name
         group.mkdir(parents=True, exist_ok=True)
-        for parent in (hierarchy, hierarchy / NAME):
+        for parent in (hierarchy, hierarchy / top()):
             enable(parent)
         groups.append(group)
     return groups
@@ -46,7 +50,7 @@ def enable(group: Path) -> None:
 def processes(name: str = "") -> set[int]:
     found: set[int] = set()
     for hierarchy in hierarchies():
-        for folder, _, files in os.walk(hierarchy / NAME / name):
+        for folder, _, files in os.walk(hierarchy / top() / name):
             if "cgroup.procs" in files:
                 try:
                     found.update(map(int, (Path(folder) / "cgroup.procs").read_text().split()))
@@ -71,7 +75,7 @@ def end(name: str = "", timeout: float = 10) -> bool:
 
 def remove(name: str = "") -> bool:
     for hierarchy in hierarchies():
-        for folder, _, _ in os.walk(hierarchy / NAME / name, topdown=False):
+        for folder, _, _ in os.walk(hierarchy / top() / name, topdown=False):
             try:
                 Path(folder).rmdir()
             except FileNotFoundError:

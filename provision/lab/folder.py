@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from provision.lab.machine import LabError
+from provision.lab.machine import LabError, until
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,15 @@ class Folder:
                 os.chown(path, int(owner), int(group))
 
     def remove(self) -> None:
-        for folder in (self.servers, self.run, self.log, self.git, self.acme, self.trash):
-            shutil.rmtree(folder, ignore_errors=True)
+        folders = (self.servers, self.run, self.log, self.git, self.acme, self.trash)
+
+        def removed() -> bool:
+            for folder in folders:
+                shutil.rmtree(folder, ignore_errors=True)
+            return not any(folder.exists() for folder in folders)
+
+        if not until(removed, timeout=120, pause=0.2):
+            raise LabError(f"Not all of {self.path} could be removed; see what holds it: ls -lR {self.path}")
         for file in (
             self.python,
             self.key,

@@ -50,7 +50,7 @@ def mirror(etc: Path = Path("/etc")) -> Mirror:
     if release.get("ID") != "debian":
         return Mirror()
     codename = release.get("VERSION_CODENAME", "")
-    found = {}
+    found: dict[str, str] = {}
     for uri, suites in entries(etc / "apt"):
         for suite in suites:
             found.setdefault(suite, uri.rstrip("/"))

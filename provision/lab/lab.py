@@ -9,13 +9,16 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
 from provision.lab import acme, cgroup, dns, folder, git, image, network, process, server, service, source
-from provision.lab.folder import Folder
 from provision.lab.machine import LabError, as_root, lock, require, run
 from provision.lab.server import Server
+
+if TYPE_CHECKING:
+    from provision.lab.folder import Folder
 
 PARALLEL = 8
 
@@ -51,6 +54,7 @@ def up(count: int = 1, suite: str = "bookworm") -> None:
     here = folder.current()
     with lock("lab"):
         claim(here)
+        unmount(here)
         here.create()
         base = image.ensure(suite)
         server.keys(here)
@@ -76,16 +80,15 @@ def up(count: int = 1, suite: str = "bookworm") -> None:
 
 
 def claim(here: Folder) -> None:
-    """One lab a machine: refuse while another folder's runs, clear away what a dead one left."""
+    """One lab a machine: refuse while another folder's runs, end what is left of one whose folder is gone."""
     held = network.owner()
-    if held is None or held[0] == here.path:
+    if held is not None and held[0] == here.path and here.run.is_dir():
         return
-    if cgroup.processes() and held[0].exists():
+    if held is not None and held[0] != here.path and (held[0] / "run").is_dir() and cgroup.processes():
         other = held[0].parent if held[0].name == ".lab" else held[0]
-        raise LabError(
-            f"Another lab runs on this machine, from {held[0]}.\nEnd it there: cd {other} && invoke lab.down"
-        )
-    remove(Folder(held[0]))
+        raise LabError(f"Another lab runs on this machine, from {held[0]}.\nEnd it: cd {other} && invoke lab.down")
+    if not cgroup.end():
+        raise LabError(f"Processes of a former lab do not end: {sorted(cgroup.processes())}")
 
 
 def authority(here: Folder) -> None:
@@ -156,14 +159,19 @@ def remove(here: Folder) -> None:
     if not cgroup.end():
         raise LabError(f"Processes of the lab do not end: {sorted(cgroup.processes())}")
     network.down()
-    for left in ("propagate", "unix-export", "locks"):
-        for place in Path("/run/systemd/nspawn", left).glob("lab[0-9]*"):
-            shutil.rmtree(place, ignore_errors=True)
-    for mount in reversed(Path("/proc/self/mounts").read_text().splitlines()):
-        place = mount.split()[1]
-        if place.startswith(f"{here.path}/"):
-            run("umount", "--lazy", place)
+    for left in Path("/run/systemd/nspawn").glob("*/lab[0-9]*"):
+        shutil.rmtree(left, ignore_errors=True)
+    unmount(here)
     here.remove()
+
+
+def unmount(here: Folder) -> None:
+    """The servers' own mounts end with them; these are what someone else mounted in the lab's folder."""
+    inside = f"{here.path.resolve()}/"
+    for line in reversed(Path("/proc/self/mounts").read_text().splitlines()):
+        place = line.split()[1].replace("\\040", " ")
+        if place.startswith(inside):
+            run("umount", "--lazy", place)
 
 
 def status() -> Status:

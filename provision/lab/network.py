@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 from provision.lab.machine import LabError, run
@@ -39,6 +40,10 @@ def address(number: int) -> str:
     return f"10.213.0.{10 + number}"
 
 
+def exists(link: str) -> bool:
+    return link in (name for _, name in socket.if_nameindex())
+
+
 def owner() -> tuple[Path, str] | None:
     """The folder of the lab that has the network, and the forwarding that the machine had before."""
     try:
@@ -50,15 +55,15 @@ def owner() -> tuple[Path, str] | None:
 
 def up(folder: Path) -> None:
     held = owner()
-    if held is None:
-        record = {"folder": str(folder), "ip_forward": FORWARD.read_text().strip()}
+    if held is None or held[0] != folder:
+        record = {"folder": str(folder), "ip_forward": held[1] if held else FORWARD.read_text().strip()}
         partial = OWNER.with_suffix(".partial")
         partial.write_text(json.dumps(record) + "\n")
         partial.replace(OWNER)
     taken = run("ip", "-o", "-4", "route", "show", RANGE).stdout
     if taken and BRIDGE not in taken and "unreachable" not in taken:
         raise LabError(f"The lab's range {RANGE} is in use on this machine: {taken.strip()}")
-    if not Path(f"/sys/class/net/{BRIDGE}").exists():
+    if not exists(BRIDGE):
         run("ip", "link", "add", BRIDGE, "address", "02:00:0a:d5:00:01", "type", "bridge")
     run("ip", "address", "replace", f"{GATEWAY}/24", "dev", BRIDGE)
     run("ip", "link", "set", BRIDGE, "up")
@@ -68,7 +73,7 @@ def up(folder: Path) -> None:
 
 
 def down() -> None:
-    if Path(f"/sys/class/net/{BRIDGE}").exists():
+    if exists(BRIDGE):
         run("ip", "link", "delete", BRIDGE)
     run("ip", "route", "delete", *FENCE, check=False)
     run("nft", "-f", "-", stdin=f"table ip {TABLE} {{}}\ndelete table ip {TABLE}\n")
@@ -80,5 +85,5 @@ def down() -> None:
 
 def unplug(name: str) -> None:
     """Remove the bridge's end of a server's cable, which outlives a killed server for a moment."""
-    if Path(f"/sys/class/net/vb-{name}").exists():
+    if exists(f"vb-{name}"):
         run("ip", "link", "delete", f"vb-{name}", check=False)

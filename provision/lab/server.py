@@ -12,10 +12,13 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from provision.lab import cgroup, network, process
-from provision.lab.folder import Folder
 from provision.lab.machine import ENVIRONMENT, LabError, lock, run, until
+
+if TYPE_CHECKING:
+    from provision.lab.folder import Folder
 
 BOOT = Path(__file__).with_name("boot.sh")
 USERS = ("root", "admin", "ops")
@@ -222,10 +225,10 @@ def wait(server: Server, timeout: float = 60) -> str:
         nonlocal state
         if process.alive(server.folder, server.name) is None:
             raise LabError(f"{server.name} died while booting:\n{process.said(server.folder, server.name)}")
-        if not greeted(server):
+        if leader(server) is None:
             return False
         state = execute(server, "systemctl is-system-running", timeout=10).stdout.strip()
-        return state in ("running", "degraded")
+        return state in ("running", "degraded") and greeted(server)
 
     if not until(ready, timeout):
         log = server.folder.log / f"{server.name}.log"

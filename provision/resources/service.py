@@ -34,7 +34,7 @@ class Service:
 
     def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
         active, enabled, reload_needed, stamp = state[0] if state else ("inactive", "", "no", "none")
-        changing = {id.partition(":")[2] for id in before}
+        changing = {name.partition(":")[2] for name in before}
         watched = [path for path in self.watches if path in changing]
         what = []
         if enabled != "enabled":

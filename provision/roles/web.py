@@ -4,7 +4,7 @@ from provision.engine.facts import Facts
 from provision.engine.resource import Resource
 from provision.inventory import App, Host
 from provision.resources.certificate import WEBROOT, Placeholder, link
-from provision.resources.file import Absent, Directory, File, Link
+from provision.resources.file import Directory, File, Link
 from provision.resources.package import Packages
 from provision.resources.service import Service
 from provision.template import render
@@ -24,7 +24,6 @@ def web(host: Host, facts: Facts) -> tuple[Resource, ...]:
         Placeholder("default", ("invalid.invalid",)),
         *(Placeholder(app.name, tuple(app.domains), final) for app in apps),
         File(f"{NGINX}/nginx.conf", render("nginx/nginx.conf.j2", host=host), check="nginx -t"),
-        Absent(f"{NGINX}/sites-enabled/default"),
         *_site("000-default", render("nginx/default.conf.j2", certificate=link("default"))),
         *(resource for app in apps for resource in _site(app.name, _proxy(host, facts, app))),
         Service("nginx", _watched(apps), "reload", "nginx -t"),
@@ -33,8 +32,8 @@ def web(host: Host, facts: Facts) -> tuple[Resource, ...]:
 
 def _site(name: str, content: str) -> tuple[Resource, ...]:
     return (
-        File(f"{NGINX}/sites-available/{name}", content, check="nginx -t"),
-        Link(f"{NGINX}/sites-enabled/{name}", f"../sites-available/{name}"),
+        File(f"{NGINX}/sites-available/{name}.conf", content, check="nginx -t"),
+        Link(f"{NGINX}/sites-enabled/{name}.conf", f"../sites-available/{name}.conf"),
     )
 
 
@@ -55,6 +54,5 @@ def _watched(apps: tuple[App, ...]) -> tuple[str, ...]:
     folders = ("sites-available", "sites-enabled")
     return (
         f"{NGINX}/nginx.conf",
-        f"{NGINX}/sites-enabled/default",
-        *(f"{NGINX}/{folder}/{site}" for site in sites for folder in folders),
+        *(f"{NGINX}/{folder}/{site}.conf" for site in sites for folder in folders),
     )

@@ -42,6 +42,7 @@ def configure(settings: Settings, stream: TextIO | None = None) -> None:
     for name in ("uvicorn", "uvicorn.error"):
         _hand_over(name, propagate=True)
     _hand_over("uvicorn.access", propagate=False)
+    logging.getLogger("aiosqlite").setLevel(logging.INFO)
 
 
 def _renderers(settings: Settings) -> list[Processor]:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import structlog
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 from sample_app import __version__, diagnostics, health, logs, notes, pages
 from sample_app.database import Database
-from sample_app.requests import RequestLog
+from sample_app.requests import RequestLog, refuse
 from sample_app.settings import Settings
 
 log = structlog.stdlib.get_logger("sample_app")
@@ -49,6 +50,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=LARGEST_BODY)
     app.add_middleware(RequestLog)
+    app.add_exception_handler(RequestValidationError, refuse)
     for module in (health, notes, pages, diagnostics):
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")

@@ -5,7 +5,11 @@ import time
 import uuid
 
 import structlog
+from fastapi.encoders import jsonable_encoder
+from fastapi.exception_handlers import request_validation_exception_handler
+from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -62,6 +66,16 @@ class RequestLog:
                     duration_ms=round((time.perf_counter() - started) * 1000, 1),
                     client=scope["client"][0] if scope.get("client") else None,
                 )
+
+
+async def refuse(request: Request, error: Exception) -> JSONResponse:
+    """FastAPI's answer to a wrong request; without the input where JSON cannot hold it, as with NaN."""
+    assert isinstance(error, RequestValidationError)
+    try:
+        return await request_validation_exception_handler(request, error)
+    except ValueError:
+        detail = [{key: value for key, value in one.items() if key != "input"} for one in error.errors()]
+        return JSONResponse({"detail": jsonable_encoder(detail)}, status_code=422)
 
 
 def _request_id(headers: Headers) -> str:

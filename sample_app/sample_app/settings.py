@@ -73,7 +73,7 @@ class Settings(BaseSettings):
         return make_url(self.database_url.get_secret_value())
 
     def masked(self) -> dict[str, Any]:
-        """All settings, fit for a log: secrets and the database's password are stars."""
-        hidden = {name: "***" for name in self.database.query if "password" in name}
+        """All settings, fit for a log: secrets and the database's password are hidden."""
+        hidden = {name: "hidden" for name in self.database.query if "password" in name}
         url = self.database.update_query_dict(hidden).render_as_string(hide_password=True)
         return {**self.model_dump(mode="json"), "database_url": url}

@@ -8,6 +8,7 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from fastapi.testclient import TestClient
+from pydantic import SecretStr
 
 from sample_app.main import create_app
 from sample_app.settings import Settings
@@ -22,7 +23,7 @@ VARIABLES = (
     "PROVISION_COMMIT",
     "PROVISION_RELEASE",
 )
-KEY = "k" * 40
+KEY = SecretStr("k" * 40)
 
 
 @pytest.fixture(autouse=True)
@@ -47,9 +48,7 @@ def alembic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
 def migrated(alembic: Config) -> Settings:
     """The settings of an app whose database is migrated."""
     command.upgrade(alembic, "head")
-    return Settings(
-        environment="production", secret_key=KEY, log_level="DEBUG", commit="abc1234", release="r1"
-    )
+    return Settings(environment="production", secret_key=KEY, log_level="DEBUG", commit="abc1234", release="r1")
 
 
 @pytest.fixture

@@ -49,9 +49,9 @@ def test_a_server_logs_json_and_a_developer_reads_lines(
     assert re.search(r"\[info *\] started", capsys.readouterr().out)
 
 
-def test_a_request_leaves_one_line_with_its_outcome(client: TestClient, logged: Logged) -> None:
-    logged()
-    answer = client.get("/api/notes/7?token=hunter2")
+def test_a_request_leaves_one_line_with_its_outcome(migrated: Settings, logged: Logged) -> None:
+    with TestClient(create_app(migrated)) as client:
+        answer = client.get("/api/notes/7?token=hunter2")
     lines = [line for line in logged() if line["message"] == "request"]
     assert len(lines) == 1
     line = lines[0]
@@ -61,10 +61,12 @@ def test_a_request_leaves_one_line_with_its_outcome(client: TestClient, logged: 
     assert "hunter2" not in str(line)
 
 
-def test_health_checks_are_logged_only_when_debugging(client: TestClient, logged: Logged) -> None:
-    logged()
-    client.get("/health")
-    assert [line["level"] for line in logged() if line["message"] == "request"] == ["debug"]
+def test_health_checks_are_logged_only_when_debugging(migrated: Settings, logged: Logged) -> None:
+    with TestClient(create_app(migrated)) as client:
+        client.get("/health")
+        client.get("/whoami")
+    lines = [(line["path"], line["level"]) for line in logged() if line["message"] == "request"]
+    assert lines == [("/health", "debug"), ("/whoami", "info")]
 
 
 def test_a_sane_request_id_is_kept_and_another_is_replaced(client: TestClient) -> None:
@@ -81,19 +83,18 @@ def test_each_request_has_an_id_of_its_own(client: TestClient) -> None:
 
 
 def test_an_exception_is_logged_with_its_traceback_and_without_local_variables(
-    migrated: Settings, capsys: pytest.CaptureFixture[str], logged: Logged
+    migrated: Settings, logged: Logged
 ) -> None:
     app = create_app(migrated)
     app.add_api_route("/fail", fail)
     with TestClient(app) as client:
         logged()
         answer = client.get("/fail")
-        out = capsys.readouterr().out
+        lines = logged()
     assert answer.status_code == 500
     assert answer.json() == {"detail": "Internal Server Error"}
-    assert KEY not in out
-    print(out)
-    errors = [line for line in logged() if line["level"] == "error"]
+    assert KEY not in str(lines)
+    errors = [line for line in lines if line["level"] == "error"]
     assert [line["message"] for line in errors] == ["unhandled exception"]
     assert errors[0]["request_id"] == answer.headers["x-request-id"]
     assert errors[0]["exception"][0]["exc_type"] == "RuntimeError"
@@ -112,9 +113,8 @@ def test_a_developer_sees_a_traceback_without_local_variables(
     assert KEY not in out
 
 
-def test_a_closed_websocket_leaves_one_line(client: TestClient, logged: Logged) -> None:
-    logged()
-    with client.websocket_connect("/ws"):
+def test_a_closed_websocket_leaves_one_line(migrated: Settings, logged: Logged) -> None:
+    with TestClient(create_app(migrated)) as client, client.websocket_connect("/ws"):
         pass
     lines = [line for line in logged() if line["message"] == "request"]
     assert [(line["method"], line["path"], line["status"]) for line in lines] == [("WEBSOCKET", "/ws", 101)]

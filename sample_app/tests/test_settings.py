@@ -70,7 +70,7 @@ def test_masked_settings_keep_what_is_useful_and_hide_what_is_secret() -> None:
     masked = Settings.model_validate(
         {"database_url": "postgresql://app:hunter2@db/name?password=hunter2", "secret_key": KEY}
     ).masked()
-    assert masked["database_url"] == "postgresql+asyncpg://app:***@db/name?password=***"
+    assert masked["database_url"] == "postgresql+asyncpg://app:***@db/name?password=hidden"
     assert "hunter2" not in str(masked)
     assert KEY not in str(masked)
     assert masked["environment"] == "development"
