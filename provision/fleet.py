@@ -6,7 +6,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -20,8 +20,9 @@ from provision.engine.apply import Event
 from provision.engine.facts import Facts
 from provision.engine.plan import Plan, plan
 from provision.engine.probe import Lock, ProbeError
-from provision.engine.resource import Change, Refusal, Resource
+from provision.engine.resource import Change, Refusal, Resource, Transfer
 from provision.inventory import Host, Inventory
+from provision.resources.python import OUTBOX
 from provision.roles.app import release_id
 from provision.ssh import Denied, Dropped, Session, Unreachable
 
@@ -92,7 +93,8 @@ class Run:
     def __call__(self) -> Result:
         begun = time.monotonic()
         status: Status = "ok"
-        error, output = None, ()
+        error: str | None = None
+        output: tuple[str, ...] = ()
         try:
             self._go()
         except Unreachable as problem:
@@ -140,8 +142,10 @@ class Run:
         self.watcher.planned(self.host.name, self.plan)
         if self.applies and self.plan.changes:
             self._upload(self.plan)
-            self._apply(self.plan)
-            self._download(self.plan)
+            try:
+                self._apply(self.plan)
+            finally:
+                self._fetch(change.download for change in self.plan.changes[: self.done] if change.download)
 
     def _facts(self) -> Facts:
         answer = self.session.run(facts.script())
@@ -151,6 +155,9 @@ class Run:
             )
         known = facts.parse(answer.stdout)
         known = replace(known, cache=python_cache.location(self.inventory))
+        if known.cache and self.applies:
+            packed = {name: python_cache.archive(known, name) for name in known.packed}
+            self._fetch(Transfer(path, f"{OUTBOX}/{name}.tar.gz") for name, path in packed.items() if path)
         commits = {app: commit.result() for app, commit in self.commits.items() if app in self.host.apps}
         known = replace(known, commits=commits, cached=python_cache.read(known, self.host))
         if commits:
@@ -213,22 +220,19 @@ class Run:
                 self.done += 1
             case "failed":
                 self.failed = 1
-                said = [line.removeprefix("error: ") for line in output if line.startswith("error: ")]
-                reason = (said or [line for line in reversed(output) if line.strip()] or [f"status {event.text}"])[0]
-                raise Failed(f"{plan.changes[event.change].summary}: {reason}", output[-30:])
+                raise Failed(_reason(plan.changes[event.change], output, event.text), output[-30:])
             case "stopped":
                 raise Failed(f"stopped on request; not done: {len(plan.changes) - self.done} changes")
             case "end":
                 return True
         return False
 
-    def _download(self, plan: Plan) -> None:
-        for change in plan.changes:
-            if change.download:
-                local = change.download.local
-                self.session.get(change.download.remote + ".about", local.with_name(local.name + ".about"))
-                self.session.get(change.download.remote, local)
-                python_cache.verify(local)
+    def _fetch(self, packed: Iterable[Transfer]) -> None:
+        """Bring packed Pythons into the cache. The archive comes first: what has no description is not in the cache."""
+        for transfer in packed:
+            self.session.get(transfer.remote, transfer.local)
+            self.session.get(f"{transfer.remote}.about", python_cache.about(transfer.local))
+            python_cache.verify(transfer.local)
 
     def stop(self) -> None:
         """Ask the run on the server to end after its current change, over a connection of its own."""
@@ -238,6 +242,15 @@ class Run:
                 other.run(apply.stop(self.run))
             finally:
                 other.close()
+
+
+def _reason(change: Change, output: Sequence[str], status: str) -> str:
+    """The line in which a script says what is wrong; where it does not, the last that it printed."""
+    said = [line.removeprefix("error: ") for line in output if line.startswith("error: ")]
+    if said:
+        return said[-1]
+    last = next((line.strip() for line in reversed(output) if line.strip()), f"exit status {status}")
+    return f"{change.summary}: {last}"
 
 
 class Mask:

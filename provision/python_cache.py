@@ -30,28 +30,35 @@ def location(inventory: Inventory) -> Path:
     )
 
 
+def archive(facts: Facts, name: str) -> Path | None:
+    """Where the Python `name` (3.13.5, 3.13.5-optimized) is kept for servers like this one."""
+    return facts.cache / f"{name}-{facts.distribution}-{facts.architecture}.tar.gz" if facts.cache else None
+
+
+def about(archive: Path) -> Path:
+    """The file that says of an archive: its SHA-256 and size in bytes, and then the packages of its libraries."""
+    return archive.with_name(f"{archive.name}.about")
+
+
 def read(facts: Facts, host: Host) -> dict[str, CachedPython]:
     """The Pythons of the host's apps that `facts.cache` has for servers like this one, whole."""
-    found: dict[str, CachedPython] = {}
-    for app in host.apps.values() if facts.cache else ():
-        name = app.python.name
-        path = (facts.cache or folder()) / f"{name}-{facts.distribution}-{facts.architecture}.tar.gz"
-        about = path.with_name(path.name + ".about")
-        if app.python.cache and about.is_file() and path.is_file():
-            first, *packages = about.read_text().splitlines()
+    found = {}
+    for app in host.apps.values():
+        path = archive(facts, app.python.name)
+        if app.python.cache and path and path.is_file() and about(path).is_file():
+            first, *packages = about(path).read_text().splitlines()
             sha256, size = first.split()
             if path.stat().st_size == int(size):
-                found[name] = CachedPython(path, sha256, int(size), tuple(packages))
+                found[app.python.name] = CachedPython(path, sha256, int(size), tuple(packages))
     return found
 
 
-def verify(path: Path) -> None:
-    """Raises CacheError, and forgets the file, unless it is what its server packed."""
-    about = path.with_name(path.name + ".about")
-    expected = about.read_text().split()[0]
-    with path.open("rb") as stream:
+def verify(archive: Path) -> None:
+    """Raises CacheError, and forgets the archive, unless it is what its server packed."""
+    expected = about(archive).read_text().split()[0]
+    with archive.open("rb") as stream:
         actual = hashlib.file_digest(stream, "sha256").hexdigest()
     if actual != expected:
-        path.unlink()
-        about.unlink()
-        raise CacheError(f"{path.name} did not arrive whole; the next run on such a server builds it again")
+        archive.unlink()
+        about(archive).unlink()
+        raise CacheError(f"{archive.name} did not arrive whole; the next run on such a server builds it again")

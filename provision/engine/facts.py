@@ -35,7 +35,8 @@ class CachedPython:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Memory in bytes; `now` by the server's clock. The last three are the controller's own knowledge:
+    """Memory in bytes; `now` by the server's clock. `packed` are
+    Pythons that wait to be fetched. The last three are the controller's own knowledge:
     each app's wanted commit, its packed Pythons, and the folder for more of them."""
 
     system: str
@@ -47,6 +48,7 @@ class Facts:
     home: str
     now: datetime
     pythons: frozenset[str] = frozenset()
+    packed: frozenset[str] = frozenset()
     releases: tuple[Kept, ...] = ()
     commits: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     cached: Mapping[str, CachedPython] = field(default_factory=lambda: MappingProxyType({}))
@@ -66,11 +68,14 @@ def parse(output: str) -> Facts:
     """Raises Refusal for a system that is not supported."""
     single: dict[str, str] = {}
     pythons: set[str] = set()
+    packed: set[str] = set()
     releases: list[Kept] = []
     for line in output.splitlines():
         key, *fields = line.split("\t")
         if key == "python":
             pythons.add(fields[0])
+        elif key == "packed":
+            packed.add(fields[0])
         elif key == "release":
             app, release, commit, folder, current = fields
             releases.append(Kept(app, release, commit, folder, current == release))
@@ -93,6 +98,7 @@ def parse(output: str) -> Facts:
         home=single["home"],
         now=datetime.fromtimestamp(int(single["now"]), UTC),
         pythons=frozenset(pythons),
+        packed=frozenset(packed),
         releases=tuple(releases),
     )
 

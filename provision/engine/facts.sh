@@ -26,6 +26,12 @@ facts() {
             fact python "${stamp##*/}"
         fi
     done
+    for packed in /var/lib/provision/outbox/*.tar.gz; do
+        if [ -e "$packed.about" ]; then
+            packed=${packed##*/}
+            fact packed "${packed%.tar.gz}"
+        fi
+    done
     for stamp in /srv/*/releases/*/.release; do
         if [ -e "$stamp" ]; then
             release=${stamp%/.release}

@@ -70,7 +70,7 @@ def up(count: int = 1, suite: str = "bookworm") -> None:
             mirrored = pool.submit(mirrors, here)
             certified = pool.submit(authority, here)
             list(pool.map(server.boot, booting))
-            states = list(pool.map(server.wait, wanted))
+            states = list(pool.map(lambda one: server.wait(one, timeout=60 if one in booting else 15), wanted))
             certified.result()
             write(here, mirrored.result())
         for one, state in zip(wanted, states, strict=True):

@@ -232,14 +232,18 @@ def wait(server: Server, timeout: float = 60) -> str:
 
     if not until(ready, timeout):
         log = server.folder.log / f"{server.name}.log"
-        raise LabError(f"{server.name} was not up within {timeout:.0f} s ({state or 'no SSH'}); its console: {log}")
+        seen = f"{state or 'booting'}, {'SSH answers' if greeted(server) else 'SSH does not answer'}"
+        raise LabError(f"{server.name} is not as it should be after {timeout:.0f} s: {seen}.\nIts console: {log}")
     return state
 
 
 def greeted(server: Server) -> bool:
+    """Whether SSH answers; with a greeting back, so that the server's journal has no error from it."""
     try:
         with socket.create_connection((server.address, 22), timeout=1) as connection:
-            return connection.recv(4) == b"SSH-"
+            connection.sendall(b"SSH-2.0-lab\r\n")
+            with connection.makefile("rb") as answer:
+                return answer.readline().startswith(b"SSH-") and bool(answer.read1())
     except OSError:
         return False
 

@@ -25,6 +25,8 @@ class Console:
 
     def __init__(self, diffs: bool = True, error: bool = False) -> None:
         self.terminal = Terminal(stderr=error, highlight=False, soft_wrap=True)
+        if not self.terminal.is_terminal:
+            self.terminal.width = 160
         self._diffs = diffs
         self._lock = threading.Lock()
         self._doing: dict[str, tuple[str, float, str]] = {}

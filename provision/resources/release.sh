@@ -63,11 +63,15 @@ check_release() {
     said=$(mktemp /run/provision/check.XXXXXX)
     trap 'rm -f "$said"' EXIT
     if ! as_app "$1" "$2" "$3" "/srv/$1/releases/$2/.venv/bin/python" -c '
-import functools, importlib, sys
+import functools, importlib, sys, traceback
 module, _, attribute = sys.argv[1].partition(":")
-functools.reduce(getattr, attribute.split("."), importlib.import_module(module))' "$4" >"$said" 2>&1; then
+try:
+    functools.reduce(getattr, attribute.split("."), importlib.import_module(module))
+except BaseException as error:
+    traceback.print_exc()
+    sys.exit("because " + " ".join(f"{type(error).__name__}: {error}".split())[:300])' "$4" >"$said" 2>&1; then
         cat "$said"
-        fail "$4 cannot be imported: $(grep -v '^[[:space:]]' "$said" | tail -n 1)"
+        fail "$1: $4 cannot be imported: $(sed -n '$s/^because //p' "$said")"
     fi
     mark "$1" checked "$5"
 }

@@ -91,6 +91,8 @@ install_venv() {
         build_venv "$@"
     fi
     point "$release/.venv" "../../venvs/$key"
+    # The stamp is the youngest file of a release that nobody touched.
+    touch "$release/.release"
 }
 
 # build_venv SERVER_REQUIREMENT...

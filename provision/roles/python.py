@@ -3,6 +3,7 @@
 from provision.engine.facts import Facts
 from provision.engine.resource import Resource
 from provision.inventory import App, Host
+from provision.python_cache import archive
 from provision.resources.package import Packages
 from provision.resources.python import CPython, Pyenv
 from provision.resources.venv import Uv
@@ -34,7 +35,7 @@ def cpython(host: Host, facts: Facts, app: App) -> CPython:
         bare.login,
         bare.home,
         cached=facts.cached.get(bare.name),
-        keep=facts.cache / f"{bare.name}-{facts.distribution}-{facts.architecture}.tar.gz" if facts.cache else None,
+        keep=archive(facts, bare.name),
     )
 
 

@@ -2,8 +2,9 @@
 
 from invoke import Collection
 
-from provision.tasks import deploy
+from provision.tasks import deploy, lab
 
 namespace = Collection()
 for each in (deploy.deploy, deploy.provision, deploy.plan):
     namespace.add_task(each)
+namespace.add_collection(Collection.from_module(lab, name="lab"))
