@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from provision.lab.folder import Folder
 
 PARALLEL = 8
+INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
+INOTIFY_EACH = 8
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ def up(count: int = 1, suite: str = "bookworm") -> None:
     if not 1 <= count <= network.MOST:
         raise LabError(f"A lab has 1 to {network.MOST} servers, not {count}.")
     image.place(suite)
+    if count * INOTIFY_EACH > int(INOTIFY.read_text()):
+        print(f"lab: for {count} servers, first: sysctl fs.inotify.max_user_instances=1024; else services fail")
     begun = time.monotonic()
     here = folder.current()
     with lock("lab"):

@@ -1,0 +1,157 @@
+"""Real servers for the tests, and the command line as a user types it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provision import inventory, lab, python_cache
+
+ROOT = Path(__file__).parents[2]
+LAB = ROOT / ".lab"
+SERVERS = 3
+SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a task printed, and its exit status."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The JSON document of a task that ran with --json."""
+        document: dict[str, Any] = json.loads(self.stdout)
+        return document
+
+    def host(self, name: str) -> dict[str, Any]:
+        """One host of the document."""
+        host: dict[str, Any] = self.document["hosts"][name]
+        return host
+
+    def changed(self, name: str) -> list[str]:
+        """The ids of a host's changes."""
+        return [change["id"] for change in self.host(name)["changes"]]
+
+
+@dataclass(frozen=True)
+class Controller:
+    """Runs tasks with one inventory, in a process of their own."""
+
+    inventory: Path
+    environ: dict[str, str] = field(default_factory=dict)
+
+    def command(self, task: str, host: str, *options: str) -> list[str]:
+        return [sys.executable, "-m", "invoke", task, "--host", host, "--inventory", str(self.inventory), *options]
+
+    def start(self, task: str, host: str, *options: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            self.command(task, host, *options),
+            cwd=ROOT,
+            env={**os.environ, **self.environ},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def __call__(self, task: str, host: str, *options: str) -> Answer:
+        process = self.start(task, host, *options)
+        stdout, stderr = process.communicate(timeout=SECONDS)
+        return Answer(process.returncode, stdout, stderr)
+
+    def deploy(self, host: str, *options: str) -> Answer:
+        """A deploy that must succeed."""
+        answer = self("deploy", host, "--json", *options)
+        assert answer.status == 0, answer.stdout + answer.stderr
+        return answer
+
+    def plan(self, host: str, *options: str) -> Answer:
+        return self("plan", host, "--json", *options)
+
+    def with_text(self, text: str, name: str = "") -> "Controller":
+        """The same controller with another inventory, which finds the same Pythons in its cache."""
+        path = self.inventory.with_name(f"{name or self.inventory.stem}.yml")
+        path.write_text(text)
+        return Controller(path, self.environ)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def running_lab() -> Iterator[None]:
+    """The lab, with at least three servers; it goes away when the tests end, unless PROVISION_KEEP_LAB is set."""
+    lab.up(count=SERVERS)
+    yield
+    if not os.environ.get("PROVISION_KEEP_LAB"):
+        lab.down()
+
+
+@pytest.fixture(scope="session")
+def sample() -> str:
+    """The text of an inventory for the sample app on the lab's servers."""
+    text = (ROOT / "inventories/lab.yml").read_text()
+    return text.replace("../.lab/", f"{LAB}/")
+
+
+@pytest.fixture
+def controller(sample: str, tmp_path: Path) -> Controller:
+    """The sample app's inventory in a file of its own, so that a test may change it."""
+    path = tmp_path / "test.yml"
+    path.write_text(sample)
+    seed(path)
+    return Controller(path)
+
+
+def seed(path: Path) -> None:
+    """Give an inventory the Pythons that inventories/lab.yml's servers have built."""
+    built = python_cache.location(inventory.load(ROOT / "inventories/lab.yml"))
+    own = python_cache.location(inventory.load(path))
+    if built.is_dir() and not own.exists():
+        shutil.copytree(built, own, copy_function=os.link)
+
+
+@pytest.fixture
+def fresh() -> Callable[[str], None]:
+    """Makes a server bare again."""
+    return lab.reset
+
+
+def shell(name: str, command: str) -> str:
+    """What a command prints as root in a lab server, past SSH; it must succeed."""
+    done = lab.shell(name, command)
+    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    return done.stdout.rstrip("\n")
+
+
+def https(name: str, path: str = "/", domain: str = "", *options: str) -> subprocess.CompletedProcess[str]:
+    """curl's answer for a path of a site on a lab server, its certificate checked against the lab's own root."""
+    domain = domain or f"sample.{name}.test"
+    address = f"10.213.0.{10 + int(name.removeprefix('lab'))}"
+    return subprocess.run(
+        [
+            "curl",
+            "-sS",
+            "-m",
+            "20",
+            "--cacert",
+            LAB / "acme-root.pem",
+            "--resolve",
+            f"{domain}:443:{address}",
+            "--resolve",
+            f"{domain}:80:{address}",
+            *options,
+            f"https://{domain}{path}",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
