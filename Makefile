@@ -3,21 +3,61 @@ PYTHON ?= python3
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 BIN := .venv/bin
+SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
+LAB := mmdebstrap systemd-container nftables pebble dnsmasq-base iproute2 openssl git curl
 
-.PHONY: help venv check
+.PHONY: help demo test check test-unit test-lab test-trixie test-sample bench clean venv lab-packages
 
-help:  ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
+help: ## this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+demo: venv lab-packages ## from nothing to an HTTPS URL on this machine
+	$(BIN)/invoke demo
+
+test: venv test-unit test-sample test-lab ## all tests: units, the sample app's, and on real servers
+
+check: venv ## lint, format, types, shell
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/mypy
+	$(BIN)/shellcheck $$(git ls-files '*.sh' .ci/run)
+
+test-unit: venv ## the tests that need no server (seconds)
+	$(BIN)/pytest -q tests/unit
+
+test-sample: .venv-sample/.complete ## the sample app's own tests
+	cd sample_app && ../.venv-sample/bin/python -m pytest -q
+
+test-lab: venv lab-packages ## the tests on real servers, by systemd-nspawn
+	$(BIN)/pytest -q tests/lab
+
+test-trixie: venv lab-packages ## the whole path on Debian 13
+	PROVISION_SUITE=trixie $(BIN)/pytest -q tests/lab/test_path.py
+
+bench: venv lab-packages ## the figures of docs/performance.md
+	$(BIN)/python benchmarks/nothing_to_change.py
+
+clean: ## end the lab, remove what the targets made
+	-test ! -d .lab || $(BIN)/invoke lab.down
+	rm -rf .venv .venv-sample .lab .mypy_cache .ruff_cache .pytest_cache
 
 venv: .venv/.complete
 
 .venv/.complete: pyproject.toml
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	@$(BIN)/python -m pip install --quiet --editable . --group dev
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { echo "Python's venv module is missing: $(SUDO) apt-get install python3-venv"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
 	@touch $@
 
-check: venv  ## lint, format, types, shell
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+.venv-sample/.complete: sample_app/requirements-dev.txt sample_app/requirements.txt
+	@test -x .venv-sample/bin/python || $(PYTHON) -m venv .venv-sample
+	@.venv-sample/bin/python -m pip install --quiet --disable-pip-version-check -r sample_app/requirements-dev.txt
+	@touch $@
+
+lab-packages:
+	@missing=$$(for name in $(LAB); do dpkg-query -W -f='$${db:Status-Abbrev}' $$name 2>/dev/null | grep -q '^.i' || echo $$name; done); \
+	if [ -n "$$missing" ]; then \
+	  command -v apt-get >/dev/null || { echo "The lab needs Debian or Ubuntu; docs/vagrant.md shows the other way."; exit 1; }; \
+	  echo "installing for the lab:" $$missing; \
+	  $(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) -E apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	fi

@@ -112,6 +112,10 @@ def _repository(value: str) -> str:
     scp = re.fullmatch(r"([\w.-]+@)?[\w.-]+:[^\s:'\"\\][^\s'\"\\]*", value) and "://" not in value and value[0] != "-"
     if not (url or scp or re.fullmatch(r"/[^\s'\"\\]+", value)):
         raise ValueError("not a git repository; write https://HOST/PATH, ssh://HOST/PATH, git@HOST:PATH or /PATH")
+    if url and re.match(r"[a-z]+://[^/@]*:[^/@]*@", value):
+        raise ValueError(
+            "a password in a repository's address would be seen on the server; use an SSH address and a key"
+        )
     return value
 
 

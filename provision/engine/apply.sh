@@ -69,7 +69,9 @@ change() {
             eval "$script"
         ) </dev/null 9>&-
         printf '%s\n' "$?" >"$run/status"
-    } 2>&1 | sed -u "s/^/out	$1	/" >>"$run/events"
+        # Output may end without a newline, an event may not.
+        echo
+    } 2>&1 | sed -u -e '/^$/d' -e "s/^/out	$1	/" >>"$run/events"
     read -r status <"$run/status"
     if [ "$status" != 0 ]; then
         event "failed	$1	$status"

@@ -2,6 +2,11 @@
 # Run once in a fresh base image. The servers' own names, keys and addresses come later, from outside.
 set -eu
 
+if [ -e /proc/self ]; then
+    echo "customize.sh is for a new image's root, not for a running system" >&2
+    exit 1
+fi
+
 update-ca-certificates
 
 useradd --create-home --shell /bin/bash admin

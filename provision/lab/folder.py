@@ -59,6 +59,10 @@ class Folder:
         return self.path / "lab.yml"
 
     @property
+    def app_env(self) -> Path:
+        return self.path / "app.env"
+
+    @property
     def api_ca(self) -> Path:
         return self.path / "acme-api-ca.pem"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import subprocess
 import time
@@ -123,7 +124,7 @@ def mirrors(here: Folder) -> Mirrors | None:
 
 
 def write(here: Folder, found: Mirrors | None) -> None:
-    """lab.yml: what inventories/lab.yml takes from here."""
+    """lab.yml and app.env: what inventories/lab.yml takes from here."""
     content: dict[str, object] = {
         "known_hosts": here.known_hosts.name,
         "key": here.key.name,
@@ -140,6 +141,9 @@ def write(here: Folder, found: Mirrors | None) -> None:
             {"python": source.URL} if found.python else {}
         )
     content["hosts"] = {one.name: {"address": one.address} for one in server.servers(here)}
+    if not here.app_env.exists():
+        here.app_env.touch(0o600)
+        here.app_env.write_text(f"SECRET_KEY={secrets.token_hex(32)}\n")
     partial = here.inventory.with_suffix(".partial")
     partial.write_text(yaml.safe_dump(content, sort_keys=False, width=120))
     partial.replace(here.inventory)

@@ -5,12 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provision.engine.facts import CachedPython
-from provision.engine.resource import Change, Probe, State, Transfer
+from provision.engine.resource import Change, Probe, Refusal, State, Transfer
 from provision.engine.shell import library, words
 
 LIBRARY = library(__file__)
 ROOT = "/opt/pyenv"
 OUTBOX = "/var/lib/provision/outbox"
+# What pyenv knows at the revisions that the list names; versions from old to new.
+_PYENV, *KNOWN = (
+    line for line in Path(__file__).with_name("cpython_versions.txt").read_text().splitlines() if line[0] != "#"
+)
+REVISIONS = _PYENV.split()[1:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,7 @@ class CPython:
     """A CPython built by pyenv, with its source's checksum verified, or placed from the controller's cache.
 
     `mirror` is python-build's PYTHON_BUILD_MIRROR_URL. `keep` is where the controller keeps what this server builds;
-    None keeps nothing. `login` is who fetches it.
+    None keeps nothing. `login` is who fetches it. `pyenv` is the revision of pyenv that the server has or is to have.
     """
 
     version: str
@@ -50,6 +55,7 @@ class CPython:
     home: str
     cached: CachedPython | None = None
     keep: Path | None = None
+    pyenv: str = ""
 
     @property
     def name(self) -> str:
@@ -64,10 +70,10 @@ class CPython:
         return f"python:{self.name}"
 
     def probe(self) -> Probe:
-        return Probe("probe_pythons", LIBRARY, (self.prefix,))
+        return Probe("probe_pythons", LIBRARY, (self.prefix, self.version))
 
     def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
-        if state:
+        if state == ((),):
             return None
         if self.cached:
             remote = f".provision-{self.cached.sha256[:16]}.tar.gz"
@@ -75,9 +81,27 @@ class CPython:
             script = words("place_python", self.prefix, f"{self.home}/{remote}", self.cached.sha256)
             upload = Transfer(self.cached.path, remote, self.cached.sha256, self.cached.size)
             return Change(self.id, summary, script, LIBRARY, upload=upload)
+        self._check_known(state, before)
         options = "--enable-optimizations --with-lto" if self.optimized else ""
         packed = f"{OUTBOX}/{self.name}.tar.gz" if self.keep else ""
         script = words("build_python", self.prefix, self.version, options, self.mirror, packed, self.login)
         summary = f"build Python {self.version} with pyenv" + (", optimized" if self.optimized else "")
         download = Transfer(self.keep, packed) if self.keep else None
         return Change(self.id, summary, script, LIBRARY, download=download)
+
+    def _check_known(self, state: State, before: Mapping[str, Change]) -> None:
+        """The pyenv on the server knows best; where it is yet to come, the list does, of the revisions that it is of."""
+        series = self.version.rpartition(".")[0]
+        if f"pyenv:{self.pyenv}" not in before:
+            unknown, newest = bool(state), state[0][1] if state else ""
+        elif self.pyenv in REVISIONS:
+            unknown = self.version not in KNOWN
+            newest = next((version for version in reversed(KNOWN) if version.rpartition(".")[0] == series), "")
+        else:
+            return
+        if unknown:
+            has = f"the newest {series} that it knows is {newest}" if newest else f"it knows no {series} at all"
+            raise Refusal(
+                f"pyenv {self.pyenv[:12]} does not know Python {self.version}: {has}; "
+                "write a version that it knows, or name a newer pyenv with mirrors.pyenv_revision"
+            )

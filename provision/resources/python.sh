@@ -14,12 +14,22 @@ probe_pyenv() {
     done
 }
 
-# In: NUMBER PREFIX. Out: NUMBER, for a Python that was built to its end and starts.
+definitions=$pyenv/plugins/python-build/share/python-build
+
+# In: NUMBER PREFIX VERSION. Out: NUMBER, for a Python that was built to its end and starts; NUMBER unknown NEWEST for
+# one that the pyenv on the server cannot build, with the newest of its series that it can.
 probe_pythons() {
-    while IFS='	' read -r number prefix; do
-        if [ -e "$prefix/.provision" ] && [ -x "$prefix/bin/python" ] && [ -e "$prefix/lib" ]; then printf '%s\n' "$number"; fi
+    while IFS='	' read -r number prefix version; do
+        if [ -e "$prefix/.provision" ] && [ -x "$prefix/bin/python" ] && [ -e "$prefix/lib" ]; then
+            printf '%s\n' "$number"
+        elif [ -d $definitions ] && [ ! -e "$definitions/$version" ]; then
+            printf '%s\tunknown\t%s\n' "$number" "$(newest_of "${version%.*}")"
+        fi
     done
 }
+
+# newest_of SERIES
+newest_of() { find $definitions -maxdepth 1 -name "$1.[0-9]*" -printf '%f\n' | grep -E '^[0-9.]+$' | sort -V | tail -n 1; }
 
 # install_pyenv REPOSITORY REVISION: the stamp comes last.
 install_pyenv() {
@@ -36,11 +46,9 @@ install_pyenv() {
 # build_python PREFIX VERSION CONFIGURE_OPTIONS MIRROR PACKED LOGIN
 build_python() {
     umask 022
-    definitions=$pyenv/plugins/python-build/share/python-build
     if [ ! -e "$definitions/$2" ]; then
-        series=${2%.*}
-        newest=$(find "$definitions" -maxdepth 1 -name "$series.[0-9]*" -printf '%f\n' | grep -E '^[0-9.]+$' | sort -V | tail -n 1)
-        fail "pyenv does not know Python $2${newest:+; its newest $series is $newest}"
+        series=${2%.*} newest=$(newest_of "${2%.*}")
+        fail "pyenv does not know Python $2: ${newest:+the newest $series that it knows is $newest; }write a version that it knows, or name a newer pyenv with mirrors.pyenv_revision"
     fi
     rm -rf "$1"
     work=$(mktemp -d /var/tmp/provision-build.XXXXXX)

@@ -83,7 +83,7 @@ class Migration:
         return Probe("probe_marks", LIBRARY, (f"/var/lib/provision/apps/{self.app}/migrated",))
 
     def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
-        if state == ((self.fingerprint,),):
+        if state == ((self.fingerprint,),) and not _emptied(self.app, before):
             return None
         script = words("migrate_release", self.app, self.release, self.folder, self.fingerprint, self.command)
         what = self.command or "alembic upgrade head, where there is an alembic.ini"
@@ -142,6 +142,7 @@ class Activation:
             (active != "active", f"its slot {slot} is {active}"),
             (health != "200", f"its health check answered {health}"),
             (_rebuilt(self.app, before), "its files were restored"),
+            (_emptied(self.app, before), "its shared folder was restored"),
             (
                 f"file:/etc/systemd/system/{self.app}@.service" in before or reload_needed == "yes",
                 "its unit changed",
@@ -155,3 +156,8 @@ class Activation:
 
 def _rebuilt(app: str, before: Mapping[str, Change]) -> bool:
     return f"release:{app}" in before or f"venv:{app}" in before
+
+
+def _emptied(app: str, before: Mapping[str, Change]) -> bool:
+    """Whether the folder where a database may be is made anew: its migrations run again, its users connect again."""
+    return f"directory:/srv/{app}/shared" in before

@@ -34,9 +34,9 @@ export_release() {
     beside=$releases/.new-$2
     rm -rf "$beside"
     mkdir -p "$beside"
-    trap 'rm -rf "$beside"' EXIT
-    git --git-dir="/srv/$1/repository.git" archive "$3" >"$beside.tar"
-    tar -C "$beside" --no-same-owner -xf "$beside.tar"
+    trap 'rm -rf "$beside" "$beside.tar"' EXIT
+    { git --git-dir="/srv/$1/repository.git" archive "$3" >"$beside.tar" && tar -C "$beside" --no-same-owner -xf "$beside.tar"; } ||
+        fail "$1: the release cannot be written to $releases, which has $(df -h --output=avail "$releases" | sed 1d | tr -d ' ') free"
     rm -f "$beside.tar"
     if [ ! -d "$beside/$4" ]; then fail "$1: the commit has no folder $4 (source.folder)"; fi
     if [ -L "$releases/$2/.venv" ]; then cp -P "$releases/$2/.venv" "$beside/.venv"; fi
@@ -71,9 +71,20 @@ except BaseException as error:
     traceback.print_exc()
     sys.exit("because " + " ".join(f"{type(error).__name__}: {error}".split())[:300])' "$4" >"$said" 2>&1; then
         cat "$said"
+        discard "$1" "$2"
         fail "$1: $4 cannot be imported: $(sed -n '$s/^because //p' "$said")"
     fi
     mark "$1" checked "$5"
+}
+
+# discard APP RELEASE: one that has never served, and its environment where no other release has it.
+discard() {
+    if grep -qsF "{\"app\":\"$1\",\"release\":\"$2\"" /var/lib/provision/history.jsonl; then return 0; fi
+    venv=$(readlink -f "/srv/$1/releases/$2/.venv" || true)
+    rm -rf "/srv/$1/releases/$2"
+    case $venv in
+    "/srv/$1/venvs/"*) if ! readlink -f "/srv/$1"/releases/*/.venv | grep -qxF "$venv"; then rm -rf "$venv"; fi ;;
+    esac
 }
 
 # migrate_release APP RELEASE FOLDER FINGERPRINT COMMAND

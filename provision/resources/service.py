@@ -36,16 +36,18 @@ class Service:
         active, enabled, reload_needed, stamp = state[0] if state else ("inactive", "", "no", "none")
         changing = {name.partition(":")[2] for name in before}
         watched = [path for path in self.watches if path in changing]
+        # Another resource for the same unit, earlier in the plan, enables and starts it.
+        begun = bool(self.stamp) and f"service:{self.name}" in before
         what = []
-        if enabled != "enabled":
+        if enabled != "enabled" and not begun:
             what.append("enable")
-        if active not in ("active", "reloading"):
+        if active not in ("active", "reloading") and not begun:
             what.append("start")
         elif watched:
             what.append(f"{self.on_change} ({', '.join(watched)})")
         elif self.watches and stamp != "loaded":
             what.append(f"{self.on_change} (its configuration changed since it was loaded)")
-        elif reload_needed == "yes":
+        elif reload_needed == "yes" and not begun:
             what.append(f"{self.on_change} (its unit changed)")
         if not what:
             return None

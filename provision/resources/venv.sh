@@ -79,7 +79,8 @@ probe_venvs() {
 # The app's user builds, for a build runs the packages' code; then everything becomes root's.
 install_venv() {
     umask 022
-    app=$1 release=$2 source=$2/$3 python=$6 uv=$7 index=$8
+    app=$1 release=$2 source=$2/$3 python=$6 uv=$7 index=$8 work='' venv=''
+    trap clean EXIT
     if [ ! -d "$source" ]; then fail "$app: the commit has no folder $3"; fi
     file=$(requirements_of "$source" "$4")
     if [ -z "$file" ]; then fail "$app: $3 has no uv.lock, requirements.txt or pyproject.toml with [project]: requirements names another file"; fi
@@ -95,10 +96,16 @@ install_venv() {
     touch "$release/.release"
 }
 
+# Nothing that is half done stays: not the environment, and not a release that never had one.
+clean() {
+    if [ -n "$work" ]; then rm -rf "$work"; fi
+    if [ -n "$venv" ] && [ ! -e "$venv/.complete" ]; then rm -rf "$venv"; fi
+    if [ ! -L "$release/.venv" ] && [ "$(readlink -f "/srv/$app/current")" != "$release" ]; then rm -rf "$release"; fi
+}
+
 # build_venv SERVER_REQUIREMENT...
 build_venv() {
-    work=$(mktemp -d /var/tmp/provision-venv.XXXXXX)
-    trap 'rm -rf "$work"; if [ ! -e "$venv/.complete" ]; then rm -rf "$venv"; fi' EXIT
+    work=$(mktemp -d /var/tmp/provision-venv.XXXXXX) || fail "$app: no space left for the venv: $(room /var/tmp)"
     rm -rf "$venv"
     mkdir -p "$venv" "/var/cache/provision/uv-$app"
     chown "$app:" "$venv" "/var/cache/provision/uv-$app"
@@ -106,21 +113,35 @@ build_venv() {
     chown -R "$app:" "$work"
     if ! as_builder "$@" >"$work/output" 2>&1; then
         cat "$work/output"
-        if grep -q 'os error 28\|No space left' "$work/output"; then
-            fail "no space left on the server for the venv: $(df -h --output=avail,target /srv "$work" | sed 1d | awk '{ printf "%s%s free on %s", sep, $1, $2; sep = ", " }')"
-        fi
-        fail "$app: $file cannot be installed: $(reason <"$work/output")"
+        if grep -q 'os error 28\|No space left' "$work/output"; then fail "$app: no space left for the venv: $(room "$venv" "$work")"; fi
+        fail "$app: $file cannot be installed: $(reason <"$work/output" | sed "s|$work/source/||g")"
     fi
     cat "$work/output"
     chown -R root:root "$venv"
+    # uv leaves a .lock that all may write.
+    chmod -R go-w "$venv"
     # hardlinks and times settle before the stamp
     venv_stamp "$venv" >"$work/stamp"
     put "$venv/.complete" root root 644 <"$work/stamp"
 }
 
-# The sentence that a resolver ends with, on one line.
+# room PATH...: what is free on their filesystems.
+room() {
+    df -h --output=avail,target "$@" | sed 1d | sort -u | awk '{ printf "%s%s free on %s", sep, $1, $2; sep = ", " }'
+    echo "; make room there, or keep fewer releases (keep_releases)"
+}
+
+# What uv says is wrong, on one line: its error, the causes, and the exception that ended a build.
 reason() {
-    tr '\n' ' ' | sed -e 's/[[:space:]]\{1,\}/ /g' -e 's/.*╰─▶ //' -e 's/.*error: //' | cut -c1-400
+    awk '
+        { sub(/^ +/, ""); last = $0 ? $0 : last }
+        /^error: / { said = substr($0, 8); quiet = 0; next }
+        !said || /^hint: / { next }
+        /^$/ { quiet = 1 }
+        quiet { if ($1 ~ /(Error|Exception|Exit):$/) ended = ": " $0; next }
+        /^cause: / { said = said ": " substr($0, 8); next }
+        { said = said " " $0 }
+        END { print substr((said ? said : last) ended, 1, 500) }'
 }
 
 as_builder() {

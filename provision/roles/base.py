@@ -17,6 +17,7 @@ def base(host: Host, facts: Facts) -> tuple[Resource, ...]:
         Link("/etc/localtime", f"/usr/share/zoneinfo/{host.timezone}"),
         File("/etc/timezone", f"{host.timezone}\n"),
         *_locale(host.locale),
+        *_authorities(host),
         Directory("/var/lib/provision", mode=0o711),
         Directory("/var/cache/provision"),
         *(
@@ -25,6 +26,14 @@ def base(host: Host, facts: Facts) -> tuple[Resource, ...]:
             for resource in (Group(app.name), User(app.name, f"/srv/{app.name}/shared"))
         ),
     )
+
+
+def _authorities(host: Host) -> tuple[Resource, ...]:
+    """The CAs of a closed network's mirrors, for all programs of the server."""
+    if not host.mirrors.ca_bundle:
+        return ()
+    content = host.mirrors.ca_bundle.read_text()
+    return (File("/usr/local/share/ca-certificates/provision.crt", content, check="update-ca-certificates"),)
 
 
 def _locale(locale: str) -> tuple[Resource, ...]:

@@ -1,5 +1,7 @@
 """pyenv, and the Pythons of the apps."""
 
+from dataclasses import replace
+
 from provision.engine.facts import Facts
 from provision.engine.resource import Resource
 from provision.inventory import App, Host
@@ -25,18 +27,17 @@ BUILD = (
 
 
 def cpython(host: Host, facts: Facts, app: App) -> CPython:
-    bare = CPython(app.python.version, app.python.optimized, host.mirrors.python or "", facts.login, facts.home)
+    bare = CPython(
+        app.python.version,
+        app.python.optimized,
+        host.mirrors.python or "",
+        facts.login,
+        facts.home,
+        pyenv=host.mirrors.pyenv_revision,
+    )
     if not app.python.cache:
         return bare
-    return CPython(
-        bare.version,
-        bare.optimized,
-        bare.mirror,
-        bare.login,
-        bare.home,
-        cached=facts.cached.get(bare.name),
-        keep=archive(facts, bare.name),
-    )
+    return replace(bare, cached=facts.cached.get(bare.name), keep=archive(facts, bare.name))
 
 
 def python(host: Host, facts: Facts) -> tuple[Resource, ...]:

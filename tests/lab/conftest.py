@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,8 @@ from provision import inventory, lab, python_cache
 ROOT = Path(__file__).parents[2]
 LAB = ROOT / ".lab"
 SERVERS = 3
-SECONDS = 600
+SECONDS = 900
+SUITE = os.environ.get("PROVISION_SUITE", "bookworm")
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class Controller:
 @pytest.fixture(scope="session", autouse=True)
 def running_lab() -> Iterator[None]:
     """The lab, with at least three servers; it goes away when the tests end, unless PROVISION_KEEP_LAB is set."""
-    lab.up(count=SERVERS)
+    lab.up(count=SERVERS, suite=SUITE)
     yield
     if not os.environ.get("PROVISION_KEEP_LAB"):
         lab.down()
@@ -102,21 +104,56 @@ def sample() -> str:
     return text.replace("../.lab/", f"{LAB}/")
 
 
+@dataclass(frozen=True)
+class Built:
+    """A deploy to a bare server for which pyenv built a Python: the document, and wall seconds."""
+
+    answer: Answer
+    seconds: float
+
+
+def first_inventory(sample: str) -> Path:
+    """The inventory whose servers build the Pythons that all others are given."""
+    path = LAB / "tests/first.yml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(sample)
+    return path
+
+
+@pytest.fixture(scope="session")
+def built(sample: str, running_lab: None) -> Built:
+    """The one deploy of the tests that builds a Python, on lab1; the others place what it packed."""
+    path = first_inventory(sample)
+    shutil.rmtree(python_cache.location(inventory.load(path)), ignore_errors=True)
+    lab.reset("lab1", SUITE)
+    begun = time.monotonic()
+    answer = Controller(path).deploy("lab1")
+    return Built(answer, time.monotonic() - begun)
+
+
+@pytest.fixture(scope="session")
+def pythons(sample: str, request: pytest.FixtureRequest) -> Path:
+    """The folder of packed Pythons; with PROVISION_KEEP_LAB, those of earlier tests will do."""
+    folder = python_cache.location(inventory.load(first_inventory(sample)))
+    if not (os.environ.get("PROVISION_KEEP_LAB") and folder.is_dir()):
+        request.getfixturevalue("built")
+    return folder
+
+
 @pytest.fixture
-def controller(sample: str, tmp_path: Path) -> Controller:
+def controller(sample: str, tmp_path: Path, pythons: Path) -> Controller:
     """The sample app's inventory in a file of its own, so that a test may change it."""
     path = tmp_path / "test.yml"
     path.write_text(sample)
-    seed(path)
+    seed(path, pythons)
     return Controller(path)
 
 
-def seed(path: Path) -> None:
-    """Give an inventory the Pythons that inventories/lab.yml's servers have built."""
-    built = python_cache.location(inventory.load(ROOT / "inventories/lab.yml"))
+def seed(path: Path, pythons: Path) -> None:
+    """Give an inventory the Pythons in a folder."""
     own = python_cache.location(inventory.load(path))
-    if built.is_dir() and not own.exists():
-        shutil.copytree(built, own, copy_function=os.link)
+    shutil.rmtree(own, ignore_errors=True)
+    shutil.copytree(pythons, own, copy_function=os.link)
 
 
 @pytest.fixture

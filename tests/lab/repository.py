@@ -1,0 +1,55 @@
+"""Git repositories of apps that are not this project's, served to the lab."""
+
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.lab.conftest import LAB
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository that the lab's servers reach at `url`; its work tree is `folder`."""
+
+    name: str
+    folder: Path
+
+    @classmethod
+    def create(cls, name: str, folder: Path) -> "Repository":
+        made = cls(name, folder)
+        made.remove()
+        folder.mkdir(parents=True)
+        subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch=main", made.path], check=True)
+        return made
+
+    @property
+    def path(self) -> Path:
+        return LAB / f"git/{self.name}.git"
+
+    @property
+    def url(self) -> str:
+        return f"git://10.213.0.1/{self.name}.git"
+
+    def commit(self, files: Mapping[str, str], branch: str = "main") -> str:
+        """Write files and commit all that is there; the commit's hash."""
+        for name, content in files.items():
+            path = self.folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content)
+        self._git("symbolic-ref", "HEAD", "refs/heads/main")
+        self._git("add", "--all")
+        self._git("-c", "user.name=tests", "-c", "user.email=tests@lab.test", "commit", "--quiet", "-m", "A commit")
+        commit = self._git("rev-parse", "HEAD")
+        if branch != "main":
+            self._git("update-ref", f"refs/heads/{branch}", commit)
+            self._git("reset", "--hard", "--quiet", "HEAD^")
+        return commit
+
+    def remove(self) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def _git(self, *arguments: str) -> str:
+        words = ["git", f"--git-dir={self.path}", f"--work-tree={self.folder}", *arguments]
+        return subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()

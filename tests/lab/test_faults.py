@@ -1,0 +1,259 @@
+"""What goes wrong in the middle: killed controllers, cut connections, two at once, servers that are off."""
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from provision import fleet, inventory, lab
+from provision.engine import apply
+from provision.engine.facts import Facts
+from provision.engine.plan import Plan
+from provision.engine.resource import Change, Probe, Resource, State
+from provision.inventory import Host
+from provision.report.json import Silence
+from provision.ssh import Session
+from tests.lab.conftest import LAB, Controller, https, shell
+
+SERVER = os.environ.get("PROVISION_TEST_SERVER", "lab2")
+LIBRARY = 'probe_steps() { while IFS="\t" read -r number path; do if [ -e "$path" ]; then printf "%s\\tdone\\n" "$number"; fi; done; }\n'
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something that takes time, or fails, and leaves a file behind when it is done."""
+
+    name: str
+    script: str = ""
+
+    @property
+    def id(self) -> str:
+        return f"step:{self.name}"
+
+    @property
+    def path(self) -> str:
+        return f"/root/step-{self.name}"
+
+    def probe(self) -> Probe:
+        return Probe("probe_steps", LIBRARY, (self.path,))
+
+    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+        return None if state else Change(self.id, f"step {self.name}", f"{self.script}\ntouch {self.path}")
+
+
+@pytest.fixture
+def steps(sample: str, tmp_path: Path) -> Iterator[Callable[..., fleet.Run]]:
+    """Makes a run of steps on the server; what steps leave behind is cleared before and after."""
+    path = tmp_path / "steps.yml"
+    path.write_text(sample)
+
+    def clear() -> None:
+        shell(SERVER, "rm -f /root/step-*")
+
+    def make(*wanted: Step, port: int = 0, known_hosts: Path | None = None) -> fleet.Run:
+        found = inventory.load(path)
+        host = found.hosts[SERVER]
+        if port:
+            host = host.model_copy(update={"address": "127.0.0.1", "port": port, "known_hosts": known_hosts})
+
+        def roles(host: Host, facts: Facts) -> tuple[Resource, ...]:
+            return wanted
+
+        return fleet.Run("deploy", found, host, roles, {}, True, Silence())
+
+    clear()
+    yield make
+    clear()
+
+
+def until(true: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.1)
+
+
+def exists(path: str) -> bool:
+    return lab.shell(SERVER, f"test -e {path}").returncode == 0
+
+
+def ended() -> bool:
+    """Whether no run is going on on the server."""
+    return lab.shell(SERVER, "flock -n /run/provision/lock true").returncode == 0
+
+
+@contextmanager
+def proxy(address: str) -> Iterator[tuple[int, Callable[[], None]]]:
+    """A TCP proxy on loopback in front of a server's port 22: its port, and what cuts all its connections."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    pairs: list[socket.socket] = []
+
+    def pump(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(1 << 16):
+                target.sendall(data)
+        for end in (source, target):
+            end.close()
+
+    def accept() -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection((address, 22))
+            pairs.extend((client, server))
+            for source, target in ((client, server), (server, client)):
+                threading.Thread(target=pump, args=(source, target), daemon=True).start()
+
+    def cut() -> None:
+        for end in pairs:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        pairs.clear()
+
+    threading.Thread(target=accept, daemon=True).start()
+    try:
+        yield listener.getsockname()[1], cut
+    finally:
+        listener.close()
+        cut()
+
+
+def test_a_connection_that_drops_is_picked_up_where_it_was(steps: Callable[..., fleet.Run], tmp_path: Path) -> None:
+    address = f"10.213.0.{10 + int(SERVER.removeprefix('lab'))}"
+    with proxy(address) as (port, cut):
+        known = tmp_path / "known_hosts"
+        lines = (LAB / "known_hosts").read_text().splitlines()
+        key = next(line.split(maxsplit=1)[1] for line in lines if address in line.split()[0].split(","))
+        known.write_text(f"[127.0.0.1]:{port} {key}\n")
+        run = steps(
+            Step("one", "echo first"), Step("two", "sleep 2"), Step("three", "echo last"), port=port, known_hosts=known
+        )
+        threading.Thread(target=lambda: (until(lambda: exists("/root/step-one")), cut()), daemon=True).start()
+        result = run()
+    assert (result.status, result.changed, result.error) == ("changed", 3, None)
+    assert result.execs == 4, "facts, probe, apply, and the one that went on reading"
+
+
+def test_a_second_run_is_refused_with_who_holds_the_lock_and_since_when(
+    steps: Callable[..., fleet.Run], controller: Controller
+) -> None:
+    first = threading.Thread(target=steps(Step("slow", "sleep 4")))
+    first.start()
+    until(lambda: not ended())
+    answer = controller("provision", SERVER, "--json")
+    first.join()
+    error = answer.host(SERVER)["error"]
+    assert answer.status == 1
+    assert error.startswith(f"{fleet.who()} (deploy) has been changing this server since 20")
+    assert "wait for it to end, then run again" in error
+
+
+def test_a_plan_that_another_run_made_old_is_not_applied(steps: Callable[..., fleet.Run]) -> None:
+    assert steps(Step("between"))().status == "changed"
+    session = Session(steps().host)
+    old = Plan((Change("step:x", "x", "touch /root/step-old"),), 1, "a-run-before")
+    with_old_plan = list(apply.events(session.lines(apply.start(old, "19700101T000000-test", "a test", "deploy"))))
+    session.close()
+    assert [event.kind for event in with_old_plan] == ["stale"]
+    assert not exists("/root/step-old")
+
+
+def test_a_failed_change_stops_the_host_and_the_next_run_goes_on_from_there(steps: Callable[..., fleet.Run]) -> None:
+    failing = Step("two", "echo it is broken >&2; false")
+    result = steps(Step("one"), failing, Step("three"))()
+    assert (result.status, result.ok, result.changed, result.failed, result.skipped) == ("failed", 0, 1, 1, 1)
+    assert result.error == "step two: it is broken"
+    assert not exists("/root/step-three")
+    again = steps(Step("one"), Step("two"), Step("three"))()
+    assert (again.status, again.ok, again.changed) == ("changed", 1, 2)
+
+
+def test_a_run_can_be_stopped_after_the_current_change(steps: Callable[..., fleet.Run]) -> None:
+    run = steps(Step("one", "sleep 2"), Step("two"))
+    threading.Thread(target=lambda: (until(lambda: not ended()), run.stop()), daemon=True).start()
+    result = run()
+    assert result.error == "stopped on request; not done: 1 changes"
+    assert exists("/root/step-one")
+    assert not exists("/root/step-two")
+
+
+def test_a_run_whose_script_was_killed_on_the_server_is_not_called_done(steps: Callable[..., fleet.Run]) -> None:
+    killer = Step("two", "kill -9 $(cat /run/provision/runs/*/pid | tail -n 1); sleep 5")
+    result = steps(Step("one"), killer, Step("three"))()
+    assert result.status == "failed"
+    assert result.error is not None
+    assert "was ended on the server" in result.error
+    assert not ended(), "the change that it was making still holds the lock"
+    until(ended)
+    again = steps(Step("one"), Step("two"), Step("three"))()
+    assert (again.status, again.ok, again.changed) == ("changed", 2, 1)
+
+
+def test_a_server_finishes_its_changes_when_the_controller_is_killed(controller: Controller) -> None:
+    lab.reset(SERVER)
+    process = controller.start("deploy", SERVER, "--json")
+    until(lambda: exists("/etc/systemd/system/sample@.service"))
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not exists("/etc/nginx/sites-enabled/sample.conf"), "it was killed before the end"
+    until(ended, 120)
+    answer = controller.plan(SERVER)
+    assert (answer.status, answer.host(SERVER)["changes"]) == (0, [])
+    assert https(SERVER, "/health").returncode == 0
+
+
+def test_ctrl_c_without_a_terminal_leaves_the_server_to_finish(controller: Controller) -> None:
+    changed = controller.with_text(
+        controller.inventory.read_text().replace("ENVIRONMENT: production", "ENVIRONMENT: staging")
+    )
+    process = changed.start("deploy", SERVER)
+    until(lambda: not ended())
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130
+    until(ended)
+    assert changed.plan(SERVER).status == 0
+
+
+def test_secrets_are_in_no_process_list_log_or_file_that_others_can_read(controller: Controller) -> None:
+    secret = "correct-horse-battery-staple-0123456789"
+    (controller.inventory.parent / "app.env").write_text(f"SECRET_KEY={secret}\n")
+    changed = controller.with_text(controller.inventory.read_text().replace(f"{LAB}/app.env", "app.env"))
+    watch = "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' >>/root/step-cmdlines"
+    loop = f"i=0; while [ $i -lt 400 ]; do {watch}; i=$((i+1)); sleep 0.01; done"
+    watcher = threading.Thread(target=lab.shell, args=(SERVER, loop))
+    watcher.start()
+    seen = changed("deploy", SERVER)
+    assert seen.status == 0, seen.stderr
+    assert secret not in seen.stdout + seen.stderr
+    assert "SECRET_KEY=********" in seen.stdout
+    watcher.join()
+    assert "sample@" in shell(SERVER, "cat /root/step-cmdlines")
+    assert secret not in shell(SERVER, "cat /root/step-cmdlines; journalctl --no-pager -q")
+    found = shell(
+        SERVER, f"grep -rlsF {secret} /etc /run /var /srv /tmp /root /home --exclude-dir=proc || true"
+    ).splitlines()
+    assert set(found) <= {"/etc/sample/env", "/etc/sample/blue/env", "/etc/sample/green/env"}
+    assert set(shell(SERVER, f"stat -c '%a %U %G' {' '.join(found)}").splitlines()) == {"640 root sample"}
+
+
+def test_three_servers_at_once_and_one_of_them_is_off(controller: Controller) -> None:
+    lab.stop("lab3")
+    try:
+        answer = controller("deploy", controller.inventory.stem, "--json")
+    finally:
+        lab.start("lab3")
+    assert answer.status == 1
+    assert answer.host("lab3")["status"] == "unreachable"
+    assert "does not answer" in answer.host("lab3")["error"]
+    for name in ("lab1", "lab2"):
+        assert answer.host(name)["status"] in ("ok", "changed")
+        assert https(name, "/health").returncode == 0

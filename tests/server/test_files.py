@@ -1,0 +1,65 @@
+"""Who may read and write what."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from provision import inventory
+    from provision.inventory import App
+    from tests.server.conftest import As, Slot
+
+pytestmark = pytest.mark.role("app")
+
+
+def others(declared: inventory.Host, app: App) -> list[str]:
+    """Users that the app's own is to be kept from."""
+    return ["nobody", *(name for name in declared.apps if name != app.name)]
+
+
+def test_the_app_cannot_write_its_code_its_python_or_its_configuration(host: Any, app: App) -> None:
+    own = f"/srv/{app.name}"
+    found = host.run(
+        "setpriv --reuid=%s --regid=%s --init-groups find %s /opt/pyenv /opt/uv %s -path %s -prune -o ! -type l -writable -print",
+        app.name,
+        app.name,
+        own,
+        f"/etc/{app.name}",
+        f"{own}/shared",
+    ).stdout.splitlines()
+    assert found == [], f"{len(found)} in all"
+
+
+def test_the_app_can_write_what_outlives_its_releases(succeeds_as: As, app: App) -> None:
+    assert succeeds_as(app.name, f"test -w /srv/{app.name}/shared")
+
+
+def test_the_environment_is_readable_by_root_and_the_app_alone(
+    host: Any, declared: inventory.Host, app: App, succeeds_as: As
+) -> None:
+    paths = host.check_output("find %s -name env", f"/etc/{app.name}").splitlines()
+    assert paths, f"/etc/{app.name} has no environment file"
+    for path in paths:
+        file = host.file(path)
+        assert (f"{file.mode:o}", file.user, file.group) == ("640", "root", app.name), path
+        assert succeeds_as(app.name, f"test -r {path}")
+        for user in ("www-data", *others(declared, app)):
+            assert not succeeds_as(user, f"test -r {path}"), f"{user} can read {path}"
+
+
+def test_the_socket_is_in_a_folder_of_the_apps_and_nginxs(host: Any, app: App, slot: Slot) -> None:
+    folder = host.file(f"/run/{app.name}")
+    assert (f"{folder.mode:o}", folder.user, folder.group) == ("2750", app.name, "www-data")
+    socket = host.file(f"/run/{app.name}/{slot.name}.sock")
+    assert socket.is_socket
+    assert (f"{socket.mode:o}", socket.user) == ("666", app.name)
+
+
+def test_only_the_app_and_nginx_can_reach_the_socket(declared: inventory.Host, app: App, succeeds_as: As) -> None:
+    reach = f"test -w /run/{app.name}/current.sock"
+    assert succeeds_as(app.name, reach)
+    assert succeeds_as("www-data", reach)
+    for user in others(declared, app):
+        assert not succeeds_as(user, reach), f"{user} can"

@@ -1,0 +1,63 @@
+"""What clients are answered."""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from provision import inventory
+    from provision.inventory import App
+    from tests.server.conftest import Site
+
+pytestmark = pytest.mark.role("web")
+
+
+@pytest.mark.role("app")
+def test_every_domain_answers_the_health_check_over_https(site: Site, app: App) -> None:
+    for domain in app.domains:
+        assert site.https(domain, app.health.path).status == 200, domain
+
+
+def test_http_leads_to_https(site: Site, app: App) -> None:
+    for domain in app.domains:
+        answer = site.http(domain, "/a/path?and=query")
+        assert (answer.status, answer.getheader("Location")) == (301, f"https://{domain}/a/path?and=query")
+
+
+def test_browsers_are_told_to_stay_with_https_where_the_inventory_says_so(
+    declared: inventory.Host, site: Site, app: App
+) -> None:
+    wanted = declared.tls.hsts and declared.tls.issuer != "self-signed"
+    for domain in app.domains:
+        header = site.https(domain, app.health.path).getheader("Strict-Transport-Security")
+        assert header == ("max-age=63072000" if wanted else None), domain
+
+
+def test_tls_1_1_is_refused(host: Any, site: Site, app: App) -> None:
+    context = site.careless()
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            context.minimum_version = ssl.TLSVersion.TLSv1
+            context.maximum_version = ssl.TLSVersion.TLSv1_1
+            context.set_ciphers("ALL:@SECLEVEL=0")
+        site.connect(app.domains[0], context).close()
+    except (ssl.SSLError, ValueError) as error:
+        if getattr(error, "reason", "") == "TLSV1_ALERT_PROTOCOL_VERSION":
+            return
+        # This machine's OpenSSL does not speak TLS 1.1: nginx has to be believed.
+        shown = host.run("nginx -T 2>/dev/null").stdout
+        lines = [line.split() for line in shown.replace(";", " ").splitlines() if "ssl_protocols" in line]
+        assert lines
+        assert all({*line} <= {"ssl_protocols", "TLSv1.2", "TLSv1.3"} for line in lines), lines
+    else:
+        pytest.fail("a handshake with TLS 1.1 was accepted")
+
+
+def test_a_name_that_is_not_served_gets_no_answer(site: Site) -> None:
+    with pytest.raises(http.client.RemoteDisconnected):
+        site.https("not-served.invalid", "/")

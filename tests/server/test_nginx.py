@@ -1,0 +1,18 @@
+"""nginx."""
+
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.role("web")
+
+
+def test_nginx_is_enabled_and_running(host: Any) -> None:
+    nginx = host.service("nginx")
+    assert nginx.is_enabled
+    assert nginx.is_running
+
+
+def test_nginxs_configuration_is_valid(host: Any) -> None:
+    verdict = host.run("nginx -t")
+    assert verdict.rc == 0, verdict.stderr

@@ -1,0 +1,49 @@
+"""The app's service."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from provision.inventory import App
+    from tests.server.conftest import Slot
+
+pytestmark = pytest.mark.role("app")
+
+RESTART_SECONDS = 20
+
+
+def test_the_service_is_enabled(host: Any, slot: Slot) -> None:
+    assert host.service(slot.unit).is_enabled
+
+
+def test_the_service_is_running(host: Any, slot: Slot) -> None:
+    assert host.service(slot.unit).is_running
+
+
+def test_the_service_is_healthy_on_its_socket(slot: Slot) -> None:
+    assert slot.health() == "200"
+
+
+def test_the_service_runs_as_the_apps_user(host: Any, app: App, slot: Slot) -> None:
+    user = host.check_output("id -u %s", app.name)
+    assert {number: users for number, users in slot.processes() if users != {user}} == {}, f"{app.name} is {user}"
+
+
+def test_the_service_has_as_many_workers_as_configured(host: Any, app: App, slot: Slot) -> None:
+    processors = int(host.check_output("nproc"))
+    wanted = min(2 * processors + 1, 8) if app.workers == "auto" else app.workers
+    assert len(slot.processes()) - 1 == wanted
+
+
+def test_the_service_comes_back_after_a_sigkill_of_its_main_process(host: Any, slot: Slot) -> None:
+    before = slot.main_process()
+    assert before, f"{slot.unit} has no main process"
+    host.check_output("kill -KILL %s", str(before))
+    try:
+        assert slot.returns(before, RESTART_SECONDS), f"{slot.unit} was not back within {RESTART_SECONDS} seconds"
+    finally:
+        # Neither a service that stays down, nor a start that counts against its limit, is left behind.
+        host.run("systemctl reset-failed %s; systemctl start %s", slot.unit, slot.unit)

@@ -1,0 +1,168 @@
+"""A host and its facts made from a real inventory, and scripts run by the real shell of this machine."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import subprocess
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from provision.engine import apply, probe
+from provision.engine.facts import Facts
+from provision.engine.shell import library
+from provision.inventory import Host, load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from provision.engine.resource import Change, Resource, State
+
+TEN_LINES = """\
+hosts:
+  web1:
+    address: 203.0.113.10
+apps:
+  shop:
+    source: https://git.example.com/shop.git
+    module: shop.main:app
+    domains: [shop.example.com, www.example.com]
+    environment:
+      GREETING: hello
+"""
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+FACTS = Facts(
+    system="debian",
+    version="12",
+    architecture="x86_64",
+    cpus=2,
+    memory=2 * 1024**3,
+    login="root",
+    home="/root",
+    now=datetime(2026, 11, 21, 23, 5, tzinfo=UTC),
+    commits={"shop": COMMIT},
+)
+
+
+@pytest.fixture
+def make_host(tmp_path: Path) -> Callable[..., Host]:
+    """The host web1 of an inventory."""
+
+    def make(text: str = TEN_LINES, environ: Mapping[str, str] | None = None, name: str = "web1") -> Host:
+        path = tmp_path / "prod.yml"
+        path.write_text(text)
+        return load(path, environ or {}).hosts[name]
+
+    return make
+
+
+@pytest.fixture
+def make_facts() -> Callable[..., Facts]:
+    """A Debian 12 server's facts, some of them changed."""
+
+    def make(**changes: Any) -> Facts:
+        return replace(FACTS, **changes)
+
+    return make
+
+
+@pytest.fixture
+def me() -> tuple[str, str]:
+    """The user and group that the tests run as."""
+    return pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name
+
+
+Run = subprocess.CompletedProcess[str]
+
+
+def _instead(text: str, places: Mapping[str, object]) -> str:
+    """A place that the script does not have would leave it to work on this machine itself: it is not run then."""
+    for place, other in places.items():
+        assert place in text, f"the script has no {place}"
+        text = text.replace(place, str(other))
+    return text
+
+
+@pytest.fixture
+def sh() -> Callable[..., Run]:
+    """A script run by sh; `places` are paths of a server, and those that stand for them."""
+
+    def run(script: str, places: Mapping[str, object] | None = None, **options: Any) -> Run:
+        return subprocess.run(
+            ("sh", "-s"), input=_instead(script, places or {}), capture_output=True, text=True, timeout=20, **options
+        )
+
+    return run
+
+
+@pytest.fixture
+def call(sh: Callable[..., Run]) -> Callable[..., Run]:
+    """Shell functions of resource modules, called as in a change."""
+
+    def run(modules: list[Any], script: str, places: Mapping[str, object] | None = None) -> Run:
+        libraries = "".join(library(module.__file__) for module in (apply, *modules))
+        return sh(f"{libraries}set -eu\nmain() {{\n{script}\n}}\nmain </dev/null\n", places)
+
+    return run
+
+
+@pytest.fixture
+def make(sh: Callable[..., Run]) -> Callable[..., Run]:
+    """A change, made for real."""
+
+    def run(change: Change | None, places: Mapping[str, object] | None = None) -> Run:
+        assert change is not None
+        return sh(
+            f"{library(apply.__file__)}{change.library}set -eu\nmain() {{\n{change.script}\n}}\nmain </dev/null\n", places
+        )
+
+    return run
+
+
+@pytest.fixture
+def observe(sh: Callable[..., Run]) -> Callable[..., tuple[State, ...]]:
+    """The states of resources, probed for real."""
+
+    def run(*resources: Resource, places: Mapping[str, object] | None = None) -> tuple[State, ...]:
+        ran = sh(probe.script(resources), places)
+        assert ran.returncode == 0
+        return probe.parse(ran.stdout, len(resources)).states
+
+    return run
+
+
+@pytest.fixture
+def git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """git, with no configuration but its own; returns what it prints."""
+    for name, value in {
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_AUTHOR_NAME": "test",
+        "GIT_AUTHOR_EMAIL": "test@example.com",
+        "GIT_COMMITTER_NAME": "test",
+        "GIT_COMMITTER_EMAIL": "test@example.com",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    def run(*arguments: str, folder: Path) -> str:
+        ran = subprocess.run(("git", *arguments), cwd=folder, capture_output=True, text=True, check=True, timeout=20)
+        return ran.stdout.strip()
+
+    return run
+
+
+@pytest.fixture
+def repository(tmp_path: Path, git: Callable[..., str]) -> Path:
+    """A repository with one commit on the branch main."""
+    folder = tmp_path / "repository"
+    (folder / "app").mkdir(parents=True)
+    (folder / "app" / "main.py").write_text("app = None\n")
+    git("init", "--quiet", "--initial-branch=main", folder=folder)
+    git("add", ".", folder=folder)
+    git("commit", "--quiet", "--message=first", folder=folder)
+    return folder

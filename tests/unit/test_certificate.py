@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from provision.engine.resource import Refusal
+from provision.resources import certificate as module
+from provision.resources.certificate import WEBROOT, Certificate, Placeholder
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from provision.engine.resource import State
+
+    Observe = Callable[..., tuple[State, ...]]
+    Call = Callable[..., subprocess.CompletedProcess[str]]
+
+ACME = "https://acme.example.com/directory"
+SHOP = Certificate("shop", ("www.example.com", "shop.example.com"), ACME, "ops@example.com", "203.0.113.10")
+NAMES = "shop.example.com www.example.com"
+LIVE = "/etc/letsencrypt/live/shop"
+HERE = (
+    ("here", "10.0.0.5 203.0.113.10 203.0.113.10"),
+    ("domain", "www.example.com", "203.0.113.10 "),
+    ("domain", "shop.example.com", "203.0.113.10 2001:db8::1 "),
+)
+
+
+def seen(
+    target: str = "", own: str = "", own_days: str = "", server: str = "", names: str = "", days: str = ""
+) -> tuple[str, ...]:
+    return ("certificate", target, own, own_days, server, names, days)
+
+
+FINAL = Placeholder("shop", SHOP.domains, final=True)
+FIRST = Placeholder("shop", SHOP.domains)
+
+
+@pytest.mark.parametrize(
+    ("resource", "row", "changes"),
+    [
+        (FIRST, seen(), True),
+        (FIRST, seen("placeholder/shop", NAMES, "3000"), False),
+        (FIRST, seen("placeholder/shop", "other.example.com", "3000"), False),
+        (FIRST, seen(LIVE, NAMES, "1"), False),
+        (FINAL, seen(), True),
+        (FINAL, seen("placeholder/shop", NAMES, "3000"), False),
+        (FINAL, seen("placeholder/shop", "other.example.com", "3000"), True),
+        (FINAL, seen("placeholder/shop", NAMES, "14"), True),
+        (FINAL, seen("placeholder/shop"), True),
+        (FINAL, seen(LIVE, NAMES, "3000"), True),
+        (FINAL, seen("", NAMES, "3000"), True),
+    ],
+)
+def test_a_placeholder_is_made_where_nginx_would_have_none_or_a_wrong_final_one(
+    resource: Placeholder, row: tuple[str, ...], changes: bool
+) -> None:
+    change = resource.plan((row,), {})
+    assert (change is not None) is changes
+    if change:
+        assert change.id == resource.id
+        assert change.summary == "self-signed certificate for www.example.com, shop.example.com"
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (seen(), f"certificate for www.example.com, shop.example.com from {ACME}"),
+        (seen(LIVE, server=ACME, names=NAMES, days="60"), None),
+        (
+            seen(LIVE, server=ACME, names=NAMES, days="14"),
+            f"renew the certificate for www.example.com, shop.example.com from {ACME}",
+        ),
+        (
+            seen(LIVE, server=ACME, names="shop.example.com", days="60"),
+            f"certificate for www.example.com, shop.example.com from {ACME}",
+        ),
+        (
+            seen(LIVE, server="https://other.example.com/directory", names=NAMES, days="60"),
+            f"certificate for www.example.com, shop.example.com from {ACME}",
+        ),
+        (
+            seen("placeholder/shop", server=ACME, names=NAMES, days="60"),
+            f"certificate for www.example.com, shop.example.com from {ACME}",
+        ),
+    ],
+)
+def test_a_certificate_is_had_where_there_is_none_that_fits(row: tuple[str, ...], expected: str | None) -> None:
+    change = SHOP.plan((row, *HERE), {})
+    assert (change.summary if change else None) == expected
+    assert change is None or change.id == SHOP.id
+
+
+@pytest.mark.parametrize(
+    ("row", "how"),
+    [
+        (seen(), "new"),
+        (seen("placeholder/shop", server=ACME, names=NAMES, days="60"), "no"),
+        (seen(LIVE, server=ACME, names=NAMES, days="5"), "force"),
+        (seen(LIVE, server=ACME, names="old.example.com", days="60"), "force"),
+    ],
+)
+def test_the_authority_is_asked_only_for_what_is_not_there(row: tuple[str, ...], how: str) -> None:
+    change = SHOP.plan((row, *HERE), {})
+    assert change is not None
+    assert f" {how} {WEBROOT} " in change.script
+
+
+def test_a_domain_that_does_not_resolve_is_refused_before_anything_is_touched() -> None:
+    state = (seen(), HERE[0], HERE[1], ("domain", "shop.example.com", ""))
+    with pytest.raises(Refusal, match=r"shop: shop\.example\.com does not resolve: add a DNS record .* 203\.0\.113\.10"):
+        SHOP.plan(state, {})
+
+
+def test_a_domain_that_leads_elsewhere_is_refused_before_anything_is_touched() -> None:
+    state = (seen(), HERE[0], HERE[1], ("domain", "shop.example.com", "198.51.100.7 "))
+    with pytest.raises(Refusal, match=r"shop\.example\.com points to 198\.51\.100\.7, not to this server") as caught:
+        SHOP.plan(state, {})
+    assert "\n" not in str(caught.value)
+    assert replace(SHOP, check_dns=False).plan(state, {}) is not None
+
+
+def test_dns_is_not_asked_for_a_certificate_that_fits() -> None:
+    assert SHOP.plan((seen(LIVE, server=ACME, names=NAMES, days="5"),), {}) is not None
+
+
+def test_a_placeholder_that_was_made_is_right(
+    tmp_path: Path, observe: Observe, make: Call, call: Call
+) -> None:
+    places = {"/etc/ssl/provision": tmp_path, "/etc/letsencrypt": tmp_path / "letsencrypt"}
+    assert make(FINAL.plan((), {}), places).returncode == 0
+    (state,) = observe(FINAL, places=places)
+    assert FINAL.plan(state, {}) is None
+    assert state[0][:3] == ("certificate", "placeholder/shop", NAMES)
+    assert replace(FINAL, domains=("shop.example.com",)).plan(state, {}) is not None
+    assert (tmp_path / "shop" / "privkey.pem").stat().st_mode & 0o777 == 0o600
+    assert {path.name for path in tmp_path.iterdir()} == {"shop", "placeholder"}
+    ran = call([module], f"names_of '{tmp_path}/shop/fullchain.pem'; echo; days_of '{tmp_path}/shop/fullchain.pem'")
+    names, days = ran.stdout.splitlines()
+    assert names == NAMES
+    assert int(days) in (3649, 3650)
+
+
+def test_an_acme_certificate_is_seen_with_its_directory_names_and_days(
+    tmp_path: Path, observe: Observe, make: Call
+) -> None:
+    places = {"/etc/ssl/provision": tmp_path / "tls", "/etc/letsencrypt": tmp_path / "letsencrypt"}
+    live, renewal = tmp_path / "letsencrypt" / "live", tmp_path / "letsencrypt" / "renewal"
+    live.mkdir(parents=True)
+    renewal.mkdir()
+    make(FINAL.plan((), {}), places)
+    (tmp_path / "tls" / "placeholder" / "shop").rename(live / "shop")
+    (tmp_path / "tls" / "shop").unlink()
+    (tmp_path / "tls" / "shop").symlink_to(live / "shop")
+    (renewal / "shop.conf").write_text(f"[renewalparams]\nserver = {ACME}\n")
+    (state,) = observe(SHOP, places=places)
+    assert state[0][4:6] == (ACME, NAMES)
+    assert int(state[0][6]) > 3600
+    assert len(state) == 1
+
+
+def test_where_a_certificate_is_yet_to_be_had_the_addresses_come_too(tmp_path: Path, observe: Observe) -> None:
+    places = {"/etc/ssl/provision": tmp_path, "/etc/letsencrypt": tmp_path}
+    local = replace(SHOP, domains=("localhost",), address="127.0.0.1")
+    (state,) = observe(local, places=places)
+    assert [row[0] for row in state] == ["certificate", "here", "domain"]
+    assert "127.0.0.1" in state[1][1].split()
+    assert state[2][1] == "localhost"
+    assert state[2][2].split()
+
+
+def test_a_file_that_is_no_certificate_has_no_names_and_no_days(tmp_path: Path, call: Call) -> None:
+    (tmp_path / "junk").write_text("junk")
+    ran = call([module], f"names_of '{tmp_path}/junk'; days_of '{tmp_path}/junk'")
+    assert ran.stdout.strip() == ""

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from provision.resources.package import Packages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from provision.engine.resource import State
+
+SET = Packages("nginx", ("nginx", "libnginx-mod-brotli"))
+
+
+def test_a_set_of_packages_asks_for_all_of_its_names() -> None:
+    assert SET.probe().item == ("nginx libnginx-mod-brotli",)
+
+
+def test_nothing_changes_where_all_are_installed() -> None:
+    assert SET.plan((("nginx",), ("libnginx-mod-brotli",)), {}) is None
+
+
+def test_only_what_is_missing_is_installed() -> None:
+    change = SET.plan((("nginx",),), {})
+    assert change is not None
+    assert (change.id, change.summary) == (SET.id, "install libnginx-mod-brotli")
+    assert change.script == "install_packages libnginx-mod-brotli"
+
+
+def test_all_are_named_where_none_is_installed() -> None:
+    change = SET.plan((), {})
+    assert change is not None
+    assert change.summary == "install nginx, libnginx-mod-brotli"
+
+
+def test_the_probe_knows_installed_packages_from_others(observe: Callable[..., tuple[State, ...]]) -> None:
+    some = Packages("some", ("coreutils", "no-such-package", "dpkg"))
+    none = Packages("none", ("no-such-package",))
+    same = Packages("same", ("coreutils",))
+    assert observe(some, none, same) == ((("coreutils",), ("dpkg",)), (), (("coreutils",),))

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import provision
+from provision.engine.shell import heredoc, library, words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Sh = Callable[..., subprocess.CompletedProcess[str]]
+
+ODD = ["", " ", "it's", '"', "$HOME", "`id`", "a\\b", "*", "a\nb", "größe ☃", "-n", "~"]
+
+
+def test_any_word_arrives_as_it_is(sh: Sh) -> None:
+    assert sh(words("printf", "%s\\0", *ODD)).stdout.split("\0")[:-1] == ODD
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\n", b"no newline", b"END_OF_BASE64\n", b"$HOME `id` \\ '\n", bytes(range(256)), b"x" * 10_000],
+    ids=["empty", "newline", "no newline", "its own end", "shell", "all bytes", "large"],
+)
+def test_any_content_arrives_as_it_is(content: bytes, sh: Sh) -> None:
+    assert sh(heredoc("od -An -v -tx1", content)).stdout.split() == [f"{byte:02x}" for byte in content]
+
+
+def test_a_here_document_may_stand_in_another_one(sh: Sh) -> None:
+    inner = heredoc("cat", b"inner\n")
+    assert sh(f"script=$(cat <<'END_OF_CHANGE_0'\n{inner}\nEND_OF_CHANGE_0\n)\neval \"$script\"").stdout == "inner\n"
+
+
+def test_no_line_of_a_here_document_is_long() -> None:
+    assert max(map(len, heredoc("cat", b"x" * 10_000).splitlines())) <= 76
+
+
+def test_a_library_is_the_shell_file_beside_the_module_without_its_comments(tmp_path: Path) -> None:
+    (tmp_path / "one.sh").write_text("# for the reader\n\none() {\n    # here too\n    echo 1 # stays\n}\n")
+    assert library(str(tmp_path / "one.py")) == "one() {\n    echo 1 # stays\n}\n"
+
+
+@pytest.mark.parametrize("module", ["apply", "facts", "probe"])
+def test_the_engines_libraries_are_well_formed(module: str, parses: Callable[[str], bool]) -> None:
+    assert parses(f"engine/{module}.py")
+
+
+@pytest.mark.parametrize(
+    "module", ["certificate", "file", "git", "package", "python", "release", "service", "user", "venv"]
+)
+def test_the_resources_libraries_are_well_formed(module: str, parses: Callable[[str], bool]) -> None:
+    assert parses(f"resources/{module}.py")
+
+
+@pytest.fixture
+def parses() -> Callable[[str], bool]:
+    """Whether sh can read a library; nothing of it is run."""
+
+    def read(module: str) -> bool:
+        text = library(str(Path(provision.__file__).parent / module))
+        return subprocess.run(("sh", "-n"), input=text, capture_output=True, text=True).returncode == 0
+
+    return read
