@@ -20,7 +20,7 @@ from paramiko.ssh_exception import (
     SSHException,
 )
 
-from provision.engine.shell import quote
+from provision.engine.shell import quote, words
 from provision.inventory import Host
 
 # What Paramiko logs of a connection that ends is said by an exception, in words for people.
@@ -51,12 +51,24 @@ class Output:
     status: int
 
 
+def _fingerprint(key: paramiko.PKey) -> str:
+    """As ssh-keygen -l prints it."""
+    digest = base64.b64encode(hashlib.sha256(key.asbytes()).digest()).decode().rstrip("=")
+    return f"{key.get_name()} SHA256:{digest}"
+
+
 class _UnknownKey(paramiko.MissingHostKeyPolicy):
+    """No key is trusted at first sight. `known` is the file that has those that are."""
+
+    def __init__(self, known: str) -> None:
+        self.known = known
+
     def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
-        digest = base64.b64encode(hashlib.sha256(key.asbytes()).digest()).decode().rstrip("=")
+        address, _, port = hostname.removeprefix("[").partition("]:")
+        scan = f"ssh-keyscan -p {port} {address}" if port else f"ssh-keyscan {address}"
         raise Unreachable(
-            f"unknown host key {key.get_name()} SHA256:{digest}: compare it with the server's, then add it to known_hosts "
-            f"(ssh-keyscan prints the line)"
+            f"the host key of {hostname}, {_fingerprint(key)}, is not known: compare it with the server's own, "
+            f"then {scan} >>{self.known}"
         )
 
 
@@ -84,10 +96,9 @@ class Session:
         except Unreachable:
             raise
         except BadHostKeyException as error:
-            known = base64.b64encode(hashlib.sha256(error.expected_key.asbytes()).digest()).decode().rstrip("=")
             raise Unreachable(
-                f"the host key of {host.address} changed (SHA256:{known} is known): if the server was reinstalled, remove "
-                f"the old line with ssh-keygen -R {self._known_name()}, otherwise do not connect"
+                f"the host key of {host.address} changed, from {_fingerprint(error.expected_key)} to {_fingerprint(error.key)}: "
+                f"where the server was reinstalled, {self._forget()}, then connect again; otherwise do not connect"
             ) from None
         except PasswordRequiredException:
             raise Unreachable(
@@ -130,7 +141,7 @@ class Session:
             connect_kwargs=options,
         )
         for client in (connection.client, gateway.client if gateway else connection.client):
-            client.set_missing_host_key_policy(_UnknownKey())
+            client.set_missing_host_key_policy(_UnknownKey(str(host.known_hosts or "~/.ssh/known_hosts")))
             if host.known_hosts:
                 client.load_host_keys(str(host.known_hosts))
             else:
@@ -140,9 +151,9 @@ class Session:
         connection.open()
         return connection
 
-    def _known_name(self) -> str:
-        name = self.host.address if self.host.port == 22 else f"'[{self.host.address}]:{self.host.port}'"
-        return f"-f {self.host.known_hosts} {name}" if self.host.known_hosts else name
+    def _forget(self) -> str:
+        name = self.host.address if self.host.port == 22 else f"[{self.host.address}]:{self.host.port}"
+        return words("ssh-keygen", *(("-f", str(self.host.known_hosts)) if self.host.known_hosts else ()), "-R", name)
 
     def close(self) -> None:
         if self._connection is not None:

@@ -154,7 +154,7 @@ def connections(hosts: Sequence[Host], password: str | None) -> Iterator[dict[st
 
 def ssh_config(host: Host) -> str:
     """What OpenSSH must know to reach the host as Fabric does; the user's own ssh_config has the rest."""
-    lines = [f"User {host.user}", f"Port {host.port}", "BatchMode yes", "StrictHostKeyChecking yes", "LogLevel ERROR"]
+    lines = [f"User {host.user}", f"Port {host.port}"]
     if host.key:
         lines.append(f"IdentityFile {_path(host.key)}")
     if not host.agent:
@@ -168,6 +168,9 @@ def ssh_config(host: Host) -> str:
             *(f"    {line}" for line in lines),
             "Host *",
             *(f"    {line}" for line in known),
+            "    BatchMode yes",
+            "    StrictHostKeyChecking yes",
+            "    LogLevel ERROR",
             f"    ConnectTimeout {host.connect_timeout}",
             "    ServerAliveInterval 5",
             "    ServerAliveCountMax 4",

@@ -59,8 +59,12 @@ venv_key() {
     } 2>/dev/null | sha256sum | cut -c1-16
 }
 
-# What pip or a hand changes in an environment changes this.
-venv_stamp() { stat -c '%n %.9Y' "$1"/lib/python*/site-packages "$1/bin"; }
+# venv_is_whole VENV: it was built to its end, its Python is there, and nothing in it is younger than its stamp: pip and
+# hands change files and folders. What Python writes by itself when root runs it does not count.
+venv_is_whole() {
+    [ -e "$1/.complete" ] && [ -x "$1/bin/python" ] &&
+        [ -z "$(find "$1/bin" "$1/lib" "$1/pyvenv.cfg" -name __pycache__ -prune -o -newer "$1/.complete" -print -quit 2>&1)" ]
+}
 
 # In: NUMBER RELEASE FOLDER REQUIREMENTS BASE. Out: NUMBER right|wrong, where the release has an environment.
 probe_venvs() {
@@ -69,7 +73,7 @@ probe_venvs() {
             venv=$(readlink -f "$release/.venv")
             state=wrong
             if [ "${venv##*/}" = "$(venv_key "$release" "$folder" "$requirements" "$base")" ] &&
-                [ "$(venv_stamp "$venv" 2>/dev/null)" = "$(cat "$venv/.complete" 2>/dev/null)" ] && [ -x "$venv/bin/python" ]; then state=right; fi
+                venv_is_whole "$venv"; then state=right; fi
             printf '%s\t%s\n' "$number" "$state"
         fi
     done
@@ -88,9 +92,7 @@ install_venv() {
     key=$(venv_key "$2" "$3" "$4" "$5")
     shift 8
     venv=/srv/$app/venvs/$key
-    if [ "$(venv_stamp "$venv" 2>/dev/null)" != "$(cat "$venv/.complete" 2>/dev/null || echo none)" ]; then
-        build_venv "$@"
-    fi
+    if ! venv_is_whole "$venv"; then build_venv "$@"; fi
     point "$release/.venv" "../../venvs/$key"
     # The stamp is the youngest file of a release that nobody touched.
     touch "$release/.release"
@@ -120,14 +122,13 @@ build_venv() {
     chown -R root:root "$venv"
     # uv leaves a .lock that all may write.
     chmod -R go-w "$venv"
-    # hardlinks and times settle before the stamp
-    venv_stamp "$venv" >"$work/stamp"
-    put "$venv/.complete" root root 644 <"$work/stamp"
+    # The stamp is the youngest file of an environment that nobody touched.
+    printf '%s\n' "$file" | put "$venv/.complete" root root 644
 }
 
 # room PATH...: what is free on their filesystems.
 room() {
-    df -h --output=avail,target "$@" | sed 1d | sort -u | awk '{ printf "%s%s free on %s", sep, $1, $2; sep = ", " }'
+    df -h --output=avail,target "$@" | sed 1d | awk '!($2 in seen) { printf "%s%s free on %s", sep, $1, $2; sep = ", "; seen[$2] }'
     echo "; make room there, or keep fewer releases (keep_releases)"
 }
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 
 import pytest
 
@@ -137,7 +138,12 @@ def test_a_connection_that_drops_is_picked_up_where_it_was(steps: Callable[..., 
         run = steps(
             Step("one", "echo first"), Step("two", "sleep 2"), Step("three", "echo last"), port=port, known_hosts=known
         )
-        threading.Thread(target=lambda: (until(lambda: exists("/root/step-one")), cut()), daemon=True).start()
+
+        def cut_after_the_first() -> None:
+            until(lambda: exists("/root/step-one"))
+            cut()
+
+        threading.Thread(target=cut_after_the_first, daemon=True).start()
         result = run()
     assert (result.status, result.changed, result.error) == ("changed", 3, None)
     assert result.execs == 4, "facts, probe, apply, and the one that went on reading"
@@ -179,7 +185,12 @@ def test_a_failed_change_stops_the_host_and_the_next_run_goes_on_from_there(step
 
 def test_a_run_can_be_stopped_after_the_current_change(steps: Callable[..., fleet.Run]) -> None:
     run = steps(Step("one", "sleep 2"), Step("two"))
-    threading.Thread(target=lambda: (until(lambda: not ended()), run.stop()), daemon=True).start()
+
+    def stop_when_begun() -> None:
+        until(lambda: not ended())
+        run.stop()
+
+    threading.Thread(target=stop_when_begun, daemon=True).start()
     result = run()
     assert result.error == "stopped on request; not done: 1 changes"
     assert exists("/root/step-one")
@@ -224,7 +235,7 @@ def test_ctrl_c_without_a_terminal_leaves_the_server_to_finish(controller: Contr
 
 
 def test_secrets_are_in_no_process_list_log_or_file_that_others_can_read(controller: Controller) -> None:
-    secret = "correct-horse-battery-staple-0123456789"
+    secret = f"correct-horse-battery-staple-{token_hex(16)}"
     (controller.inventory.parent / "app.env").write_text(f"SECRET_KEY={secret}\n")
     changed = controller.with_text(controller.inventory.read_text().replace(f"{LAB}/app.env", "app.env"))
     watch = "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' >>/root/step-cmdlines"

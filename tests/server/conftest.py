@@ -113,9 +113,11 @@ class Slot:
         return sorted(found, key=lambda process: process[0] != main)
 
     def returns(self, before: int, seconds: float) -> bool:
-        """Whether another main process is there and healthy in time."""
+        """Whether another main process is there and healthy in time. A unit that has ended for good is not waited for."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
+            if self.host.run("systemctl is-active %s", self.unit).stdout.strip() in ("inactive", "failed"):
+                return False
             if self.main_process() not in (0, before) and self.health() == "200":
                 return True
             time.sleep(0.2)
@@ -151,8 +153,14 @@ class Site:
         context.verify_mode = ssl.CERT_NONE
         return context
 
+    def dial(self, port: int) -> socket.socket:
+        try:
+            return socket.create_connection((self.address, port), SECONDS)
+        except OSError as error:
+            pytest.fail(f"{self.address} port {port}: {error.strerror or error}", pytrace=False)
+
     def connect(self, domain: str, context: ssl.SSLContext) -> ssl.SSLSocket:
-        plain = socket.create_connection((self.address or domain, 443), SECONDS)
+        plain = self.dial(443)
         try:
             return context.wrap_socket(plain, server_hostname=domain)
         except BaseException:
@@ -172,8 +180,9 @@ class Site:
         return connection.getresponse()
 
     def http(self, domain: str, path: str) -> http.client.HTTPResponse:
-        connection = http.client.HTTPConnection(self.address or domain, 80, timeout=SECONDS)
-        connection.request("GET", path, headers={"Host": domain, "Connection": "close"})
+        connection = http.client.HTTPConnection(domain, timeout=SECONDS)
+        connection.sock = self.dial(80)
+        connection.request("GET", path, headers={"Connection": "close"})
         return connection.getresponse()
 
 
@@ -186,7 +195,7 @@ def acme(declared: inventory.Host) -> bool:
 @pytest.fixture
 def site(declared: inventory.Host, host: Any, app: App, acme: bool) -> Site:
     # A host behind a jump host has an address for those who jump; its clients come by name.
-    address = "" if declared.proxy_jump else declared.address
+    address = app.domains[0] if declared.proxy_jump else declared.address
     if not acme:
         return Site(address, host.check_output("cat %s", f"/etc/ssl/provision/placeholder/{app.name}/fullchain.pem"))
     if declared.tls.root_ca:

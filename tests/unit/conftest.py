@@ -8,7 +8,6 @@ import pwd
 import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +19,7 @@ from provision.inventory import Host, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from provision.engine.resource import Change, Resource, State
 
@@ -118,7 +118,8 @@ def make(sh: Callable[..., Run]) -> Callable[..., Run]:
     def run(change: Change | None, places: Mapping[str, object] | None = None) -> Run:
         assert change is not None
         return sh(
-            f"{library(apply.__file__)}{change.library}set -eu\nmain() {{\n{change.script}\n}}\nmain </dev/null\n", places
+            f"{library(apply.__file__)}{change.library}set -eu\nmain() {{\n{change.script}\n}}\nmain </dev/null\n",
+            places,
         )
 
     return run

@@ -31,9 +31,7 @@ def places(tmp_path: Path) -> dict[str, object]:
 
 
 @pytest.fixture
-def follow(
-    sh: Callable[..., subprocess.CompletedProcess[str]], places: dict[str, object]
-) -> Follow:
+def follow(sh: Callable[..., subprocess.CompletedProcess[str]], places: dict[str, object]) -> Follow:
     """The events that a script prints, without their places in the file."""
 
     def run(script: str) -> list[tuple[str, int, str]]:
@@ -68,9 +66,7 @@ def test_a_run_makes_its_changes_in_order_and_ends(follow: Follow) -> None:
     ]
 
 
-def test_a_run_is_in_the_history_and_is_the_new_generation(
-    follow: Follow, tmp_path: Path
-) -> None:
+def test_a_run_is_in_the_history_and_is_the_new_generation(follow: Follow, tmp_path: Path) -> None:
     follow(start(plan("true", "true")))
     assert (tmp_path / "var" / "generation").read_text() == f"{RUN}\n"
     (line,) = (tmp_path / "var" / "history.jsonl").read_text().splitlines()
@@ -79,9 +75,7 @@ def test_a_run_is_in_the_history_and_is_the_new_generation(
     assert entry == {"run": RUN, "task": "deploy", "who": "me@laptop", "changes": 2, "status": 0}
 
 
-def test_the_script_is_off_the_disk_as_soon_as_the_run_has_begun(
-    follow: Follow, tmp_path: Path
-) -> None:
+def test_the_script_is_off_the_disk_as_soon_as_the_run_has_begun(follow: Follow, tmp_path: Path) -> None:
     script = tmp_path / "run" / "runs" / RUN / "script"
     events = follow(start(plan(f"if [ -e '{script}' ]; then echo there; else echo gone; fi")))
     assert ("out", 0, "gone") in events
@@ -89,9 +83,7 @@ def test_the_script_is_off_the_disk_as_soon_as_the_run_has_begun(
 
 
 @pytest.mark.parametrize("script", ["echo why; exit 7", "echo why; (exit 7); echo not reached"])
-def test_a_failure_ends_the_run(
-    script: str, follow: Follow, tmp_path: Path
-) -> None:
+def test_a_failure_ends_the_run(script: str, follow: Follow, tmp_path: Path) -> None:
     assert follow(start(plan(script, f"touch {tmp_path}/reached"))) == [
         ("begin", 0, "step:0"),
         ("out", 0, "why"),
@@ -106,10 +98,6 @@ def test_an_unset_variable_is_a_failure(follow: Follow) -> None:
     assert [kind for kind, _, _ in follow(start(plan('echo "$nothing"')))] == ["begin", "out", "failed", "end"]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="bug: an event is lost behind output without a newline, and a failure passes for success (apply.sh, change)",
-)
 def test_a_failure_behind_output_without_a_newline_is_a_failure(
     follow: Follow,
 ) -> None:
@@ -127,9 +115,7 @@ def test_a_change_reads_no_input(follow: Follow) -> None:
     assert [kind for kind, _, _ in follow(start(plan("cat", "true")))] == ["begin", "done", "begin", "done", "end"]
 
 
-def test_file_contents_with_any_lines_arrive_as_they_are(
-    follow: Follow, tmp_path: Path, me: tuple[str, str]
-) -> None:
+def test_file_contents_with_any_lines_arrive_as_they_are(follow: Follow, tmp_path: Path, me: tuple[str, str]) -> None:
     content = "END_OF_CHANGE_0\nEND_OF_CHANGE_1\nEND_OF_BASE64\nEND_OF_RUN_20261121T230500_abcdef\n$HOME `id` '\n"
     files = [File(str(tmp_path / name), content, *me) for name in ("one", "it's two")]
     changes = [change for file in files if (change := file.plan((), {}))]
@@ -147,9 +133,7 @@ def test_each_library_is_sent_once_and_no_content_in_plain_text() -> None:
     assert "a secret" not in script
 
 
-def test_a_plan_of_an_older_generation_is_stale(
-    follow: Follow, tmp_path: Path
-) -> None:
+def test_a_plan_of_an_older_generation_is_stale(follow: Follow, tmp_path: Path) -> None:
     follow(start(plan("true")))
     events = follow(start(plan(f"touch {tmp_path}/reached"), "20261121T230501-abcdef"))
     assert [kind for kind, _, _ in events] == ["stale"]
@@ -159,9 +143,7 @@ def test_a_plan_of_an_older_generation_is_stale(
     assert again[-1] == ("end", -1, "0")
 
 
-def test_a_second_run_is_told_who_holds_the_lock(
-    follow: Follow, tmp_path: Path
-) -> None:
+def test_a_second_run_is_told_who_holds_the_lock(follow: Follow, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "holder").write_text("you@desk (deploy)\t2026-11-21T23:04:00Z\tother\n")
     with (tmp_path / "run" / "lock").open("a") as lock:
@@ -171,9 +153,7 @@ def test_a_second_run_is_told_who_holds_the_lock(
     assert not (tmp_path / "reached").exists()
 
 
-def test_a_run_holds_the_lock_and_its_changes_do_not(
-    follow: Follow, tmp_path: Path
-) -> None:
+def test_a_run_holds_the_lock_and_its_changes_do_not(follow: Follow, tmp_path: Path) -> None:
     look = f"if flock -n '{tmp_path}/run/lock' true; then echo free; else echo held; fi; ls -l /proc/self/fd"
     events = follow(start(plan(look)))
     assert ("out", 0, "held") in events
@@ -208,9 +188,7 @@ def test_a_run_that_was_killed_is_lost(follow: Follow, tmp_path: Path) -> None:
     assert [kind for kind, _, _ in follow(start(plan(f"sleep 0.1; {killed}")))][-1] == "lost"
 
 
-def test_the_five_newest_runs_before_this_one_stay(
-    follow: Follow, tmp_path: Path
-) -> None:
+def test_the_five_newest_runs_before_this_one_stay(follow: Follow, tmp_path: Path) -> None:
     for number in range(7):
         (tmp_path / "run" / "runs" / f"2026010{number}").mkdir(parents=True)
     follow(start(plan("true")))

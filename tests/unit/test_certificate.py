@@ -112,7 +112,9 @@ def test_the_authority_is_asked_only_for_what_is_not_there(row: tuple[str, ...],
 
 def test_a_domain_that_does_not_resolve_is_refused_before_anything_is_touched() -> None:
     state = (seen(), HERE[0], HERE[1], ("domain", "shop.example.com", ""))
-    with pytest.raises(Refusal, match=r"shop: shop\.example\.com does not resolve: add a DNS record .* 203\.0\.113\.10"):
+    with pytest.raises(
+        Refusal, match=r"shop: shop\.example\.com does not resolve: add a DNS record .* 203\.0\.113\.10"
+    ):
         SHOP.plan(state, {})
 
 
@@ -128,9 +130,7 @@ def test_dns_is_not_asked_for_a_certificate_that_fits() -> None:
     assert SHOP.plan((seen(LIVE, server=ACME, names=NAMES, days="5"),), {}) is not None
 
 
-def test_a_placeholder_that_was_made_is_right(
-    tmp_path: Path, observe: Observe, make: Call, call: Call
-) -> None:
+def test_a_placeholder_that_was_made_is_right(tmp_path: Path, observe: Observe, make: Call, call: Call) -> None:
     places = {"/etc/ssl/provision": tmp_path, "/etc/letsencrypt": tmp_path / "letsencrypt"}
     assert make(FINAL.plan((), {}), places).returncode == 0
     (state,) = observe(FINAL, places=places)

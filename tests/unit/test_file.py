@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from provision.resources import file as file_module
 from provision.resources.file import Absent, Directory, File, Link
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable
 
     from provision.engine.resource import Change, Resource, State
@@ -168,7 +168,8 @@ def test_the_probe_sees_files_of_any_name(tmp_path: Path, me: tuple[str, str], o
     wrong = [File(str(tmp_path / name), "other", *me, 0o640) for name in ODD]
     links = [Link(str(tmp_path / f"{name} link"), name) for name in ODD]
     states = observe(*right, *links, *wrong)
-    for resource, state in zip((*right, *links), states, strict=False):
+    wanted: list[Resource] = [*right, *links]
+    for resource, state in zip(wanted, states, strict=False):
         assert resource.plan(state, {}) is None
     for name, file, state in zip(ODD, right, states[-len(ODD) :], strict=True):
         assert state == (("regular file", "640", *me, file.sha256, packed(name)),)
@@ -179,7 +180,7 @@ def test_the_probe_tells_files_folders_and_links_apart(tmp_path: Path, me: tuple
     (tmp_path / "dangling").symlink_to("nowhere")
     (tmp_path / "to-folder").symlink_to("folder")
     (tmp_path / "empty").touch(0o644)
-    resources = (
+    resources: tuple[Resource, ...] = (
         Directory(str(tmp_path / "folder"), *me, 0o700),
         File(str(tmp_path / "folder"), "text"),
         Link(str(tmp_path / "dangling"), "nowhere"),
@@ -216,9 +217,7 @@ def test_a_large_files_content_is_cut_for_the_diff(tmp_path: Path, observe: Obse
     assert len(base64.b64decode(row[5])) == 256 * 1024
 
 
-def test_files_that_were_written_are_right(
-    tmp_path: Path, me: tuple[str, str], observe: Observe, call: Make
-) -> None:
+def test_files_that_were_written_are_right(tmp_path: Path, me: tuple[str, str], observe: Observe, call: Make) -> None:
     content = "it's\t100% \\n ☃\nEND_OF_BASE64\nno newline at the end"
     files = [File(str(tmp_path / name), content, *me, 0o600) for name in ODD]
     changes = [file.plan(state, {}) for file, state in zip(files, observe(*files), strict=True)]

@@ -51,7 +51,7 @@ def test_a_resource_is_told_of_the_changes_before_it_and_of_no_others() -> None:
 
 
 def test_what_cannot_be_ends_the_planning() -> None:
-    with pytest.raises(Refusal, match="^b cannot be$"):
+    with pytest.raises(Refusal, match=r"^b cannot be$"):
         plan([Thing("a"), Thing("b"), Thing("c")], seen("wrong", "impossible", "wrong"))
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from provision.engine.facts import Facts
-    from provision.engine.resource import State
+    from provision.engine.resource import Resource, State
     from provision.inventory import Host
 
 
@@ -33,7 +33,14 @@ def test_a_hundred_files_are_one_call() -> None:
 
 
 def test_each_kind_is_called_once_however_its_resources_are_mixed() -> None:
-    mixed = [File("/a", ""), Group("a"), Directory("/b"), Packages("c", ("c",)), Group("d"), File("/e", "")]
+    mixed: list[Resource] = [
+        File("/a", ""),
+        Group("a"),
+        Directory("/b"),
+        Packages("c", ("c",)),
+        Group("d"),
+        File("/e", ""),
+    ]
     script = probe.script(mixed)
     assert calls(script) == ["probe_paths", "probe_groups", "probe_packages"]
 

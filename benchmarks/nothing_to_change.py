@@ -1,0 +1,126 @@
+"""How long a run takes that changes nothing, against the floor: starting Python with the same imports, and one login.
+
+The floor is what no tool in Python over SSH can save: a Python that imports what the task imports, and one OpenSSH
+login that runs the very probe script of that server. All are measured in turn, in the same run, so that the machine's
+own noise hits all alike; medians of ten. Then the same with 100 added files in the plan.
+
+    python benchmarks/nothing_to_change.py [--host lab1] [--runs 10]
+
+The host has to be right already: invoke deploy --host lab1.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from provision import python_cache, revision, roles
+from provision.engine import facts, probe
+from provision.engine.resource import Resource
+from provision.inventory import Host, find
+from provision.resources.file import File
+from provision.ssh import Session
+
+ADDED = 100
+FOLDER = "/root/provision-benchmark"
+
+
+def added(count: int = ADDED) -> tuple[Resource, ...]:
+    """Files beside those of the roles."""
+    return tuple(File(f"{FOLDER}/{number}", f"file {number}\n" * 50) for number in range(count))
+
+
+def seconds(command: list[str], script: str | None = None) -> float:
+    begun = time.perf_counter()
+    done = subprocess.run(command, input=script, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    taken = time.perf_counter() - begun
+    if done.returncode:
+        sys.exit(f"{command}: exit status {done.returncode}: {done.stderr}")
+    return taken
+
+
+def login(host: Host) -> list[str]:
+    """OpenSSH's command line to the host, for a script on its standard input."""
+    options = ["-p", str(host.port), "-o", "BatchMode=yes"]
+    if host.key:
+        options += ["-i", str(host.key), "-o", "IdentitiesOnly=yes"]
+    if host.known_hosts:
+        options += ["-o", f"UserKnownHostsFile={host.known_hosts}"]
+    become = [] if host.user == "root" else ["sudo", "-n"]
+    return ["ssh", *options, f"{host.user}@{host.address}", *become, "sh", "-s"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--host", default="lab1")
+    parser.add_argument("--inventory", type=Path)
+    parser.add_argument("--runs", type=int, default=10)
+    arguments = parser.parse_args()
+    inventory, hosts = find(arguments.host, file=arguments.inventory)
+    host = hosts[0]
+
+    session = Session(host)
+    known = facts.parse(session.run(facts.script()).stdout)
+    commits: Mapping[str, str] = {name: revision.resolve(name, app.source) for name, app in host.apps.items()}
+    known = replace(known, commits=commits, cache=python_cache.location(inventory))
+    resources = roles.everything(host, replace(known, cached=python_cache.read(known, host)))
+    script = probe.script(resources)
+    lines = f"mkdir -p {FOLDER}\n"
+    for file in added():
+        assert isinstance(file, File)
+        lines += f"cat >{file.path} <<'END'\n{file.content}END\n"
+    session.run(lines)
+    session.close()
+
+    with tempfile.TemporaryDirectory() as folder:
+        more = Path(folder) / "tasks.py"
+        more.write_text(
+            f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+            "from nothing_to_change import added\n"
+            "from provision import roles\n"
+            "from provision.tasks import namespace\n"
+            "everything = roles.everything\n"
+            "roles.everything = lambda host, facts: (*everything(host, facts), *added())\n"
+        )
+        python = sys.executable
+        named = ["--inventory", str(inventory.path.resolve())]
+        task = [python, "-m", "invoke", "deploy", "--host", host.name, *named, "--json"]
+        with_more = [python, "-m", "invoke", "--search-root", folder, "deploy", "--host", host.name, *named, "--json"]
+        imports = [python, "-c", "import tasks, provision.fleet, invoke.program"]
+        measured: dict[str, list[float]] = {"start": [], "login": [], "run": [], "more": []}
+        measures: dict[str, Callable[[], float]] = {
+            "start": lambda: seconds(imports),
+            "login": lambda: seconds(login(host), script),
+            "run": lambda: seconds(task),
+            "more": lambda: seconds(with_more),
+        }
+        for number in range(arguments.runs + 1):
+            for name, measure in measures.items():
+                taken = measure()
+                if number:
+                    measured[name].append(taken)
+    cleaner = Session(host)
+    cleaner.run(f"rm -rf {FOLDER}")
+    cleaner.close()
+
+    median = {name: statistics.median(values) for name, values in measured.items()}
+    floor = median["start"] + median["login"]
+    print(f"{host.name}: {len(resources)} resources, medians of {arguments.runs}, seconds")
+    print(f"  Python with the same imports     {median['start']:.3f}")
+    print(f"  OpenSSH login, the probe script  {median['login']:.3f}")
+    print(f"  floor: both                      {floor:.3f}")
+    print(f"  a run that changes nothing       {median['run']:.3f}   {median['run'] / floor:.2f} times the floor")
+    print(
+        f"  with {ADDED} more files              {median['more']:.3f}   {median['more'] / median['run']:.2f} times as long"
+    )
+    if median["run"] > 1.5 * floor or median["more"] > 1.25 * median["run"]:
+        sys.exit("slower than it should be: at most 1.5 times the floor, and 1.25 times as long with more files")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""The whole path on a bare server: from nothing to HTTPS, and what comes after."""
+
+import json
+import re
+import time
+
+from provision import lab
+from tests.lab.conftest import SUITE, Built, Controller, https, shell
+
+SERVER = "lab1"
+
+
+def test_a_bare_server_gets_a_python_that_pyenv_built(built: Built) -> None:
+    changes = {change["id"]: change["summary"] for change in built.answer.host(SERVER)["changes"]}
+    assert changes["python:3.13.5"] == "build Python 3.13.5 with pyenv"
+    assert built.answer.host(SERVER)["execs"] == 3
+    assert shell(SERVER, "/srv/sample/current/.venv/bin/python -VV").startswith("Python 3.13.5")
+    assert json.loads(https(SERVER, "/health").stdout)["status"] == "ok"
+    print(f"from nothing to HTTPS with a Python build, on {SUITE}: {built.seconds:.1f} s")
+
+
+def test_from_nothing_to_https_in_a_minute_where_the_python_is_in_the_cache(controller: Controller) -> None:
+    lab.reset(SERVER, SUITE)
+    begun = time.monotonic()
+    answer = controller.deploy(SERVER)
+    page = https(SERVER, "/")
+    seconds = time.monotonic() - begun
+    changes = {change["id"]: change["summary"] for change in answer.host(SERVER)["changes"]}
+    assert changes["python:3.13.5"].startswith("place Python 3.13.5 from the controller's cache")
+    assert "<html" in page.stdout
+    assert seconds <= 60
+    print(f"from nothing to HTTPS with the cached Python, on {SUITE}: {seconds:.1f} s")
+
+
+def test_a_second_deploy_changes_nothing_and_says_so(controller: Controller) -> None:
+    again = controller.deploy(SERVER).host(SERVER)
+    assert (again["status"], again["changed"], again["changes"]) == ("ok", 0, [])
+    assert again["execs"] <= 2
+    assert controller.plan(SERVER).status == 0
+
+
+def test_a_hand_edit_of_the_site_is_the_only_diff_and_is_undone_with_a_reload(controller: Controller) -> None:
+    site = "/etc/nginx/sites-available/sample.conf"
+    workers = shell(SERVER, "pgrep -u www-data nginx | sort")
+    shell(SERVER, f"sed -i s/X-Real-IP/X-Edited/ {site}")
+    plan = controller.plan(SERVER)
+    diffs = [change["diff"] for change in plan.host(SERVER)["changes"] if change["diff"]]
+    assert plan.status == 2
+    assert plan.changed(SERVER) == [f"file:{site}", "service:nginx"]
+    assert len(diffs) == 1
+    assert [line for line in diffs[0].splitlines() if re.match(r"[+-] ", line)] == [
+        "-        proxy_set_header X-Edited $remote_addr;",
+        "+        proxy_set_header X-Real-IP $remote_addr;",
+    ]
+    assert controller.deploy(SERVER).changed(SERVER) == plan.changed(SERVER)
+    assert shell(SERVER, f"grep -c X-Edited {site} || true") == "0"
+    time.sleep(1)
+    assert not set(shell(SERVER, "pgrep -u www-data nginx | sort").split()) & set(workers.split())
+    assert controller.plan(SERVER).status == 0
+
+
+def test_what_the_plan_shows_is_what_the_apply_does(controller: Controller) -> None:
+    changed = controller.with_text(
+        controller.inventory.read_text().replace("ENVIRONMENT: production", "ENVIRONMENT: staging")
+    )
+    shown = changed("deploy", SERVER, "--plan", "--json")
+    assert shown.status == 0
+    assert shown.host(SERVER)["execs"] == 2
+    done = changed.deploy(SERVER)
+    assert (
+        done.changed(SERVER)
+        == shown.changed(SERVER)
+        == ["file:/etc/sample/env", "check:sample", "migration:sample", "activation:sample"]
+    )
+    assert "ENVIRONMENT" in shell(SERVER, "cat /etc/sample/env")
+
+
+def test_the_app_sees_the_clients_address_and_https(controller: Controller) -> None:
+    seen = json.loads(https(SERVER, "/whoami", "", "-H", "X-Forwarded-For: 1.2.3.4").stdout)
+    assert (seen["client"], seen["scheme"], seen["host"]) == ("10.213.0.1", "https", "sample.lab1.test")
+
+
+def test_the_edge_is_as_it_should_be() -> None:
+    head = https(SERVER, "/", "", "-I").stdout.lower()
+    assert head.startswith("http/2 200")
+    assert "strict-transport-security: max-age=63072000" in head
+    css = https(SERVER, "/static/style.css", "", "-I", "-H", "Accept-Encoding: gzip").stdout.lower()
+    assert "server: nginx" in css
+    assert "content-encoding: gzip" in css
+    assert "x-request-id" not in css, "the app was not asked"
+    assert https(SERVER, "/", "", "--tls-max", "1.1").returncode != 0
+    assert https(SERVER, "/", "unknown.lab1.test", "-k").returncode != 0
+
+
+def test_the_data_outlives_a_restart_of_the_server(controller: Controller) -> None:
+    https(SERVER, "/api/notes", "", "--json", '{"title": "kept", "text": "over a reboot"}')
+    lab.reboot(SERVER)
+    deadline = time.monotonic() + 30
+    while https(SERVER, "/ready").returncode and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert "kept" in https(SERVER, "/api/notes").stdout
+    assert controller.plan(SERVER).host(SERVER)["status"] != "failed"
+
+
+def test_a_deploy_and_its_verification(controller: Controller) -> None:
+    controller.deploy(SERVER)
+    verified = controller("verify", SERVER)
+    assert verified.status == 0, verified.stdout + verified.stderr

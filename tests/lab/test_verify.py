@@ -1,0 +1,169 @@
+"""invoke verify: a server that is right passes, and each thing that is wrong is found by the checks that are for it."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from provision import lab
+from tests.lab.conftest import SUITE, Controller, seed, shell
+
+SERVER = os.environ.get("PROVISION_TEST_SERVER", "lab2")
+
+UNIT = "sample@$(basename $(readlink /run/sample/current.sock) .sock)"
+MAIN = f"$(systemctl show -p MainPID --value {UNIT})"
+DROP_IN = "/etc/systemd/system/sample@.service.d"
+SITE = "/etc/nginx/sites-available/sample.conf"
+
+TLS = {
+    "clients_trust_the_certificate_for_every_domain",
+    "the_certificate_names_exactly_the_apps_domains",
+    "the_certificate_does_not_expire_soon",
+    "the_certificate_is_the_issuers",
+    "nginx_serves_the_certificate_that_is_on_disk",
+}
+SITES = {
+    "every_domain_answers_the_health_check_over_https",
+    "http_leads_to_https",
+    "browsers_are_told_to_stay_with_https_where_the_inventory_says_so",
+    "tls_1_1_is_refused",
+    "a_name_that_is_not_served_gets_no_answer",
+}
+
+
+def drop_in(*lines: str) -> str:
+    words = " ".join(["[Service]", *lines])
+    return f"mkdir -p {DROP_IN} && printf '%s\\n' {words} >{DROP_IN}/test.conf && systemctl daemon-reload"
+
+
+NO_DROP_IN = f"rm -r {DROP_IN} && systemctl daemon-reload"
+
+BREAKAGES = {
+    "the environment is for all to read": (
+        "chmod 644 /etc/sample/env",
+        "chmod 640 /etc/sample/env",
+        {"the_environment_is_readable_by_root_and_the_app_alone"},
+    ),
+    "the private key is for a group to read": (
+        "chmod 640 $(readlink -f /etc/ssl/provision/sample/privkey.pem)",
+        "chmod 600 $(readlink -f /etc/ssl/provision/sample/privkey.pem)",
+        {"the_private_key_is_roots_alone"},
+    ),
+    "nginx is stopped": (
+        "systemctl stop nginx",
+        "systemctl start nginx",
+        {"nginx_is_enabled_and_running", *TLS, *SITES},
+    ),
+    "nginx would not start again": (
+        "echo nonsense >/etc/nginx/sites-enabled/test.conf",
+        "rm /etc/nginx/sites-enabled/test.conf",
+        {"nginxs_configuration_is_valid"},
+    ),
+    "nginx speaks TLS 1.1 and no HSTS": (
+        f"cp -p {SITE} /root/site && sed -i -e '/Strict-Transport/d' "
+        f"-e '/ssl_certificate_key/a ssl_protocols TLSv1.1 TLSv1.2; ssl_ciphers ALL:@SECLEVEL=0;' {SITE} && "
+        "sed -i '/ssl_certificate_key/a ssl_protocols TLSv1.1 TLSv1.2; ssl_ciphers ALL:@SECLEVEL=0;' "
+        "/etc/nginx/sites-available/000-default.conf && systemctl reload nginx && sleep 0.5",
+        f"cp -p /root/site {SITE} && sed -i '/ssl_protocols/d' /etc/nginx/sites-available/000-default.conf && "
+        "systemctl reload nginx",
+        {"tls_1_1_is_refused", "browsers_are_told_to_stay_with_https_where_the_inventory_says_so"},
+    ),
+    "the certificate is self-signed": (
+        "ln -sfn placeholder/sample /etc/ssl/provision/sample && systemctl reload nginx && sleep 0.5",
+        "ln -sfn /etc/letsencrypt/live/sample /etc/ssl/provision/sample && systemctl reload nginx",
+        {"clients_trust_the_certificate_for_every_domain", "the_certificate_is_the_issuers"},
+    ),
+    "nothing renews the certificate": (
+        "systemctl stop certbot.timer",
+        "systemctl start certbot.timer",
+        {"certificates_are_renewed_by_a_timer"},
+    ),
+    "a file of the release is the app's": (
+        "chown sample /srv/sample/current/sample_app/alembic.ini",
+        "chown root /srv/sample/current/sample_app/alembic.ini",
+        {"the_app_cannot_write_its_code_its_python_or_its_configuration"},
+    ),
+    "everybody reaches the socket": (
+        "chmod 2755 /run/sample",
+        "chmod 2750 /run/sample",
+        {"the_socket_is_in_a_folder_of_the_apps_and_nginxs", "only_the_app_and_nginx_can_reach_the_socket"},
+    ),
+    "the service is root's": (
+        f"{drop_in('User=root', 'CapabilityBoundingSet=~')} && systemctl restart {UNIT}",
+        f"{NO_DROP_IN} && systemctl restart {UNIT}",
+        {"the_service_runs_as_the_apps_user", "the_socket_is_in_a_folder_of_the_apps_and_nginxs"},
+    ),
+    "the service does not start at boot": (
+        f"systemctl disable --quiet {UNIT}",
+        f"systemctl enable --quiet {UNIT}",
+        {"the_service_is_enabled"},
+    ),
+    "a worker is missing": (
+        f"kill -TTOU {MAIN} && sleep 1.5",
+        f"kill -TTIN {MAIN}",
+        {"the_service_has_as_many_workers_as_configured"},
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def deployed(sample: str, pythons: Path, tmp_path_factory: pytest.TempPathFactory) -> Controller:
+    path = tmp_path_factory.mktemp("verify") / "test.yml"
+    path.write_text(sample)
+    seed(path, pythons)
+    lab.reset(SERVER, SUITE)
+    controller = Controller(path)
+    controller.deploy(SERVER)
+    return controller
+
+
+@pytest.fixture
+def broken(deployed: Controller, request: pytest.FixtureRequest) -> Iterator[set[str]]:
+    """The server with one thing wrong; the checks that are to fail."""
+    breaks, mends, wrong = BREAKAGES[request.param]
+    try:
+        shell(SERVER, breaks)
+        yield wrong
+    finally:
+        shell(SERVER, mends)
+
+
+def failed(controller: Controller, only: str = "") -> set[str]:
+    """The names of the checks that fail, without their test_ and their host."""
+    answer = controller("verify", SERVER, "--json", *(["--only", only] if only else []))
+    checks = answer.host(SERVER)["checks"]
+    assert checks, answer.stderr
+    found = {check["id"].partition("[")[0] for check in checks if check["outcome"] == "failed"}
+    assert answer.status == bool(found), answer.stderr
+    return {name.removeprefix("test_") for name in found}
+
+
+def test_a_deployed_server_passes(deployed: Controller) -> None:
+    answer = deployed("verify", SERVER)
+    assert answer.status == 0, answer.stdout
+    assert "30 passed" in answer.stdout
+    assert f"test_the_service_runs_as_the_apps_user[{SERVER}-sample] PASSED" in answer.stdout
+
+
+@pytest.mark.parametrize("broken", BREAKAGES, indirect=True)
+def test_what_is_wrong_is_found(deployed: Controller, broken: set[str]) -> None:
+    assert failed(deployed, "not sigkill") == broken
+
+
+def test_a_service_that_does_not_come_back_is_found_and_brought_back(deployed: Controller) -> None:
+    shell(SERVER, drop_in("Restart=no"))
+    try:
+        assert failed(deployed, "sigkill") == {"the_service_comes_back_after_a_sigkill_of_its_main_process"}
+    finally:
+        shell(SERVER, NO_DROP_IN)
+    assert failed(deployed) == set()
+
+
+def test_a_server_that_is_off_is_one_line(deployed: Controller, sample: str) -> None:
+    away = "hosts: {away: {address: 192.0.2.1, connect_timeout: 1}}\n"
+    answer = deployed.with_text(sample + away, "off")("verify", "away")
+    assert answer.status == 1
+    assert answer.stdout == ""
+    assert answer.stderr.startswith("away: 192.0.2.1 port 22 does not answer (")
+    assert answer.stderr.count("\n") == 1

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from provision.engine import facts
+from provision.engine.facts import Facts, Kept
+from provision.engine.resource import Refusal
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+
+
+def output(system: str = "debian", version: str = "12", init: str = "systemd", more: str = "") -> str:
+    return (
+        f"system\t{system}\nversion\t{version}\ninit\t{init}\narchitecture\tx86_64\ncpus\t4\nmemory\t2048\n"
+        f"login\tdeployer\nhome\t/home/deployer\nnow\t1795302300\n{more}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("system", "version"),
+    [
+        ("debian", "11"),
+        ("debian", "12"),
+        ("debian", "13"),
+        ("ubuntu", "22.04"),
+        ("ubuntu", "24.04"),
+        ("ubuntu", "26.04"),
+    ],
+)
+def test_a_supported_system_is_accepted(system: str, version: str) -> None:
+    assert facts.parse(output(system, version)).distribution == f"{system}{version}"
+
+
+@pytest.mark.parametrize(
+    ("system", "version"),
+    [
+        ("debian", "10"),
+        ("debian", ""),
+        ("ubuntu", "20.04"),
+        ("ubuntu", "21.10"),
+        ("alpine", "3.22.1"),
+        ("centos", "7"),
+        ("unknown", ""),
+    ],
+)
+def test_another_system_is_refused_with_what_is_supported(system: str, version: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        facts.parse(output(system, version))
+    assert str(caught.value) == f"{system} {version} is not supported: Debian 11 to 13, Ubuntu 22.04 and newer are"
+
+
+def test_a_server_without_systemd_is_refused() -> None:
+    with pytest.raises(Refusal, match="the init system is tini, not systemd") as caught:
+        facts.parse(output(init="tini"))
+    assert "\n" not in str(caught.value)
+
+
+def test_facts_have_units_and_a_time_zone() -> None:
+    found = facts.parse(output())
+    assert (found.cpus, found.memory) == (4, 2 * 1024**2)
+    assert found.now == datetime(2026, 11, 21, 23, 5, tzinfo=UTC)
+    assert (found.login, found.home) == ("deployer", "/home/deployer")
+    assert (found.pythons, found.releases, dict(found.commits)) == (frozenset(), (), {})
+
+
+def test_facts_name_the_pythons_and_the_releases_and_which_is_active() -> None:
+    found = facts.parse(
+        output(
+            more="python\t3.13.5\npython\t3.12.1-optimized\n"
+            "release\tshop\tone\tabc\t.\ttwo\nrelease\tshop\ttwo\tdef\tapp\ttwo\nrelease\tblog\tone\tabc\t.\t\n"
+        )
+    )
+    assert found.pythons == {"3.13.5", "3.12.1-optimized"}
+    assert found.releases == (
+        Kept("shop", "one", "abc", ".", False),
+        Kept("shop", "two", "def", "app", True),
+        Kept("blog", "one", "abc", ".", False),
+    )
+
+
+@pytest.fixture
+def server(tmp_path: Path, sh: Callable[..., subprocess.CompletedProcess[str]]) -> Callable[[], Facts]:
+    """The facts of a server whose system, Pythons and apps are in the test's folder, read by the real script."""
+    (tmp_path / "os-release").write_text('ID=ubuntu\nVERSION_ID="24.04"\n')
+    (tmp_path / "systemd").mkdir()
+    places = {
+        "/etc/os-release": tmp_path / "os-release",
+        "/run/systemd/system": tmp_path / "systemd",
+        "/opt/pyenv": tmp_path / "pyenv",
+        "/srv/": f"{tmp_path}/srv/",
+    }
+
+    def read() -> Facts:
+        ran = sh(facts.script(), places)
+        assert (ran.returncode, ran.stderr) == (0, "")
+        return facts.parse(ran.stdout)
+
+    return read
+
+
+def test_the_script_reads_a_bare_server(server: Callable[[], Facts]) -> None:
+    found = server()
+    assert found.distribution == "ubuntu24.04"
+    assert found.cpus >= 1
+    assert found.memory > 64 * 1024**2
+    assert abs((found.now - datetime.now(UTC)).total_seconds()) < 60
+    assert Path(found.home).is_absolute()
+    assert (found.pythons, found.releases) == (frozenset(), ())
+
+
+def test_the_script_finds_only_what_is_complete(server: Callable[[], Facts], tmp_path: Path) -> None:
+    for name in ("3.13.5", "3.12.1"):
+        (tmp_path / "pyenv" / "versions" / name).mkdir(parents=True)
+    (tmp_path / "pyenv" / "versions" / "3.13.5" / ".provision").touch()
+    releases = tmp_path / "srv" / "shop" / "releases"
+    for name in ("one", "two", "three"):
+        (releases / name).mkdir(parents=True)
+    (releases / "one" / ".release").write_text("abc\t.\n")
+    (releases / "two" / ".release").write_text("def\tsub folder/app\n")
+    (tmp_path / "srv" / "shop" / "current").symlink_to("releases/two")
+    found = server()
+    assert found.pythons == {"3.13.5"}
+    assert found.releases == (
+        Kept("shop", "one", "abc", ".", False),
+        Kept("shop", "two", "def", "sub folder/app", True),
+    )

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from provision.fleet import Mask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from provision.inventory import Host
+
+INVENTORY = """\
+hosts: {web1: 203.0.113.10}
+mirrors: {index: "https://reader:index-password@packages.example.com/simple"}
+apps:
+  shop:
+    source: https://git.example.com/shop.git
+    module: shop.main:app
+    domains: [shop.example.com]
+    env_file: shop.env
+    secrets: [FROM_HERE]
+    environment:
+      LOG_LEVEL: debugging
+      DATABASE_URL: postgresql://shop:database-password@db.example.com/shop
+      API_TOKEN: a-token-in-the-inventory
+"""
+
+
+@pytest.fixture
+def mask(make_host: Callable[..., Host], tmp_path: Path) -> Mask:
+    (tmp_path / "shop.env").write_text(
+        "FROM_FILE=file.value+with(signs)\nLONGER=file.value+with(signs)-and-more\nPIN=123\n"
+    )
+    return Mask(make_host(INVENTORY, {"FROM_HERE": "value-from-here"}))
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "file.value+with(signs)",
+        "file.value+with(signs)-and-more",
+        "value-from-here",
+        "database-password",
+        "a-token-in-the-inventory",
+        "index-password",
+    ],
+)
+def test_a_secret_is_hidden_wherever_it_stands(secret: str, mask: Mask) -> None:
+    assert mask(f"before {secret}, and {secret}after") == "before ********, and ********after"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "debugging", "shop.example.com", "postgresql://shop", "db.example.com", "123", "FROM_FILE"]
+)
+def test_what_is_no_secret_stays(text: str, mask: Mask) -> None:
+    assert mask(text) == text
+
+
+def test_a_host_without_secrets_masks_nothing(make_host: Callable[..., Host]) -> None:
+    assert Mask(make_host())("hello, any text") == "hello, any text"

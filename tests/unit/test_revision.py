@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from provision.engine.resource import Refusal
+from provision.inventory import Source
+from provision.revision import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Git = Callable[..., str]
+
+
+@pytest.fixture
+def commits(repository: Path, git: Git) -> tuple[str, str]:
+    """The commit of the tag v1 and of the branch feature/one, and the newer one of main."""
+    first = git("rev-parse", "HEAD", folder=repository)
+    git("branch", "feature/one", folder=repository)
+    git("tag", "--annotate", "--message=one", "v1", folder=repository)
+    git("tag", "light", folder=repository)
+    git("commit", "--quiet", "--allow-empty", "--message=second", folder=repository)
+    return first, git("rev-parse", "HEAD", folder=repository)
+
+
+def find(repository: Path, wanted: str | None = None, revision: str = "HEAD") -> str:
+    return resolve("shop", Source(repository=str(repository), revision=revision), wanted)
+
+
+@pytest.mark.parametrize("wanted", ["v1", "light", "feature/one", "refs/heads/feature/one", "refs/tags/light"])
+def test_a_tag_or_a_branch_is_its_commit(wanted: str, repository: Path, commits: tuple[str, str]) -> None:
+    assert find(repository, wanted) == commits[0]
+
+
+@pytest.mark.parametrize("wanted", [None, "HEAD", "main"])
+def test_the_head_is_the_newest_commit(wanted: str | None, repository: Path, commits: tuple[str, str]) -> None:
+    assert find(repository, wanted) == commits[1]
+
+
+def test_the_command_line_wins_over_the_inventory(repository: Path, commits: tuple[str, str]) -> None:
+    assert find(repository, revision="v1") == commits[0]
+    assert find(repository, "main", revision="v1") == commits[1]
+
+
+@pytest.mark.parametrize("digits", [40, 12, 7])
+def test_a_hash_is_its_commit(digits: int, repository: Path, commits: tuple[str, str]) -> None:
+    assert find(repository, commits[0][:digits]) == commits[0]
+
+
+def test_a_branch_that_only_ends_in_the_name_is_another_one(repository: Path, commits: tuple[str, str]) -> None:
+    with pytest.raises(Refusal):
+        find(repository, "one")
+
+
+def test_a_branch_wins_over_a_tag(repository: Path, commits: tuple[str, str], git: Git) -> None:
+    git("tag", "main", commits[0], folder=repository)
+    assert find(repository, "main") == commits[1]
+
+
+@pytest.mark.xfail(
+    strict=True, reason="bug: the full name of an annotated tag is the tag's own hash, no commit (revision.py, resolve)"
+)
+def test_the_full_name_of_an_annotated_tag_is_its_commit(repository: Path, commits: tuple[str, str]) -> None:
+    assert find(repository, "refs/tags/v1") == commits[0]
+
+
+@pytest.mark.parametrize("wanted", ["nope", "0123456", "0" * 40, "v1^{tree}", "--all", "main~9"])
+def test_an_unknown_revision_is_one_line(wanted: str, repository: Path, commits: tuple[str, str]) -> None:
+    with pytest.raises(Refusal) as caught:
+        find(repository, wanted)
+    assert str(caught.value) == f"shop: {repository} has no branch, tag or commit {wanted}: was it pushed?"
+
+
+def test_a_repository_that_cannot_be_read_is_one_line(tmp_path: Path, git: Git) -> None:
+    with pytest.raises(Refusal, match=r"^shop: .*/nowhere cannot be read from here: ") as caught:
+        find(tmp_path / "nowhere")
+    assert "\n" not in str(caught.value)

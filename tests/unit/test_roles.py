@@ -1,0 +1,281 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from provision import roles
+from provision.engine.facts import Kept
+from provision.resources.file import File
+from provision.resources.release import Activation
+from provision.roles.app import release_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from provision.engine.facts import Facts
+    from provision.engine.resource import Resource
+    from provision.inventory import Host
+
+    MakeHost = Callable[..., Host]
+    MakeFacts = Callable[..., Facts]
+
+HOST = "hosts: {web1: 203.0.113.10}\n"
+SHOP = "  shop: {source: https://git.example.com/shop.git, module: shop.main:app, domains: [shop.example.com]}\n"
+BLOG = "  blog: {source: https://git.example.com/blog.git, module: blog.main:app, domains: [blog.example.com]}\n"
+TWO = f"{HOST}apps:\n{SHOP}{BLOG}"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def ids(resources: tuple[Resource, ...]) -> list[str]:
+    return [resource.id for resource in resources]
+
+
+def file(resources: tuple[Resource, ...], path: str) -> File:
+    return next(one for one in resources if isinstance(one, File) and one.path == path)
+
+
+def activation(resources: tuple[Resource, ...]) -> Activation:
+    return next(one for one in resources if isinstance(one, Activation))
+
+
+RELEASE = [
+    "mirror:/srv/shop/repository.git",
+    "release:shop",
+    "venv:shop",
+    "file:/etc/shop/env",
+    "file:/etc/shop/gunicorn.conf.py",
+    "check:shop",
+    "migration:shop",
+    "activation:shop",
+]
+SERVER = [
+    "packages:base",
+    "file:/etc/timezone",
+    "file:/etc/default/locale",
+    "directory:/var/lib/provision",
+    "group:shop",
+    "user:shop",
+    "packages:build",
+    "pyenv:v2.6.30",
+    "python:3.13.5",
+    "directory:/srv/shop/shared",
+    "directory:/etc/shop",
+    "file:/etc/systemd/system/shop@.service",
+    "packages:nginx",
+    "placeholder:/etc/ssl/provision/default",
+    "placeholder:/etc/ssl/provision/shop",
+    "file:/etc/nginx/nginx.conf",
+    "file:/etc/nginx/sites-available/shop.conf",
+    "link:/etc/nginx/sites-enabled/shop.conf",
+    "service:nginx",
+    "packages:certbot",
+    "service:certbot.timer",
+    "certificate:/etc/ssl/provision/shop",
+    "service:nginx-certificates",
+]
+
+
+def test_ten_lines_of_inventory_are_a_server_and_a_release_in_this_order(
+    make_host: MakeHost, make_facts: MakeFacts
+) -> None:
+    """Only what others lean on is listed: more may stand in between."""
+    listed = {*SERVER, *RELEASE}
+    found = ids(roles.everything(make_host(), make_facts()))
+    assert [name for name in found if name in listed] == SERVER + RELEASE
+
+
+def test_the_server_has_nothing_of_the_release(make_host: MakeHost, make_facts: MakeFacts) -> None:
+    server = ids(roles.server(make_host(), make_facts(commits={})))
+    assert not set(RELEASE) & set(server)
+    assert ids(roles.everything(make_host(), make_facts()))[: len(server)] == server
+
+
+@pytest.mark.parametrize("text", [HOST, f"{HOST}apps:\n{SHOP}", TWO, f"{TWO}tls: {{issuer: self-signed}}\n"])
+def test_all_ids_are_unique(text: str, make_host: MakeHost, make_facts: MakeFacts) -> None:
+    found = ids(roles.everything(make_host(text), make_facts(commits={"shop": COMMIT, "blog": COMMIT})))
+    assert len(found) == len(set(found))
+
+
+def test_every_change_has_the_id_of_its_resource(make_host: MakeHost, make_facts: MakeFacts) -> None:
+    for resource in roles.everything(
+        make_host(f"{TWO}tls: {{check_dns: false}}\n"), make_facts(commits={"shop": COMMIT, "blog": COMMIT})
+    ):
+        change = resource.plan((), {})
+        assert change is not None
+        assert change.id == resource.id
+        assert "\n" not in change.summary
+
+
+def test_a_host_without_a_role_has_none_of_its_resources(make_host: MakeHost, make_facts: MakeFacts) -> None:
+    found = ids(roles.everything(make_host(f"{HOST}roles: [base]\napps:\n{SHOP}"), make_facts()))
+    assert "user:shop" in found
+    assert not [name for name in found if "nginx" in name or "certificate" in name or "release" in name]
+
+
+def test_a_python_that_is_there_needs_no_compiler(make_host: MakeHost, make_facts: MakeFacts) -> None:
+    assert "packages:build" in ids(roles.server(make_host(), make_facts()))
+    found = ids(roles.server(make_host(), make_facts(pythons=frozenset({"3.13.5"}))))
+    assert "packages:build" not in found
+    assert "python:3.13.5" in found
+
+
+def test_two_apps_with_one_python_share_it(make_host: MakeHost, make_facts: MakeFacts) -> None:
+    assert ids(roles.server(make_host(TWO), make_facts())).count("python:3.13.5") == 1
+
+
+def test_a_self_signed_server_asks_no_authority_and_tells_no_browser_to_insist(
+    make_host: MakeHost, make_facts: MakeFacts
+) -> None:
+    own = roles.server(make_host(f"{HOST}tls: {{issuer: self-signed}}\napps:\n{SHOP}"), make_facts())
+    assert not [name for name in ids(own) if "certbot" in name or name.startswith("certificate:")]
+    site = "/etc/nginx/sites-available/shop.conf"
+    assert "Strict-Transport-Security" not in file(own, site).content
+    assert "Strict-Transport-Security" in file(roles.server(make_host(), make_facts()), site).content
+    off = roles.server(make_host(f"{HOST}tls: {{hsts: false}}\napps:\n{SHOP}"), make_facts())
+    assert "Strict-Transport-Security" not in file(off, site).content
+
+
+@pytest.mark.parametrize(
+    ("system", "version", "directive"),
+    [
+        ("debian", "11", False),
+        ("debian", "12", False),
+        ("debian", "13", True),
+        ("ubuntu", "22.04", False),
+        ("ubuntu", "24.04", False),
+        ("ubuntu", "26.04", True),
+    ],
+)
+def test_http2_is_written_as_the_distributions_nginx_reads_it(
+    system: str, version: str, directive: bool, make_host: MakeHost, make_facts: MakeFacts
+) -> None:
+    server = roles.server(make_host(), make_facts(system=system, version=version))
+    site = file(server, "/etc/nginx/sites-available/shop.conf").content
+    assert ("http2 on;" in site) is directive
+    assert ("listen 443 ssl http2;" in site) is not directive
+
+
+def test_nginx_watches_each_file_that_it_reads(make_host: MakeHost, make_facts: MakeFacts) -> None:
+    server = roles.server(make_host(TWO), make_facts())
+    nginx = next(one for one in server if one.id == "service:nginx")
+    watched = set(nginx.probe().item[2].split())
+    written = {name.partition(":")[2] for name in ids(server) if ":/etc/nginx/" in name}
+    assert watched == written
+
+
+def test_the_environment_is_secret_and_quoted_for_systemd(make_host: MakeHost, make_facts: MakeFacts) -> None:
+    text = f'{HOST}apps:\n{SHOP[:-2]}, environment: {{ODD: "a \\"b\\" $c `d` \\\\e"}}}}\n'
+    environment = file(roles.everything(make_host(text), make_facts()), "/etc/shop/env")
+    assert 'ODD="a \\"b\\" \\$c \\`d\\` \\\\e"\n' in environment.content
+    assert (environment.secret, environment.mode, environment.group) == (True, 0o640, "shop")
+
+
+def test_no_plan_shows_a_variables_value(make_host: MakeHost, make_facts: MakeFacts) -> None:
+    text = f"{HOST}tls: {{check_dns: false}}\napps:\n{SHOP[:-2]}, secrets: [KEY]}}\n"
+    resources = roles.everything(make_host(text, {"KEY": "a-secret-value"}), make_facts())
+    for resource in resources:
+        change = resource.plan((), {})
+        assert change is not None
+        assert "a-secret-value" not in change.summary + change.diff + repr(change)
+
+
+@pytest.mark.xfail(strict=True, reason="bug: repr() of a secret file has its values (file.py, File.content)")
+def test_no_resources_repr_has_a_variables_value(make_host: MakeHost, make_facts: MakeFacts) -> None:
+    text = f"{HOST}apps:\n{SHOP[:-2]}, secrets: [KEY]}}\n"
+    resources = roles.everything(make_host(text, {"KEY": "a-secret-value"}), make_facts())
+    assert "a-secret-value" not in repr(resources)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "environment: {GREETING: bye}",
+        "workers: 7",
+        "timeout: 61",
+        "memory_max: 512M",
+        "module: shop.other:app",
+        "requirements: requirements-prod.txt",
+        "python: '3.12.1'",
+        "source: {repository: https://git.example.com/shop.git, folder: app}",
+    ],
+)
+def test_what_a_release_runs_with_is_in_its_fingerprint(more: str, make_host: MakeHost, make_facts: MakeFacts) -> None:
+    key = more.partition(":")[0]
+    kept = [part for part in SHOP.strip().removesuffix("}").partition("{")[2].split(", ") if not part.startswith(key)]
+    changed = f"{HOST}apps:\n  shop: {{{', '.join([*kept, more])}}}\n"
+    plain, other = (roles.everything(make_host(text), make_facts()) for text in (f"{HOST}apps:\n{SHOP}", changed))
+    assert activation(plain).fingerprint != activation(other).fingerprint
+
+
+def test_what_only_nginx_reads_activates_nothing(make_host: MakeHost, make_facts: MakeFacts) -> None:
+    plain, other = (
+        roles.everything(make_host(f"{HOST}apps:\n{SHOP[:-2]}, max_body: {size}}}\n"), make_facts())
+        for size in ("10m", "20m")
+    )
+    assert activation(plain).fingerprint == activation(other).fingerprint
+
+
+def test_the_same_wishes_have_the_same_fingerprint_later(make_host: MakeHost, make_facts: MakeFacts) -> None:
+    first = make_facts()
+    kept = (Kept("shop", release_id(make_host().apps["shop"], first), COMMIT, ".", True),)
+    later = make_facts(now=first.now + timedelta(days=1), releases=kept)
+    plain, again = (activation(roles.everything(make_host(), facts)) for facts in (first, later))
+    assert plain == again
+
+
+@pytest.mark.parametrize(
+    ("kept", "expected"),
+    [
+        ((), "20261121T230500-0123456"),
+        ((Kept("shop", "20260101T000000-0123456", COMMIT, ".", False),), "20260101T000000-0123456"),
+        (
+            (
+                Kept("shop", "20260101T000000-0123456", COMMIT, ".", True),
+                Kept("shop", "20260202T000000-0123456", COMMIT, ".", False),
+            ),
+            "20260101T000000-0123456",
+        ),
+        (
+            (
+                Kept("shop", "20260101T000000-0123456", COMMIT, ".", False),
+                Kept("shop", "20260202T000000-0123456", COMMIT, ".", False),
+            ),
+            "20260202T000000-0123456",
+        ),
+        (
+            (
+                Kept("shop", "20260101T000000-fedcba9", "f" * 40, ".", True),
+                Kept("blog", "20260101T000000-0123456", COMMIT, ".", True),
+                Kept("shop", "20260101T000000-0123456", COMMIT, "elsewhere", True),
+            ),
+            "20261121T230500-0123456",
+        ),
+    ],
+    ids=["new", "kept", "active before newer", "newest", "not of another commit, app or folder"],
+)
+def test_a_commits_release_is_the_active_one_the_newest_kept_or_a_new_one(
+    kept: tuple[Kept, ...], expected: str, make_host: MakeHost, make_facts: MakeFacts
+) -> None:
+    assert release_id(make_host().apps["shop"], replace(make_facts(), releases=kept)) == expected
+
+
+@pytest.mark.parametrize(("cpus", "workers"), [(1, 3), (2, 5), (64, 8)])
+def test_workers_follow_the_processors(cpus: int, workers: int, make_host: MakeHost, make_facts: MakeFacts) -> None:
+    gunicorn = file(roles.everything(make_host(), make_facts(cpus=cpus)), "/etc/shop/gunicorn.conf.py")
+    assert f"\nworkers = {workers}\n" in gunicorn.content
+
+
+def test_an_app_without_a_migration_has_none(make_host: MakeHost, make_facts: MakeFacts) -> None:
+    found = ids(roles.everything(make_host(f"{HOST}apps:\n{SHOP[:-2]}, migrate: false}}\n"), make_facts()))
+    assert "migration:shop" not in found
+
+
+def test_a_release_is_asked_for_through_nginx_only_where_there_is_nginx(
+    make_host: MakeHost, make_facts: MakeFacts
+) -> None:
+    assert activation(roles.everything(make_host(), make_facts())).domain == "shop.example.com"
+    without = make_host(f"{HOST}roles: [base, python, app]\napps:\n{SHOP}")
+    assert activation(roles.everything(without, make_facts())).domain == ""
