@@ -22,6 +22,7 @@ from provision.engine.plan import Plan, plan
 from provision.engine.probe import Lock, ProbeError
 from provision.engine.resource import Change, Refusal, Resource, Transfer
 from provision.inventory import Host, Inventory
+from provision.python_cache import CacheError
 from provision.resources.python import OUTBOX
 from provision.roles.app import release_id
 from provision.ssh import Denied, Dropped, Session, Unreachable
@@ -34,7 +35,10 @@ PARALLEL = 20
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a host. `ok`, `changed`, `failed` and `skipped` count resources; `seconds` is wall time."""
+    """What became of a host. `ok`, `changed`, `failed` and `skipped` count resources; `seconds` is wall time.
+
+    `took` has the seconds of each change that was made, by its id.
+    """
 
     host: str
     status: Status
@@ -46,6 +50,7 @@ class Result:
     seconds: float = 0.0
     releases: Mapping[str, str] = field(default_factory=dict)
     changes: tuple[Change, ...] = ()
+    took: Mapping[str, float] = field(default_factory=dict)
     error: str | None = None
     output: tuple[str, ...] = ()
 
@@ -85,6 +90,8 @@ class Run:
     run: str = ""
     done: int = 0
     failed: int = 0
+    begun: float = 0.0
+    took: dict[str, float] = field(default_factory=dict)
     releases: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -99,7 +106,7 @@ class Run:
             self._go()
         except Unreachable as problem:
             status, error = "unreachable", str(problem)
-        except (Refusal, Denied, Dropped, ProbeError) as problem:
+        except (Refusal, Denied, Dropped, ProbeError, CacheError) as problem:
             status, error = "failed", str(problem)
         except Failed as problem:
             status, error, output = "failed", str(problem), problem.output
@@ -122,6 +129,7 @@ class Run:
             seconds=round(time.monotonic() - begun, 3),
             releases=self.releases,
             changes=planned,
+            took=self.took,
             error=mask(error) if error else None,
             output=tuple(map(mask, output)),
         )
@@ -214,10 +222,12 @@ class Run:
                 )
             case "begin":
                 output.clear()
+                self.begun = time.monotonic()
             case "out":
                 output.append(event.text)
             case "done":
                 self.done += 1
+                self.took[plan.changes[event.change].id] = round(time.monotonic() - self.begun, 3)
             case "failed":
                 self.failed = 1
                 raise Failed(_reason(plan.changes[event.change], output, event.text), output[-30:])

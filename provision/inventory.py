@@ -44,6 +44,11 @@ SYSTEM_USERS = """
     mysql netdev news nginx nobody nogroup ntp operator plugdev polkitd pollinate postfix postgres
     provision proxy pyenv redis render root sasl sgx shadow src ssh sshd ssl-cert staff sudo sync sys
     syslog systemd tape tcpdump tss tty users utmp uucp uuidd video voice wheel www-data
+    alternatives apparmor apt ca-certificates certbot cloud credstore cron default dpkg emacs environment fonts fstab
+    group hostname hosts init init.d iproute2 issue kernel ld letsencrypt libvirt locale lock log logrotate lvm machine-id
+    modprobe modules motd mount mtab network networks nftables opt pam passwd perl profile protocols python3 repository
+    resolv rpc secrets security selinux services shells skel ssl subgid subuid supervisor sysctl terminfo timezone tmpfiles
+    udev ufw update-motd user vim xdg
 """
 RESERVED = frozenset(SYSTEM_USERS.split())
 
@@ -349,7 +354,9 @@ def _app_name(value: str) -> str:
             f'"{value}" is not an app name; use a-z, 0-9 and -, begin with a letter, at most 31 characters'
         )
     if value in RESERVED or value.startswith("systemd-"):
-        raise ValueError(f'"{value}" is the name of a system user; choose another, for example {value[:27]}-app')
+        raise ValueError(
+            f'"{value}" is a name that the system has itself; choose another, for example {value[:27]}-app'
+        )
     return value
 
 

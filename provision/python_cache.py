@@ -46,8 +46,7 @@ def read(facts: Facts, host: Host) -> dict[str, CachedPython]:
     for app in host.apps.values():
         path = archive(facts, app.python.name)
         if app.python.cache and path and path.is_file() and about(path).is_file():
-            first, *packages = about(path).read_text().splitlines()
-            sha256, size = first.split()
+            sha256, size, *packages = about(path).read_text().split() or ("", "-1")
             if path.stat().st_size == int(size):
                 found[app.python.name] = CachedPython(path, sha256, int(size), tuple(packages))
     return found

@@ -18,7 +18,7 @@ def resolve(app: str, source: Source, revision: str | None = None) -> str:
     wanted = revision or source.revision
     refs = _refs(app, source.repository, wanted)
     # A tag's commit stands behind ^{}; a branch wins over a tag, as in git.
-    for name in (wanted, f"refs/heads/{wanted}", f"refs/tags/{wanted}^{{}}", f"refs/tags/{wanted}"):
+    for name in (f"{wanted}^{{}}", wanted, f"refs/heads/{wanted}", f"refs/tags/{wanted}^{{}}", f"refs/tags/{wanted}"):
         if name in refs:
             return refs[name]
     if FULL.fullmatch(wanted) or SHORT.fullmatch(wanted):
@@ -58,7 +58,10 @@ def _commit(repository: str, wanted: str) -> str | None:
     with tempfile.TemporaryDirectory(prefix="provision-") as folder:
         _git("init", "--quiet", "--bare", folder)
         into = ("--git-dir", folder, "fetch", "--quiet", "--filter=tree:0")
-        if not FULL.fullmatch(wanted) or _git(*into, "--depth=1", repository, wanted).returncode:
-            _git(*into, repository, "+refs/*:refs/*")
+        try:
+            if not FULL.fullmatch(wanted) or _git(*into, "--depth=1", repository, wanted).returncode:
+                _git(*into, repository, "+refs/*:refs/*")
+        except subprocess.TimeoutExpired:
+            raise Refusal(f"{repository} did not answer within {SECONDS} seconds") from None
         found = _git("--git-dir", folder, "rev-parse", "--quiet", "--verify", f"{wanted}^{{commit}}")
         return found.stdout.strip() if found.returncode == 0 else None

@@ -130,7 +130,10 @@ class Session:
         }
         if host.key:
             options["key_filename"] = str(host.key)
-        gateway = Connection(host.proxy_jump, config=_config()) if host.proxy_jump else None
+        # A jump host is offered the same keys.
+        gateway = (
+            Connection(host.proxy_jump, config=_config(), connect_kwargs=dict(options)) if host.proxy_jump else None
+        )
         connection = Connection(
             host.address,
             user=host.user,

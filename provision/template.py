@@ -40,7 +40,8 @@ def render(name: str, **values: object) -> str:
         return _environment(Path.cwd()).get_template(name).render(**values)
     except TemplateSyntaxError as error:
         raise Refusal(f"{error.filename or name}:{error.lineno}: {error.message}") from None
-    except TemplateError as error:
+    except Exception as error:
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.endswith(".j2")]
         where = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else name
-        raise Refusal(f"{where}: {error.message}") from None
+        said = error.message if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
+        raise Refusal(f"{where}: {said}") from None

@@ -11,7 +11,7 @@ log=/var/lib/provision
 start() {
     mkdir -p "$runs" "$log"
     exec 9>>/run/provision/lock
-    if ! flock -n 9; then
+    if ! flock -w 1 9; then
         printf 'locked\t\t%s\n' "$(cat /run/provision/holder)"
         exit 0
     fi

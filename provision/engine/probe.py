@@ -57,7 +57,7 @@ def parse(output: str, count: int) -> Observation:
         if key == "generation":
             generation = fields[0]
         elif key == "lock":
-            lock = Lock(*fields)
+            lock = Lock(*(*fields, "", "", "")[:3])
         else:
             states[int(key)].append(tuple(fields))
     return Observation(tuple(tuple(rows) for rows in states), generation, lock)

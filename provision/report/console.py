@@ -16,6 +16,7 @@ from provision.engine.apply import Event
 from provision.engine.plan import Plan
 from provision.engine.resource import Change
 from provision.fleet import Result
+from provision.inventory import Host
 
 MARKS = {"ok": "[green]✓[/]", "changed": "[yellow]●[/]", "failed": "[red]✗[/]", "unreachable": "[red]✗[/]"}
 
@@ -156,6 +157,14 @@ class Console:
             )
         self.terminal.print()
         self.terminal.print(table)
+
+    def sites(self, hosts: Sequence[Host]) -> None:
+        """Where the apps of these hosts answer."""
+        urls = dict.fromkeys(
+            f"https://{domain}/" for host in hosts for app in host.apps.values() for domain in app.domains
+        )
+        for url in urls:
+            self._say(f"  {url}")
 
     def ask(self, question: str, answers: str) -> str:
         """One letter of `answers`; the first where nobody can answer."""

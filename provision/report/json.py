@@ -51,6 +51,14 @@ def _host(result: Result) -> dict[str, object]:
         "seconds": result.seconds,
         "release": next(iter(result.releases.values())) if len(result.releases) == 1 else None,
         "releases": dict(result.releases),
-        "changes": [{"id": change.id, "summary": change.summary, "diff": change.diff} for change in result.changes],
+        "changes": [
+            {
+                "id": change.id,
+                "summary": change.summary,
+                "diff": change.diff,
+                "seconds": result.took.get(change.id),
+            }
+            for change in result.changes
+        ],
         "error": result.error,
     }

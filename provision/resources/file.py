@@ -3,10 +3,10 @@
 import base64
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from provision.engine.plan import diff
-from provision.engine.resource import Change, Probe, State
+from provision.engine.resource import Change, Probe, Refusal, State
 from provision.engine.shell import heredoc, library, words
 
 LIBRARY = library(__file__)
@@ -47,7 +47,7 @@ class File:
     """
 
     path: str
-    content: str
+    content: str = field(repr=False)
     owner: str = "root"
     group: str = "root"
     mode: int = 0o644
@@ -85,11 +85,11 @@ class File:
 
 def _masked(old: str, new: str) -> tuple[str, str]:
     """Both texts with their values masked, so that a changed value still shows as a change."""
-    values = dict(line.partition("=")[::2] for line in old.splitlines() if not line.startswith("#"))
+    values = dict(line.partition("=")[::2] for line in old.split("\n") if not line.startswith("#"))
 
     def mask(text: str, note: str) -> str:
         lines = []
-        for line in text.splitlines():
+        for line in text.removesuffix("\n").split("\n"):
             key, equals, value = line.partition("=")
             if line.startswith("#") or not equals:
                 lines.append(line if line.startswith("#") else "********")
@@ -123,6 +123,11 @@ class Directory:
 
     def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
         found = _Found.of(state)
+        if found.type == "symbolic link":
+            raise Refusal(
+                f"{self.path} is a link to {found.value}, and a directory is wanted: remove the link, "
+                "or mount what it leads to there"
+            )
         attributes = found.attributes(self.owner, self.group, self.mode) if found.type == "directory" else []
         if found.type == "directory" and not attributes:
             return None

@@ -45,7 +45,7 @@ write_file() {
 # make_directory PATH OWNER GROUP MODE
 make_directory() {
     if [ ! -d "$1" ]; then
-        rm -f "$1"
+        if [ -e "$1" ] || [ -L "$1" ]; then fail "$1 is there and is not a folder: move it away"; fi
         (umask 022 && mkdir -p "$1")
     fi
     chown "$2:$3" "$1"

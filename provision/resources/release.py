@@ -94,8 +94,8 @@ class Migration:
 class Activation:
     """The release serves: its slot runs with this fingerprint, is healthy, enabled, and the only one that runs.
 
-    `environment` and `configuration` are the SHA-256 of the slot's two files. `domain` is asked through nginx after
-    the switch; empty where there is no nginx. Times in seconds.
+    `environment` and `configuration` are the SHA-256 of the slot's two files. `domain` is what the health check
+    asks for, also through nginx after the switch; empty where there is no nginx. Times in seconds.
     """
 
     app: str
@@ -114,7 +114,8 @@ class Activation:
         return f"activation:{self.app}"
 
     def probe(self) -> Probe:
-        return Probe("probe_activations", LIBRARY, (self.app, self.health, self.environment, self.configuration))
+        item = (self.app, self.health, self.environment, self.configuration, self.domain)
+        return Probe("probe_activations", LIBRARY, item)
 
     def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
         why = self._why(state, before)

@@ -97,10 +97,10 @@ migrate_release() {
     mark "$1" migrated "$4"
 }
 
-# In: NUMBER APP HEALTH_PATH SHA256_OF_ENV SHA256_OF_GUNICORN_CONF. Out: NUMBER SLOT FINGERPRINT ACTIVE ENABLED
+# In: NUMBER APP HEALTH_PATH SHA256_OF_ENV SHA256_OF_GUNICORN_CONF DOMAIN. Out: NUMBER SLOT FINGERPRINT ACTIVE ENABLED
 # NEEDS_DAEMON_RELOAD same|differs IDLE_SLOT_ACTIVE CURRENT_RELEASE HEALTH_STATUS, where a slot has the traffic.
 probe_activations() {
-    while IFS='	' read -r number app health environment configuration; do
+    while IFS='	' read -r number app health environment configuration domain; do
         slot=$(slot_of "$app")
         if [ -z "$slot" ]; then continue; fi
         shown=$(systemctl show -p ActiveState -p UnitFileState -p NeedDaemonReload "$app@$slot" | sort | cut -d= -f2 | tr '\n' '\t')
@@ -114,8 +114,14 @@ END_OF_UNIT
         printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$number" "$slot" \
             "$(cat "/etc/$app/$slot/fingerprint" 2>/dev/null)" "$active" "${enabled:-none}" "$reload" "$snapshot" \
             "$(systemctl is-active "$app@$(other "$slot")")" "${current##*/}" \
-            "$(curl -s -o /dev/null -m 5 -w '%{http_code}' --unix-socket "/run/$app/$slot.sock" "http://localhost$health")"
+            "$(ask "/run/$app/$slot.sock" "$domain" "$health")"
     done
+}
+
+# ask SOCKET DOMAIN PATH: the answer's status. It is asked as nginx asks, for an app may take no other name and no plain HTTP.
+ask() {
+    curl -s -o /dev/null -m 5 -w '%{http_code}' --unix-socket "$1" -H 'X-Real-IP: 127.0.0.1' -H 'X-Forwarded-For: 127.0.0.1' \
+        -H 'X-Forwarded-Proto: https' -H "X-Forwarded-Host: ${2:-localhost}" "http://${2:-localhost}$3" || true
 }
 
 slot_of() {
@@ -177,7 +183,7 @@ prepare_slot() {
 await_health() {
     good=0 answer=nothing deadline=$(($(date +%s) + timeout))
     while [ "$(date +%s)" -le "$deadline" ]; do
-        answer=$(curl -s -o /dev/null -m 5 -w '%{http_code}' --unix-socket "/run/$app/$new.sock" "http://localhost$health" || true)
+        answer=$(ask "/run/$app/$new.sock" "$domain" "$health")
         if [ "$answer" = 200 ]; then good=$((good + 1)); else good=0; fi
         if [ "$good" -ge 3 ]; then return 0; fi
         if ! systemctl is-active --quiet "$app@$new"; then return 1; fi

@@ -33,11 +33,13 @@ requirements_of() {
 }
 
 # Prints a requirements file and, in turn, the files that it includes.
+# flatten FILE [DEPTH]: what includes itself comes to an end.
 flatten() {
     cat "$1"
-    sed -n 's/^[[:space:]]*\(-r\|--requirement\|-c\|--constraint\)[= ]*//p' "$1" | while read -r included _; do
-        if [ -e "${1%/*}/$included" ]; then flatten "${1%/*}/$included"; fi
-    done
+    tr -d '\r' <"$1" | sed -n 's/^[[:space:]]*\(-r\|--requirement\|-c\|--constraint\)[= ]*//p' |
+        while read -r included _ || [ -n "$included" ]; do
+            if [ "${2:-0}" -lt 8 ] && [ -e "${1%/*}/$included" ]; then flatten "${1%/*}/$included" $((${2:-0} + 1)); fi
+        done
 }
 
 # An installed project's own code is part of its environment; a list of requirements is the same for many commits.

@@ -4,14 +4,16 @@ from provision.engine.facts import Facts
 from provision.engine.resource import Resource
 from provision.inventory import Host
 from provision.resources.file import Directory, File, Link
+from provision.resources.locale import Locale
 from provision.resources.package import Packages
 from provision.resources.user import Group, User
 
+BUILT_IN = ("C.UTF-8", "C", "POSIX")
 PACKAGES = ("ca-certificates", "curl", "git", "openssl", "tzdata")
 
 
 def base(host: Host, facts: Facts) -> tuple[Resource, ...]:
-    locales = () if host.locale in ("C.UTF-8", "C", "POSIX") else ("locales",)
+    locales = () if host.locale in BUILT_IN else ("locales",)
     return (
         Packages("base", (*PACKAGES, *locales, *host.packages)),
         Link("/etc/localtime", f"/usr/share/zoneinfo/{host.timezone}"),
@@ -38,7 +40,4 @@ def _authorities(host: Host) -> tuple[Resource, ...]:
 
 def _locale(locale: str) -> tuple[Resource, ...]:
     default = File("/etc/default/locale", f"LANG={locale}\n")
-    if locale in ("C.UTF-8", "C", "POSIX"):
-        return (default,)
-    charset = locale.partition(".")[2] or "ISO-8859-1"
-    return (File("/etc/locale.gen", f"{locale} {charset}\n", check="locale-gen"), default)
+    return (default,) if locale in BUILT_IN else (Locale(locale), default)

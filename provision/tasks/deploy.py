@@ -83,6 +83,9 @@ def _run(
             print(json.document(name, results, time.monotonic() - begun))
         else:
             console.recap(results, applies)
+            serving = {result.host for result in results if result.releases and not result.error}
+            if applies and revisions:
+                console.sites([each for each in hosts if each.name in serving])
     return results
 
 

@@ -24,8 +24,13 @@ ADDRESS = f"10.213.0.{10 + int(SERVER.removeprefix('lab'))}"
 CLIENT = "10.213.0.1"  # this machine, as the servers see it
 MAIN = """\
 from fastapi import FastAPI, Request, WebSocket
+from starlette.middleware.httpsredirect import HTTPSRedirectMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 app = FastAPI()
+# What careful apps do: no other name, and nothing but HTTPS.
+app.add_middleware(TrustedHostMiddleware, allowed_hosts=["NAME.SERVER.test"])
+app.add_middleware(HTTPSRedirectMiddleware)
 
 
 @app.get("/")
@@ -43,7 +48,7 @@ async def echo(socket: WebSocket) -> None:
     await socket.accept()
     while True:
         await socket.send_text(f"{socket.url.scheme} {socket.client.host} {await socket.receive_text()}")
-"""
+""".replace("SERVER", SERVER)
 PROJECT = """\
 [project]
 name = "NAME"

@@ -14,6 +14,8 @@ SERVER = os.environ.get("PROVISION_TEST_SERVER", "lab2")
 UNIT = "sample@$(basename $(readlink /run/sample/current.sock) .sock)"
 MAIN = f"$(systemctl show -p MainPID --value {UNIT})"
 DROP_IN = "/etc/systemd/system/sample@.service.d"
+CODE = "/srv/sample/current/sample_app/alembic.ini"
+KEY = "$(readlink -f /etc/ssl/provision/sample/privkey.pem)"
 SITE = "/etc/nginx/sites-available/sample.conf"
 
 TLS = {
@@ -40,15 +42,21 @@ def drop_in(*lines: str) -> str:
 NO_DROP_IN = f"rm -r {DROP_IN} && systemctl daemon-reload"
 
 BREAKAGES = {
-    "the environment is for all to read": (
-        "chmod 644 /etc/sample/env",
-        "chmod 640 /etc/sample/env",
-        {"the_environment_is_readable_by_root_and_the_app_alone"},
+    "files are open to others": (
+        f"chmod 644 /etc/sample/env && chmod 640 {KEY} && chown sample {CODE} && chmod 2755 /run/sample",
+        f"chmod 640 /etc/sample/env && chmod 600 {KEY} && chown root {CODE} && chmod 2750 /run/sample",
+        {
+            "the_environment_is_readable_by_root_and_the_app_alone",
+            "the_private_key_is_roots_alone",
+            "the_app_cannot_write_its_code_its_python_or_its_configuration",
+            "the_socket_is_in_a_folder_of_the_apps_and_nginxs",
+            "only_the_app_and_nginx_can_reach_the_socket",
+        },
     ),
-    "the private key is for a group to read": (
-        "chmod 640 $(readlink -f /etc/ssl/provision/sample/privkey.pem)",
-        "chmod 600 $(readlink -f /etc/ssl/provision/sample/privkey.pem)",
-        {"the_private_key_is_roots_alone"},
+    "units would not start at boot": (
+        f"systemctl disable --quiet {UNIT} certbot.timer",
+        f"systemctl enable --quiet {UNIT} certbot.timer",
+        {"the_service_is_enabled", "certificates_are_renewed_by_a_timer"},
     ),
     "nginx is stopped": (
         "systemctl stop nginx",
@@ -74,30 +82,10 @@ BREAKAGES = {
         "ln -sfn /etc/letsencrypt/live/sample /etc/ssl/provision/sample && systemctl reload nginx",
         {"clients_trust_the_certificate_for_every_domain", "the_certificate_is_the_issuers"},
     ),
-    "nothing renews the certificate": (
-        "systemctl stop certbot.timer",
-        "systemctl start certbot.timer",
-        {"certificates_are_renewed_by_a_timer"},
-    ),
-    "a file of the release is the app's": (
-        "chown sample /srv/sample/current/sample_app/alembic.ini",
-        "chown root /srv/sample/current/sample_app/alembic.ini",
-        {"the_app_cannot_write_its_code_its_python_or_its_configuration"},
-    ),
-    "everybody reaches the socket": (
-        "chmod 2755 /run/sample",
-        "chmod 2750 /run/sample",
-        {"the_socket_is_in_a_folder_of_the_apps_and_nginxs", "only_the_app_and_nginx_can_reach_the_socket"},
-    ),
     "the service is root's": (
         f"{drop_in('User=root', 'CapabilityBoundingSet=~')} && systemctl restart {UNIT}",
         f"{NO_DROP_IN} && systemctl restart {UNIT}",
         {"the_service_runs_as_the_apps_user", "the_socket_is_in_a_folder_of_the_apps_and_nginxs"},
-    ),
-    "the service does not start at boot": (
-        f"systemctl disable --quiet {UNIT}",
-        f"systemctl enable --quiet {UNIT}",
-        {"the_service_is_enabled"},
     ),
     "a worker is missing": (
         f"kill -TTOU {MAIN} && sleep 1.5",

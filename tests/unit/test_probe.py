@@ -94,11 +94,6 @@ def test_truncated_output_is_refused(output: str) -> None:
         probe.parse(output, 1)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=TypeError,
-    reason="bug: a lock that is held before its holder is written is a traceback (probe.py, parse)",
-)
 def test_a_lock_whose_holder_is_not_written_yet_is_a_lock() -> None:
     assert probe.parse("generation\tnone\nlock\t\nend\n", 0).lock is not None
 

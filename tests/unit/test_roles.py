@@ -182,7 +182,6 @@ def test_no_plan_shows_a_variables_value(make_host: MakeHost, make_facts: MakeFa
         assert "a-secret-value" not in change.summary + change.diff + repr(change)
 
 
-@pytest.mark.xfail(strict=True, reason="bug: repr() of a secret file has its values (file.py, File.content)")
 def test_no_resources_repr_has_a_variables_value(make_host: MakeHost, make_facts: MakeFacts) -> None:
     text = f"{HOST}apps:\n{SHOP[:-2]}, secrets: [KEY]}}\n"
     resources = roles.everything(make_host(text, {"KEY": "a-secret-value"}), make_facts())

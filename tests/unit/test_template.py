@@ -73,9 +73,6 @@ def test_a_template_that_is_not_there_is_refused(templates: Path) -> None:
     assert "none.j2" in refusal("none.j2")
 
 
-@pytest.mark.xfail(
-    strict=True, raises=TypeError, reason="bug: what Python refuses in a template is a traceback (template.py, render)"
-)
 def test_a_sum_of_a_number_and_a_text_is_refused_with_its_file_and_line(templates: Path) -> None:
     (templates / "one.j2").write_text("fine\n{{ 1 + 'a' }}\n")
     assert refusal("one.j2").startswith(f"{templates}/one.j2:2: ")

@@ -144,16 +144,12 @@ def test_a_changed_file_that_is_included_is_another_venv(keys: Callable[..., lis
     assert one == same != other
 
 
-@pytest.mark.xfail(
-    strict=True, reason="bug: an include in a last line without a newline is not followed (venv.sh, flatten)"
-)
 def test_an_include_in_a_last_line_without_a_newline_counts(keys: Callable[..., list[str]]) -> None:
     files = {"requirements.txt": "-r base.txt", "base.txt": PINS}
     one, other = keys(files, {**files, "base.txt": "fastapi==0.120.0\n"})
     assert one != other
 
 
-@pytest.mark.xfail(strict=True, reason="bug: an include in a file with CRLF lines is not followed (venv.sh, flatten)")
 def test_an_include_in_a_file_from_windows_counts(keys: Callable[..., list[str]]) -> None:
     files = {"requirements.txt": "-r base.txt\r\n", "base.txt": PINS}
     one, other = keys(files, {**files, "base.txt": "fastapi==0.120.0\n"})

@@ -1,0 +1,29 @@
+"""Locales that the system has to generate."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from provision.engine.resource import Change, Probe, State
+from provision.engine.shell import library, words
+
+LIBRARY = library(__file__)
+
+
+@dataclass(frozen=True, slots=True)
+class Locale:
+    """A locale such as de_DE.UTF-8, generated."""
+
+    name: str
+
+    @property
+    def id(self) -> str:
+        return f"locale:{self.name}"
+
+    def probe(self) -> Probe:
+        return Probe("probe_locales", LIBRARY, (self.name,))
+
+    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+        if state:
+            return None
+        charset = self.name.partition(".")[2].partition("@")[0] or "ISO-8859-1"
+        return Change(self.id, f"generate locale {self.name}", words("generate_locale", self.name, charset), LIBRARY)
