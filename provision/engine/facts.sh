@@ -7,6 +7,7 @@ fact() { printf '%s\t%s\n' "$1" "$2"; }
 
 facts() {
     ID=unknown VERSION_ID=''
+    # shellcheck source=/dev/null
     if [ -r /etc/os-release ]; then . /etc/os-release; fi
     fact system "$ID"
     fact version "$VERSION_ID"

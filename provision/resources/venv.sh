@@ -173,6 +173,11 @@ for requirement; do
     name=${requirement%%==*}
     if ! "$uv" pip show --quiet --python "$venv" "${name%%\[*}" >/dev/null 2>&1; then missing="$missing $requirement"; fi
 done
-if [ -n "$missing" ]; then "$uv" pip install --python "$venv" $missing; fi
+if [ -n "$missing" ]; then
+    # What the app asked for stays: where the pinned server does not go with it, one that does is taken.
+    "$uv" pip freeze --python "$venv" | grep == >"$TMPDIR/asked" || true
+    "$uv" pip install --python "$venv" --constraints "$TMPDIR/asked" $missing ||
+        "$uv" pip install --python "$venv" --constraints "$TMPDIR/asked" $(printf '%s\n' $missing | sed 's/==.*//')
+fi
 END_OF_BUILD
 }

@@ -2,10 +2,15 @@
 
 import json
 import re
+import subprocess
+import sys
+import threading
 import time
+from functools import partial
+from pathlib import Path
 
 from provision import lab
-from tests.lab.conftest import SUITE, Built, Controller, https, shell
+from tests.lab.conftest import ROOT, SUITE, Built, Controller, https, shell
 
 SERVER = "lab1"
 
@@ -106,3 +111,52 @@ def test_a_deploy_and_its_verification(controller: Controller) -> None:
     controller.deploy(SERVER)
     verified = controller("verify", SERVER)
     assert verified.status == 0, verified.stdout + verified.stderr
+
+
+def test_a_renewed_certificate_is_served_without_anyones_help(controller: Controller) -> None:
+    serial = "openssl x509 -noout -serial"
+    served = (
+        f"openssl s_client -connect 127.0.0.1:443 -servername sample.{SERVER}.test </dev/null 2>/dev/null | {serial}"
+    )
+    before = shell(SERVER, served)
+    environment = shell(SERVER, "systemctl show certbot.service -p Environment --value")
+    shell(SERVER, f"env {environment} certbot renew --force-renewal --no-random-sleep-on-renew -q")
+    time.sleep(1)
+    after = shell(SERVER, served)
+    assert after != before
+    assert after == shell(SERVER, f"{serial} -in /etc/letsencrypt/live/sample/fullchain.pem")
+    assert controller.plan(SERVER).status == 0
+
+
+def test_packages_wait_for_whoever_holds_dpkgs_lock(controller: Controller) -> None:
+    hold = (
+        "use Fcntl; open(F, '>', '/var/lib/dpkg/lock-frontend'); "
+        "fcntl(F, F_SETLK, pack('s s l l i', F_WRLCK, 0, 0, 0, 0)) or die; sleep 6"
+    )
+    shell(SERVER, "dpkg --purge --force-depends openssl 2>&1")
+    holder = threading.Thread(target=lab.shell, args=(SERVER, f'perl -e "{hold}"'))
+    holder.start()
+    time.sleep(0.5)
+    begun = time.monotonic()
+    answer = controller.deploy(SERVER)
+    holder.join()
+    assert "packages:base" in answer.changed(SERVER)
+    assert time.monotonic() - begun > 4
+
+
+def test_a_server_behind_another_is_reached_through_it(controller: Controller) -> None:
+    through = controller.with_text(
+        controller.inventory.read_text() + f"hosts: {{{SERVER}: {{proxy_jump: admin@10.213.0.12}}}}\n"
+    )
+    answer = through.plan(SERVER)
+    assert (answer.status, answer.host(SERVER)["error"]) == (0, None)
+
+
+def test_an_installed_package_has_all_that_the_tasks_need(controller: Controller, tmp_path: Path) -> None:
+    run = partial(subprocess.run, check=True, capture_output=True, text=True, cwd=tmp_path)
+    run([sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(ROOT)])
+    run([sys.executable, "-m", "venv", "venv"])
+    run(["venv/bin/pip", "install", "--quiet", str(next(tmp_path.glob("provision-*.whl")))])
+    (tmp_path / "tasks.py").write_text("from provision.tasks import namespace\n")
+    answer = run(["venv/bin/invoke", "plan", "--host", SERVER, "--inventory", str(controller.inventory), "--json"])
+    assert json.loads(answer.stdout)["hosts"][SERVER]["changes"] == []
