@@ -1,302 +1,16 @@
-"""Many hosts at once: facts, probe, plan, apply for each, side by side; one result a host."""
+"""Many hosts: looked at and prepared side by side, migrated once, activated in batches; one result a host."""
 
-import getpass
-import os
-import re
-import socket
 import threading
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from secrets import token_hex
-from typing import Literal, Protocol
-from urllib.parse import urlsplit
+from functools import partial
 
-from provision import python_cache, revision
-from provision.engine import apply, facts, probe
-from provision.engine.apply import Event
-from provision.engine.facts import Facts
-from provision.engine.plan import Plan, plan
-from provision.engine.probe import Lock, ProbeError
-from provision.engine.resource import Change, Refusal, Resource, Transfer
+from provision import revision
 from provision.inventory import Host, Inventory
-from provision.python_cache import CacheError
-from provision.resources.python import OUTBOX
-from provision.roles.app import release_id
-from provision.ssh import Denied, Dropped, Session, Unreachable
+from provision.run import Result, Roles, Run, Watcher
 
-Roles = Callable[[Host, Facts], tuple[Resource, ...]]
-Status = Literal["ok", "changed", "failed", "unreachable"]
-RECONNECT_SECONDS = 300
 PARALLEL = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What became of a host. `ok`, `changed`, `failed` and `skipped` count resources; `seconds` is wall time.
-
-    `took` has the seconds of each change that was made, by its id.
-    """
-
-    host: str
-    status: Status
-    ok: int = 0
-    changed: int = 0
-    failed: int = 0
-    skipped: int = 0
-    execs: int = 0
-    seconds: float = 0.0
-    releases: Mapping[str, str] = field(default_factory=dict)
-    changes: tuple[Change, ...] = ()
-    took: Mapping[str, float] = field(default_factory=dict)
-    error: str | None = None
-    output: tuple[str, ...] = ()
-
-
-class Watcher(Protocol):
-    """Who is told what happens, from many threads."""
-
-    def planned(self, host: str, plan: Plan) -> None: ...
-    def sent(self, host: str, change: Change, done: int, total: int) -> None: ...
-    def happened(self, host: str, plan: Plan, event: Event) -> None: ...
-    def reconnecting(self, host: str, reason: str) -> None: ...
-    def finished(self, result: Result) -> None: ...
-
-
-class Failed(Exception):
-    """The host's run ended; one line that says why, and the output that led to it."""
-
-    def __init__(self, message: str, output: Sequence[str] = ()) -> None:
-        super().__init__(message)
-        self.output = tuple(output)
-
-
-@dataclass(slots=True)
-class Run:
-    """One task on one host."""
-
-    task: str
-    inventory: Inventory
-    host: Host
-    roles: Roles
-    commits: Mapping[str, Future[str]]
-    applies: bool
-    watcher: Watcher
-    password: str | None = None
-    session: Session = field(init=False)
-    plan: Plan | None = None
-    run: str = ""
-    done: int = 0
-    failed: int = 0
-    begun: float = 0.0
-    took: dict[str, float] = field(default_factory=dict)
-    releases: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.session = Session(self.host, self.password)
-
-    def __call__(self) -> Result:
-        begun = time.monotonic()
-        status: Status = "ok"
-        error: str | None = None
-        output: tuple[str, ...] = ()
-        try:
-            self._go()
-        except Unreachable as problem:
-            status, error = "unreachable", str(problem)
-        except (Refusal, Denied, Dropped, ProbeError, CacheError) as problem:
-            status, error = "failed", str(problem)
-        except Failed as problem:
-            status, error, output = "failed", str(problem), problem.output
-        finally:
-            self.session.close()
-        planned = self.plan.changes if self.plan else ()
-        changed = self.done if self.applies else len(planned)
-        skipped = len(planned) - changed - self.failed
-        if status == "ok" and changed:
-            status = "changed"
-        mask = Mask(self.host)
-        result = Result(
-            host=self.host.name,
-            status=status,
-            ok=self.plan.total - len(planned) if self.plan else 0,
-            changed=changed,
-            failed=self.failed,
-            skipped=skipped,
-            execs=self.session.execs,
-            seconds=round(time.monotonic() - begun, 3),
-            releases=self.releases,
-            changes=planned,
-            took=self.took,
-            error=mask(error) if error else None,
-            output=tuple(map(mask, output)),
-        )
-        self.watcher.finished(result)
-        return result
-
-    def _go(self) -> None:
-        known = self._facts()
-        resources = self.roles(self.host, known)
-        answer = self.session.run(probe.script(resources))
-        try:
-            seen = probe.parse(answer.stdout, len(resources))
-        except ProbeError as error:
-            raise ProbeError(f"{error}; {answer.stderr.strip()[-300:]}") from None
-        if seen.lock and self.applies:
-            raise Failed(_held(seen.lock))
-        self.plan = plan(resources, seen)
-        self.watcher.planned(self.host.name, self.plan)
-        if self.applies and self.plan.changes:
-            self._upload(self.plan)
-            try:
-                self._apply(self.plan)
-            finally:
-                self._fetch(change.download for change in self.plan.changes[: self.done] if change.download)
-
-    def _facts(self) -> Facts:
-        answer = self.session.run(facts.script())
-        if answer.status:
-            raise Failed(
-                f"the server cannot run a shell script as root: {answer.stderr.strip()[-300:] or answer.status}"
-            )
-        known = facts.parse(answer.stdout)
-        known = replace(known, cache=python_cache.location(self.inventory))
-        if known.cache and self.applies:
-            packed = {name: python_cache.archive(known, name) for name in known.packed}
-            self._fetch(Transfer(path, f"{OUTBOX}/{name}.tar.gz") for name, path in packed.items() if path)
-        commits = {app: commit.result() for app, commit in self.commits.items() if app in self.host.apps}
-        known = replace(known, commits=commits, cached=python_cache.read(known, self.host))
-        if commits:
-            self.releases = {name: release_id(app, known) for name, app in self.host.apps.items() if name in commits}
-        return known
-
-    def _upload(self, plan: Plan) -> None:
-        for change in plan.changes:
-            if change.upload:
-                told = change
-                self.session.put(
-                    change.upload.local,
-                    change.upload.remote,
-                    lambda done, total, told=told: self.watcher.sent(self.host.name, told, done, total),  # type: ignore[misc]
-                )
-
-    def _apply(self, plan: Plan) -> None:
-        self.run = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{token_hex(3)}"
-        script = apply.start(plan, self.run, who(), self.task)
-        output: list[str] = []
-        offset, mask, lost_since = 1, Mask(self.host), 0.0
-        while True:
-            try:
-                for event in apply.events(self.session.lines(script), offset):
-                    lost_since = 0.0
-                    offset = event.offset + 1
-                    event = replace(event, text=mask(event.text))
-                    self.watcher.happened(self.host.name, plan, event)
-                    if self._take(plan, event, output):
-                        return
-                reason = "the connection ended"
-            except (Dropped, Unreachable) as error:
-                reason = str(error)
-            if not lost_since:
-                lost_since = time.monotonic()
-                self.watcher.reconnecting(self.host.name, reason)
-            if time.monotonic() - lost_since > RECONNECT_SECONDS:
-                raise Failed(f"{reason}; the run {self.run} goes on on the server: run again to see how it ended")
-            self.session.close()
-            time.sleep(1)
-            script = apply.follow(self.run, offset)
-
-    def _take(self, plan: Plan, event: Event, output: list[str]) -> bool:
-        """Take an event in; true when it was the last one."""
-        match event.kind:
-            case "locked":
-                who_, since, run = (*event.text.split("\t"), "", "", "")[:3]
-                raise Failed(_held(Lock(who_, since, run)))
-            case "stale":
-                raise Failed("another run changed the server since this plan was made: run again")
-            case "lost":
-                raise Failed(
-                    f"the run {self.run} was ended on the server (killed, or a reboot): run again to finish its work"
-                )
-            case "begin":
-                output.clear()
-                self.begun = time.monotonic()
-            case "out":
-                output.append(event.text)
-            case "done":
-                self.done += 1
-                self.took[plan.changes[event.change].id] = round(time.monotonic() - self.begun, 3)
-            case "failed":
-                self.failed = 1
-                raise Failed(_reason(plan.changes[event.change], output, event.text), output[-30:])
-            case "stopped":
-                raise Failed(f"stopped on request; not done: {len(plan.changes) - self.done} changes")
-            case "end":
-                return True
-        return False
-
-    def _fetch(self, packed: Iterable[Transfer]) -> None:
-        """Bring packed Pythons into the cache. The archive comes first: what has no description is not in the cache."""
-        for transfer in packed:
-            self.session.get(transfer.remote, transfer.local)
-            self.session.get(f"{transfer.remote}.about", python_cache.about(transfer.local))
-            python_cache.verify(transfer.local)
-
-    def stop(self) -> None:
-        """Ask the run on the server to end after its current change, over a connection of its own."""
-        if self.run:
-            other = Session(self.host, self.password)
-            try:
-                other.run(apply.stop(self.run))
-            finally:
-                other.close()
-
-
-def _reason(change: Change, output: Sequence[str], status: str) -> str:
-    """The line in which a script says what is wrong; where it does not, the last that it printed."""
-    said = [line.removeprefix("error: ") for line in output if line.startswith("error: ")]
-    if said:
-        return said[-1]
-    last = next((line.strip() for line in reversed(output) if line.strip()), f"exit status {status}")
-    return f"{change.summary}: {last}"
-
-
-class Mask:
-    """Puts asterisks in place of a host's secrets, wherever a text has one."""
-
-    NAMES = re.compile(r"SECRET|PASSW|TOKEN|KEY|CREDENTIAL|DSN", re.IGNORECASE)
-
-    def __init__(self, host: Host) -> None:
-        found: set[str] = set()
-        for app in host.apps.values():
-            for name, value in app.env.items():
-                if name not in app.environment or self.NAMES.search(name):
-                    found.add(value)
-                found.add(_password(value))
-        found.add(_password(host.mirrors.index or ""))
-        values = sorted((value for value in found if len(value) >= 4), key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, values))) if values else None
-
-    def __call__(self, text: str) -> str:
-        return self._pattern.sub("********", text) if self._pattern else text
-
-
-def _password(value: str) -> str:
-    try:
-        return urlsplit(value).password or ""
-    except ValueError:
-        return ""
-
-
-def who() -> str:
-    """Who starts a run, as USER@MACHINE."""
-    return f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname()}"
-
-
-def _held(lock: Lock) -> str:
-    return f"{lock.who} has been changing this server since {lock.since} (run {lock.run}): wait for it to end, then run again"
+Interrupted = Callable[[Sequence[Run]], None]
 
 
 def run(
@@ -309,32 +23,88 @@ def run(
     revisions: bool = True,
     revision_wanted: str | None = None,
     password: str | None = None,
-    interrupted: Callable[[Sequence[Run]], None] | None = None,
+    interrupted: Interrupted | None = None,
 ) -> tuple[Result, ...]:
-    """The task on all hosts at once, at most 20 at a time; the results in the order of the hosts.
+    """The task on all hosts, at most 20 at a time; the results in the order of the hosts.
 
     A revision is resolved once, so that all hosts get the same commit. On Ctrl-C, `interrupted` is asked what to do.
     """
-    with ThreadPoolExecutor(max_workers=PARALLEL, thread_name_prefix="resolve") as resolvers:
-        commits: dict[str, dict[str, Future[str]]] = {}
-        shared: dict[tuple[str, str], Future[str]] = {}
-        for host in hosts if revisions else ():
-            for name, app in host.apps.items():
-                key = (app.source.repository, revision_wanted or app.source.revision)
-                if key not in shared:
-                    shared[key] = resolvers.submit(revision.resolve, name, app.source, revision_wanted)
-                commits.setdefault(host.name, {})[name] = shared[key]
+    with (
+        ThreadPoolExecutor(max_workers=PARALLEL, thread_name_prefix="resolve") as resolvers,
+        ThreadPoolExecutor(max_workers=PARALLEL, thread_name_prefix="host") as workers,
+    ):
+        commits = _commits(resolvers, hosts, revision_wanted) if revisions else {}
         runs = [
             Run(task, inventory, host, roles, commits.get(host.name, {}), applies, watcher, password) for host in hosts
         ]
-        with ThreadPoolExecutor(max_workers=PARALLEL, thread_name_prefix="host") as workers:
-            results = [workers.submit(one) for one in runs]
-            while True:
-                try:
-                    wait(results)
-                    break
-                except KeyboardInterrupt:
-                    if interrupted is None or threading.current_thread() is not threading.main_thread():
-                        raise
-                    interrupted(runs)
-        return tuple(result.result() for result in results)
+        steps = workers.submit(_steps, runs, hosts, applies)
+        while not steps.done():
+            try:
+                wait([steps])
+            except KeyboardInterrupt:
+                if interrupted is None or threading.current_thread() is not threading.main_thread():
+                    raise
+                interrupted(runs)
+        steps.result()
+        return tuple(one.result() for one in runs)
+
+
+def _commits(
+    resolvers: ThreadPoolExecutor, hosts: Sequence[Host], wanted: str | None
+) -> dict[str, dict[str, Future[str]]]:
+    commits: dict[str, dict[str, Future[str]]] = {}
+    shared: dict[tuple[str, str], Future[str]] = {}
+    for host in hosts:
+        for name, app in host.apps.items():
+            key = (app.source.repository, wanted or app.source.revision)
+            if key not in shared:
+                shared[key] = resolvers.submit(revision.resolve, name, app.source, wanted)
+            commits.setdefault(host.name, {})[name] = shared[key]
+    return commits
+
+
+def _steps(runs: Sequence[Run], hosts: Sequence[Host], applies: bool) -> None:
+    _each(runs, Run.look)
+    if not applies:
+        return
+    reached = [one for one in runs if one.error is None]
+    _each(reached, lambda one: one.apply("prepare"))
+    broken = next((one for one in reached if one.error), None) or _migrate(reached) or _activate(reached, hosts)
+    if broken:
+        for one in reached:
+            one.leave(f"the release failed on {broken.host.name}")
+
+
+def _each(runs: Sequence[Run], step: Callable[[Run], None]) -> None:
+    if not runs:
+        return
+    with ThreadPoolExecutor(max_workers=PARALLEL, thread_name_prefix="host") as workers:
+        list(workers.map(lambda one: one.attempt(partial(step, one)), runs))
+
+
+def _migrate(runs: Sequence[Run]) -> Run | None:
+    """Migrate on the first host that has to; the others then follow. The host on which it failed."""
+    waiting = [one for one in runs if one.part("migrate").changes]
+    for first in waiting[:1]:
+        if not first.attempt(partial(first.apply, "migrate")):
+            return first
+        _each(waiting[1:], lambda one: one.apply("migrate", elsewhere=True))
+    return next((one for one in waiting if one.error), None)
+
+
+def _activate(runs: Sequence[Run], hosts: Sequence[Host]) -> Run | None:
+    """Activate in batches. When one fails, those that were switched go back, unless the inventory says stop."""
+    rollout = hosts[0].rollout
+    waiting = [one for one in runs if one.part("activate").changes]
+    size = rollout.size(len(waiting))
+    for start in range(0, len(waiting), size):
+        _each(waiting[start : start + size], lambda one: one.apply("activate"))
+        broken = next((one for one in waiting if one.error), None)
+        if broken:
+            if rollout.on_failure == "rollback":
+                switched = [one for one in waiting[: start + size] if one.error is None]
+                reason = f"the release failed on {broken.host.name}"
+                for one in switched:
+                    one.take_back(reason)
+            return broken
+    return None

@@ -323,6 +323,13 @@ def _migrate(value: object) -> object:
     return _single_line(value) if isinstance(value, str) else value
 
 
+def _batch(value: object) -> object:
+    text = str(value)
+    if not (re.fullmatch(r"[1-9]\d{0,3}", text) or re.fullmatch(r"[1-9]\d?%|100%", text)):
+        raise ValueError(f'"{text}" is no batch; write a number of hosts such as 2, or a percentage such as 25%')
+    return text if text.endswith("%") else int(text)
+
+
 def _timezone(value: str) -> str:
     try:
         zoneinfo.ZoneInfo(value)
@@ -531,6 +538,11 @@ class App(Model):
         " where there is an alembic.ini, a string is the command to run, false is none.",
         examples=[True],
     )
+    migrate_on: Literal["first", "every"] = Field(
+        default="first",
+        description="Where to migrate: first, on one host, for a database that all share; every, for one on each host.",
+        examples=["first"],
+    )
     timeout: Whole = Field(
         default=60,
         ge=1,
@@ -630,6 +642,28 @@ class TLS(Model):
         description="Tell browsers to come back over HTTPS only (Strict-Transport-Security).",
         examples=[True],
     )
+
+
+class Rollout(Model):
+    """How a release goes live on several hosts."""
+
+    batch: Annotated[int | str, BeforeValidator(_batch)] = Field(
+        default=1,
+        description="Hosts to activate at a time: a number, or a percentage of them such as 25%.",
+        examples=[1],
+    )
+    on_failure: Literal["rollback", "stop"] = Field(
+        default="rollback",
+        description="When a release fails on one host, the others: rollback takes those back that have it already,"
+        " stop leaves them with it. Hosts that do not have it yet are not touched.",
+        examples=["rollback"],
+    )
+
+    def size(self, hosts: int) -> int:
+        """How many of so many hosts at a time, at least one."""
+        if isinstance(self.batch, int):
+            return self.batch
+        return max(1, hosts * int(self.batch.removesuffix("%")) // 100)
 
 
 class Mirrors(Model):
@@ -743,6 +777,11 @@ class Host(Model):
         examples=[{}],
     )
     tls: TLS = Field(default_factory=TLS, description="Certificates: the keys of TLS.", examples=[{}])
+    rollout: Rollout = Field(
+        default_factory=Rollout,
+        description="Activation on several hosts: the keys of Rollout. The first host's counts.",
+        examples=[{}],
+    )
     mirrors: Mirrors = Field(
         default_factory=Mirrors,
         description="Other sources to fetch from: the keys of Mirrors.",
@@ -977,7 +1016,7 @@ def _shape(annotation: Any) -> Shape:
     return Shape("file" if leaf is Path else "text" if leaves == {str} else "other")
 
 
-MODELS: tuple[type[Model], ...] = (Host, App, Source, Python, Health, TLS, Mirrors)
+MODELS: tuple[type[Model], ...] = (Host, App, Source, Python, Health, TLS, Rollout, Mirrors)
 SHAPES = {
     model: {name: _shape(item.annotation) for name, item in model.model_fields.items() if name != "name"}
     for model in MODELS

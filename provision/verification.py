@@ -45,6 +45,10 @@ class Verification:
     hosts: Sequence[Host]
     remotes: dict[str, Remote]
     checks: list[Check] = field(default_factory=list)
+    broken_off: str = ""
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        self.broken_off = str(excinfo.value) or "interrupted"
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when != "call" and report.passed:
@@ -62,11 +66,15 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`unreachable` says why, by host. `status` is pytest's exit status; None where no host could be reached."""
+    """`unreachable` says why, by host. `status` is pytest's exit status; None where no host could be reached.
+
+    `broken_off` says why the checks ended before their end.
+    """
 
     unreachable: dict[str, str]
     status: int | None
     checks: tuple[Check, ...] = ()
+    broken_off: str = ""
 
     @property
     def ok(self) -> bool:
@@ -88,7 +96,8 @@ class Outcome:
                 ],
                 "error": f"{failed} of {len(checks)} checks failed" if failed else None,
             }
-        return {"task": "verify", "ok": self.ok, "seconds": round(seconds, 3), "hosts": hosts}
+        document = {"task": "verify", "ok": self.ok, "seconds": round(seconds, 3), "hosts": hosts}
+        return {**document, "errors": [self.broken_off]} if self.broken_off else document
 
 
 def verify(hosts: Sequence[Host], password: str | None = None, only: str = "", quiet: bool = False) -> Outcome:
@@ -112,7 +121,7 @@ def verify(hosts: Sequence[Host], password: str | None = None, only: str = "", q
         status = _pytest(verification, only)
     if status == pytest.ExitCode.NO_TESTS_COLLECTED:
         print(f"no check is named {only}" if only else "there is nothing to check here", file=sys.stderr)
-    return Outcome(unreachable, status, tuple(verification.checks))
+    return Outcome(unreachable, status, tuple(verification.checks), verification.broken_off)
 
 
 def _pytest(verification: Verification, only: str) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from provision.engine.probe import Observation
-from provision.engine.resource import Change, Resource
+from provision.engine.resource import Change, Phase, Resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +15,20 @@ class Plan:
     changes: tuple[Change, ...]
     total: int
     generation: str
+
+    def part(self, phase: Phase, generation: str = "") -> "Plan":
+        """The changes of one phase, for a server whose last run was `generation` (by default the one that was probed)."""
+        changes = tuple(change for change in self.changes if change.phase == phase)
+        return Plan(changes, len(changes), generation or self.generation)
+
+    def undone(self, generation: str) -> "Plan":
+        """The changes that take back what can be taken back, last first."""
+        changes = tuple(
+            Change(change.id, f"take back: {change.summary}", change.undo, change.library)
+            for change in reversed(self.changes)
+            if change.undo
+        )
+        return Plan(changes, len(changes), generation)
 
 
 def plan(resources: Sequence[Resource], seen: Observation) -> Plan:

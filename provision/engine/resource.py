@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 Row = tuple[str, ...]
 State = tuple[Row, ...]
@@ -37,9 +37,16 @@ class Transfer:
     size: int = 0
 
 
+Phase = Literal["prepare", "migrate", "activate"]
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One step of a plan. `script` is idempotent POSIX sh, run with `set -eu` as root, and atomic in its effect."""
+    """One step of a plan. `script` is idempotent POSIX sh, run with `set -eu` as root, and atomic in its effect.
+
+    What is to `prepare` has no effect on traffic and is done on all hosts at once; `migrate` on one host; `activate`
+    host by host. `undo` is the script that takes an activation back, `elsewhere` what the other hosts run once one host has migrated.
+    """
 
     id: str
     summary: str
@@ -48,6 +55,9 @@ class Change:
     diff: str = ""
     upload: Transfer | None = None
     download: Transfer | None = None
+    phase: Phase = "prepare"
+    undo: str = ""
+    elsewhere: str = ""
 
 
 class Resource(Protocol):

@@ -15,8 +15,8 @@ from rich.text import Text
 from provision.engine.apply import Event
 from provision.engine.plan import Plan
 from provision.engine.resource import Change
-from provision.fleet import Result
 from provision.inventory import Host
+from provision.run import Result
 
 MARKS = {"ok": "[green]✓[/]", "changed": "[yellow]●[/]", "failed": "[red]✗[/]", "unreachable": "[red]✗[/]"}
 

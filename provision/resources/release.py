@@ -67,13 +67,18 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """The database has been migrated by this release. An empty `command` is Alembic's, where the release has an alembic.ini."""
+    """The database has been migrated by this release.
+
+    An empty `command` is Alembic's, where the release has an alembic.ini. Unless it is on `every` host, one migrates
+    for all.
+    """
 
     app: str
     release: str
     folder: str
     fingerprint: str
     command: str = ""
+    every: bool = False
 
     @property
     def id(self) -> str:
@@ -87,7 +92,8 @@ class Migration:
             return None
         script = words("migrate_release", self.app, self.release, self.folder, self.fingerprint, self.command)
         what = self.command or "alembic upgrade head, where there is an alembic.ini"
-        return Change(self.id, f"{self.app}: migrate ({what})", script, LIBRARY)
+        follow = "" if self.every else words("mark", self.app, "migrated", self.fingerprint)
+        return Change(self.id, f"{self.app}: migrate ({what})", script, LIBRARY, phase="migrate", elsewhere=follow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +137,9 @@ class Activation:
             self.domain,
             str(self.keep),
         )
-        return Change(self.id, f"{self.app}: activate {self.release} ({why})", script, LIBRARY)
+        back = words("revert", self.app, self.health, str(self.timeout), self.domain)
+        summary = f"{self.app}: activate {self.release} ({why})"
+        return Change(self.id, summary, script, LIBRARY, phase="activate", undo=back)
 
     def _why(self, state: State, before: Mapping[str, Change]) -> str:
         if not state:

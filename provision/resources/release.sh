@@ -135,13 +135,30 @@ other() { if [ "$1" = blue ]; then echo green; else echo blue; fi; }
 # Starting the idle slot, its health check, the switch by one rename, a check through nginx, the old slot's end.
 # What fails before the switch leaves the old slot serving; what fails after it switches back.
 activate() {
-    app=$1 release=$2 health=$4 timeout=$5 domain=$6 switched=
+    app=$1 release=$2 health=$4 timeout=$5 domain=$6
     old=$(slot_of "$app")
     new=$(other "${old:-green}")
-    was=$(readlink "/srv/$app/current" || true)
     systemctl stop "$app@$new" 2>/dev/null || true
-    systemctl reset-failed "$app@$new" 2>/dev/null || true
     prepare_slot "$3"
+    take_over
+    prune "$7"
+}
+
+# revert APP HEALTH_PATH TIMEOUT DOMAIN: the slot that had the traffic before takes it again, with its own copies.
+revert() {
+    app=$1 health=$2 timeout=$3 domain=$4
+    old=$(slot_of "$app")
+    new=$(other "${old:-green}")
+    if [ ! -e "/etc/$app/$new/fingerprint" ]; then fail "$app: there is no release to go back to"; fi
+    release=$(readlink "/etc/$app/$new/release")
+    release=${release##*/}
+    take_over
+}
+
+take_over() {
+    switched=
+    was=$(readlink "/srv/$app/current" || true)
+    systemctl reset-failed "$app@$new" 2>/dev/null || true
     systemctl daemon-reload
     since=$(date '+%Y-%m-%d %H:%M:%S')
     trap undo EXIT
@@ -162,8 +179,14 @@ activate() {
         systemctl stop "$app@$old"
         systemctl reset-failed "$app@$old" 2>/dev/null || true
     fi
-    printf '{"app":"%s","release":"%s","at":"%s","slot":"%s"}\n' "$app" "$release" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$new" >>/var/lib/provision/history.jsonl
-    prune "$7"
+    rm -f "/var/lib/provision/apps/$app/failed/$release"
+    record active
+}
+
+# record STATE: who deployed what, and how it went.
+record() {
+    printf '{"app":"%s","release":"%s","at":"%s","slot":"%s","state":"%s","who":"%s"}\n' "$app" "$release" \
+        "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$new" "$1" "${who:-}" >>/var/lib/provision/history.jsonl
 }
 
 # A slot's own copies: what it runs with stays as it is until it is the idle one again.
@@ -193,6 +216,8 @@ await_health() {
 }
 
 undo() {
+    (umask 022 && mkdir -p "/var/lib/provision/apps/$app/failed" && : >"/var/lib/provision/apps/$app/failed/$release")
+    record failed
     if [ -n "$switched" ]; then
         if [ -n "$old" ]; then point "/run/$app/current.sock" "$old.sock"; else rm -f "/run/$app/current.sock"; fi
         if [ -n "$was" ]; then point "/srv/$app/current" "$was"; else rm -f "/srv/$app/current"; fi

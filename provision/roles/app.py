@@ -70,7 +70,14 @@ def _release(host: Host, facts: Facts, app: App) -> Iterator[Resource]:
     yield Directory(f"/run/{app.name}", app.name, "www-data", 0o2750)
     yield Check(app.name, release, app.source.folder, app.module, fingerprint)
     if app.migrate:
-        yield Migration(app.name, release, app.source.folder, _hash(release, command, environment.content), command)
+        yield Migration(
+            app.name,
+            release,
+            app.source.folder,
+            _hash(release, command, environment.content),
+            command,
+            app.migrate_on == "every",
+        )
     yield Activation(
         app=app.name,
         release=release,

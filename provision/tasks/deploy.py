@@ -11,10 +11,10 @@ from typing import Any
 from invoke import Context, Exit, task
 
 from provision import fleet, roles
-from provision.fleet import Result, Roles, Run
 from provision.inventory import Host, InventoryError, find
 from provision.report import json
 from provision.report.console import Console
+from provision.run import Result, Roles, Run, Watcher
 
 HELP = {
     "host": "an inventory (all its hosts), a group, or one host",
@@ -66,7 +66,7 @@ def _run(
         raise Exit(code=1) from None
     password = password_for(hosts)
     with Console(error=as_json, diffs=True) as console:
-        watcher: fleet.Watcher = json.Silence() if as_json else console
+        watcher: Watcher = json.Silence() if as_json else console
         results = fleet.run(
             name,
             found,

@@ -13,13 +13,14 @@ from secrets import token_hex
 
 import pytest
 
-from provision import fleet, inventory, lab
+from provision import inventory, lab
 from provision.engine import apply
 from provision.engine.facts import Facts
 from provision.engine.plan import Plan
 from provision.engine.resource import Change, Probe, Resource, State
 from provision.inventory import Host
 from provision.report.json import Silence
+from provision.run import Run, who
 from provision.ssh import Session
 from tests.lab.conftest import LAB, Controller, https, shell
 
@@ -50,7 +51,7 @@ class Step:
 
 
 @pytest.fixture
-def steps(sample: str, tmp_path: Path) -> Iterator[Callable[..., fleet.Run]]:
+def steps(sample: str, tmp_path: Path) -> Iterator[Callable[..., Run]]:
     """Makes a run of steps on the server; what steps leave behind is cleared before and after."""
     path = tmp_path / "steps.yml"
     path.write_text(sample)
@@ -58,7 +59,7 @@ def steps(sample: str, tmp_path: Path) -> Iterator[Callable[..., fleet.Run]]:
     def clear() -> None:
         shell(SERVER, "rm -f /root/step-*")
 
-    def make(*wanted: Step, port: int = 0, known_hosts: Path | None = None) -> fleet.Run:
+    def make(*wanted: Step, port: int = 0, known_hosts: Path | None = None) -> Run:
         found = inventory.load(path)
         host = found.hosts[SERVER]
         if port:
@@ -67,7 +68,7 @@ def steps(sample: str, tmp_path: Path) -> Iterator[Callable[..., fleet.Run]]:
         def roles(host: Host, facts: Facts) -> tuple[Resource, ...]:
             return wanted
 
-        return fleet.Run("deploy", found, host, roles, {}, True, Silence())
+        return Run("deploy", found, host, roles, {}, True, Silence())
 
     clear()
     yield make
@@ -128,7 +129,7 @@ def proxy(address: str) -> Iterator[tuple[int, Callable[[], None]]]:
         cut()
 
 
-def test_a_connection_that_drops_is_picked_up_where_it_was(steps: Callable[..., fleet.Run], tmp_path: Path) -> None:
+def test_a_connection_that_drops_is_picked_up_where_it_was(steps: Callable[..., Run], tmp_path: Path) -> None:
     address = f"10.213.0.{10 + int(SERVER.removeprefix('lab'))}"
     with proxy(address) as (port, cut):
         known = tmp_path / "known_hosts"
@@ -150,7 +151,7 @@ def test_a_connection_that_drops_is_picked_up_where_it_was(steps: Callable[..., 
 
 
 def test_a_second_run_is_refused_with_who_holds_the_lock_and_since_when(
-    steps: Callable[..., fleet.Run], controller: Controller
+    steps: Callable[..., Run], controller: Controller
 ) -> None:
     first = threading.Thread(target=steps(Step("slow", "sleep 4")))
     first.start()
@@ -159,11 +160,11 @@ def test_a_second_run_is_refused_with_who_holds_the_lock_and_since_when(
     first.join()
     error = answer.host(SERVER)["error"]
     assert answer.status == 1
-    assert error.startswith(f"{fleet.who()} (deploy) has been changing this server since 20")
+    assert error.startswith(f"{who()} (deploy) has been changing this server since 20")
     assert "wait for it to end, then run again" in error
 
 
-def test_a_plan_that_another_run_made_old_is_not_applied(steps: Callable[..., fleet.Run]) -> None:
+def test_a_plan_that_another_run_made_old_is_not_applied(steps: Callable[..., Run]) -> None:
     assert steps(Step("between"))().status == "changed"
     session = Session(steps().host)
     old = Plan((Change("step:x", "x", "touch /root/step-old"),), 1, "a-run-before")
@@ -173,7 +174,7 @@ def test_a_plan_that_another_run_made_old_is_not_applied(steps: Callable[..., fl
     assert not exists("/root/step-old")
 
 
-def test_a_failed_change_stops_the_host_and_the_next_run_goes_on_from_there(steps: Callable[..., fleet.Run]) -> None:
+def test_a_failed_change_stops_the_host_and_the_next_run_goes_on_from_there(steps: Callable[..., Run]) -> None:
     failing = Step("two", "echo it is broken >&2; false")
     result = steps(Step("one"), failing, Step("three"))()
     assert (result.status, result.ok, result.changed, result.failed, result.skipped) == ("failed", 0, 1, 1, 1)
@@ -183,7 +184,7 @@ def test_a_failed_change_stops_the_host_and_the_next_run_goes_on_from_there(step
     assert (again.status, again.ok, again.changed) == ("changed", 1, 2)
 
 
-def test_a_run_can_be_stopped_after_the_current_change(steps: Callable[..., fleet.Run]) -> None:
+def test_a_run_can_be_stopped_after_the_current_change(steps: Callable[..., Run]) -> None:
     run = steps(Step("one", "sleep 2"), Step("two"))
 
     def stop_when_begun() -> None:
@@ -197,7 +198,7 @@ def test_a_run_can_be_stopped_after_the_current_change(steps: Callable[..., flee
     assert not exists("/root/step-two")
 
 
-def test_a_run_whose_script_was_killed_on_the_server_is_not_called_done(steps: Callable[..., fleet.Run]) -> None:
+def test_a_run_whose_script_was_killed_on_the_server_is_not_called_done(steps: Callable[..., Run]) -> None:
     killer = Step("two", "kill -9 $(cat /run/provision/runs/*/pid | tail -n 1); sleep 5")
     result = steps(Step("one"), killer, Step("three"))()
     assert result.status == "failed"

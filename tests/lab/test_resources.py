@@ -11,12 +11,12 @@ import pytest
 
 from provision import fleet, inventory, lab
 from provision.engine.resource import Change, Probe, Resource, State
-from provision.fleet import Result
 from provision.report.json import Silence
 from provision.resources.file import Absent, Directory, File, Link
 from provision.resources.package import Packages
 from provision.resources.service import Service
 from provision.resources.user import Group, User
+from provision.run import Result
 from tests.lab.conftest import ROOT, SUITE, Answer, Controller, https, seed, shell
 
 SERVER = os.environ.get("PROVISION_TEST_SERVER", "lab1")

@@ -5,7 +5,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -19,11 +19,17 @@ SECONDS = 15
 As = Callable[[str, str], bool]
 
 
+def pytest_ignore_collect(config: pytest.Config) -> bool | None:
+    """Without hosts to check, nothing here is a test: `invoke verify` brings them."""
+    return None if any(plugins(config)) else True
+
+
+def plugins(config: pytest.Config) -> list[Verification]:
+    return [plugin for plugin in config.pluginmanager.get_plugins() if isinstance(plugin, Verification)]
+
+
 def verification(config: pytest.Config) -> Verification:
-    for plugin in config.pluginmanager.get_plugins():
-        if isinstance(plugin, Verification):
-            return plugin
-    pytest.exit("these checks are for a server: invoke verify --host NAME", returncode=1)
+    return plugins(config)[0]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -38,6 +44,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """A check that is for no host here is left out, rather than shown as skipped."""
+    if not plugins(config):
+        return
     items[:] = [item for item in items if isinstance(_declared(item), inventory.Host)]
     for item in items:
         item.user_properties.append(("host", _declared(item).name))
@@ -137,7 +145,7 @@ class Site:
     """A host's web server, as clients reach it. `trusted` are the certificates that end a chain: a file's text, or the system's."""
 
     address: str
-    trusted: str | None
+    trusted: str | None = field(repr=False)
 
     def careful(self) -> ssl.SSLContext:
         """A client that checks the certificate."""

@@ -75,5 +75,5 @@ def test_certificates_are_renewed_by_a_timer(host: Any, declared: inventory.Host
     if not acme:
         pytest.skip("a self-signed certificate is not renewed")
     timer = host.service("certbot.timer")
-    assert timer.is_enabled
-    assert timer.is_running
+    assert timer.is_enabled, "certbot.timer would not start at boot"
+    assert timer.is_running, "certbot.timer does not run"

@@ -20,13 +20,16 @@ pytestmark = pytest.mark.role("web")
 @pytest.mark.role("app")
 def test_every_domain_answers_the_health_check_over_https(site: Site, app: App) -> None:
     for domain in app.domains:
-        assert site.https(domain, app.health.path).status == 200, domain
+        status = site.https(domain, app.health.path).status
+        assert status == 200, f"https://{domain}{app.health.path} answers {status}"
 
 
 def test_http_leads_to_https(site: Site, app: App) -> None:
     for domain in app.domains:
         answer = site.http(domain, "/a/path?and=query")
-        assert (answer.status, answer.getheader("Location")) == (301, f"https://{domain}/a/path?and=query")
+        status, location = answer.status, answer.getheader("Location")
+        assert status in (301, 308)
+        assert location == f"https://{domain}/a/path?and=query"
 
 
 def test_browsers_are_told_to_stay_with_https_where_the_inventory_says_so(
@@ -35,7 +38,7 @@ def test_browsers_are_told_to_stay_with_https_where_the_inventory_says_so(
     wanted = declared.tls.hsts and declared.tls.issuer != "self-signed"
     for domain in app.domains:
         header = site.https(domain, app.health.path).getheader("Strict-Transport-Security")
-        assert header == ("max-age=63072000" if wanted else None), domain
+        assert ("max-age=" in (header or "")) == wanted, f"{domain} sends {header}"
 
 
 def test_tls_1_1_is_refused(host: Any, site: Site, app: App) -> None:

@@ -9,8 +9,8 @@ pytestmark = pytest.mark.role("web")
 
 def test_nginx_is_enabled_and_running(host: Any) -> None:
     nginx = host.service("nginx")
-    assert nginx.is_enabled
-    assert nginx.is_running
+    assert nginx.is_enabled, "nginx would not start at boot"
+    assert nginx.is_running, "nginx does not run"
 
 
 def test_nginxs_configuration_is_valid(host: Any) -> None:

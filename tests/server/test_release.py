@@ -34,5 +34,7 @@ def test_the_slot_runs_the_active_release(host: Any, app: App, slot: Slot) -> No
 
 
 def test_only_one_slot_runs(host: Any, slot: Slot) -> None:
-    assert host.run("systemctl is-active %s", slot.other).stdout.strip() in ("inactive", "failed")
-    assert not host.service(slot.other).is_enabled
+    state = host.run("systemctl is-active %s", slot.other).stdout.strip()
+    assert state in ("inactive", "failed"), f"{slot.other} is {state}"
+    other = host.service(slot.other)
+    assert not other.is_enabled, f"{slot.other} would start at boot"

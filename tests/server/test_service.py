@@ -16,15 +16,18 @@ RESTART_SECONDS = 20
 
 
 def test_the_service_is_enabled(host: Any, slot: Slot) -> None:
-    assert host.service(slot.unit).is_enabled
+    service = host.service(slot.unit)
+    assert service.is_enabled, f"{slot.unit} would not start at boot"
 
 
 def test_the_service_is_running(host: Any, slot: Slot) -> None:
-    assert host.service(slot.unit).is_running
+    service = host.service(slot.unit)
+    assert service.is_running, f"{slot.unit} does not run"
 
 
 def test_the_service_is_healthy_on_its_socket(slot: Slot) -> None:
-    assert slot.health() == "200"
+    status = slot.health()
+    assert status == "200"
 
 
 def test_the_service_runs_as_the_apps_user(host: Any, app: App, slot: Slot) -> None:
@@ -35,7 +38,8 @@ def test_the_service_runs_as_the_apps_user(host: Any, app: App, slot: Slot) -> N
 def test_the_service_has_as_many_workers_as_configured(host: Any, app: App, slot: Slot) -> None:
     processors = int(host.check_output("nproc"))
     wanted = min(2 * processors + 1, 8) if app.workers == "auto" else app.workers
-    assert len(slot.processes()) - 1 == wanted
+    workers = len(slot.processes()) - 1
+    assert workers == wanted
 
 
 def test_the_service_comes_back_after_a_sigkill_of_its_main_process(host: Any, slot: Slot) -> None:

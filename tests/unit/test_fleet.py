@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from provision.fleet import Mask
+from provision.mask import Mask
 
 if TYPE_CHECKING:
     from collections.abc import Callable

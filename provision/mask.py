@@ -1,0 +1,33 @@
+"""Secrets do not show: neither in what a server prints, nor in an error."""
+
+import re
+from urllib.parse import urlsplit
+
+from provision.inventory import Host
+
+
+class Mask:
+    """Puts asterisks in place of a host's secrets, wherever a text has one."""
+
+    NAMES = re.compile(r"SECRET|PASSW|TOKEN|KEY|CREDENTIAL|DSN", re.IGNORECASE)
+
+    def __init__(self, host: Host) -> None:
+        found: set[str] = set()
+        for app in host.apps.values():
+            for name, value in app.env.items():
+                if name not in app.environment or self.NAMES.search(name):
+                    found.add(value)
+                found.add(_password(value))
+        found.add(_password(host.mirrors.index or ""))
+        values = sorted((value for value in found if len(value) >= 4), key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, values))) if values else None
+
+    def __call__(self, text: str) -> str:
+        return self._pattern.sub("********", text) if self._pattern else text
+
+
+def _password(value: str) -> str:
+    try:
+        return urlsplit(value).password or ""
+    except ValueError:
+        return ""
