@@ -68,6 +68,9 @@ def _steps(runs: Sequence[Run], hosts: Sequence[Host], applies: bool) -> None:
     if not applies:
         return
     reached = [one for one in runs if one.error is None]
+    if len(runs) == 1:
+        _each(reached, Run.apply)
+        return
     _each(reached, lambda one: one.apply("prepare"))
     broken = next((one for one in reached if one.error), None) or _migrate(reached) or _activate(reached, hosts)
     if broken:

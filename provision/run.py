@@ -28,7 +28,6 @@ from provision.ssh import Denied, Dropped, Session, Unreachable
 
 Roles = Callable[[Host, Facts], tuple[Resource, ...]]
 Status = Literal["ok", "changed", "failed", "unreachable"]
-PHASES: tuple[Phase, ...] = ("prepare", "migrate", "activate")
 RECONNECT_SECONDS = 300
 
 
@@ -102,7 +101,7 @@ class Run:
 
     def __call__(self) -> Result:
         """All of it, for one host alone."""
-        steps = (self.look, *((partial(self.apply, phase) for phase in PHASES) if self.applies else ()))
+        steps = (self.look, self.apply) if self.applies else (self.look,)
         all(self.attempt(step) for step in steps)
         return self.result()
 
@@ -161,12 +160,12 @@ class Run:
         self.plan = plan(resources, seen)
         self.watcher.planned(self.host.name, self.plan)
 
-    def part(self, phase: Phase) -> Plan:
-        """What is to do in one phase. A host that could not be looked at has nothing to do."""
+    def part(self, phase: Phase | None) -> Plan:
+        """What is to do in one phase, or in all. A host that could not be looked at has nothing to do."""
         return self.plan.part(phase, self.run) if self.plan else Plan((), 0, "")
 
-    def apply(self, phase: Phase, elsewhere: bool = False) -> None:
-        """Make the changes of one phase; with `elsewhere`, only what is left to do where another host did the work."""
+    def apply(self, phase: Phase | None = None, elsewhere: bool = False) -> None:
+        """Make the changes of one phase, or of all, in one exec; with `elsewhere`, only what is left to do where another host did the work."""
         part = self.part(phase)
         if elsewhere:
             part = replace(

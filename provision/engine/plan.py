@@ -16,9 +16,9 @@ class Plan:
     total: int
     generation: str
 
-    def part(self, phase: Phase, generation: str = "") -> "Plan":
-        """The changes of one phase, for a server whose last run was `generation` (by default the one that was probed)."""
-        changes = tuple(change for change in self.changes if change.phase == phase)
+    def part(self, phase: Phase | None, generation: str = "") -> "Plan":
+        """The changes of one phase (None: of all), for a server whose last run was `generation`, if not the probed one."""
+        changes = tuple(change for change in self.changes if phase in (None, change.phase))
         return Plan(changes, len(changes), generation or self.generation)
 
     def undone(self, generation: str) -> "Plan":

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from provision.engine.facts import CachedPython
-from provision.engine.resource import Transfer
-from provision.resources.python import CPython, Pyenv
+from provision.engine.resource import Change, Refusal, Transfer
+from provision.inventory import Mirrors, Python
+from provision.resources.python import KNOWN, REVISIONS, CPython, Pyenv
 
 if TYPE_CHECKING:
     import subprocess
@@ -105,3 +106,45 @@ def test_pyenv_is_installed_from_its_repository_and_restored_when_it_was_modifie
         assert make(pyenv.plan(state, {}), places).returncode == 0
         assert observe(pyenv, places=places) == ((("unmodified",),),)
         (tmp_path / "pyenv" / "app" / "main.py").write_text("broken")
+
+
+def test_the_list_of_versions_is_of_the_pyenv_that_inventories_take_by_default() -> None:
+    assert Mirrors().pyenv_revision in REVISIONS
+    assert Python().version in KNOWN
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_a_python_that_the_listed_pyenv_does_not_know_is_refused_before_pyenv_is_there(revision: str) -> None:
+    before = {f"pyenv:{revision}": Change(f"pyenv:{revision}", "install pyenv", "")}
+    with pytest.raises(Refusal) as refusal:
+        replace(BARE, version="3.9.99", pyenv=revision).plan((), before)
+    assert str(refusal.value) == (
+        f"pyenv {revision[:12]} does not know Python 3.9.99: the newest 3.9 that it knows is 3.9.25; "
+        "write a version that it knows, or name a newer pyenv with mirrors.pyenv_revision"
+    )
+    assert replace(BARE, pyenv=revision).plan((), before)
+    assert replace(BARE, version="3.9.99", pyenv=revision, cached=CACHED).plan((), before), "it is not built"
+
+
+def test_of_a_pyenv_that_is_yet_to_come_and_not_listed_nothing_is_said() -> None:
+    before = {"pyenv:v9": Change("pyenv:v9", "install pyenv", "")}
+    assert replace(BARE, version="3.99.1", pyenv="v9").plan((("unknown", ""),), before)
+
+
+def test_the_pyenv_on_the_server_knows_better_than_the_list() -> None:
+    newer = replace(BARE, version="3.99.1", pyenv=REVISIONS[0])
+    assert newer.plan((), {})
+    with pytest.raises(Refusal, match=r"does not know Python 3\.13\.5: it knows no 3\.13 at all; write"):
+        BARE.plan((("unknown", ""),), {})
+
+
+def test_the_probe_says_which_python_pyenv_cannot_build_and_the_newest_that_it_can(
+    tmp_path: Path, observe: Callable[..., tuple[State, ...]]
+) -> None:
+    definitions = tmp_path / "plugins/python-build/share/python-build"
+    definitions.mkdir(parents=True)
+    for name in ("3.13.5", "3.13.9", "3.13.10", "3.13.11t", "3.13-dev", "miniforge3-25.1"):
+        (definitions / name).touch()
+    wanted = (BARE, replace(BARE, version="3.13.12"), replace(BARE, version="3.14.0"))
+    states = ((), (("unknown", "3.13.10"),), (("unknown", ""),))
+    assert observe(*wanted, places={"/opt/pyenv": tmp_path}) == states
