@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 
 from provision.engine.resource import Refusal
 from provision.engine.shell import library
@@ -14,13 +15,17 @@ SUPPORTED = {"debian": ("11", "12", "13"), "ubuntu": ("22.04",)}
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A release that is complete on the server's disk."""
+    """A release that is complete on the server's disk: it serves, has served, has failed, or is yet to serve."""
 
     app: str
     id: str
     commit: str
     folder: str
-    active: bool
+    state: Literal["active", "good", "failed", "new"]
+
+    @property
+    def active(self) -> bool:
+        return self.state == "active"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +40,11 @@ class CachedPython:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Memory in bytes; `now` by the server's clock. `packed` are
-    Pythons that wait to be fetched. The last three are the controller's own knowledge:
-    each app's wanted commit, its packed Pythons, and the folder for more of them."""
+    """Memory in bytes; `now` by the server's clock. `packed` are Pythons that wait to be fetched.
+
+    The last four are the controller's own knowledge: each app's wanted commit, its packed Pythons, the folder for more
+    of them, and the releases that are wanted by their id.
+    """
 
     system: str
     version: str
@@ -53,6 +60,7 @@ class Facts:
     commits: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     cached: Mapping[str, CachedPython] = field(default_factory=lambda: MappingProxyType({}))
     cache: Path | None = None
+    chosen: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def distribution(self) -> str:
@@ -77,8 +85,8 @@ def parse(output: str) -> Facts:
         elif key == "packed":
             packed.add(fields[0])
         elif key == "release":
-            app, release, commit, folder, current = fields
-            releases.append(Kept(app, release, commit, folder, current == release))
+            app, release, commit, folder, state = fields
+            releases.append(Kept(app, release, commit, folder, state))  # type: ignore[arg-type]
         else:
             single[key] = fields[0]
     system, version = single.get("system", "unknown"), single.get("version", "")

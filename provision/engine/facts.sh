@@ -39,7 +39,11 @@ facts() {
             app=${release%/releases/*}
             current=$(readlink "$app/current" || true)
             IFS='	' read -r commit folder <"$stamp"
-            printf 'release\t%s\t%s\t%s\t%s\t%s\n' "${app##*/}" "${release##*/}" "$commit" "$folder" "${current##*/}"
+            state=new
+            record=/var/lib/provision/apps/${app##*/}/releases/${release##*/}
+            if [ -r "$record" ]; then IFS='	' read -r state _ <"$record"; fi
+            if [ "${current##*/}" = "${release##*/}" ]; then state=active; fi
+            printf 'release\t%s\t%s\t%s\t%s\t%s\n' "${app##*/}" "${release##*/}" "$commit" "$folder" "$state"
         fi
     done
 }

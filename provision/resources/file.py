@@ -73,12 +73,15 @@ class File:
                 return None
             summary = f"{self.path}: {', '.join(attributes)}"
             return Change(self.id, summary, _attributes(self.path, self.owner, self.group, self.mode), LIBRARY)
-        old = base64.b64decode(found.content).decode(errors="replace")
-        new = self.content
+        seen = base64.b64decode(found.content)
+        old, new = seen.decode(errors="replace"), self.content
+        if len(seen) >= SHOWN:
+            new = new.encode()[:SHOWN].decode(errors="replace")
         if self.secret:
             old, new = _masked(old, new)
         what = "write" if found.type else "create"
         summary = f"{what} {self.path}" + (f" ({', '.join(attributes)})" if attributes else "")
+        summary += f" (compared: its first {SHOWN // 1024} KB)" if len(seen) >= SHOWN else ""
         command = words("write_file", self.path, self.owner, self.group, f"{self.mode:o}", self.check)
         return Change(self.id, summary, heredoc(command, self.content.encode()), LIBRARY, diff(self.path, old, new))
 

@@ -101,7 +101,7 @@ class Activation:
     """The release serves: its slot runs with this fingerprint, is healthy, enabled, and the only one that runs.
 
     `environment` and `configuration` are the SHA-256 of the slot's two files. `domain` is what the health check
-    asks for, also through nginx after the switch; empty where there is no nginx. Times in seconds.
+    asks for, also through nginx after the switch; empty where there is no nginx. Times in seconds. `again` wants it started anew.
     """
 
     app: str
@@ -111,9 +111,9 @@ class Activation:
     configuration: str
     health: str
     timeout: int
-    drain: int
     domain: str
     keep: int
+    again: bool = False
 
     @property
     def id(self) -> str:
@@ -146,6 +146,7 @@ class Activation:
             return "nothing serves yet"
         slot, fingerprint, active, enabled, reload_needed, snapshot, idle, current, health = state[0]
         reasons = (
+            (self.again, "restart"),
             (current != self.release, f"{current or 'nothing'} is active"),
             (fingerprint != self.fingerprint, "its configuration changed"),
             (active != "active", f"its slot {slot} is {active}"),

@@ -1,11 +1,11 @@
 # shellcheck shell=sh
 
 # In: NUMBER PATH COMMIT FOLDER. Out: NUMBER unmodified|modified, where the release is there.
-# A file or folder that is younger than the stamp has been touched since the release was exported.
+# A file or folder that is younger than the stamp, or has younger rights, was touched since the release was exported.
 probe_releases() {
     while IFS='	' read -r number path commit folder; do
         if [ -r "$path/.release" ] && [ "$(cat "$path/.release")" = "$commit	$folder" ]; then
-            if [ -z "$(find "$path" -newer "$path/.release" -print -quit)" ] && [ -d "$path/$folder" ]; then
+            if [ -z "$(find "$path" -mindepth 1 ! -name .release \( -newer "$path/.release" -o -cnewer "$path/.release" \) -print -quit)" ] && [ -d "$path/$folder" ]; then
                 printf '%s\tunmodified\n' "$number"
             else
                 printf '%s\tmodified\n' "$number"
@@ -129,6 +129,15 @@ slot_of() {
     printf '%s\n' "${slot%.sock}"
 }
 
+# live_of APP: the slot that has the traffic; where the link is gone, one that runs.
+live_of() {
+    slot=$(slot_of "$1")
+    if [ -z "$slot" ]; then
+        for one in green blue; do if systemctl is-active --quiet "$1@$one"; then slot=$one; fi; done
+    fi
+    printf '%s\n' "$slot"
+}
+
 other() { if [ "$1" = blue ]; then echo green; else echo blue; fi; }
 
 # activate APP RELEASE FINGERPRINT HEALTH_PATH TIMEOUT DOMAIN KEEP
@@ -136,7 +145,7 @@ other() { if [ "$1" = blue ]; then echo green; else echo blue; fi; }
 # What fails before the switch leaves the old slot serving; what fails after it switches back.
 activate() {
     app=$1 release=$2 health=$4 timeout=$5 domain=$6
-    old=$(slot_of "$app")
+    old=$(live_of "$app")
     new=$(other "${old:-green}")
     systemctl stop "$app@$new" 2>/dev/null || true
     prepare_slot "$3"
@@ -147,7 +156,7 @@ activate() {
 # revert APP HEALTH_PATH TIMEOUT DOMAIN: the slot that had the traffic before takes it again, with its own copies.
 revert() {
     app=$1 health=$2 timeout=$3 domain=$4
-    old=$(slot_of "$app")
+    old=$(live_of "$app")
     new=$(other "${old:-green}")
     if [ ! -e "/etc/$app/$new/fingerprint" ]; then fail "$app: there is no release to go back to"; fi
     release=$(readlink "/etc/$app/$new/release")
@@ -169,6 +178,7 @@ take_over() {
     point "/srv/$app/current" "releases/$release"
     if [ -n "$domain" ]; then
         answer=$(curl -s -k -o /dev/null -m 10 -w '%{http_code}' --resolve "$domain:443:127.0.0.1" "https://$domain$health" || true)
+        if [ "$answer" = 503 ] && [ -e "/var/lib/provision/apps/$app/maintenance" ]; then answer=200; fi
         if [ "$answer" != 200 ]; then fail "$app: $release is healthy, but https://$domain$health answers $answer through nginx"; fi
     fi
     systemctl enable --quiet "$app@$new"
@@ -179,12 +189,13 @@ take_over() {
         systemctl stop "$app@$old"
         systemctl reset-failed "$app@$old" 2>/dev/null || true
     fi
-    rm -f "/var/lib/provision/apps/$app/failed/$release"
-    record active
+    record good
 }
 
-# record STATE: who deployed what, and how it went.
+# record good|failed: who deployed what, and how it went.
 record() {
+    (umask 022 && mkdir -p "/var/lib/provision/apps/$app/releases")
+    printf '%s\t%s\t%s\n' "$1" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "${who:-}" | put "/var/lib/provision/apps/$app/releases/$release" root root 644
     printf '{"app":"%s","release":"%s","at":"%s","slot":"%s","state":"%s","who":"%s"}\n' "$app" "$release" \
         "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$new" "$1" "${who:-}" >>/var/lib/provision/history.jsonl
 }
@@ -216,8 +227,7 @@ await_health() {
 }
 
 undo() {
-    (umask 022 && mkdir -p "/var/lib/provision/apps/$app/failed" && : >"/var/lib/provision/apps/$app/failed/$release")
-    record failed
+    if [ "$was" != "releases/$release" ]; then record failed; fi
     if [ -n "$switched" ]; then
         if [ -n "$old" ]; then point "/run/$app/current.sock" "$old.sock"; else rm -f "/run/$app/current.sock"; fi
         if [ -n "$was" ]; then point "/srv/$app/current" "$was"; else rm -f "/srv/$app/current"; fi
@@ -229,11 +239,18 @@ undo() {
     if [ -z "$old" ]; then rm -f "/run/$app/current.sock"; fi
 }
 
-# prune KEEP: the newest releases stay, and those in use; environments stay while a release uses them.
+# prune KEEP: the newest good releases stay, and those in use; environments stay while a release uses them.
 prune() {
     used=$(readlink -f "/etc/$app/blue/release" "/etc/$app/green/release" "/srv/$app/current" || true)
+    grep -l '^failed' "/var/lib/provision/apps/$app/releases/"* 2>/dev/null | while read -r path; do
+        path=/srv/$app/releases/${path##*/}
+        if ! printf '%s\n' "$used" | grep -qxF "$path"; then rm -rf "$path"; fi
+    done
     find "/srv/$app/releases" -mindepth 1 -maxdepth 1 -type d | sort -r | tail -n "+$(($1 + 1))" | while read -r path; do
         if ! printf '%s\n' "$used" | grep -qxF "$path"; then rm -rf "$path"; fi
+    done
+    for path in "/var/lib/provision/apps/$app/releases/"*; do
+        if [ ! -e "/srv/$app/releases/${path##*/}" ]; then rm -f "$path"; fi
     done
     used=$(readlink -f "/srv/$app"/releases/*/.venv || true)
     find "/srv/$app/venvs" -mindepth 1 -maxdepth 1 -type d | while read -r path; do

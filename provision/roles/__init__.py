@@ -17,3 +17,7 @@ def everything(host: Host, facts: Facts) -> tuple[Resource, ...]:
     """The server, and in it the releases. `facts.commits` has a commit for each app."""
     releases = app.releases(host, facts) if "app" in host.roles else ()
     return (*server(host, facts), *releases)
+
+
+rolled_back = app.rolled_back
+restarted = app.restarted

@@ -1,10 +1,11 @@
 """An app's place on the server, and its releases."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from provision.engine.facts import Facts
-from provision.engine.resource import Resource
+from provision.engine.facts import Facts, Kept
+from provision.engine.resource import Refusal, Resource
 from provision.inventory import App, Host
 from provision.resources.file import Directory, File
 from provision.resources.git import Mirror
@@ -32,7 +33,7 @@ def _place(app: App, facts: Facts) -> Iterator[Resource]:
     yield File(f"/etc/tmpfiles.d/{app.name}.conf", f"d /run/{app.name} 2750 {app.name} www-data -\n")
 
 
-def _release(host: Host, facts: Facts, app: App) -> Iterator[Resource]:
+def _release(host: Host, facts: Facts, app: App, migrates: bool = True, again: bool = False) -> Iterator[Resource]:
     commit = facts.commits[app.name]
     release = release_id(app, facts)
     python = cpython(host, facts, app)
@@ -69,7 +70,7 @@ def _release(host: Host, facts: Facts, app: App) -> Iterator[Resource]:
     # nginx's group is there from here on, and with it the folder of the sockets.
     yield Directory(f"/run/{app.name}", app.name, "www-data", 0o2750)
     yield Check(app.name, release, app.source.folder, app.module, fingerprint)
-    if app.migrate:
+    if app.migrate and migrates:
         yield Migration(
             app.name,
             release,
@@ -86,10 +87,47 @@ def _release(host: Host, facts: Facts, app: App) -> Iterator[Resource]:
         configuration=configuration.sha256,
         health=app.health.path,
         timeout=app.health.timeout,
-        drain=app.timeout,
         domain=app.domains[0] if "web" in host.roles else "",
         keep=app.keep_releases,
+        again=again,
     )
+
+
+def rolled_back(host: Host, facts: Facts, to: str | None = None) -> tuple[Resource, ...]:
+    """Each app at the release before the active one, or at the release `to`: nothing is fetched, built or migrated.
+
+    Raises Refusal when there is no such release.
+    """
+    chosen = [(app, _earlier(app, facts, to)) for app in host.apps.values()]
+    facts = _choose(facts, [kept for _, kept in chosen])
+    return tuple(resource for app, _ in chosen for resource in _release(host, facts, app, migrates=False))
+
+
+def restarted(host: Host, facts: Facts) -> tuple[Resource, ...]:
+    """Each app's active release, started anew in the other slot."""
+    active = [kept for kept in facts.releases if kept.active and kept.app in host.apps]
+    facts = _choose(facts, active)
+    apps = [host.apps[kept.app] for kept in active]
+    return tuple(resource for app in apps for resource in _release(host, facts, app, migrates=False, again=True))
+
+
+def _choose(facts: Facts, kept: Sequence[Kept]) -> Facts:
+    return replace(facts, commits={one.app: one.commit for one in kept}, chosen={one.app: one.id for one in kept})
+
+
+def _earlier(app: App, facts: Facts, to: str | None) -> Kept:
+    kept = [one for one in facts.releases if one.app == app.name]
+    if to:
+        found = [one for one in kept if one.id == to or one.id.endswith(f"-{to}")]
+        if not found:
+            names = ", ".join(sorted(one.id for one in kept)) or "none"
+            raise Refusal(f"{app.name}: there is no release {to} on this server; there are: {names}")
+        return max(found, key=lambda one: one.id)
+    active = next((one.id for one in kept if one.active), "")
+    good = [one for one in kept if one.state == "good" and one.id < active]
+    if not good:
+        raise Refusal(f"{app.name}: there is no good release before {active or 'the first one'} on this server")
+    return max(good, key=lambda one: one.id)
 
 
 def release_id(app: App, facts: Facts) -> str:
@@ -97,6 +135,8 @@ def release_id(app: App, facts: Facts) -> str:
 
     An id is the UTC time and the commit's first seven digits: 20261121T230500-abc1234.
     """
+    if app.name in facts.chosen:
+        return facts.chosen[app.name]
     commit = facts.commits[app.name]
     kept = [one for one in facts.releases if (one.app, one.commit, one.folder) == (app.name, commit, app.source.folder)]
     if kept:

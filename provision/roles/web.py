@@ -44,7 +44,7 @@ def _proxy(host: Host, facts: Facts, app: App) -> str:
         app=app,
         certificate=link(app.name),
         webroot=WEBROOT,
-        hsts=host.tls.hsts and host.tls.issuer != "self-signed",
+        hsts=host.tls.hsts and "tls" in host.roles and host.tls.issuer != "self-signed",
         http2_directive=facts.distribution not in OLDER,
     )
 

@@ -1,11 +1,24 @@
 """The Invoke tasks: thin, they parse and call. A project's tasks.py says `from provision.tasks import namespace`."""
 
-from invoke import Collection
+from invoke import Collection, Task
 
-from provision.tasks import deploy, lab, verify
+from provision.tasks import demo, deploy, lab, releases, verify
 
 namespace = Collection()
-for each in (deploy.deploy, deploy.provision, deploy.plan):
+TASKS: tuple[Task[None], ...] = (
+    deploy.deploy,
+    deploy.provision,
+    deploy.plan,
+    releases.rollback,
+    releases.restart,
+    releases.releases,
+    releases.status,
+    releases.logs,
+    releases.run,
+    verify.verify,
+    demo.demo,
+)
+for each in TASKS:
     namespace.add_task(each)
-namespace.add_task(verify.verify)
+namespace.add_collection(Collection("maintenance", releases.maintenance_on, releases.maintenance_off))
 namespace.add_collection(Collection.from_module(lab, name="lab"))

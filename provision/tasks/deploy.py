@@ -6,12 +6,11 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from invoke import Context, Exit, task
 
 from provision import fleet, roles
-from provision.inventory import Host, InventoryError, find
+from provision.inventory import Host, Inventory, InventoryError, find
 from provision.report import json
 from provision.report.console import Console
 from provision.run import Result, Roles, Run, Watcher
@@ -25,13 +24,24 @@ HELP = {
 }
 
 
-def _help(*names: str) -> dict[str, str]:
+def help_for(*names: str) -> dict[str, str]:
     return {name: HELP[name] for name in names}
 
 
-def hosts_of(host: str, inventory: str | None) -> tuple[Any, tuple[Host, ...]]:
-    """The inventory and the hosts that are meant. Raises InventoryError."""
-    return find(host, file=Path(inventory) if inventory else None)
+class Refused(Exception):
+    """Nothing was done; the lines that say why."""
+
+    def __init__(self, *errors: str) -> None:
+        self.errors = errors
+        super().__init__("\n".join(errors))
+
+
+def hosts_of(host: str, inventory: str | None) -> tuple[Inventory, tuple[Host, ...]]:
+    """The inventory and the hosts that are meant. Raises Refused."""
+    try:
+        return find(host, file=Path(inventory) if inventory else None)
+    except InventoryError as error:
+        raise Refused(*error.errors) from None
 
 
 def password_for(hosts: Sequence[Host]) -> str | None:
@@ -42,11 +52,11 @@ def password_for(hosts: Sequence[Host]) -> str | None:
     if known is not None:
         return known
     if not sys.stdin.isatty():
-        raise Exit("sudo wants a password and there is no terminal to ask: set PROVISION_SUDO_PASSWORD", 1)
+        raise Refused("sudo wants a password and there is no terminal to ask: set PROVISION_SUDO_PASSWORD")
     return getpass.getpass("sudo password: ")
 
 
-def _run(
+def run_task(
     name: str,
     what: Roles,
     host: str,
@@ -59,12 +69,11 @@ def _run(
     begun = time.monotonic()
     try:
         found, hosts = hosts_of(host, inventory)
-    except InventoryError as error:
+        password = password_for(hosts)
+    except Refused as error:
         if as_json:
             print(json.failure(name, error.errors, time.monotonic() - begun))
-        print(error, file=sys.stderr)
-        raise Exit(code=1) from None
-    password = password_for(hosts)
+        raise Exit(str(error), code=1) from None
     with Console(error=as_json, diffs=True) as console:
         watcher: Watcher = json.Silence() if as_json else console
         results = fleet.run(
@@ -103,12 +112,12 @@ def _interrupted(console: Console, runs: Sequence[Run]) -> None:
     console.resume()
 
 
-def _end(results: Sequence[Result]) -> None:
+def end(results: Sequence[Result]) -> None:
     if any(result.error for result in results):
         raise Exit(code=1)
 
 
-@task(help=_help("host", "revision", "plan", "json", "inventory"))
+@task(help=help_for("host", "revision", "plan", "json", "inventory"))
 def deploy(
     context: Context,
     host: str,
@@ -118,23 +127,23 @@ def deploy(
     inventory: str | None = None,
 ) -> None:
     """Everything: the server, and the app's release on it."""
-    _end(_run("deploy", roles.everything, host, inventory, json, not plan, True, revision))
+    end(run_task("deploy", roles.everything, host, inventory, json, not plan, True, revision))
 
 
-@task(help=_help("host", "plan", "json", "inventory"))
+@task(help=help_for("host", "plan", "json", "inventory"))
 def provision(
     context: Context, host: str, plan: bool = False, json: bool = False, inventory: str | None = None
 ) -> None:
     """The server, without the app's release."""
-    _end(_run("provision", roles.server, host, inventory, json, not plan, False))
+    end(run_task("provision", roles.server, host, inventory, json, not plan, False))
 
 
-@task(help=_help("host", "revision", "json", "inventory"))
+@task(help=help_for("host", "revision", "json", "inventory"))
 def plan(
     context: Context, host: str, revision: str | None = None, json: bool = False, inventory: str | None = None
 ) -> None:
     """What deploy would change. Exit status 0: nothing; 2: something; 1: an error."""
-    results = _run("plan", roles.everything, host, inventory, json, False, True, revision)
-    _end(results)
+    results = run_task("plan", roles.everything, host, inventory, json, False, True, revision)
+    end(results)
     if any(result.changes for result in results):
         raise Exit(code=2)

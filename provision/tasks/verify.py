@@ -1,14 +1,12 @@
 """invoke verify: checks of running servers, by pytest and testinfra."""
 
 import json as documents
-import sys
 import time
 
 from invoke import Context, Exit, task
 
-from provision.inventory import InventoryError
 from provision.report import json as report
-from provision.tasks.deploy import HELP, hosts_of, password_for
+from provision.tasks.deploy import HELP, Refused, hosts_of, password_for
 
 
 @task(
@@ -25,12 +23,12 @@ def verify(context: Context, host: str, inventory: str | None = None, only: str 
     begun = time.monotonic()
     try:
         _, hosts = hosts_of(host, inventory)
-    except InventoryError as error:
+        password = password_for(hosts)
+    except Refused as error:
         if json:
             print(report.failure("verify", error.errors, time.monotonic() - begun))
-        print(error, file=sys.stderr)
-        raise Exit(code=1) from None
-    outcome = verification.verify(hosts, password_for(hosts), only, quiet=json)
+        raise Exit(str(error), code=1) from None
+    outcome = verification.verify(hosts, password, only, quiet=json)
     if json:
         print(documents.dumps(outcome.document(time.monotonic() - begun), indent=2))
     if not outcome.ok:

@@ -1,0 +1,125 @@
+"""What servers say of themselves: releases, status, logs; and single commands on them. One exec a host."""
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from provision.engine.shell import library, words
+from provision.inventory import Host
+from provision.ssh import Denied, Dropped, Session, Unreachable
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A host's lines, or the one line that says why there are none."""
+
+    host: str
+    lines: tuple[str, ...] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A release on a host. `state` is active, kept, failed or new; `when` is UTC."""
+
+    host: str
+    app: str
+    id: str
+    commit: str
+    state: str
+    when: str
+    who: str
+    author: str
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an app stands on a host. `health` is an HTTP status, `memory` in bytes, `days` the certificate's."""
+
+    host: str
+    app: str
+    release: str
+    since: str
+    slot: str
+    health: str
+    workers: int
+    memory: int | None
+    days: int | None
+    maintenance: bool
+    updates: int
+
+
+def ask(hosts: Sequence[Host], call: Callable[[Host], str], password: str | None = None) -> tuple[Answer, ...]:
+    """The answers of all hosts to a call of one of the functions in survey.sh, side by side."""
+
+    def one(host: Host) -> Answer:
+        session = Session(host, password)
+        try:
+            output = session.run(f"{library(__file__)}main() {{ {call(host)}; }}\nmain </dev/null\n")
+            return Answer(host.name, tuple(output.stdout.splitlines()))
+        except (Unreachable, Denied, Dropped) as problem:
+            return Answer(host.name, error=str(problem))
+        finally:
+            session.close()
+
+    with ThreadPoolExecutor(max_workers=20) as workers:
+        return tuple(workers.map(one, hosts))
+
+
+def releases(answer: Answer) -> list[Listed]:
+    """The releases in an answer to `releases APP...`, oldest first."""
+    rows = [line.split("\t", 7) for line in answer.lines]
+    return [Listed(answer.host, *(*row, "", "")[:8]) for row in rows]
+
+
+def standings(answer: Answer) -> list[Standing]:
+    """The apps in an answer to `status APP DOMAIN HEALTH...`."""
+    rows = [line.split("\t") for line in answer.lines]
+    updates = next((int(row[1]) for row in rows if row[0] == "updates"), 0)
+    return [_standing(answer.host, row, updates) for row in rows if row[0] != "updates"]
+
+
+def _standing(host: str, row: Sequence[str], updates: int) -> Standing:
+    app, release, since, slot, health, workers, memory, days, maintenance = row
+    return Standing(
+        host=host,
+        app=app,
+        release=release,
+        since=since,
+        slot=slot,
+        health=health,
+        workers=int(workers),
+        memory=int(memory) if memory.isdigit() else None,
+        days=int(days) if days.lstrip("-").isdigit() else None,
+        maintenance=maintenance == "yes",
+        updates=updates,
+    )
+
+
+def follow(
+    hosts: Sequence[Host], call: Callable[[Host], str], tell: Callable[[str, str], None], password: str | None = None
+) -> Iterable[Answer]:
+    """Tell each line of all hosts as it comes, until their scripts end; then what went wrong."""
+    lock = threading.Lock()
+
+    def one(host: Host) -> Answer:
+        session = Session(host, password)
+        try:
+            for line in session.lines(f"{library(__file__)}main() {{ {call(host)}; }}\nmain </dev/null\n"):
+                with lock:
+                    tell(host.name, line)
+            return Answer(host.name)
+        except (Unreachable, Denied, Dropped) as problem:
+            return Answer(host.name, error=str(problem))
+        finally:
+            session.close()
+
+    with ThreadPoolExecutor(max_workers=max(1, len(hosts))) as workers:
+        return tuple(workers.map(one, hosts))
+
+
+def apps(host: Host) -> str:
+    """The host's apps as words."""
+    return words(*host.apps)

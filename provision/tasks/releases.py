@@ -1,0 +1,212 @@
+"""invoke rollback, restart, releases, status, logs, run, maintenance: what comes after a deploy."""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+
+from invoke import Context, Exit, task
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from provision import roles, survey
+from provision.engine.shell import words
+from provision.inventory import Host
+from provision.survey import Answer, Listed, Standing
+from provision.tasks.deploy import Refused, end, help_for, hosts_of, password_for, run_task
+
+STATES = {"active": "[green]active[/]", "kept": "kept", "failed": "[red]failed[/]", "new": "[dim]new[/]"}
+
+
+def _ask(host: str, inventory: str | None, call: Callable[[Host], str]) -> tuple[Answer, ...]:
+    try:
+        _, hosts = hosts_of(host, inventory)
+        return survey.ask(hosts, call, password_for(hosts))
+    except Refused as error:
+        raise Exit(str(error), code=1) from None
+
+
+def _print(table: Table, answers: Sequence[Answer]) -> None:
+    terminal = Console(highlight=False)
+    if not terminal.is_terminal:
+        terminal.width = 200
+    terminal.print(table)
+    _errors(answers)
+
+
+def _errors(answers: Sequence[Answer]) -> None:
+    for answer in answers:
+        if answer.error:
+            print(f"{answer.host}: {answer.error}", file=sys.stderr)
+    if any(answer.error for answer in answers):
+        raise Exit(code=1)
+
+
+def _document(name: str, answers: Sequence[Answer], rows: Sequence[Listed | Standing]) -> None:
+    listed: dict[str, list[dict[str, object]]] = {answer.host: [] for answer in answers}
+    for row in rows:
+        fields = asdict(row)
+        listed[fields.pop("host")].append(fields)
+    found = {answer.host: {"error": answer.error, name: listed[answer.host]} for answer in answers}
+    print(json.dumps({"task": name, "ok": not any(answer.error for answer in answers), "hosts": found}, indent=2))
+    if any(answer.error for answer in answers):
+        raise Exit(code=1)
+
+
+@task(
+    help={
+        **help_for("host", "plan", "json", "inventory"),
+        "to": "a release by its id or its commit's seven digits, instead of the good one before",
+    }
+)
+def rollback(
+    context: Context,
+    host: str,
+    to: str | None = None,
+    plan: bool = False,
+    json: bool = False,
+    inventory: str | None = None,
+) -> None:
+    """The good release before the active one, health-checked; nothing is fetched, built or migrated."""
+    end(run_task("rollback", partial(roles.rolled_back, to=to), host, inventory, json, not plan, False))
+
+
+@task(help=help_for("host", "json", "inventory"))
+def restart(context: Context, host: str, json: bool = False, inventory: str | None = None) -> None:
+    """The same release anew: rolling, health-checked, with the inventory's present environment."""
+    end(run_task("restart", roles.restarted, host, inventory, json, True, False))
+
+
+@task(help=help_for("host", "json", "inventory"))
+def releases(context: Context, host: str, json: bool = False, inventory: str | None = None) -> None:
+    """The releases on each host: id, commit, who deployed it and when, and its state."""
+    answers = _ask(host, inventory, lambda each: f"releases {survey.apps(each)}")
+    rows = [row for answer in answers for row in survey.releases(answer)]
+    if json:
+        _document("releases", answers, rows)
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for column in ("host", "app", "release", "state", "deployed", "by", "author", "subject"):
+        table.add_column(column, no_wrap=column != "subject")
+    for row in rows:
+        cells = (row.host, row.app, row.id, STATES[row.state], row.when, row.who, row.author, row.subject)
+        table.add_row(*(cell if index == 3 else escape(cell) for index, cell in enumerate(cells)))
+    _print(table, answers)
+
+
+@task(help=help_for("host", "json", "inventory"))
+def status(context: Context, host: str, json: bool = False, inventory: str | None = None) -> None:
+    """Each app on each host: release, since when, slot, health, workers, memory, certificate, security updates."""
+
+    def call(each: Host) -> str:
+        return words(
+            "status", *(word for app in each.apps.values() for word in (app.name, app.domains[0], app.health.path))
+        )
+
+    answers = _ask(host, inventory, call)
+    rows = [row for answer in answers for row in survey.standings(answer)]
+    if json:
+        _document("status", answers, rows)
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for column in ("host", "app", "release", "since", "slot", "health", "workers", "memory", "certificate", "updates"):
+        table.add_column(column, no_wrap=True)
+    for row in rows:
+        health = "[green]healthy[/]" if row.health == "200" else f"[red]{row.health}[/]"
+        table.add_row(
+            row.host,
+            row.app,
+            row.release or "-",
+            row.since,
+            row.slot,
+            health + (" [yellow]maintenance[/]" if row.maintenance else ""),
+            str(row.workers),
+            f"{row.memory / 1e6:.0f} MB" if row.memory else "-",
+            f"{row.days} days" if row.days is not None else "-",
+            str(row.updates),
+        )
+    _print(table, answers)
+
+
+@task(
+    help={
+        **help_for("host", "inventory"),
+        "follow": "go on until Ctrl-C",
+        "lines": "how many of the last lines",
+    }
+)
+def logs(context: Context, host: str, follow: bool = False, lines: int = 50, inventory: str | None = None) -> None:
+    """The apps' log lines, of several hosts interleaved with their names."""
+    try:
+        _, hosts = hosts_of(host, inventory)
+        password = password_for(hosts)
+    except Refused as error:
+        raise Exit(str(error), code=1) from None
+
+    def tell(name: str, line: str) -> None:
+        print(f"{name}: {line}" if len(hosts) > 1 else line, flush=True)
+
+    def call(each: Host) -> str:
+        return f"logs {'yes' if follow else 'no'} {int(lines)} {survey.apps(each)}"
+
+    _errors(tuple(survey.follow(hosts, call, tell, password)))
+
+
+@task(
+    help={
+        **help_for("host", "inventory"),
+        "app": "which app, where a host has several",
+        "command": "what to run; or after --",
+    }
+)
+def run(context: Context, host: str, app: str = "", command: str = "", inventory: str | None = None) -> None:
+    """A command in the active release, with the app's user and environment: invoke run --host NAME -- alembic current."""
+    if "--" in sys.argv:
+        command = words(*sys.argv[sys.argv.index("--") + 1 :])
+    if not command:
+        raise Exit("nothing to run: write it after --, for example invoke run --host NAME -- alembic current", code=1)
+    try:
+        _, hosts = hosts_of(host, inventory)
+        password = password_for(hosts)
+    except Refused as error:
+        raise Exit(str(error), code=1) from None
+    for each in hosts:
+        if (app and app not in each.apps) or (not app and len(each.apps) != 1):
+            raise Exit(f"{each.name} has the apps {', '.join(each.apps) or 'none'}: choose one with --app", code=1)
+    worst = 0
+
+    def tell(name: str, line: str) -> None:
+        nonlocal worst
+        if line.startswith("exit\t"):
+            worst = max(worst, int(line.removeprefix("exit\t")))
+        else:
+            print(f"{name}: {line}" if len(hosts) > 1 else line, flush=True)
+
+    _errors(
+        tuple(survey.follow(hosts, lambda each: words("run_in", app or next(iter(each.apps)), command), tell, password))
+    )
+    if worst:
+        raise Exit(code=worst)
+
+
+def _maintenance(how: str, host: str, inventory: str | None) -> None:
+    answers = _ask(host, inventory, lambda each: f"maintenance {how} {survey.apps(each)}")
+    for answer in answers:
+        for line in answer.lines:
+            app, _, state = line.partition("\t")
+            print(f"{answer.host}: {app}: maintenance is {state}")
+    _errors(answers)
+
+
+@task(name="on", help=help_for("host", "inventory"))
+def maintenance_on(context: Context, host: str, inventory: str | None = None) -> None:
+    """Answer 503 with Retry-After in place of the apps; it lasts over deploys."""
+    _maintenance("on", host, inventory)
+
+
+@task(name="off", help=help_for("host", "inventory"))
+def maintenance_off(context: Context, host: str, inventory: str | None = None) -> None:
+    """Let the apps answer again."""
+    _maintenance("off", host, inventory)

@@ -1,0 +1,82 @@
+"""A small app whose releases the tests can tell apart, and break."""
+
+MAIN = """
+import asyncio
+import os
+import socket
+
+from fastapi import FastAPI, WebSocket
+
+BREAKS = {breaks!r}
+ONLY = {only!r}
+HERE = not ONLY or socket.gethostname() == ONLY
+
+if HERE and BREAKS == "import":
+    raise ImportError("broken on purpose")
+
+app = FastAPI()
+
+
+@app.on_event("startup")
+async def begin():
+    if HERE and BREAKS == "start":
+        os._exit(3)
+    if HERE and BREAKS == "hang":
+        await asyncio.sleep(3600)
+    if HERE and BREAKS == "exit":
+        asyncio.get_running_loop().call_later(2, os._exit, 3)
+    if HERE and BREAKS == "memory":
+        app.state.hog = bytearray(400_000_000)
+
+
+@app.get("/health")
+async def health():
+    if HERE and BREAKS == "unhealthy":
+        from fastapi import HTTPException
+        raise HTTPException(503, "not today")
+    return {{"status": "ok", "commit": os.environ["PROVISION_COMMIT"]}}
+
+
+@app.get("/commit")
+async def commit():
+    return os.environ["PROVISION_COMMIT"]
+
+
+@app.get("/slow")
+async def slow(seconds: float = 5):
+    await asyncio.sleep(seconds)
+    return os.environ["PROVISION_COMMIT"]
+
+
+@app.websocket("/ws")
+async def echo(socket: WebSocket):
+    await socket.accept()
+    while True:
+        await socket.send_text(await socket.receive_text())
+"""
+
+
+def files(breaks: str = "", only: str = "", note: str = "") -> dict[str, str]:
+    """The repository's files; `breaks` says how the release is broken, `only` on which host."""
+    return {
+        "pulse.py": MAIN.format(breaks=breaks, only=only),
+        "requirements.txt": "fastapi==0.165.0\n"
+        + ("no-such-package-anywhere==1.0\n" if breaks == "requirement" else ""),
+        "note.txt": note,
+    }
+
+
+INVENTORY = """
+include: {lab}/lab.yml
+rollout: {{batch: {batch}, on_failure: rollback}}
+apps:
+  pulse:
+    source: {url}
+    module: pulse:app
+    domains: ["pulse.{{host}}.test"]
+    workers: 2
+    timeout: 8
+    health: {{path: /health, timeout: 10}}
+    migrate: {migrate}
+    memory_max: {memory}
+"""
