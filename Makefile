@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
-LAB := mmdebstrap systemd-container nftables pebble dnsmasq-base iproute2 openssl git curl
+LAB := mmdebstrap systemd-container nftables pebble dnsmasq-base iproute2 openssl git curl wrk
 
 .PHONY: help demo test check test-unit test-lab test-trixie test-sample bench clean venv lab-packages
 

@@ -1,11 +1,13 @@
 """The Invoke tasks: thin, they parse and call. A project's tasks.py says `from provision.tasks import namespace`."""
 
-from invoke import Collection, Task
+from typing import Any
+
+from invoke import Collection
 
 from provision.tasks import demo, deploy, lab, releases, verify
 
 namespace = Collection()
-TASKS: tuple[Task[None], ...] = (
+TASKS: tuple[Any, ...] = (
     deploy.deploy,
     deploy.provision,
     deploy.plan,

@@ -73,15 +73,16 @@ def test_facts_name_the_pythons_and_the_releases_and_which_is_active() -> None:
     found = facts.parse(
         output(
             more="python\t3.13.5\npython\t3.12.1-optimized\n"
-            "release\tshop\tone\tabc\t.\ttwo\nrelease\tshop\ttwo\tdef\tapp\ttwo\nrelease\tblog\tone\tabc\t.\t\n"
+            "release\tshop\tone\tabc\t.\tgood\nrelease\tshop\ttwo\tdef\tapp\tactive\nrelease\tblog\tone\tabc\t.\tnew\n"
         )
     )
     assert found.pythons == {"3.13.5", "3.12.1-optimized"}
     assert found.releases == (
-        Kept("shop", "one", "abc", ".", False),
-        Kept("shop", "two", "def", "app", True),
-        Kept("blog", "one", "abc", ".", False),
+        Kept("shop", "one", "abc", ".", "good"),
+        Kept("shop", "two", "def", "app", "active"),
+        Kept("blog", "one", "abc", ".", "new"),
     )
+    assert [one.active for one in found.releases] == [False, True, False]
 
 
 @pytest.fixture
@@ -94,6 +95,7 @@ def server(tmp_path: Path, sh: Callable[..., subprocess.CompletedProcess[str]]) 
         "/run/systemd/system": tmp_path / "systemd",
         "/opt/pyenv": tmp_path / "pyenv",
         "/srv/": f"{tmp_path}/srv/",
+        "/var/lib/provision/": f"{tmp_path}/state/",
     }
 
     def read() -> Facts:
@@ -118,15 +120,29 @@ def test_the_script_finds_only_what_is_complete(server: Callable[[], Facts], tmp
     for name in ("3.13.5", "3.12.1"):
         (tmp_path / "pyenv" / "versions" / name).mkdir(parents=True)
     (tmp_path / "pyenv" / "versions" / "3.13.5" / ".provision").touch()
+    (tmp_path / "state" / "outbox").mkdir(parents=True)
+    for name in ("3.13.5.tar.gz", "3.13.5.tar.gz.about", "3.12.1.tar.gz"):
+        (tmp_path / "state" / "outbox" / name).touch()
     releases = tmp_path / "srv" / "shop" / "releases"
-    for name in ("one", "two", "three"):
+    for name in ("one", "two"):
         (releases / name).mkdir(parents=True)
-    (releases / "one" / ".release").write_text("abc\t.\n")
     (releases / "two" / ".release").write_text("def\tsub folder/app\n")
-    (tmp_path / "srv" / "shop" / "current").symlink_to("releases/two")
     found = server()
     assert found.pythons == {"3.13.5"}
-    assert found.releases == (
-        Kept("shop", "one", "abc", ".", False),
-        Kept("shop", "two", "def", "sub folder/app", True),
-    )
+    assert found.packed == {"3.13.5"}
+    assert found.releases == (Kept("shop", "two", "def", "sub folder/app", "new"),)
+
+
+def test_a_release_is_active_by_the_link_and_else_what_its_record_says(
+    server: Callable[[], Facts], tmp_path: Path
+) -> None:
+    releases, records = (tmp_path / each / "shop" / "releases" for each in ("srv", "state/apps"))
+    records.mkdir(parents=True)
+    for name in ("a", "b", "c", "d"):
+        (releases / name).mkdir(parents=True)
+        (releases / name / ".release").write_text("abc\t.\n")
+    (releases.parent / "current").symlink_to("releases/d")
+    for name, state in (("a", "good"), ("b", "failed"), ("d", "failed")):
+        (records / name).write_text(f"{state}\t2026-11-21T23:05:00Z\tjo@desk\n")
+    states = [(one.id, one.state) for one in server().releases]
+    assert states == [("a", "good"), ("b", "failed"), ("c", "new"), ("d", "active")]

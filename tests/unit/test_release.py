@@ -25,7 +25,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 RELEASE = Release("shop", ID, COMMIT, "app")
 CHECK = Check("shop", ID, "app", "shop.main:app", "print")
 MIGRATION = Migration("shop", ID, "app", "print")
-ACTIVATION = Activation("shop", ID, "print", "e" * 64, "c" * 64, "/health", 30, 60, "shop.example.com", 5)
+ACTIVATION = Activation("shop", ID, "print", "e" * 64, "c" * 64, "/health", 30, "shop.example.com", 5)
 
 
 def summary(resource: Resource, *row: str, before: tuple[str, ...] = ()) -> str | None:

@@ -219,7 +219,7 @@ def test_what_only_nginx_reads_activates_nothing(make_host: MakeHost, make_facts
 
 def test_the_same_wishes_have_the_same_fingerprint_later(make_host: MakeHost, make_facts: MakeFacts) -> None:
     first = make_facts()
-    kept = (Kept("shop", release_id(make_host().apps["shop"], first), COMMIT, ".", True),)
+    kept = (Kept("shop", release_id(make_host().apps["shop"], first), COMMIT, ".", "active"),)
     later = make_facts(now=first.now + timedelta(days=1), releases=kept)
     plain, again = (activation(roles.everything(make_host(), facts)) for facts in (first, later))
     assert plain == again
@@ -229,26 +229,26 @@ def test_the_same_wishes_have_the_same_fingerprint_later(make_host: MakeHost, ma
     ("kept", "expected"),
     [
         ((), "20261121T230500-0123456"),
-        ((Kept("shop", "20260101T000000-0123456", COMMIT, ".", False),), "20260101T000000-0123456"),
+        ((Kept("shop", "20260101T000000-0123456", COMMIT, ".", "good"),), "20260101T000000-0123456"),
         (
             (
-                Kept("shop", "20260101T000000-0123456", COMMIT, ".", True),
-                Kept("shop", "20260202T000000-0123456", COMMIT, ".", False),
+                Kept("shop", "20260101T000000-0123456", COMMIT, ".", "active"),
+                Kept("shop", "20260202T000000-0123456", COMMIT, ".", "good"),
             ),
             "20260101T000000-0123456",
         ),
         (
             (
-                Kept("shop", "20260101T000000-0123456", COMMIT, ".", False),
-                Kept("shop", "20260202T000000-0123456", COMMIT, ".", False),
+                Kept("shop", "20260101T000000-0123456", COMMIT, ".", "good"),
+                Kept("shop", "20260202T000000-0123456", COMMIT, ".", "good"),
             ),
             "20260202T000000-0123456",
         ),
         (
             (
-                Kept("shop", "20260101T000000-fedcba9", "f" * 40, ".", True),
-                Kept("blog", "20260101T000000-0123456", COMMIT, ".", True),
-                Kept("shop", "20260101T000000-0123456", COMMIT, "elsewhere", True),
+                Kept("shop", "20260101T000000-fedcba9", "f" * 40, ".", "active"),
+                Kept("blog", "20260101T000000-0123456", COMMIT, ".", "active"),
+                Kept("shop", "20260101T000000-0123456", COMMIT, "elsewhere", "active"),
             ),
             "20261121T230500-0123456",
         ),

@@ -1,0 +1,224 @@
+"""Releases under load: no request fails, a broken release never has traffic, and going back takes a moment."""
+
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from provision import lab
+from tests.lab import pulse
+from tests.lab.conftest import LAB, Controller, https, seed, shell
+from tests.lab.load import load
+from tests.lab.repository import Repository
+
+SERVER = os.environ.get("PROVISION_TEST_SERVER", "lab3")
+DOMAIN = f"pulse.{SERVER}.test"
+ADDRESS = f"10.213.0.{10 + int(SERVER.removeprefix('lab'))}"
+DEPLOYS = 20
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]:
+    made = Repository.create("pulse", tmp_path_factory.mktemp("pulse") / "work")
+    yield made
+    made.remove()
+
+
+@pytest.fixture(scope="module")
+def commits(repository: Repository) -> tuple[str, str]:
+    """Two good commits, on the branches one and two."""
+    first = repository.commit(pulse.files(note="base"))
+    return (
+        repository.commit(pulse.files(note="one"), "one") or first,
+        repository.commit(pulse.files(note="two"), "two"),
+    )
+
+
+@pytest.fixture(scope="module")
+def site(
+    repository: Repository, commits: tuple[str, str], pythons: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Controller:
+    """The app on a bare server, at the branch one."""
+    path = tmp_path_factory.mktemp("pulse") / "pulse.yml"
+    path.write_text(pulse.INVENTORY.format(lab=LAB, url=repository.url, batch=1, migrate="false", memory="300M"))
+    seed(path, pythons)
+    lab.reset(SERVER)
+    controller = Controller(path)
+    controller.deploy(SERVER, "--revision", "one")
+    return controller
+
+
+def serving() -> str:
+    return https(SERVER, "/commit", DOMAIN).stdout.strip('"')
+
+
+def test_no_request_fails_over_twenty_deploys_under_load(site: Controller, commits: tuple[str, str]) -> None:
+    with load(ADDRESS, DOMAIN, 300) as seen:
+        for number in range(DEPLOYS):
+            answer = site.deploy(SERVER, "--revision", ("two", "one")[number % 2])
+            switched = time.monotonic()
+            assert answer.host(SERVER)["status"] == "changed"
+            time.sleep(0.3)
+            late = {commit for when, commit in seen.answers if when > switched}
+            assert late == {commits[(1, 0)[number % 2]]}, "an old answer after the end of the switch"
+        time.sleep(1)
+    assert (seen.failed, seen.failures[:3]) == (0, [])
+    assert seen.order() == [commits[0], *(commits[(1, 0)[number % 2]] for number in range(DEPLOYS))]
+    assert seen.requests >= 20_000
+    print(f"{seen.requests} requests over {DEPLOYS} deploys, none failed; p99 {seen.p99}")
+
+
+def test_a_slow_request_from_before_the_switch_is_answered(site: Controller, commits: tuple[str, str]) -> None:
+    before = serving()
+    slow = threading.Thread(target=lambda: answers.append(https(SERVER, "/slow?seconds=5", DOMAIN)))
+    answers: list[subprocess.CompletedProcess[str]] = []
+    slow.start()
+    time.sleep(0.5)
+    site.deploy(SERVER, "--revision", "two")
+    slow.join()
+    assert (answers[0].returncode, answers[0].stdout.strip('"')) == (0, before)
+    assert serving() == commits[1]
+
+
+@pytest.mark.parametrize(
+    ("breaks", "said"),
+    [
+        ("import", "cannot be imported: ImportError: broken on purpose"),
+        ("start", "was not healthy within 10s"),
+        ("unhealthy", "was not healthy within 10s (/health answered 503)"),
+        ("hang", "was not healthy within 10s"),
+        ("requirement", "no-such-package-anywhere"),
+        ("memory", "within 10s"),
+    ],
+)
+def test_a_broken_release_never_has_traffic(site: Controller, repository: Repository, breaks: str, said: str) -> None:
+    before, slot = serving(), shell(SERVER, "readlink /run/pulse/current.sock")
+    repository.commit(pulse.files(breaks, note=breaks), "broken")
+    with load(ADDRESS, DOMAIN, 60) as seen:
+        answer = site("deploy", SERVER, "--revision", "broken", "--json")
+    assert answer.status == 1
+    assert said in answer.host(SERVER)["error"]
+    assert {commit for _, commit in seen.answers} == {before}
+    assert (seen.failed, seen.failures[:3]) == (0, [])
+    assert shell(SERVER, "readlink /run/pulse/current.sock") == slot
+    assert shell(SERVER, "systemctl is-active pulse@blue pulse@green || true").split().count("active") == 1
+    assert shell(SERVER, "systemctl is-failed pulse@blue pulse@green || true").split().count("failed") == 0
+
+
+def test_a_failing_migration_stops_the_deploy_with_nothing_switched(site: Controller) -> None:
+    before = serving()
+    failing = site.with_text(
+        site.inventory.read_text().replace("migrate: false", 'migrate: "echo no such table; false"'), "pulse"
+    )
+    answer = failing("deploy", SERVER, "--revision", "one", "--json")
+    site.with_text(
+        site.inventory.read_text().replace('migrate: "echo no such table; false"', "migrate: false"), "pulse"
+    )
+    assert answer.status == 1
+    assert "the migration failed" in answer.host(SERVER)["error"]
+    assert serving() == before
+
+
+def test_rollback_goes_to_the_good_release_before_without_a_fetch(site: Controller, commits: tuple[str, str]) -> None:
+    site.deploy(SERVER, "--revision", "one")
+    site.deploy(SERVER, "--revision", "two")
+    active = site("releases", SERVER, "--json").document["hosts"][SERVER]["releases"]
+    assert [(row["commit"], row["state"]) for row in active if row["state"] == "active"] == [(commits[1], "active")]
+    begun = time.monotonic()
+    back = site("rollback", SERVER, "--json")
+    seconds = time.monotonic() - begun
+    assert back.status == 0
+    assert back.changed(SERVER) == ["file:/etc/pulse/env", "check:pulse", "activation:pulse"]
+    assert serving() == commits[0]
+    print(f"rollback, command to end: {seconds:.1f} s")
+    to = next(row["id"] for row in active if row["state"] == "active")
+    assert site("rollback", SERVER, "--to", to).status == 0
+    assert serving() == commits[1]
+    refused = site("rollback", SERVER, "--to", "nothing", "--json")
+    assert (refused.status, refused.host(SERVER)["changes"]) == (1, [])
+    assert "there is no release nothing on this server; there are: 20" in refused.host(SERVER)["error"]
+
+
+def test_deploying_what_is_active_does_nothing_and_a_changed_setting_is_a_new_activation(site: Controller) -> None:
+    assert site.deploy(SERVER, "--revision", "two").host(SERVER)["changes"] == []
+    more = site.with_text(site.inventory.read_text().replace("workers: 2", "workers: 3"), "pulse")
+    assert "activation:pulse" in more.deploy(SERVER, "--revision", "two").changed(SERVER)
+    assert more("status", SERVER, "--json").document["hosts"][SERVER]["status"][0]["workers"] == 3
+    assert more.with_text(more.inventory.read_text().replace("workers: 3", "workers: 2"), "pulse").deploy(
+        SERVER, "--revision", "two"
+    )
+
+
+def test_a_restart_is_the_same_release_in_the_other_slot_and_no_request_fails(site: Controller) -> None:
+    before, slot = serving(), shell(SERVER, "readlink /run/pulse/current.sock")
+    with load(ADDRESS, DOMAIN, 60) as seen:
+        assert site("restart", SERVER).status == 0
+    assert (seen.failed, seen.failures[:3]) == (0, [])
+    assert serving() == before
+    assert shell(SERVER, "readlink /run/pulse/current.sock") != slot
+
+
+def test_old_releases_and_their_environments_go_and_those_in_use_stay(site: Controller, repository: Repository) -> None:
+    few = site.with_text(site.inventory.read_text().replace("workers: 2", "workers: 2\n    keep_releases: 2"), "pulse")
+    for number in range(3):
+        repository.commit(pulse.files(note=f"pruned {number}"), f"prune{number}")
+        few.deploy(SERVER, "--revision", f"prune{number}")
+    kept = shell(SERVER, "ls /srv/pulse/releases").split()
+    used = shell(SERVER, "readlink -f /etc/pulse/*/release /srv/pulse/current | sort -u").split()
+    assert len(kept) == 2
+    assert {Path(path).name for path in used} == set(kept)
+    venvs = set(shell(SERVER, "ls /srv/pulse/venvs").split())
+    assert venvs == {Path(path).name for path in shell(SERVER, "readlink -f /srv/pulse/releases/*/.venv").split()}
+
+
+def test_maintenance_answers_503_and_lasts_over_a_deploy(site: Controller) -> None:
+    assert site("maintenance.on", SERVER).status == 0
+    try:
+        head = https(SERVER, "/commit", DOMAIN, "-i").stdout.lower()
+        assert "503" in head.splitlines()[0]
+        assert "retry-after: 120" in head
+        site.deploy(SERVER, "--revision", "one")
+        assert "503" in https(SERVER, "/commit", DOMAIN, "-i").stdout.splitlines()[0]
+    finally:
+        assert site("maintenance.off", SERVER).status == 0
+    assert https(SERVER, "/commit", DOMAIN, "-f").returncode == 0
+
+
+def test_a_command_runs_in_the_active_release(site: Controller) -> None:
+    command = [
+        *site.command("run", SERVER),
+        "--",
+        "python",
+        "-c",
+        "import os; print(os.environ['PROVISION_COMMIT'], os.getcwd())",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[0] == serving()
+    failing = subprocess.run(
+        [*site.command("run", SERVER), "--", "false"],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=60,
+    )
+    assert failing.returncode == 1
+
+
+def test_logs_are_the_apps_own(site: Controller) -> None:
+    assert "Booting worker" in site("logs", SERVER, "--lines", "100").stdout
+
+
+def test_a_reboot_brings_the_release_back_by_itself(site: Controller) -> None:
+    before = serving()
+    lab.kill(SERVER)
+    lab.start(SERVER)
+    deadline = time.monotonic() + 30
+    while serving() != before and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert serving() == before
+    assert shell(SERVER, "systemctl is-active pulse@blue pulse@green || true").split().count("active") == 1
