@@ -22,7 +22,8 @@ from pathlib import Path
 from provision import python_cache, revision, roles
 from provision.engine import facts, probe
 from provision.engine.resource import Resource
-from provision.inventory import Host, find
+from provision.inventory import Host
+from provision.inventory_file import find
 from provision.resources.file import File
 from provision.ssh import Session
 

@@ -105,9 +105,7 @@ def _activate(runs: Sequence[Run], hosts: Sequence[Host]) -> Run | None:
         broken = next((one for one in waiting if one.error), None)
         if broken:
             if rollout.on_failure == "rollback":
-                switched = [one for one in waiting[: start + size] if one.error is None]
-                reason = f"the release failed on {broken.host.name}"
-                for one in switched:
-                    one.take_back(reason)
+                for one in waiting[: start + size]:
+                    one.take_back(f"the release failed on {broken.host.name}")
             return broken
     return None

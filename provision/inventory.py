@@ -1,21 +1,17 @@
-"""What the user declares: hosts, groups and apps, read from YAML and checked before any connection."""
+"""What the user declares: hosts, groups and apps, checked before any connection."""
 
 from __future__ import annotations
 
 import difflib
 import ipaddress
-import logging
 import os
 import re
-import types
-import typing
 import zoneinfo
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
-import yaml
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 from pydantic import (
@@ -25,15 +21,12 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
-    ValidationError,
     ValidationInfo,
     model_validator,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-log = logging.getLogger(__name__)
+    from collections.abc import Iterable, Mapping, Sequence
 
 Role = Literal["base", "python", "app", "web", "tls"]
 ROLES: tuple[Role, ...] = ("base", "python", "app", "web", "tls")
@@ -87,7 +80,7 @@ def _matching(pattern: str, message: str) -> AfterValidator:
 
 def _whole(value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, int | str) or not re.fullmatch(r"-?\d{1,18}", str(value)):
-        raise ValueError(f"{_shown(value)} is not a whole number; write digits only")
+        raise ValueError(f"{shown(value)} is not a whole number; write digits only")
     return int(value)
 
 
@@ -95,7 +88,7 @@ def _text(value: object) -> object:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list | tuple):
@@ -134,7 +127,7 @@ def _version(value: object) -> object:
         raise ValueError(f"{text} is not a final release; write for example '3.13.5'")
     match = re.fullmatch(r"3\.(\d{1,3})\.(\d{1,3})", text)
     if not match:
-        raise ValueError(f"{_shown(text)} is not a version of CPython 3; write for example '3.13.5'")
+        raise ValueError(f"{shown(text)} is not a version of CPython 3; write for example '3.13.5'")
     if int(match[1]) < 9:
         raise ValueError(f"Python {text} is too old for FastAPI; use 3.9.0 or newer, for example '3.13.5'")
     return text
@@ -155,7 +148,7 @@ def _workers(value: object) -> object:
         return value
     number = _whole(value) if re.fullmatch(r"\d{1,3}", str(value)) else None
     if not isinstance(number, int) or not 1 <= number <= 256:
-        raise ValueError(f"{_shown(value)} is not a number of workers; write auto or 1 to 256")
+        raise ValueError(f"{shown(value)} is not a number of workers; write auto or 1 to 256")
     return number
 
 
@@ -193,7 +186,7 @@ def _secret(name: str, info: ValidationInfo) -> str:
     return name
 
 
-def _expanded(path: str | Path) -> Path:
+def expanded(path: str | Path) -> Path:
     try:
         return Path(path).expanduser()
     except RuntimeError:
@@ -201,7 +194,7 @@ def _expanded(path: str | Path) -> Path:
 
 
 def _existing(path: Path, info: ValidationInfo) -> Path:
-    path = _expanded(path)
+    path = expanded(path)
     if _context(info).partial:
         return path
     if path.is_dir():
@@ -298,7 +291,7 @@ def _issuer(value: str) -> str:
     if value not in ISSUERS and not re.fullmatch(r"https://[^\s'\"\\/]+(/[^\s'\"\\]*)?", value):
         raise ValueError(
             f'"{value}" is not an issuer; write {", ".join(ISSUERS)} or the https:// URL of an ACME directory'
-            + _meant(value, ISSUERS)
+            + meant(value, ISSUERS)
         )
     return value
 
@@ -319,7 +312,7 @@ def _migrate(value: object) -> object:
     if isinstance(value, str) and value.lower() in ("yes", "no", "on", "off", "true", "false"):
         return value.lower() in ("yes", "on", "true")
     if not isinstance(value, bool) and not (isinstance(value, str) and value.strip()):
-        raise ValueError(f"{_shown(value)} is not a migration; write true, false or a command")
+        raise ValueError(f"{shown(value)} is not a migration; write true, false or a command")
     return _single_line(value) if isinstance(value, str) else value
 
 
@@ -330,13 +323,19 @@ def _batch(value: object) -> object:
     return text if text.endswith("%") else int(text)
 
 
+def _command(value: str) -> str:
+    if not value.strip() or "\n" in value or "\0" in value:
+        raise ValueError("a command is one line; longer ones go into a script of the app's repository")
+    return value
+
+
 def _timezone(value: str) -> str:
     try:
         zoneinfo.ZoneInfo(value)
     except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
         known = zoneinfo.available_timezones()
         if known or not re.fullmatch(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*", value):
-            hint = _meant(value, known) or "; write for example Europe/Berlin"
+            hint = meant(value, known) or "; write for example Europe/Berlin"
             raise ValueError(f'"{value}" is not a time zone{hint}') from None
     return value
 
@@ -367,11 +366,15 @@ def _app_name(value: str) -> str:
     return value
 
 
-def _meant(word: str, words: Iterable[str]) -> str:
+def meant(word: str, words: Iterable[str]) -> str:
     near = difflib.get_close_matches(word, sorted(words), 1, 0.6)
     return f'; did you mean "{near[0]}"?' if near else ""
 
 
+Process = Annotated[
+    str,
+    _matching(r"[a-z][a-z0-9-]{0,30}", '"{}" is no name for a process; use a-z, 0-9 and -, and begin with a letter'),
+]
 Text = Annotated[str, BeforeValidator(_text)]
 Whole = Annotated[int, BeforeValidator(_whole)]
 File = Annotated[Path, AfterValidator(_existing)]
@@ -468,6 +471,43 @@ class Health(Model):
     )
 
 
+class Schedule(Model):
+    """A command that runs at times, in the active release."""
+
+    at: Annotated[
+        str,
+        _matching(
+            r"[A-Za-z0-9*/.,:~ -]{1,80}",
+            '"{}" is no time; write 03:00 for daily, or a calendar expression such as "Mon *-*-* 06:30"',
+        ),
+    ] = Field(
+        description="When: 03:00 is daily; otherwise a calendar expression of systemd.time(7).", examples=["03:00"]
+    )
+    run: Annotated[str, AfterValidator(_command)] = Field(
+        description="The command.", examples=["python -m shop.cleanup"]
+    )
+
+    @property
+    def calendar(self) -> str:
+        """As systemd's OnCalendar writes it."""
+        return f"*-*-* {self.at}:00" if re.fullmatch(r"\d{1,2}:\d{2}", self.at) else self.at
+
+
+class Hooks(Model):
+    """Commands on the server, in the new release with its environment, as the app's user."""
+
+    before: Annotated[str, AfterValidator(_command)] | None = Field(
+        default=None,
+        description="Before the release starts; where it fails, the deploy stops with nothing switched.",
+        examples=["python -m shop.warm_up"],
+    )
+    after: Annotated[str, AfterValidator(_command)] | None = Field(
+        default=None,
+        description="After the release has the traffic; where it fails, the release stays and the deploy says so.",
+        examples=["python -m shop.announce"],
+    )
+
+
 class App(Model):
     """One FastAPI app: its own user, folder, Python environment, service and site."""
 
@@ -538,6 +578,20 @@ class App(Model):
         " where there is an alembic.ini, a string is the command to run, false is none.",
         examples=[True],
     )
+    processes: dict[Process, Annotated[str, AfterValidator(_command)]] = Field(
+        default_factory=dict,
+        description="More processes than the web app, by name: commands that are kept running in the active release,"
+        " with the app's environment, and restarted onto a new one after the switch.",
+        examples=[{"worker": "python -m shop.worker"}],
+    )
+    schedules: dict[Process, Schedule] = Field(
+        default_factory=dict,
+        description="Commands to run at times, by name, in the active release: mappings with the keys of Schedule.",
+        examples=[{"cleanup": {"at": "03:00", "run": "python -m shop.cleanup"}}],
+    )
+    hooks: Hooks = Field(
+        default_factory=Hooks, description="Commands around an activation: the keys of Hooks.", examples=[{}]
+    )
     migrate_on: Literal["first", "every"] = Field(
         default="first",
         description="Where to migrate: first, on one host, for a database that all share; every, for one on each host.",
@@ -583,6 +637,13 @@ class App(Model):
     def name(self) -> str:
         """The app's key under `apps`."""
         return self._name
+
+    @model_validator(mode="after")
+    def _names_of_processes(self) -> App:
+        both = self.processes.keys() & self.schedules.keys()
+        if both:
+            raise ValueError(f'"{min(both)}" is a process and a schedule; rename one of them')
+        return self
 
     def model_post_init(self, context: Any) -> None:
         known = context if isinstance(context, Context) else Context(os.environ)
@@ -853,7 +914,7 @@ class Inventory(Model):
             )
         if not meanings:
             known = {"inventory": [self.name], "groups": list(self.groups), "hosts": list(self.hosts)}
-            hint = _there_are(name, known)
+            hint = there_are(name, known)
             raise InventoryError([f'{self.path}: "{name}" is no group and no host here{hint}'])
         hosts = next(iter(meanings))
         if not hosts:
@@ -861,621 +922,10 @@ class Inventory(Model):
         return tuple(self.hosts[host] for host in hosts)
 
 
-def _there_are(name: str, known: Mapping[str, Sequence[str]]) -> str:
+def there_are(name: str, known: Mapping[str, Sequence[str]]) -> str:
     listed = "; ".join(f"{kind} {', '.join(names)}" for kind, names in known.items() if names)
-    near = _meant(name, [item for names in known.values() for item in names])
+    near = meant(name, [item for names in known.values() for item in names])
     return f"{near}; there are: {listed}"
 
 
-class Place(NamedTuple):
-    """Where something was written: file, line (from 1), and dotted path from the file's top."""
-
-    file: Path
-    line: int
-    path: str
-
-
-class Problem(NamedTuple):
-    file: str
-    line: int
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.text}" if self.line else f"{self.file}: {self.text}"
-
-
-@dataclass(slots=True)
-class Node:
-    """A YAML value that knows where it was written. `data` is a dict or list of Nodes, or a plain value."""
-
-    place: Place
-    data: Any
-    text: str = ""
-
-    def plain(self) -> Any:
-        """The value itself; keys whose value is null are left out, so that the default holds."""
-        if isinstance(self.data, dict):
-            return {key: node.plain() for key, node in self.data.items() if node.data is not None}
-        if isinstance(self.data, list):
-            return [node.plain() for node in self.data]
-        return self.data
-
-    def items(self) -> Iterator[tuple[str, Node]]:
-        return iter(self.data.items() if isinstance(self.data, dict) else ())
-
-
-class Problems:
-    """All that is wrong so far, each thing once."""
-
-    def __init__(self) -> None:
-        self.found: dict[Problem, None] = {}
-
-    def add(self, place: Place, message: str) -> None:
-        text = f"{place.path}: {message}" if place.path else message
-        self.found[Problem(str(place.file), place.line, re.sub(r"[\x00-\x1f\x7f]+", " ", text))] = None
-
-    def lines(self) -> list[str]:
-        return [str(problem) for problem in sorted(self.found)]
-
-
-Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-def _scalar(node: yaml.ScalarNode) -> Any:
-    text: str = node.value
-    kind = node.tag.rpartition(":")[2]
-    if kind == "null":
-        return None
-    if kind == "bool" and text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    if kind == "int" and re.fullmatch(r"[-+]?(0|[1-9]\d{0,17})", text):
-        return int(text)
-    if kind == "float" and re.fullmatch(r"[-+]?\d*\.\d+|[-+]?\d+\.\d*", text):
-        return float(text)
-    return text
-
-
-def _tree(node: yaml.Node, place: Place, problems: Problems, above: tuple[yaml.Node, ...] = ()) -> Node:
-    if node in above:
-        problems.add(place, "an alias inside its own anchor; write the value out")
-        return Node(place, None)
-    if not node.tag.startswith("tag:yaml.org,2002:"):
-        problems.add(place, "a value that begins with ! is a YAML tag, which means nothing here; quote the value")
-    above = (*above, node)
-    if isinstance(node, yaml.ScalarNode):
-        return Node(place, _scalar(node), node.value)
-    if isinstance(node, yaml.SequenceNode):
-        return Node(
-            place,
-            [
-                _tree(
-                    item,
-                    Place(place.file, item.start_mark.line + 1, f"{place.path}[{index}]"),
-                    problems,
-                    above,
-                )
-                for index, item in enumerate(node.value)
-            ],
-        )
-    inherited: dict[str, Node] = {}
-    data: dict[str, Node] = {}
-    for key, value in node.value:
-        line = (value if isinstance(value, yaml.ScalarNode) and value.value else key).start_mark.line + 1
-        if key.tag == "tag:yaml.org,2002:merge":
-            for source in value.value if isinstance(value, yaml.SequenceNode) else [value]:
-                for name, child in _tree(source, Place(place.file, line, place.path), problems, above).items():
-                    inherited.setdefault(name, child)
-            continue
-        if not isinstance(key, yaml.ScalarNode):
-            problems.add(Place(place.file, line, place.path), "a key must be one word; quote what begins with { or [")
-            continue
-        name = key.value
-        path = f"{place.path}.{name}" if place.path else name
-        if name in data:
-            problems.add(
-                Place(place.file, key.start_mark.line + 1, path),
-                f"written twice, first in line {data[name].place.line}; keep one",
-            )
-            continue
-        data[name] = _tree(value, Place(place.file, line, path), problems, above)
-    return Node(place, inherited | data)
-
-
-def _merge(base: Node, over: Node) -> Node:
-    if not isinstance(base.data, dict) or not isinstance(over.data, dict):
-        return over
-    data = dict(base.data)
-    for key, node in over.data.items():
-        data[key] = _merge(data[key], node) if key in data else node
-    return Node(base.place, data)
-
-
-class Shape(NamedTuple):
-    """What a key holds, as far as layers must know it to be merged."""
-
-    kind: Literal["model", "models", "file", "text", "other"]
-    model: type[Model] = Model
-
-
-def _leaves(annotation: Any) -> set[Any]:
-    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin is Annotated:
-        return _leaves(args[0])
-    if origin in (typing.Union, types.UnionType):
-        return set().union(*map(_leaves, args))
-    if origin in (list, dict):
-        return _leaves(args[-1])
-    return {str} if origin is Literal else {annotation}
-
-
-def _shape(annotation: Any) -> Shape:
-    leaves = _leaves(annotation) - {type(None)}
-    leaf = next(iter(leaves))
-    if isinstance(leaf, type) and issubclass(leaf, Model):
-        return Shape("models" if typing.get_origin(annotation) is dict else "model", leaf)
-    return Shape("file" if leaf is Path else "text" if leaves == {str} else "other")
-
-
-MODELS: tuple[type[Model], ...] = (Host, App, Source, Python, Health, TLS, Rollout, Mirrors)
-SHAPES = {
-    model: {name: _shape(item.annotation) for name, item in model.model_fields.items() if name != "name"}
-    for model in MODELS
-}
-OWNERS = {
-    name: f"{prefix}{name}"
-    for model, prefix in (
-        (Mirrors, "mirrors."),
-        (Health, "apps.NAME.health."),
-        (Python, "apps.NAME.python."),
-        (Source, "apps.NAME.source."),
-        (TLS, "tls."),
-        (App, "apps.NAME."),
-    )
-    for name in SHAPES[model]
-}
-HOST_KEYS = frozenset(SHAPES[Host])
-SHARED_KEYS = HOST_KEYS - {"address", "groups"}
-GROUP_KEYS = SHARED_KEYS | {"hosts"}
-TOP_KEYS = SHARED_KEYS | Layout.model_fields.keys()
-
-
-def _unknown(key: str, known: Iterable[str]) -> str:
-    if key in ("address", "groups", "name"):
-        return f'"{key}" belongs to one host; write it under hosts.NAME'
-    near = _meant(key, known)
-    if key in OWNERS:
-        near = f'; did you mean "{OWNERS[key]}"?'
-    return f"unknown key{near or '; known are: ' + ', '.join(sorted(known))}"
-
-
-def _normal(node: Node, model: type[Model], problems: Problems, known: Iterable[str] = ()) -> Node:
-    """One layer, with shorthands written out, paths made absolute, and unknown keys reported and left out."""
-    if model.shorthand and not isinstance(node.data, dict | list | bool | None):
-        node = Node(node.place, {model.shorthand: node})
-    if not isinstance(node.data, dict):
-        return node
-    shapes = SHAPES[model]
-    keys = known or shapes
-    data = {}
-    for key, child in node.data.items():
-        if key not in keys:
-            place = child.place
-            problems.add(place, _unknown(key, keys))
-        elif key not in shapes:
-            data[key] = child
-        else:
-            data[key] = _shaped(child, shapes[key], problems)
-    return Node(node.place, data)
-
-
-def _shaped(node: Node, shape: Shape, problems: Problems) -> Node:
-    if shape.kind == "model":
-        return _normal(node, shape.model, problems)
-    if shape.kind == "models" and isinstance(node.data, dict):
-        return Node(node.place, {key: _normal(child, shape.model, problems) for key, child in node.items()})
-    if shape.kind == "file" and isinstance(node.data, str) and node.data:
-        path = node.place.file.parent.absolute() / _expanded(node.data)
-        return Node(node.place, os.path.normpath(path), node.text)
-    return _as_written(node) if shape.kind == "text" else node
-
-
-def _as_written(node: Node) -> Node:
-    if isinstance(node.data, dict):
-        return Node(node.place, {key: _as_written(child) for key, child in node.data.items()})
-    if isinstance(node.data, list):
-        return Node(node.place, [_as_written(child) for child in node.data])
-    return (
-        Node(node.place, node.text, node.text)
-        if isinstance(node.data, int | float) and not isinstance(node.data, bool)
-        else node
-    )
-
-
-def _syntax(error: yaml.YAMLError, source: str) -> tuple[int, str]:
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    problem = str(getattr(error, "problem", None) or getattr(error, "reason", "") or "not YAML")
-    line = mark.line + 1 if mark else 1 + source[: getattr(error, "position", 0)].count("\n")
-    lines = source.splitlines()
-    written = lines[line - 1] if line <= len(lines) else ""
-    if "\t" in written[: len(written) - len(written.lstrip())]:
-        return line, "a tab, which YAML does not allow for indentation; use spaces"
-    if "single document" in str(error):
-        return line, 'a second document begins here; remove the "---"'
-    if "undefined alias" in problem:
-        return line, "a value that begins with * means an alias, and there is no such anchor; quote the value"
-    if "mapping values are not allowed" in problem:
-        return (
-            line,
-            'not YAML: a ":" where none can be; check the indentation, and quote values with ": " in them',
-        )
-    if "cannot start any token" in problem:
-        return line, "not YAML: a value cannot begin with this character; quote the value"
-    return line, f"not YAML: {problem}; check the indentation, quotes and brackets"
-
-
-def _parse(file: Path, problems: Problems) -> Node | None:
-    """One file as written, or None and the reason in `problems`."""
-    top = Place(file, 1, "")
-    try:
-        source = file.read_text(encoding="utf-8")
-        root = yaml.compose(source, Loader=Loader)
-    except UnicodeDecodeError:
-        problems.add(top, "not UTF-8 text; save it as UTF-8")
-    except OSError as error:
-        problems.add(top, f"cannot be read: {error.strerror}")
-    except yaml.YAMLError as error:
-        line, message = _syntax(error, source)
-        problems.add(Place(file, line, ""), message)
-    except RecursionError:
-        problems.add(top, "nested too deeply")
-    else:
-        if root is None or (isinstance(root, yaml.ScalarNode) and not root.value.strip()):
-            problems.add(top, "the file is empty; begin with hosts:")
-        elif not isinstance(root, yaml.MappingNode):
-            problems.add(top, "not a mapping; begin with hosts:")
-        else:
-            return _tree(root, top, problems)
-    return None
-
-
-def _included(node: Node | None, problems: Problems) -> Iterator[Node]:
-    if node is None or node.data is None:
-        return
-    for item in node.data if isinstance(node.data, list) else [node]:
-        if isinstance(item.data, str) and item.data:
-            yield item
-        else:
-            problems.add(item.place, "not a path; write the path of another inventory, or a list of them")
-
-
-class Layers(NamedTuple):
-    """A file with all that it includes: their trees, lowest first, and the includes that are missing."""
-
-    documents: list[Node]
-    missing: list[tuple[Place, str]]
-
-
-def _collect(file: Path, problems: Problems, above: tuple[Path, ...] = ()) -> Layers:
-    root = _parse(file, problems)
-    layers = Layers([], [])
-    if root is None:
-        return layers
-    above = (*above, file.resolve())
-    for item in _included(root.data.get("include"), problems):
-        path = Path(os.path.normpath(file.parent / _expanded(item.data)))
-        if not path.is_file():
-            lab = path.parent.name == ".lab"
-            hint = (
-                "start the lab with `invoke lab.up`" if lab else "correct the path, which starts at this file's folder"
-            )
-            layers.missing.append((item.place, f"there is no file {path}; {hint}"))
-        elif path.resolve() in above:
-            problems.add(item.place, f"{item.data} includes this file again; remove one of the two includes")
-        else:
-            below = _collect(path, problems, above)
-            layers.documents.extend(below.documents)
-            layers.missing.extend(below.missing)
-    layers.documents.append(root)
-    return layers
-
-
-def _host_layer(node: Node, problems: Problems) -> Node:
-    if isinstance(node.data, str | int | float) and not isinstance(node.data, bool):
-        address = Node(node.place._replace(path=f"{node.place.path}.address"), node.text, node.text)
-        node = Node(node.place, {"address": address})
-    return _section(node, problems, HOST_KEYS)
-
-
-def _section(node: Node, problems: Problems, keys: Iterable[str]) -> Node:
-    if node.data is None:
-        return Node(node.place, {})
-    if not isinstance(node.data, dict):
-        problems.add(node.place, f"{_shown(node.data)} is not a mapping; write keys and values below it")
-        return Node(node.place, None)
-    return _normal(node, Host, problems, keys)
-
-
-def _document(root: Node, problems: Problems) -> Node:
-    """A file's tree with every layer in it made normal."""
-    sections = {key: node for key, node in root.items() if key in ("hosts", "groups")}
-    rest = Node(root.place, {key: node for key, node in root.items() if key not in (*sections, "include")})
-    document = _normal(rest, Host, problems, TOP_KEYS)
-    document.data.update(sections)
-    for key, layer in (("hosts", _host_layer), ("groups", lambda n, p: _section(n, p, GROUP_KEYS))):
-        node = document.data.get(key)
-        if node is None or node.data is None:
-            document.data.pop(key, None)
-        elif not isinstance(node.data, dict):
-            problems.add(node.place, f"{_shown(node.data)} is not a mapping; write names and what belongs to them")
-            document.data.pop(key)
-        else:
-            layers = {name: layer(child, problems) for name, child in node.items()}
-            valid = {name: child for name, child in layers.items() if child.data is not None}
-            document.data[key] = Node(node.place, valid)
-    return document
-
-
-def _names(node: Node | None) -> list[Node]:
-    data = node.data if node else None
-    return [item for item in data if isinstance(item.data, str)] if isinstance(data, list) else []
-
-
-QUIET = frozenset({"environment", "secrets", "index", "repository", "pyenv"})
-MAPPING = ("is not a mapping", "write keys and values below it")
-BOOLEAN = ("is not true or false", "write true or false")
-KINDS = {
-    "string_type": ("is not text", "put it in quotes if it is meant as text"),
-    "list_type": ("is not a list", "write [ONE, TWO]"),
-    "dict_type": MAPPING,
-    "model_type": MAPPING,
-    "bool_type": BOOLEAN,
-    "bool_parsing": BOOLEAN,
-    "path_type": ("is not a path", "write the path of a file"),
-}
-
-
-def _example(model: type[BaseModel], loc: Sequence[int | str]) -> str:
-    """How to write the field at `loc`, taken from its first example."""
-    shape = Shape("model", Host if model is Host else Model)
-    for part in loc[:-1]:
-        if shape.kind == "models":
-            shape = Shape("model", shape.model)
-        elif shape.kind == "model" and isinstance(part, str):
-            shape = SHAPES[shape.model].get(part, Shape("other"))
-    item = shape.model.model_fields.get(str(loc[-1])) if shape.kind == "model" else None
-    example = item.examples[0] if item and item.examples else None
-    value = f"[{example[0]}]" if isinstance(example, list) else example
-    return f"; write for example {loc[-1]}: {value}" if value else ""
-
-
-def _explain(error: Mapping[str, Any]) -> str:
-    """A Pydantic error in the words of whoever writes an inventory."""
-    kind, context = error["type"], error.get("ctx", {})
-    quiet = QUIET.intersection(map(str, error["loc"]))
-    value = "the value" if quiet else _shown(error["input"])
-    if kind == "value_error":
-        return str(context["error"])
-    if kind == "missing":
-        return f"missing{_example(Host, error['loc'])}"
-    if kind == "literal_error":
-        choices = [choice.strip("' ") for choice in re.split(r", | or ", context["expected"])]
-        meant = _meant(str(error["input"]), choices)
-        return f"{value} is not known; write {' or '.join(choices)}" if not meant else f"{value} is not known{meant}"
-    if kind == "greater_than_equal":
-        return f"{value} is too small; at least {context['ge']}"
-    if kind == "less_than_equal":
-        return f"{value} is too large; at most {context['le']}"
-    if kind == "too_short":
-        return "the list is empty; name at least one"
-    if kind in KINDS:
-        if error["input"] is None:
-            return "the value is empty; write one, or remove the line"
-        what, fix = KINDS[kind]
-        if kind == "list_type" and isinstance(error["input"], str) and not quiet:
-            fix = f"write [{error['input']}]"
-        return f"{value} {what}; {fix}"
-    return f"{value} is not valid: {error['msg'][:1].lower()}{error['msg'][1:]}"
-
-
-def _locate(root: Node, loc: Sequence[int | str]) -> Place:
-    """Where the value at `loc` was written; for one that was not, the mapping that lacks it."""
-    node = root
-    for part in loc:
-        if part == "[key]":
-            break
-        held = dict(enumerate(node.data)) if isinstance(node.data, list) else node.data
-        if isinstance(held, dict) and part in held:
-            node = held[part]
-        elif isinstance(node.data, dict) and isinstance(part, str):
-            path = f"{node.place.path}.{part}" if node.place.path else part
-            return node.place._replace(path=path)
-        else:
-            break
-    return node.place
-
-
-def _validate(node: Node, context: Context, problems: Problems) -> Host | None:
-    try:
-        return Host.model_validate(node.plain(), context=context)
-    except ValidationError as invalid:
-        for error in invalid.errors(include_url=False):
-            if not (context.partial and error["type"] == "missing"):
-                problems.add(_locate(node, error["loc"]), _explain(error))
-    return None
-
-
-def _check_layer(layer: Node, problems: Problems, context: Context) -> None:
-    data = {key: node for key, node in layer.data.items() if key in SHARED_KEYS}
-    data["name"] = Node(layer.place, "host")
-    _validate(Node(layer.place, data), context, problems)
-
-
-def _membership(document: Node, problems: Problems) -> dict[str, list[str]]:
-    """The groups of each host: those that it lists, then those that list it."""
-    declared = dict(document.data["groups"].items()) if "groups" in document.data else {}
-    hosts = dict(document.data["hosts"].items()) if "hosts" in document.data else {}
-    groups: dict[str, list[str]] = {}
-    for name, host in hosts.items():
-        listed = _names(host.data.get("groups"))
-        groups[name] = list(dict.fromkeys(item.data for item in listed))
-        for item in listed:
-            meant = _meant(item.data, declared) if item.data not in declared else ""
-            if meant and re.sub(r"\d", "", item.data) != re.sub(r"\d", "", meant.split('"')[1]):
-                problems.add(item.place, f'the group "{item.data}" is not under groups{meant} (or add it there)')
-    for name, group in declared.items():
-        members = group.data.get("hosts")
-        if members is not None and members.data is not None and not isinstance(members.data, list):
-            problems.add(members.place, f"{_shown(members.data)} is not a list; write [HOST, HOST]")
-        for item in _names(members):
-            if item.data not in hosts:
-                hint = _meant(item.data, hosts) or "; add it under hosts"
-                problems.add(item.place, f'there is no host "{item.data}"{hint}')
-            elif name not in groups[item.data]:
-                groups[item.data].append(name)
-    for name in {*declared, *(group for listed in groups.values() for group in listed)} & hosts.keys():
-        place = declared[name].place if name in declared else hosts[name].place
-        problems.add(place, f'"{name}" is a host and a group; rename one of them')
-    return groups
-
-
-def _host_node(name: str, groups: Sequence[str], document: Node) -> Node:
-    own = document.data["hosts"].data[name]
-    node = Node(document.place, {key: item for key, item in document.data.items() if key in SHARED_KEYS})
-    declared = document.data["groups"].data if "groups" in document.data else {}
-    for group in groups:
-        if group in declared:
-            layer = declared[group]
-            shared = {key: item for key, item in layer.items() if key in SHARED_KEYS}
-            node = _merge(node, Node(layer.place, shared))
-    node = Node(own.place, _merge(node, own).data)
-    node.data["name"] = Node(own.place, name, name)
-    written = node.data.get("groups")
-    if written is None or written.data is None or isinstance(written.data, list):
-        known = {item.data: item for item in _names(written)}
-        odd = [item for item in written.data if not isinstance(item.data, str)] if written and written.data else []
-        items = [known.get(group) or Node(own.place, group, group) for group in groups] + odd
-        node.data["groups"] = Node(written.place if written else own.place, items)
-    return node
-
-
-def _check_together(hosts: Mapping[str, Host], nodes: Mapping[str, Node], problems: Problems) -> None:
-    addresses: dict[tuple[str, int, str | None], str] = {}
-    for name, host in hosts.items():
-        first = addresses.setdefault((host.address.lower(), host.port, host.proxy_jump), name)
-        if first != name:
-            place = _locate(nodes[name], ["address"])
-            problems.add(place, f"hosts {first} and {name} have the same address; correct one, or remove it")
-        domains: dict[str, str] = {}
-        for app_name, app in host.apps.items():
-            for index, domain in enumerate(app.domains):
-                other = domains.setdefault(domain, app_name)
-                if other != app_name:
-                    place = _locate(nodes[name], ["apps", app_name, "domains", index])
-                    problems.add(place, f"the apps {other} and {app_name} of host {name} have the same domain {domain}")
-
-
-def load(path: Path, environ: Mapping[str, str] = os.environ) -> Inventory:
-    """The inventory in a file, with the files that it includes.
-
-    Raises InventoryError with everything that is wrong with it.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InventoryError([f"{path}: there is no such file; correct the path"])
-    problems = Problems()
-    layers = _collect(path, problems)
-    for place, message in layers.missing:
-        problems.add(place, message)
-    documents = [_document(root, problems) for root in layers.documents]
-    if not documents or documents[-1].place.file != path or layers.missing:
-        raise InventoryError(problems.lines())
-
-    partial = Context(environ, partial=True)
-    document = Node(documents[-1].place, {})
-    for layer in documents:
-        _check_layer(layer, problems, partial)
-        for _, group in layer.data["groups"].items() if "groups" in layer.data else ():
-            _check_layer(group, problems, partial)
-        document = _merge(document, layer)
-    if "hosts" not in document.data or not document.data["hosts"].data:
-        place = document.data["hosts"].place if "hosts" in document.data else document.place._replace(path="hosts")
-        if not any(problem.text.startswith("hosts") for problem in problems.found):
-            problems.add(place, "no hosts; write for example hosts: {web1: 203.0.113.10}")
-        raise InventoryError(problems.lines())
-
-    groups = _membership(document, problems)
-    nodes = {name: _host_node(name, groups[name], document) for name in document.data["hosts"].data}
-    context = Context(environ)
-    hosts = {name: host for name, node in nodes.items() if (host := _validate(node, context, problems))}
-    _check_together(hosts, nodes, problems)
-    if problems.found:
-        raise InventoryError(problems.lines())
-    declared = [*document.data["groups"].data] if "groups" in document.data else []
-    names = dict.fromkeys([*declared, *(group for host in hosts.values() for group in host.groups)])
-    return Inventory(
-        path=path,
-        name=path.stem,
-        hosts=hosts,
-        groups={group: tuple(name for name, host in hosts.items() if group in host.groups) for group in names},
-    )
-
-
-class Outline(NamedTuple):
-    """What a file speaks of, valid or not: its groups, its hosts, and the files that it includes."""
-
-    groups: set[str]
-    hosts: set[str]
-    includes: set[Path]
-
-
-def _outline(file: Path, problems: Problems) -> Outline:
-    outline = Outline(set(), set(), set())
-    for root in _collect(file, problems).documents:
-        outline.includes.add(root.place.file)
-        for name, _ in root.data["groups"].items() if "groups" in root.data else ():
-            outline.groups.add(name)
-        for name, host in root.data["hosts"].items() if "hosts" in root.data else ():
-            outline.hosts.add(name)
-            listed = host.data.get("groups") if isinstance(host.data, dict) else None
-            outline.groups.update(item.text for item in _names(listed))
-    return outline._replace(includes=outline.includes - {file})
-
-
-def find(
-    name: str,
-    folder: Path = Path("inventories"),
-    file: Path | None = None,
-    environ: Mapping[str, str] = os.environ,
-) -> tuple[Inventory, tuple[Host, ...]]:
-    """The inventory and hosts that `name` means: an inventory in `folder`, or a group or host in one.
-
-    With `file`, only that one is looked at. Raises InventoryError for a name that is unknown or ambiguous and
-    for an inventory that is invalid; one that cannot be read and need not be is only mentioned in the log.
-    """
-    own = folder / f"{name}.yml"
-    if file is not None or own.is_file():
-        inventory = load(file or own, environ)
-        return inventory, inventory.select(name)
-    files = sorted(path for path in folder.glob("*.yml") if not path.name.endswith(".example.yml"))
-    problems = Problems()
-    outlines = {path: _outline(path, problems) for path in files}
-    found = {path: each for path, each in outlines.items() if name in each.groups | each.hosts}
-    included = set().union(*(each.includes for each in found.values()))
-    found = {path: each for path, each in found.items() if path not in included}
-    if len(found) > 1:
-        places = " and ".join(map(str, found))
-        raise InventoryError([f'"{name}" is ambiguous: in {places}; choose one with --inventory FILE'])
-    if not files:
-        raise InventoryError([f"{folder} has no inventory; copy one of its *.example.yml files to {own}"])
-    if not found:
-        known = {
-            "inventories": [path.stem for path in files],
-            "groups": sorted(set().union(*(each.groups for each in outlines.values()))),
-            "hosts": sorted(set().union(*(each.hosts for each in outlines.values()))),
-        }
-        message = f'"{name}" is no inventory, group or host{_there_are(name, known)}'
-        raise InventoryError([message, *problems.lines()])
-    for line in problems.lines():
-        log.warning("%s", line)
-    inventory = load(next(iter(found)), environ)
-    return inventory, inventory.select(name)
+MODELS: tuple[type[Model], ...] = (Host, App, Source, Python, Health, Schedule, Hooks, TLS, Rollout, Mirrors)

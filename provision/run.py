@@ -181,11 +181,16 @@ class Run:
             self._fetch(one.download for one in part.changes[: len(self.took) - made] if one.download)
 
     def take_back(self, reason: str) -> None:
-        """Undo the activation that was made; the host counts as failed, for `reason`."""
-        undone, made = self.part("activate").undone(self.run), self.done
+        """Undo the activations that were made; the host counts as failed, for `reason` or for what failed on it."""
+        undone, made = self.part("activate").undone(self.took, self.run), self.done
+        if not undone.changes:
+            return
+        error, output, failed = self.error, self.output, self.failed
+        self.error = None
         if self.attempt(partial(self._apply, undone)):
-            self.error = f"went back to the release before: {reason}"
-        self.status, self.done = "failed", made - len(undone.changes)
+            self.error, self.output = error or f"went back to the release before: {reason}", output
+            self.done = made - len(undone.changes)
+        self.status, self.failed = "failed", max(failed, self.failed)
 
     def leave(self, reason: str) -> None:
         """The rest of the plan is not done."""

@@ -58,7 +58,7 @@ def ask(hosts: Sequence[Host], call: Callable[[Host], str], password: str | None
         session = Session(host, password)
         try:
             output = session.run(f"{library(__file__)}main() {{ {call(host)}; }}\nmain </dev/null\n")
-            return Answer(host.name, tuple(output.stdout.splitlines()))
+            return Answer(host.name, tuple(output.stdout.removesuffix("\n").split("\n")))
         except (Unreachable, Denied, Dropped) as problem:
             return Answer(host.name, error=str(problem))
         finally:
@@ -70,13 +70,18 @@ def ask(hosts: Sequence[Host], call: Callable[[Host], str], password: str | None
 
 def releases(answer: Answer) -> list[Listed]:
     """The releases in an answer to `releases APP...`, oldest first."""
-    rows = [line.split("\t", 7) for line in answer.lines]
+    rows = [_printable(line).split("\t", 7) for line in answer.lines if line]
     return [Listed(answer.host, *(*row, "", "")[:8]) for row in rows]
+
+
+def _printable(line: str) -> str:
+    """A line without what would steer a terminal: a commit's subject is anybody's text."""
+    return "".join(character for character in line if character == "\t" or character.isprintable())
 
 
 def standings(answer: Answer) -> list[Standing]:
     """The apps in an answer to `status APP DOMAIN HEALTH...`."""
-    rows = [line.split("\t") for line in answer.lines]
+    rows = [line.split("\t") for line in answer.lines if line]
     updates = next((int(row[1]) for row in rows if row[0] == "updates"), 0)
     return [_standing(answer.host, row, updates) for row in rows if row[0] != "updates"]
 

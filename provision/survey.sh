@@ -48,11 +48,11 @@ status() {
     printf 'updates\t%s\n' "$(apt-get -s -o Debug::NoLocking=1 upgrade 2>/dev/null | grep -c '^Inst.*[Ss]ecurity')"
 }
 
-# logs FOLLOW LINES APP...
+# logs FOLLOW LINES UNIT...
 logs() {
     follow=$1 lines=$2
     shift 2
-    units=$(for app; do printf ' -u %s@*' "$app"; done)
+    units=$(printf ' -u %s' "$@")
     if [ "$follow" = yes ]; then set -- -f; else set --; fi
     # shellcheck disable=SC2086 # the units are words
     exec journalctl -q --no-pager -o short-iso -n "$lines" $units "$@"

@@ -34,7 +34,7 @@ def _environment(project: Path) -> Environment:
     )
 
 
-def render(name: str, **values: object) -> str:
+def render(name: str, /, **values: object) -> str:
     """The template's text. Raises Refusal with the template's file and line."""
     try:
         return _environment(Path.cwd()).get_template(name).render(**values)

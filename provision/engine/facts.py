@@ -40,7 +40,8 @@ class CachedPython:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Memory in bytes; `now` by the server's clock. `packed` are Pythons that wait to be fetched.
+    """Memory in bytes; `now` by the server's clock. `packed` are Pythons that wait to be fetched, `units` the units of
+    apps' processes and schedules, each with its app.
 
     The last four are the controller's own knowledge: each app's wanted commit, its packed Pythons, the folder for more
     of them, and the releases that are wanted by their id.
@@ -57,6 +58,7 @@ class Facts:
     pythons: frozenset[str] = frozenset()
     packed: frozenset[str] = frozenset()
     releases: tuple[Kept, ...] = ()
+    units: tuple[tuple[str, str], ...] = ()
     commits: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     cached: Mapping[str, CachedPython] = field(default_factory=lambda: MappingProxyType({}))
     cache: Path | None = None
@@ -78,12 +80,15 @@ def parse(output: str) -> Facts:
     pythons: set[str] = set()
     packed: set[str] = set()
     releases: list[Kept] = []
+    units: list[tuple[str, str]] = []
     for line in output.splitlines():
         key, *fields = line.split("\t")
         if key == "python":
             pythons.add(fields[0])
         elif key == "packed":
             packed.add(fields[0])
+        elif key == "unit":
+            units.append((fields[0], fields[1]))
         elif key == "release":
             app, release, commit, folder, state = fields
             releases.append(Kept(app, release, commit, folder, state))  # type: ignore[arg-type]
@@ -108,6 +113,7 @@ def parse(output: str) -> Facts:
         pythons=frozenset(pythons),
         packed=frozenset(packed),
         releases=tuple(releases),
+        units=tuple(units),
     )
 
 

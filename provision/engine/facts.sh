@@ -33,6 +33,16 @@ facts() {
             fact packed "${packed%.tar.gz}"
         fi
     done
+    for unit in /etc/systemd/system/*.service /etc/systemd/system/*.timer; do
+        if [ -f "$unit" ] && read -r first <"$unit"; then
+            case $first in
+            '# provision: '*)
+                first=${first#\# provision: }
+                printf 'unit\t%s\t%s\n' "${first%%.*}" "${unit##*/}"
+                ;;
+            esac
+        fi
+    done
     for stamp in /srv/*/releases/*/.release; do
         if [ -e "$stamp" ]; then
             release=${stamp%/.release}
@@ -42,6 +52,7 @@ facts() {
             state=new
             record=/var/lib/provision/apps/${app##*/}/releases/${release##*/}
             if [ -r "$record" ]; then IFS='	' read -r state _ <"$record"; fi
+            state=${state:-new}
             if [ "${current##*/}" = "${release##*/}" ]; then state=active; fi
             printf 'release\t%s\t%s\t%s\t%s\t%s\n' "${app##*/}" "${release##*/}" "$commit" "$folder" "$state"
         fi

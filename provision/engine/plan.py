@@ -1,7 +1,7 @@
 """From what is and what should be to the changes in between. No I/O."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from provision.engine.probe import Observation
@@ -21,12 +21,12 @@ class Plan:
         changes = tuple(change for change in self.changes if phase in (None, change.phase))
         return Plan(changes, len(changes), generation or self.generation)
 
-    def undone(self, generation: str) -> "Plan":
-        """The changes that take back what can be taken back, last first."""
+    def undone(self, made: Collection[str], generation: str) -> "Plan":
+        """The changes that take back those that were `made`, by their ids, and can be taken back; last first."""
         changes = tuple(
             Change(change.id, f"take back: {change.summary}", change.undo, change.library)
             for change in reversed(self.changes)
-            if change.undo
+            if change.undo and change.id in made
         )
         return Plan(changes, len(changes), generation)
 

@@ -102,6 +102,7 @@ class Activation:
 
     `environment` and `configuration` are the SHA-256 of the slot's two files. `domain` is what the health check
     asks for, also through nginx after the switch; empty where there is no nginx. Times in seconds. `again` wants it started anew.
+    `before` and `after` are the hooks' commands, `processes` the names of more processes than the web app.
     """
 
     app: str
@@ -114,6 +115,10 @@ class Activation:
     domain: str
     keep: int
     again: bool = False
+    folder: str = "."
+    before: str = ""
+    after: str = ""
+    processes: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -136,8 +141,12 @@ class Activation:
             str(self.timeout),
             self.domain,
             str(self.keep),
+            self.folder,
+            self.before,
+            self.after,
+            *self.processes,
         )
-        back = words("revert", self.app, self.health, str(self.timeout), self.domain)
+        back = words("revert", self.app, self.health, str(self.timeout), self.domain, *self.processes)
         summary = f"{self.app}: activate {self.release} ({why})"
         return Change(self.id, summary, script, LIBRARY, phase="activate", undo=back)
 

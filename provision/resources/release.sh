@@ -140,22 +140,34 @@ live_of() {
 
 other() { if [ "$1" = blue ]; then echo green; else echo blue; fi; }
 
-# activate APP RELEASE FINGERPRINT HEALTH_PATH TIMEOUT DOMAIN KEEP
+# activate APP RELEASE FINGERPRINT HEALTH_PATH TIMEOUT DOMAIN KEEP FOLDER BEFORE AFTER PROCESS...
 # Starting the idle slot, its health check, the switch by one rename, a check through nginx, the old slot's end.
 # What fails before the switch leaves the old slot serving; what fails after it switches back.
 activate() {
-    app=$1 release=$2 health=$4 timeout=$5 domain=$6
+    app=$1 release=$2 fingerprint=$3 health=$4 timeout=$5 domain=$6 keep=$7 folder=$8 before=$9
+    shift 9
+    after=$1
+    shift
+    processes=$*
+    if [ -n "$before" ]; then
+        (as_app "$app" "$release" "$folder" sh -c "$before") || fail "$app: the hook before the activation failed, and nothing was switched: $before"
+    fi
     old=$(live_of "$app")
     new=$(other "${old:-green}")
     systemctl stop "$app@$new" 2>/dev/null || true
-    prepare_slot "$3"
+    prepare_slot "$fingerprint"
     take_over
-    prune "$7"
+    prune "$keep"
+    if [ -n "$after" ]; then
+        (as_app "$app" "$release" "$folder" sh -c "$after") || fail "$app: $release has the traffic, but the hook after the activation failed: $after"
+    fi
 }
 
-# revert APP HEALTH_PATH TIMEOUT DOMAIN: the slot that had the traffic before takes it again, with its own copies.
+# revert APP HEALTH_PATH TIMEOUT DOMAIN PROCESS...: the slot that had the traffic before takes it again, with its own copies.
 revert() {
     app=$1 health=$2 timeout=$3 domain=$4
+    shift 4
+    processes=$*
     old=$(live_of "$app")
     new=$(other "${old:-green}")
     if [ ! -e "/etc/$app/$new/fingerprint" ]; then fail "$app: there is no release to go back to"; fi
@@ -181,6 +193,9 @@ take_over() {
         if [ "$answer" = 503 ] && [ -e "/var/lib/provision/apps/$app/maintenance" ]; then answer=200; fi
         if [ "$answer" != 200 ]; then fail "$app: $release is healthy, but https://$domain$health answers $answer through nginx"; fi
     fi
+    point "/etc/$app/current" "$new"
+    for process in $processes; do systemctl enable --quiet "$app-$process.service"; done
+    restart_processes || fail "$app: $process does not keep running with $release"
     systemctl enable --quiet "$app@$new"
     trap - EXIT
     if [ -n "$old" ]; then
@@ -190,6 +205,18 @@ take_over() {
         systemctl reset-failed "$app@$old" 2>/dev/null || true
     fi
     record good
+}
+
+# The processes beside the web app go over to what /etc/APP/current names, and must run for a second.
+restart_processes() {
+    for process in $processes; do systemctl restart "$app-$process.service" || return 1; done
+    if [ -n "$processes" ]; then sleep 1; fi
+    for process in $processes; do
+        if ! systemctl is-active --quiet "$app-$process.service"; then
+            journalctl -q -o cat --no-pager -u "$app-$process.service" -n 30 || true
+            return 1
+        fi
+    done
 }
 
 # record good|failed: who deployed what, and how it went.
@@ -232,6 +259,13 @@ undo() {
         if [ -n "$old" ]; then point "/run/$app/current.sock" "$old.sock"; else rm -f "/run/$app/current.sock"; fi
         if [ -n "$was" ]; then point "/srv/$app/current" "$was"; else rm -f "/srv/$app/current"; fi
         systemctl disable --quiet "$app@$new" || true
+        if [ -n "$old" ] && [ -e "/etc/$app/$old/release" ]; then
+            point "/etc/$app/current" "$old"
+            restart_processes || true
+        else
+            for process in $processes; do systemctl disable --quiet --now "$app-$process.service" || true; done
+            rm -f "/etc/$app/current"
+        fi
     fi
     journalctl -q -o cat --no-pager -u "$app@$new" --since "$since" -n 30 || true
     systemctl stop "$app@$new" || true

@@ -6,13 +6,17 @@ from dataclasses import replace
 
 from provision.engine.facts import Facts, Kept
 from provision.engine.resource import Refusal, Resource
+from provision.engine.shell import quote
 from provision.inventory import App, Host
 from provision.resources.file import Directory, File
 from provision.resources.git import Mirror
 from provision.resources.release import Activation, Check, Migration, Release
+from provision.resources.service import Retired, Service
 from provision.resources.venv import UV, Venv
 from provision.roles.python import cpython
 from provision.template import render
+
+UNITS = "/etc/systemd/system"
 
 
 def app(host: Host, facts: Facts) -> tuple[Resource, ...]:
@@ -31,6 +35,29 @@ def _place(app: App, facts: Facts) -> Iterator[Resource]:
     yield Directory(f"/etc/{app.name}", "root", app.name, 0o750)
     yield _unit(app)
     yield File(f"/etc/tmpfiles.d/{app.name}.conf", f"d /run/{app.name} 2750 {app.name} www-data -\n")
+    wanted = {path.rpartition("/")[2] for path in (unit.path for unit in _units(app))}
+    yield from (Retired(unit) for owner, unit in facts.units if owner == app.name and unit not in wanted)
+    yield from _units(app)
+
+
+def _units(app: App) -> Iterator[File]:
+    """The units of the app's processes and schedules."""
+    commands = {**app.processes, **{name: schedule.run for name, schedule in app.schedules.items()}}
+    for name, command in commands.items():
+        schedule = app.schedules.get(name)
+        content = render("process.service.j2", app=app, name=name, command=_word(command), oneshot=bool(schedule))
+        yield File(f"{UNITS}/{app.name}-{name}.service", content)
+        if schedule:
+            timer = render("schedule.timer.j2", app=app, name=name, schedule=schedule)
+            yield File(
+                f"{UNITS}/{app.name}-{name}.timer", timer, check=f"systemd-analyze calendar {quote(schedule.calendar)}"
+            )
+
+
+def _word(command: str) -> str:
+    """A command as one word of ExecStart (systemd.service(5), "Command lines")."""
+    escaped = command.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$").replace("%", "%%")
+    return f'"{escaped}"'
 
 
 def _release(host: Host, facts: Facts, app: App, migrates: bool = True, again: bool = False) -> Iterator[Resource]:
@@ -60,6 +87,7 @@ def _release(host: Host, facts: Facts, app: App, migrates: bool = True, again: b
         environment.content,
         configuration.content,
         _unit(app).content,
+        *(unit.content for unit in _units(app) if unit.path.endswith(".service")),
     )
     command = app.migrate if isinstance(app.migrate, str) else ""
     yield Mirror(f"/srv/{app.name}/repository.git", app.source.repository, commit)
@@ -90,7 +118,14 @@ def _release(host: Host, facts: Facts, app: App, migrates: bool = True, again: b
         domain=app.domains[0] if "web" in host.roles else "",
         keep=app.keep_releases,
         again=again,
+        folder=app.source.folder,
+        before=app.hooks.before or "",
+        after=app.hooks.after or "",
+        processes=tuple(app.processes),
     )
+    for name in app.schedules:
+        unit = f"{app.name}-{name}.timer"
+        yield Service(unit, (f"{UNITS}/{unit}",))
 
 
 def rolled_back(host: Host, facts: Facts, to: str | None = None) -> tuple[Resource, ...]:
@@ -98,21 +133,25 @@ def rolled_back(host: Host, facts: Facts, to: str | None = None) -> tuple[Resour
 
     Raises Refusal when there is no such release.
     """
-    chosen = [(app, _earlier(app, facts, to)) for app in host.apps.values()]
-    facts = _choose(facts, [kept for _, kept in chosen])
-    return tuple(resource for app, _ in chosen for resource in _release(host, facts, app, migrates=False))
+    wanted = host.apps.values() if "app" in host.roles else ()
+    return _kept(host, facts, [_earlier(app, facts, to) for app in wanted])
 
 
 def restarted(host: Host, facts: Facts) -> tuple[Resource, ...]:
     """Each app's active release, started anew in the other slot."""
-    active = [kept for kept in facts.releases if kept.active and kept.app in host.apps]
-    facts = _choose(facts, active)
-    apps = [host.apps[kept.app] for kept in active]
-    return tuple(resource for app in apps for resource in _release(host, facts, app, migrates=False, again=True))
+    wanted = host.apps if "app" in host.roles else {}
+    return _kept(host, facts, [kept for kept in facts.releases if kept.active and kept.app in wanted], again=True)
 
 
-def _choose(facts: Facts, kept: Sequence[Kept]) -> Facts:
-    return replace(facts, commits={one.app: one.commit for one in kept}, chosen={one.app: one.id for one in kept})
+def _kept(host: Host, facts: Facts, kept: Sequence[Kept], again: bool = False) -> tuple[Resource, ...]:
+    """The resources of releases that the server has, each with the app in the folder that it had then."""
+    chosen = replace(facts, commits={one.app: one.commit for one in kept}, chosen={one.app: one.id for one in kept})
+    apps = [
+        app.model_copy(update={"source": app.source.model_copy(update={"folder": one.folder})})
+        for one in kept
+        for app in (host.apps[one.app],)
+    ]
+    return tuple(resource for app in apps for resource in _release(host, chosen, app, migrates=False, again=again))
 
 
 def _earlier(app: App, facts: Facts, to: str | None) -> Kept:

@@ -6,7 +6,7 @@ import time
 from invoke import Context, Exit, task
 
 from provision import fleet, lab, roles
-from provision.inventory import find
+from provision.inventory_file import find
 from provision.report.console import Console
 
 

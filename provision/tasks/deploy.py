@@ -10,7 +10,8 @@ from pathlib import Path
 from invoke import Context, Exit, task
 
 from provision import fleet, roles
-from provision.inventory import Host, Inventory, InventoryError, find
+from provision.inventory import Host, Inventory, InventoryError
+from provision.inventory_file import find
 from provision.report import json
 from provision.report.console import Console
 from provision.run import Result, Roles, Run, Watcher

@@ -135,9 +135,17 @@ def status(context: Context, host: str, json: bool = False, inventory: str | Non
         **help_for("host", "inventory"),
         "follow": "go on until Ctrl-C",
         "lines": "how many of the last lines",
+        "process": "only this process: web, or a name under processes or schedules",
     }
 )
-def logs(context: Context, host: str, follow: bool = False, lines: int = 50, inventory: str | None = None) -> None:
+def logs(
+    context: Context,
+    host: str,
+    follow: bool = False,
+    lines: int = 50,
+    process: str = "",
+    inventory: str | None = None,
+) -> None:
     """The apps' log lines, of several hosts interleaved with their names."""
     try:
         _, hosts = hosts_of(host, inventory)
@@ -149,7 +157,7 @@ def logs(context: Context, host: str, follow: bool = False, lines: int = 50, inv
         print(f"{name}: {line}" if len(hosts) > 1 else line, flush=True)
 
     def call(each: Host) -> str:
-        return f"logs {'yes' if follow else 'no'} {int(lines)} {survey.apps(each)}"
+        return words("logs", "yes" if follow else "no", str(int(lines)), *_units(each, process))
 
     _errors(tuple(survey.follow(hosts, call, tell, password)))
 
@@ -189,6 +197,18 @@ def run(context: Context, host: str, app: str = "", command: str = "", inventory
     )
     if worst:
         raise Exit(code=worst)
+
+
+def _units(host: Host, process: str) -> list[str]:
+    """The units of a host's apps, or only those of one process; web is the app itself."""
+    found = []
+    for app in host.apps.values():
+        names = [name for name in (*app.processes, *app.schedules) if process in ("", name)]
+        found += [f"{app.name}@*"] if process in ("", "web") else []
+        found += [f"{app.name}-{name}.service" for name in names]
+    if not found:
+        raise Exit(f"{host.name} has no process {process}: the inventory's processes and schedules name them", code=1)
+    return found
 
 
 def _maintenance(how: str, host: str, inventory: str | None) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from provision import inventory, lab, python_cache
+from provision import inventory_file, lab, python_cache
 
 ROOT = Path(__file__).parents[2]
 LAB = ROOT / ".lab"
@@ -124,7 +124,7 @@ def first_inventory(sample: str) -> Path:
 def built(sample: str, running_lab: None) -> Built:
     """The one deploy of the tests that builds a Python, on lab1; the others place what it packed."""
     path = first_inventory(sample)
-    shutil.rmtree(python_cache.location(inventory.load(path)), ignore_errors=True)
+    shutil.rmtree(python_cache.location(inventory_file.load(path)), ignore_errors=True)
     lab.reset("lab1", SUITE)
     begun = time.monotonic()
     answer = Controller(path).deploy("lab1")
@@ -134,7 +134,7 @@ def built(sample: str, running_lab: None) -> Built:
 @pytest.fixture(scope="session")
 def pythons(sample: str, request: pytest.FixtureRequest) -> Path:
     """The folder of packed Pythons; with PROVISION_KEEP_LAB, those of earlier tests will do."""
-    folder = python_cache.location(inventory.load(first_inventory(sample)))
+    folder = python_cache.location(inventory_file.load(first_inventory(sample)))
     if not (os.environ.get("PROVISION_KEEP_LAB") and folder.is_dir()):
         request.getfixturevalue("built")
     return folder
@@ -151,7 +151,7 @@ def controller(sample: str, tmp_path: Path, pythons: Path) -> Controller:
 
 def seed(path: Path, pythons: Path) -> None:
     """Give an inventory the Pythons in a folder."""
-    own = python_cache.location(inventory.load(path))
+    own = python_cache.location(inventory_file.load(path))
     shutil.rmtree(own, ignore_errors=True)
     shutil.copytree(pythons, own, copy_function=os.link)
 

@@ -56,6 +56,21 @@ async def echo(socket: WebSocket):
 """
 
 
+WORKER = """
+import os
+import sys
+import time
+
+print("working", flush=True)
+while True:
+    with open(f"/srv/pulse/shared/{sys.argv[1]}", "w") as file:
+        file.write(os.environ["PROVISION_COMMIT"])
+    if sys.argv[1] != "worker":
+        break
+    time.sleep(0.2)
+"""
+
+
 def files(breaks: str = "", only: str = "", note: str = "") -> dict[str, str]:
     """The repository's files; `breaks` says how the release is broken, `only` on which host."""
     return {
@@ -63,6 +78,7 @@ def files(breaks: str = "", only: str = "", note: str = "") -> dict[str, str]:
         "requirements.txt": "fastapi==0.165.0\n"
         + ("no-such-package-anywhere==1.0\n" if breaks == "requirement" else ""),
         "note.txt": note,
+        "worker.py": WORKER,
     }
 
 

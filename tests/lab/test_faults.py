@@ -13,7 +13,7 @@ from secrets import token_hex
 
 import pytest
 
-from provision import inventory, lab
+from provision import inventory_file, lab
 from provision.engine import apply
 from provision.engine.facts import Facts
 from provision.engine.plan import Plan
@@ -60,7 +60,7 @@ def steps(sample: str, tmp_path: Path) -> Iterator[Callable[..., Run]]:
         shell(SERVER, "rm -f /root/step-*")
 
     def make(*wanted: Step, port: int = 0, known_hosts: Path | None = None) -> Run:
-        found = inventory.load(path)
+        found = inventory_file.load(path)
         host = found.hosts[SERVER]
         if port:
             host = host.model_copy(update={"address": "127.0.0.1", "port": port, "known_hosts": known_hosts})

@@ -175,6 +175,43 @@ def test_old_releases_and_their_environments_go_and_those_in_use_stay(site: Cont
     assert venvs == {Path(path).name for path in shell(SERVER, "readlink -f /srv/pulse/releases/*/.venv").split()}
 
 
+def test_more_processes_and_schedules_follow_the_release(site: Controller, commits: tuple[str, str]) -> None:
+    text = site.inventory.read_text()
+    more = "    processes: {worker: python -m worker worker}\n    schedules: {tick: {at: '03:00', run: python -m worker tick}}\n"
+    more += "    hooks: {before: python -m worker before, after: python -m worker after}\n"
+    site.with_text(text + more, "pulse")
+    try:
+        for name, commit in zip(("one", "two"), commits, strict=True):
+            site.deploy(SERVER, "--revision", name)
+            time.sleep(0.5)
+            assert shell(SERVER, "cat /srv/pulse/shared/worker") == commit
+            assert shell(SERVER, "cat /srv/pulse/shared/before") == commit
+            assert shell(SERVER, "cat /srv/pulse/shared/after") == commit
+        shell(SERVER, "systemctl kill -s KILL pulse-worker; sleep 2; systemctl is-active pulse-worker")
+        shell(SERVER, "systemctl is-enabled pulse-tick.timer; systemctl start pulse-tick.service")
+        assert shell(SERVER, "cat /srv/pulse/shared/tick") == commits[1]
+        assert "working" in site("logs", SERVER, "--process", "worker").stdout
+        assert site("plan", SERVER, "--revision", "two").status == 0
+    finally:
+        site.with_text(text, "pulse")
+    gone = site.deploy(SERVER, "--revision", "two").changed(SERVER)
+    assert {"retired:pulse-worker.service", "retired:pulse-tick.service", "retired:pulse-tick.timer"} <= set(gone)
+    assert shell(SERVER, "systemctl list-units --all --no-legend 'pulse-*'") == ""
+
+
+def test_a_worker_that_does_not_keep_running_or_a_hook_that_fails_switches_nothing(site: Controller) -> None:
+    before, text = serving(), site.inventory.read_text()
+    for more, said in (
+        ("    processes: {worker: sleep 0.2}\n", "worker does not keep running"),
+        ("    hooks: {before: echo no; exit 3}\n", "the hook before the activation failed"),
+    ):
+        answer = site.with_text(text + more, "pulse")("deploy", SERVER, "--revision", "one", "--json")
+        assert answer.status == 1
+        assert said in answer.host(SERVER)["error"]
+        assert serving() == before
+    site.with_text(text, "pulse").deploy(SERVER, "--revision", "two")
+
+
 def test_maintenance_answers_503_and_lasts_over_a_deploy(site: Controller) -> None:
     assert site("maintenance.on", SERVER).status == 0
     try:
@@ -222,3 +259,62 @@ def test_a_reboot_brings_the_release_back_by_itself(site: Controller) -> None:
         time.sleep(0.5)
     assert serving() == before
     assert shell(SERVER, "systemctl is-active pulse@blue pulse@green || true").split().count("active") == 1
+
+
+@pytest.mark.parametrize("victim", ["controller", "server"])
+def test_whoever_is_killed_in_an_activation_the_site_answers_and_the_next_deploy_ends_right(
+    site: Controller, commits: tuple[str, str], victim: str
+) -> None:
+    site.deploy(SERVER, "--revision", "one")
+    with load(ADDRESS, DOMAIN, 240) as seen:
+        for number, delay in enumerate((0.2, 0.6, 1.0, 1.4, 1.8, 2.2)):
+            wanted = (1, 0)[number % 2]
+            process = site.start("deploy", SERVER, "--revision", ("one", "two")[wanted])
+            wait_for_a_run()
+            time.sleep(delay)
+            if victim == "controller":
+                process.kill()
+            else:
+                shell(SERVER, "pkill -9 -s $(ls -t /run/provision/runs/*/pid | head -n 1 | xargs cat) || true")
+            process.wait(60)
+            assert serving() in commits
+            wait_for_the_end()
+            site.deploy(SERVER, "--revision", ("one", "two")[wanted])
+            assert serving() == commits[wanted]
+            assert site("plan", SERVER, "--revision", ("one", "two")[wanted]).status == 0
+    assert (seen.failed, seen.failures[:3]) == (0, [])
+
+
+def test_a_power_cut_in_an_activation_leaves_a_whole_release_after_the_boot(
+    site: Controller, commits: tuple[str, str]
+) -> None:
+    site.deploy(SERVER, "--revision", "one")
+    for number, delay in enumerate((0.3, 1.2, 2.0)):
+        wanted = (1, 0)[number % 2]
+        process = site.start("deploy", SERVER, "--revision", ("one", "two")[wanted])
+        wait_for_a_run()
+        time.sleep(delay)
+        lab.kill(SERVER)
+        process.kill()
+        process.wait()
+        lab.start(SERVER)
+        deadline = time.monotonic() + 30
+        while serving() not in commits and time.monotonic() < deadline:
+            time.sleep(0.5)
+        assert serving() in commits
+        site.deploy(SERVER, "--revision", ("one", "two")[wanted])
+        assert serving() == commits[wanted]
+
+
+def wait_for_a_run() -> None:
+    deadline = time.monotonic() + 30
+    while lab.shell(SERVER, "flock -n /run/provision/lock true").returncode == 0:
+        assert time.monotonic() < deadline, "no run began"
+        time.sleep(0.05)
+
+
+def wait_for_the_end() -> None:
+    deadline = time.monotonic() + 60
+    while lab.shell(SERVER, "flock -n /run/provision/lock true").returncode:
+        assert time.monotonic() < deadline, "the run does not end"
+        time.sleep(0.2)

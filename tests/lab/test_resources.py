@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from provision import fleet, inventory, lab
+from provision import fleet, inventory_file, lab
 from provision.engine.resource import Change, Probe, Resource, State
 from provision.report.json import Silence
 from provision.resources.file import Absent, Directory, File, Link
@@ -349,7 +349,7 @@ Apply = Callable[..., Result]
 @pytest.fixture(scope="module")
 def apply(site: Site) -> Apply:
     """Applies these resources; with applies=False, plans them."""
-    found = inventory.load(site.controller.inventory)
+    found = inventory_file.load(site.controller.inventory)
 
     def apply(*resources: Resource, applies: bool = True) -> Result:
         (result,) = fleet.run(

@@ -15,13 +15,14 @@ import pytest
 from provision.engine import apply, probe
 from provision.engine.facts import Facts
 from provision.engine.shell import library
-from provision.inventory import Host, load
+from provision.inventory_file import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from provision.engine.resource import Change, Resource, State
+    from provision.inventory import Host
 
 TEN_LINES = """\
 hosts:

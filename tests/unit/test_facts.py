@@ -93,6 +93,7 @@ def server(tmp_path: Path, sh: Callable[..., subprocess.CompletedProcess[str]]) 
     places = {
         "/etc/os-release": tmp_path / "os-release",
         "/run/systemd/system": tmp_path / "systemd",
+        "/etc/systemd/system/": f"{tmp_path}/units/",
         "/opt/pyenv": tmp_path / "pyenv",
         "/srv/": f"{tmp_path}/srv/",
         "/var/lib/provision/": f"{tmp_path}/state/",

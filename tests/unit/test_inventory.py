@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from provision import reference
-from provision.inventory import MODELS, Host, Inventory, InventoryError, Model, find, load
+from provision.inventory import MODELS, Host, Inventory, InventoryError, Model
+from provision.inventory_file import find, load
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -216,6 +217,49 @@ def test_migrate_is_true_false_or_a_command() -> None:
         assert host(HOST + APP + f"    migrate: {written}\n").apps["shop"].migrate == expected
 
 
+def test_a_release_goes_live_host_by_host_and_back_when_it_fails_unless_it_is_said_otherwise() -> None:
+    assert (host(HOST).rollout.batch, host(HOST).rollout.on_failure) == (1, "rollback")
+    other = host(HOST + "rollout: {batch: 25%, on_failure: stop}\n").rollout
+    assert (other.batch, other.on_failure) == ("25%", "stop")
+
+
+@pytest.mark.parametrize(
+    ("batch", "hosts", "size"),
+    [
+        ("1", 10, 1),
+        ("2", 10, 2),
+        ("'3'", 10, 3),
+        ("9999", 10, 9999),
+        ("25%", 10, 2),
+        ("25%", 3, 1),
+        ("1%", 10, 1),
+        ("99%", 10, 9),
+        ("100%", 10, 10),
+        ("50%", 1, 1),
+        ("50%", 0, 1),
+    ],
+)
+def test_a_batch_is_so_many_hosts_or_a_share_of_them_rounded_down_but_never_none(
+    batch: str, hosts: int, size: int
+) -> None:
+    assert host(HOST + f"rollout: {{batch: {batch}}}\n").rollout.size(hosts) == size
+
+
+@pytest.mark.parametrize(
+    "batch", ["0", "-1", "00", "01", "2.5", "10000", "0%", "101%", "-5%", "2.5%", "'%'", "25 %", "half", "true", "''"]
+)
+def test_what_is_no_batch_is_refused(batch: str) -> None:
+    shown = batch.strip("'").replace("true", "True")
+    assert errors(HOST + f"rollout: {{batch: {batch}}}\n") == [
+        f'prod.yml:4: rollout.batch: "{shown}" is no batch; write a number of hosts such as 2, or a percentage such as 25%'
+    ]
+
+
+def test_an_app_migrates_on_the_first_host_unless_it_is_said_otherwise() -> None:
+    assert host(HOST + APP).apps["shop"].migrate_on == "first"
+    assert host(HOST + APP + "    migrate_on: every\n").apps["shop"].migrate_on == "every"
+
+
 ENV_FILE = "# shop\nA=file\nB='file value'\nexport C=file\nD=${A}-more\n"
 
 
@@ -330,6 +374,10 @@ WRONG = [
     (HOST + "tls: {issuer: lets}\n", at(4, 'tls.issuer: "lets" is not an issuer; write letsencrypt, letsencrypt-staging, self-signed or the https:// URL of an ACME directory')),
     (HOST + "tls: {email: ops}\n", at(4, 'tls.email: "ops" is not an email address; write for example ops@example.com')),
     (HOST + "tls: 3\n", at(4, "tls: 3 is not a mapping; write keys and values below it")),
+    (HOST + "rollout: {batch: 0}\n", at(4, 'rollout.batch: "0" is no batch; write a number of hosts such as 2, or a percentage such as 25%')),
+    (HOST + "rollout: {on_failure: rollbak}\n", at(4, 'rollout.on_failure: "rollbak" is not known; did you mean "rollback"?')),
+    (HOST + "rollout: {on_failure: go on}\n", at(4, 'rollout.on_failure: "go on" is not known; write rollback or stop')),
+    (HOST + "rollout: 2\n", at(4, "rollout: 2 is not a mapping; write keys and values below it")),
     (HOST + "mirrors: {index: packages}\n", at(4, "mirrors.index: not a web address; write https://HOST/PATH")),
     (HOST + "  web2: 203.0.113.10\n", at(4, "hosts.web2.address: hosts web1 and web2 have the same address; correct one, or remove it")),
     (HOST + "  web2:\n", at(4, "hosts.web2.address: missing; write for example address: 203.0.113.10")),
@@ -385,6 +433,7 @@ WRONG = [
     (APP + "    static: {static: a}\n" + HOST, at(6, 'apps.shop.static.static: "static" is not a URL prefix; write for example /static')),
     (APP + "    static: {/static: /a}\n" + HOST, at(6, 'apps.shop.static./static: "/a" is not a folder inside the repository; write a relative path without ".."')),
     (APP + "    migrate: 3\n" + HOST, at(6, "apps.shop.migrate: 3 is not a migration; write true, false or a command")),
+    (APP + "    migrate_on: all\n" + HOST, at(6, 'apps.shop.migrate_on: "all" is not known; write first or every')),
     (APP + "    timeout: soon\n" + HOST, at(6, 'apps.shop.timeout: "soon" is not a whole number; write digits only')),
     (APP + "    max_body: big\n" + HOST, at(6, 'apps.shop.max_body: "big" is not a size for nginx; write for example 10m')),
     (APP + "    memory_max: big\n" + HOST, at(6, 'apps.shop.memory_max: "big" is not a size for systemd; write for example 512M')),
@@ -628,3 +677,15 @@ def test_every_setting_is_described_and_has_an_example(model: type[Model]) -> No
     for item in model.model_fields.values():
         assert item.description
         assert item.examples
+
+
+def test_two_apps_whose_processes_would_share_a_unit_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "one.yml"
+    path.write_text(
+        "hosts: {web1: 203.0.113.10}\n"
+        "apps:\n"
+        "  shop: {source: https://git.example.com/a.git, module: a.main:app, domains: [a.example.com], processes: {a-b: run}}\n"
+        "  shop-a: {source: https://git.example.com/b.git, module: b.main:app, domains: [b.example.com], processes: {b: run}}\n"
+    )
+    with pytest.raises(InventoryError, match=r"one\.yml:4: .*the apps shop and shop-a would both have a unit shop-a-b"):
+        load(path)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from provision.engine.plan import diff, plan
+from provision.engine.plan import Plan, diff, plan
 from provision.engine.probe import Observation
 from provision.engine.resource import Change, Probe, Refusal, Resource, State
 
@@ -59,6 +59,55 @@ def test_a_resource_without_a_state_is_an_error() -> None:
     things: list[Resource] = [Thing("a"), Thing("b")]
     with pytest.raises(ValueError, match="shorter"):
         plan(things, seen("right"))
+
+
+CHANGES = (
+    Change("file:a", "write a", "true", "library"),
+    Change("migration:shop", "migrate", "migrate", "library", phase="migrate", elsewhere="mark"),
+    Change("activation:shop", "activate shop", "activate shop", "library", phase="activate", undo="revert shop"),
+    Change("activation:blog", "activate blog", "activate blog", "library", phase="activate", undo="revert blog"),
+)
+PLAN = Plan(CHANGES, 9, "run-7")
+MADE = {change.id for change in CHANGES}
+
+
+def test_a_part_has_the_changes_of_one_phase_in_their_order() -> None:
+    assert PLAN.part("prepare").changes == CHANGES[:1]
+    assert PLAN.part("migrate").changes == CHANGES[1:2]
+    assert PLAN.part("activate").changes == CHANGES[2:]
+    assert Plan(CHANGES[:1], 9, "run-7").part("activate").changes == ()
+
+
+def test_the_part_of_no_phase_is_all() -> None:
+    assert PLAN.part(None).changes == CHANGES
+
+
+def test_a_part_is_for_the_probed_generation_or_the_one_of_the_last_part() -> None:
+    assert PLAN.part("prepare").generation == "run-7"
+    assert PLAN.part("migrate", "run-8").generation == "run-8"
+    assert PLAN.part("migrate", "").generation == "run-7"
+
+
+def test_a_part_counts_its_changes_alone() -> None:
+    assert (PLAN.part("activate").total, PLAN.part(None).total) == (2, 4)
+
+
+def test_what_is_undone_is_undone_from_the_end() -> None:
+    undone = PLAN.undone(MADE, "run-8")
+    assert undone.changes == (
+        Change("activation:blog", "take back: activate blog", "revert blog", "library"),
+        Change("activation:shop", "take back: activate shop", "revert shop", "library"),
+    )
+    assert (undone.total, undone.generation) == (2, "run-8")
+
+
+def test_what_was_not_made_is_not_undone() -> None:
+    assert [change.id for change in PLAN.undone({"activation:shop"}, "run-8").changes] == ["activation:shop"]
+
+
+def test_what_cannot_be_undone_stays() -> None:
+    assert PLAN.part("prepare").undone(MADE, "run-8").changes == ()
+    assert PLAN.part("migrate").undone(MADE, "run-8").changes == ()
 
 
 def test_a_diff_says_which_side_is_which() -> None:

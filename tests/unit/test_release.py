@@ -55,6 +55,63 @@ def test_a_migration_runs_once_for_each_fingerprint() -> None:
     assert summary(replace(MIGRATION, command="./manage migrate")) == "shop: migrate (./manage migrate)"
 
 
+def planned(resource: Resource, *row: str) -> Change:
+    change = resource.plan((row,) if row else (), {})
+    assert change is not None
+    return change
+
+
+def test_where_one_host_migrates_for_all_the_others_only_take_note() -> None:
+    change = planned(MIGRATION)
+    assert change.phase == "migrate"
+    assert change.script == f"migrate_release shop {ID} app print ''"
+    assert change.elsewhere == "mark shop migrated print"
+
+
+def test_where_every_host_migrates_none_takes_note_instead() -> None:
+    change = planned(replace(MIGRATION, every=True))
+    assert (change.phase, change.elsewhere) == ("migrate", "")
+    assert change.script == planned(MIGRATION).script
+
+
+def test_a_note_of_a_migration_reads_as_the_migration_itself(
+    tmp_path: Path, me: tuple[str, str], observe: Observe, call: Call
+) -> None:
+    places = {"/var/lib/provision": tmp_path, " root root": f" {me[0]} {me[1]}"}
+    assert call([release_module], planned(MIGRATION).elsewhere, places).returncode == 0
+    (state,) = observe(MIGRATION, places=places)
+    assert MIGRATION.plan(state, {}) is None
+
+
+def test_a_migration_runs_again_where_its_database_is_made_anew() -> None:
+    assert summary(MIGRATION, "print", before=("directory:/srv/shop/shared",)) is not None
+    assert summary(MIGRATION, "print", before=("directory:/srv/blog/shared",)) is None
+
+
+def test_only_an_activation_can_be_taken_back() -> None:
+    change = planned(ACTIVATION)
+    assert change.phase == "activate"
+    assert change.script == f"activate shop {ID} print /health 30 shop.example.com 5 . '' ''"
+    assert change.undo == "revert shop /health 30 shop.example.com"
+    for other in (RELEASE, CHECK, MIGRATION):
+        assert planned(other).undo == ""
+    for other in (RELEASE, CHECK):
+        assert planned(other).phase == "prepare"
+
+
+def test_an_activation_and_its_way_back_have_the_processes_and_only_the_activation_the_hooks() -> None:
+    hooked = replace(ACTIVATION, folder="app", before="warm up", after="tell 'all'", processes=("worker", "mail"))
+    change = planned(hooked)
+    assert change.script.endswith(""" shop.example.com 5 app 'warm up' 'tell '"'"'all'"'"'' worker mail""")
+    assert change.undo == "revert shop /health 30 shop.example.com worker mail"
+
+
+def test_without_nginx_an_activation_is_made_and_taken_back_without_a_domain() -> None:
+    change = planned(replace(ACTIVATION, domain=""))
+    assert change.script == f"activate shop {ID} print /health 30 '' 5 . '' ''"
+    assert change.undo == "revert shop /health 30 ''"
+
+
 SERVING = ("blue", "print", "active", "enabled", "no", "same", "inactive", ID, "200")
 
 
@@ -95,6 +152,7 @@ def test_a_release_that_serves_as_it_should_is_right(idle: str) -> None:
         ("release:shop", "its files were restored"),
         ("venv:shop", "its files were restored"),
         ("file:/etc/systemd/system/shop@.service", "its unit changed"),
+        ("directory:/srv/shop/shared", "its shared folder was restored"),
     ],
 )
 def test_a_release_is_activated_again_for_what_is_about_to_change(before: str, why: str) -> None:
@@ -102,8 +160,21 @@ def test_a_release_is_activated_again_for_what_is_about_to_change(before: str, w
 
 
 def test_another_apps_changes_activate_nothing() -> None:
-    before = ("release:other", "venv:other", "file:/etc/systemd/system/other@.service")
+    before = ("release:other", "venv:other", "file:/etc/systemd/system/other@.service", "directory:/srv/other/shared")
     assert summary(ACTIVATION, *SERVING, before=before) is None
+
+
+def test_a_restart_starts_anew_what_serves_as_it_should() -> None:
+    again = replace(ACTIVATION, again=True)
+    assert summary(again, *SERVING) == f"shop: activate {ID} (restart)"
+    assert planned(again, *SERVING).script == planned(ACTIVATION).script
+    assert planned(again, *SERVING).undo == planned(ACTIVATION).undo
+
+
+def test_a_restart_of_what_serves_in_another_way_is_for_the_restart() -> None:
+    again = replace(ACTIVATION, again=True)
+    assert summary(again, *with_(current="20261001T000000-fedcba9")) == f"shop: activate {ID} (restart)"
+    assert summary(again) == f"shop: activate {ID} (nothing serves yet)"
 
 
 def test_marks_are_read_by_their_first_line(tmp_path: Path, observe: Observe) -> None:
@@ -172,20 +243,50 @@ def test_a_commit_without_the_apps_folder_is_one_clear_line(srv: Path, commit: s
     assert list((srv / "shop" / "releases").iterdir()) == []
 
 
-def test_the_newest_releases_stay_and_those_in_use_with_their_venvs(tmp_path: Path, call: Call) -> None:
+@pytest.fixture
+def prune(tmp_path: Path, call: Call) -> Callable[[int], tuple[list[str], list[str]]]:
+    """Seven releases, a day and a venv each, of which the first is active and in slot blue and the third in green.
+
+    What stays of them, as days, when so many are kept: releases, and venvs.
+    """
     shop, slots = tmp_path / "srv" / "shop", tmp_path / "etc" / "shop"
-    for number in range(1, 8):
-        (shop / "releases" / f"2026010{number}T000000-abc").mkdir(parents=True)
-        (shop / "venvs" / f"key{number}").mkdir(parents=True)
-        (shop / "releases" / f"2026010{number}T000000-abc" / ".venv").symlink_to(f"../../venvs/key{number}")
-    for slot, number in (("blue", 1), ("green", 3)):
+    (tmp_path / "state" / "apps" / "shop" / "releases").mkdir(parents=True)
+    for day in range(1, 8):
+        (shop / "releases" / f"2026010{day}T000000-abc").mkdir(parents=True)
+        (shop / "venvs" / f"key{day}").mkdir(parents=True)
+        (shop / "releases" / f"2026010{day}T000000-abc" / ".venv").symlink_to(f"../../venvs/key{day}")
+    for slot, day in (("blue", 1), ("green", 3)):
         (slots / slot).mkdir(parents=True)
-        (slots / slot / "release").symlink_to(shop / "releases" / f"2026010{number}T000000-abc")
+        (slots / slot / "release").symlink_to(shop / "releases" / f"2026010{day}T000000-abc")
     (shop / "current").symlink_to("releases/20260101T000000-abc")
-    places = {"/srv/": f"{tmp_path}/srv/", "/etc/": f"{tmp_path}/etc/"}
-    assert call([release_module], "app=shop\nprune 2", places).returncode == 0
-    assert sorted(path.name[7] for path in (shop / "releases").iterdir()) == ["1", "3", "6", "7"]
-    assert sorted(path.name for path in (shop / "venvs").iterdir()) == ["key1", "key3", "key6", "key7"]
+
+    def run(keep: int) -> tuple[list[str], list[str]]:
+        places = {
+            "/srv/": f"{tmp_path}/srv/",
+            "/etc/": f"{tmp_path}/etc/",
+            "/var/lib/provision": f"{tmp_path}/state",
+        }
+        assert call([release_module], f"app=shop\nprune {keep}", places).returncode == 0
+        releases = sorted(path.name[7] for path in (shop / "releases").iterdir())
+        return releases, sorted(path.name[3] for path in (shop / "venvs").iterdir())
+
+    return run
+
+
+def test_the_newest_releases_stay_and_those_in_use_with_their_venvs(
+    prune: Callable[[int], tuple[list[str], list[str]]],
+) -> None:
+    assert prune(2) == (["1", "3", "6", "7"], ["1", "3", "6", "7"])
+
+
+def test_failed_releases_go_unless_a_slot_has_them_and_take_no_place_of_good_ones(
+    tmp_path: Path, prune: Callable[[int], tuple[list[str], list[str]]]
+) -> None:
+    records = tmp_path / "state" / "apps" / "shop" / "releases"
+    for day, state in ((3, "failed"), (4, "good"), (6, "failed"), (7, "failed")):
+        (records / f"2026010{day}T000000-abc").write_text(f"{state}\t2026-01-0{day}T00:00:00Z\tjo@desk\n")
+    assert prune(2) == (["1", "3", "4", "5"], ["1", "3", "4", "5"])
+    assert sorted(path.name[7] for path in records.iterdir()) == ["3", "4"]
 
 
 def test_the_slot_with_the_traffic_is_the_one_that_the_link_names(tmp_path: Path, call: Call) -> None:

@@ -8,8 +8,10 @@ import pytest
 
 from provision import roles
 from provision.engine.facts import Kept
+from provision.engine.resource import Refusal
 from provision.resources.file import File
-from provision.resources.release import Activation
+from provision.resources.git import Mirror
+from provision.resources.release import Activation, Migration, Release
 from provision.roles.app import release_id
 
 if TYPE_CHECKING:
@@ -278,3 +280,226 @@ def test_a_release_is_asked_for_through_nginx_only_where_there_is_nginx(
     assert activation(roles.everything(make_host(), make_facts())).domain == "shop.example.com"
     without = make_host(f"{HOST}roles: [base, python, app]\napps:\n{SHOP}")
     assert activation(roles.everything(without, make_facts())).domain == ""
+
+
+def test_an_app_is_migrated_on_the_first_host_or_on_every_one(make_host: MakeHost, make_facts: MakeFacts) -> None:
+    def migration(more: str) -> Migration:
+        resources = roles.everything(make_host(f"{HOST}apps:\n{SHOP[:-2]}{more}}}\n"), make_facts())
+        return next(one for one in resources if isinstance(one, Migration))
+
+    assert not migration("").every
+    assert not migration(", migrate_on: first").every
+    assert migration(", migrate_on: every").every
+
+
+OLDEST, OLDER, ACTIVE, NEWER = (
+    f"2026110{day}T120000-{digits}" for day, digits in ((1, "1111111"), (2, "2222222"), (3, "3333333"), (4, "4444444"))
+)
+
+
+def keep(*states: str, app: str = "shop") -> tuple[Kept, ...]:
+    """Up to four releases, oldest first, in these states; "-" is none."""
+    ids_ = (OLDEST, OLDER, ACTIVE, NEWER)
+    return tuple(
+        Kept(app, id_, id_[-1] * 40, ".", state)  # type: ignore[arg-type]
+        for id_, state in zip(ids_, states, strict=False)
+        if state != "-"
+    )
+
+
+def released(resources: tuple[Resource, ...]) -> dict[str, str]:
+    """Which release each app is to have."""
+    return {one.app: one.release for one in resources if isinstance(one, Activation)}
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [
+        (("good", "good", "active", "good"), OLDER),
+        (("good", "failed", "active", "good"), OLDEST),
+        (("good", "new", "active", "good"), OLDEST),
+        (("good", "-", "active"), OLDEST),
+    ],
+    ids=["the one before", "not a failed one", "not one that never served", "not one that is gone"],
+)
+def test_a_rollback_goes_to_the_good_release_before_the_active_one(
+    states: tuple[str, ...], expected: str, make_host: MakeHost, make_facts: MakeFacts
+) -> None:
+    assert released(roles.rolled_back(make_host(), make_facts(commits={}, releases=keep(*states)))) == {
+        "shop": expected
+    }
+
+
+def test_a_rollback_has_all_of_a_release_but_its_migration(make_host: MakeHost, make_facts: MakeFacts) -> None:
+    facts = make_facts(commits={}, releases=keep("-", "good", "active"))
+    found = roles.rolled_back(make_host(), facts)
+    assert [name for name in ids(found) if name in RELEASE] == [each for each in RELEASE if each != "migration:shop"]
+    assert not [one for one in found if isinstance(one, Migration)]
+    assert not set(SERVER) & set(ids(found))
+
+
+def test_a_rollback_is_to_the_commit_of_the_release(make_host: MakeHost, make_facts: MakeFacts) -> None:
+    found = roles.rolled_back(make_host(), make_facts(commits={}, releases=keep("-", "good", "active")))
+    assert [one.commit for one in found if isinstance(one, Mirror | Release)] == ["2" * 40, "2" * 40]
+    environment = file(found, "/etc/shop/env").content
+    assert f'PROVISION_COMMIT="{"2" * 40}"\nPROVISION_RELEASE="{OLDER}"\n' in environment
+
+
+def test_a_release_that_one_goes_back_to_runs_as_when_it_was_deployed(
+    make_host: MakeHost, make_facts: MakeFacts
+) -> None:
+    """So it need not be checked again."""
+    deployed = activation(
+        roles.everything(make_host(), make_facts(commits={"shop": "2" * 40}, releases=keep("-", "good")))
+    )
+    facts = make_facts(commits={}, releases=keep("-", "good", "active"))
+    assert activation(roles.rolled_back(make_host(), facts)) == deployed
+
+
+@pytest.mark.parametrize("to", [OLDEST, "1111111"], ids=["id", "digits of the commit"])
+def test_a_rollback_goes_to_the_release_that_is_named(to: str, make_host: MakeHost, make_facts: MakeFacts) -> None:
+    facts = make_facts(commits={}, releases=keep("good", "good", "active"))
+    assert released(roles.rolled_back(make_host(), facts, to)) == {"shop": OLDEST}
+
+
+def test_a_release_that_is_named_may_be_newer_or_in_any_state(make_host: MakeHost, make_facts: MakeFacts) -> None:
+    facts = make_facts(commits={}, releases=keep("failed", "new", "active", "good"))
+    for to, expected in (("4444444", NEWER), ("1111111", OLDEST), ("2222222", OLDER), (ACTIVE, ACTIVE)):
+        assert released(roles.rolled_back(make_host(), facts, to)) == {"shop": expected}
+
+
+def test_of_two_releases_of_the_named_commit_the_newer_is_meant(make_host: MakeHost, make_facts: MakeFacts) -> None:
+    again = "20261102T130000-1111111"
+    kept = (*keep("good", "-", "active"), Kept("shop", again, "1" * 40, ".", "good"))
+    found = roles.rolled_back(make_host(), make_facts(commits={}, releases=kept), "1111111")
+    assert released(found) == {"shop": again}
+
+
+def refusal(host: Host, facts: Facts, to: str | None = None) -> str:
+    with pytest.raises(Refusal) as caught:
+        roles.rolled_back(host, facts, to)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("states", "before"),
+    [
+        ((), "the first one"),
+        (("good", "good"), "the first one"),
+        (("active",), OLDEST),
+        (("-", "-", "active", "good"), ACTIVE),
+        (("failed", "new", "active", "good"), ACTIVE),
+    ],
+    ids=["nothing", "nothing active", "only one", "only newer ones", "no good one"],
+)
+def test_a_rollback_without_a_good_release_before_is_refused(
+    states: tuple[str, ...], before: str, make_host: MakeHost, make_facts: MakeFacts
+) -> None:
+    said = refusal(make_host(), make_facts(commits={}, releases=keep(*states)))
+    assert said == f"shop: there is no good release before {before} on this server"
+
+
+@pytest.mark.parametrize("to", ["fedcba9", "111111", "20261101T120000", "3333333-", "120000-1111111x"])
+def test_a_release_that_is_not_there_is_refused_with_those_that_are(
+    to: str, make_host: MakeHost, make_facts: MakeFacts
+) -> None:
+    kept = (*reversed(keep("good", "-", "active")), *keep("-", "-", "-", "good", app="blog"))
+    said = refusal(make_host(), make_facts(commits={}, releases=kept), to)
+    assert said == f"shop: there is no release {to} on this server; there are: {OLDEST}, {ACTIVE}"
+
+
+def test_a_release_is_refused_where_there_is_none_at_all(make_host: MakeHost, make_facts: MakeFacts) -> None:
+    said = refusal(make_host(), make_facts(commits={}), "fedcba9")
+    assert said == "shop: there is no release fedcba9 on this server; there are: none"
+
+
+def test_each_app_goes_back_to_its_own_release(make_host: MakeHost, make_facts: MakeFacts) -> None:
+    kept = (*keep("good", "good", "active"), *keep("good", "active", app="blog"))
+    found = roles.rolled_back(make_host(TWO), make_facts(commits={}, releases=kept))
+    assert released(found) == {"shop": OLDER, "blog": OLDEST}
+
+
+def test_one_app_that_cannot_go_back_keeps_the_others_where_they_are(
+    make_host: MakeHost, make_facts: MakeFacts
+) -> None:
+    kept = (*keep("good", "good", "active"), *keep("-", "active", app="blog"))
+    said = refusal(make_host(TWO), make_facts(commits={}, releases=kept))
+    assert said == f"blog: there is no good release before {OLDER} on this server"
+
+
+def test_a_restart_is_of_the_active_release_without_a_migration(make_host: MakeHost, make_facts: MakeFacts) -> None:
+    facts = make_facts(commits={}, releases=keep("good", "failed", "active", "good"))
+    found = roles.restarted(make_host(), facts)
+    assert released(found) == {"shop": ACTIVE}
+    assert [name for name in ids(found) if name in RELEASE] == [each for each in RELEASE if each != "migration:shop"]
+    assert not set(SERVER) & set(ids(found))
+    assert [one.commit for one in found if isinstance(one, Mirror | Release)] == ["3" * 40, "3" * 40]
+
+
+def test_only_a_restart_wants_what_serves_started_anew(make_host: MakeHost, make_facts: MakeFacts) -> None:
+    facts = make_facts(releases=keep("good", "-", "active"))
+    assert activation(roles.restarted(make_host(), facts)).again
+    assert not activation(roles.everything(make_host(), facts)).again
+    assert not activation(roles.rolled_back(make_host(), facts)).again
+
+
+def test_a_restart_takes_the_environment_as_it_is_now(make_host: MakeHost, make_facts: MakeFacts) -> None:
+    facts = make_facts(commits={}, releases=keep("active"))
+    found = roles.restarted(make_host(f"{HOST}apps:\n{SHOP[:-2]}, environment: {{GREETING: bye}}}}\n"), facts)
+    environment = file(found, "/etc/shop/env")
+    assert 'GREETING="bye"\n' in environment.content
+    assert activation(found).environment == environment.sha256
+
+
+def test_an_app_that_does_not_serve_yet_or_is_not_declared_is_not_restarted(
+    make_host: MakeHost, make_facts: MakeFacts
+) -> None:
+    kept = (*keep("active"), *keep("good", "new", app="blog"), *keep("active", app="gone"))
+    assert released(roles.restarted(make_host(TWO), make_facts(commits={}, releases=kept))) == {"shop": OLDEST}
+    assert roles.restarted(make_host(), make_facts(commits={})) == ()
+
+
+def block(text: str, head: str) -> str:
+    """What is between the braces after the last line that begins with `head`."""
+    rest = text[text.rindex(f"    {head} {{") :]
+    return rest[: rest.index("\n    }\n")]
+
+
+def site(make_host: MakeHost, make_facts: MakeFacts, more: str = "") -> str:
+    return file(roles.server(make_host(more + TWO), make_facts()), "/etc/nginx/sites-available/shop.conf").content
+
+
+def test_maintenance_answers_503_in_place_of_its_app_alone(make_host: MakeHost, make_facts: MakeFacts) -> None:
+    location = block(site(make_host, make_facts), "location /")
+    condition, _, proxied = location.partition("}")
+    assert "if (-f /var/lib/provision/apps/shop/maintenance) {\n            return 503;" in condition
+    assert "proxy_pass http://shop;" in proxied
+    assert site(make_host, make_facts).count("/maintenance)") == 1
+
+
+def test_the_maintenance_page_says_when_to_come_again_and_is_not_cached(
+    make_host: MakeHost, make_facts: MakeFacts
+) -> None:
+    page = block(site(make_host, make_facts), "location @maintenance")
+    for line in (
+        "internal;",
+        "default_type text/html;",
+        "add_header Retry-After 120 always;",
+        "add_header Cache-Control no-store always;",
+    ):
+        assert f"        {line}\n" in page
+    assert "error_page 503 @maintenance;" in site(make_host, make_facts)
+    assert 'return 503 "<!doctype html>' in page
+
+
+def test_the_maintenance_page_insists_on_https_where_the_app_does(make_host: MakeHost, make_facts: MakeFacts) -> None:
+    """A location with headers of its own takes over none of the server's."""
+    for more, insists in (("", True), ("tls: {hsts: false}\n", False), ("tls: {issuer: self-signed}\n", False)):
+        page = block(site(make_host, make_facts, more), "location @maintenance")
+        assert ("Strict-Transport-Security" in page) is insists
+
+
+def test_an_authority_is_answered_during_maintenance(make_host: MakeHost, make_facts: MakeFacts) -> None:
+    plain = site(make_host, make_facts).partition("listen 443")[0]
+    assert "/.well-known/acme-challenge/" in plain
+    assert "maintenance" not in plain

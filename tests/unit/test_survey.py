@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from provision import survey
+from provision.engine.shell import library, words
+from provision.survey import Answer, Listed, Standing
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from provision.inventory import Host
+
+    Sh = Callable[..., subprocess.CompletedProcess[str]]
+    Ask = Callable[..., list[str]]
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+ID = "20261121T230500-0123456"
+LINE = f"shop\t{ID}\t{COMMIT}\tactive\t2026-11-21T23:05:09Z\tjo@desk\tJo Doe\tFix the basket"
+
+
+def listed(*lines: str) -> list[Listed]:
+    return survey.releases(Answer("web1", lines))
+
+
+def test_a_release_has_its_host_who_deployed_it_and_who_wrote_it() -> None:
+    assert listed(LINE) == [
+        Listed(
+            host="web1",
+            app="shop",
+            id=ID,
+            commit=COMMIT,
+            state="active",
+            when="2026-11-21T23:05:09Z",
+            who="jo@desk",
+            author="Jo Doe",
+            subject="Fix the basket",
+        )
+    ]
+
+
+def test_releases_stay_in_the_order_of_the_server() -> None:
+    assert [one.id for one in listed(LINE.replace(ID, "b"), LINE.replace(ID, "a"))] == ["b", "a"]
+
+
+def test_a_host_without_releases_or_answer_has_none() -> None:
+    assert listed() == []
+    assert survey.releases(Answer("web1", error="web1 does not answer")) == []
+
+
+@pytest.mark.parametrize(
+    "subject",
+    ["", " ", "a\tb\t\tc", "\t", "[red]not markup[/]", "quotes \" and ' and \\n", "100% ${HOME} `id`", "bücher 📚"],
+)
+def test_a_subject_may_be_anything_in_one_line(subject: str) -> None:
+    (found,) = listed(LINE.replace("Fix the basket", subject))
+    assert (found.author, found.subject) == ("Jo Doe", subject)
+
+
+def test_a_commit_that_the_mirror_has_no_more_has_no_author_and_no_subject() -> None:
+    (found,) = listed(f"shop\t{ID}\t{COMMIT}\tnew\t-\t-\t")
+    assert (found.state, found.when, found.who, found.author, found.subject) == ("new", "-", "-", "", "")
+
+
+STATUS = f"shop\t{ID}\t2026-11-21T23:05:09Z\tblue\t200\t3\t52428800\t89\tno"
+
+
+def standing(*lines: str) -> list[Standing]:
+    return survey.standings(Answer("web1", lines))
+
+
+def test_an_app_stands_as_its_host_says_with_the_hosts_updates() -> None:
+    expected = Standing(
+        host="web1",
+        app="shop",
+        release=ID,
+        since="2026-11-21T23:05:09Z",
+        slot="blue",
+        health="200",
+        workers=3,
+        memory=50 * 1024**2,
+        days=89,
+        maintenance=False,
+        updates=2,
+    )
+    assert standing(STATUS, "updates\t2") == [expected]
+
+
+def test_the_updates_count_for_each_app_of_the_host() -> None:
+    found = standing(STATUS, STATUS.replace("shop", "blog", 1), "updates\t7")
+    assert [(one.app, one.updates) for one in found] == [("shop", 7), ("blog", 7)]
+
+
+def test_an_app_that_never_was_deployed_stands_for_nothing() -> None:
+    (found,) = standing("shop\t\t-\t-\t000\t0\t[not set]\t-\tno", "updates\t0")
+    assert (found.release, found.since, found.slot, found.health, found.workers) == ("", "-", "-", "000", 0)
+    assert (found.memory, found.days, found.maintenance, found.updates) == (None, None, False, 0)
+
+
+def test_a_certificate_that_has_ended_has_days_below_none() -> None:
+    assert standing(STATUS.replace("\t89\t", "\t-3\t"))[0].days == -3
+
+
+def test_maintenance_shows() -> None:
+    assert standing(STATUS.removesuffix("no") + "yes")[0].maintenance
+
+
+def test_a_host_without_apps_stands_for_nothing() -> None:
+    assert standing("updates\t3") == []
+    assert survey.standings(Answer("web1", error="web1 does not answer")) == []
+
+
+def test_apps_are_the_words_of_a_call(make_host: Callable[..., Host]) -> None:
+    assert survey.apps(make_host()) == "shop"
+
+
+@pytest.fixture
+def ask(tmp_path: Path, sh: Sh) -> Ask:
+    """The lines that a function of survey.sh prints; the server's folders are in the test's own."""
+
+    def run(*call: str) -> list[str]:
+        script = f"{library(survey.__file__)}main() {{ {words(*call)}; }}\nmain </dev/null\n"
+        ran = sh(script, {"/srv/": f"{tmp_path}/srv/", "/var/lib/provision/": f"{tmp_path}/state/"})
+        assert (ran.returncode, ran.stderr) == (0, "")
+        return ran.stdout.splitlines()
+
+    return run
+
+
+@pytest.fixture
+def shop(tmp_path: Path, repository: Path, git: Callable[..., str]) -> Path:
+    """/srv/shop with its repository, and no release."""
+    folder = tmp_path / "srv" / "shop"
+    (folder / "releases").mkdir(parents=True)
+    git("clone", "--quiet", "--mirror", str(repository), str(folder / "repository.git"), folder=tmp_path)
+    return folder
+
+
+def release(shop: Path, name: str, commit: str, record: str = "") -> None:
+    (shop / "releases" / name).mkdir()
+    (shop / "releases" / name / ".release").write_text(f"{commit}\t.\n")
+    if record:
+        path = shop.parents[1] / "state" / "apps" / "shop" / "releases" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{record}\n")
+
+
+def test_the_script_lists_releases_oldest_first_with_their_states(
+    shop: Path, repository: Path, git: Callable[..., str], ask: Ask
+) -> None:
+    commit = git("rev-parse", "HEAD", folder=repository)
+    release(shop, "4-new", commit)
+    release(shop, "3-active", commit, "good\t2026-11-03T00:00:00Z\tmo@desk")
+    release(shop, "1-good", commit, "good\t2026-11-01T00:00:00Z\tjo@desk")
+    release(shop, "2-failed", commit, "failed\t2026-11-02T00:00:00Z\tjo@desk")
+    (shop / "releases" / ".new-5").mkdir()
+    (shop / "releases" / "5-unfinished").mkdir()
+    (shop / "current").symlink_to("releases/3-active")
+    found = listed(*ask("releases", "shop"))
+    assert [(one.id, one.state, one.when, one.who) for one in found] == [
+        ("1-good", "kept", "2026-11-01T00:00:00Z", "jo@desk"),
+        ("2-failed", "failed", "2026-11-02T00:00:00Z", "jo@desk"),
+        ("3-active", "active", "2026-11-03T00:00:00Z", "mo@desk"),
+        ("4-new", "new", "-", "-"),
+    ]
+    assert {(one.app, one.commit, one.author, one.subject) for one in found} == {("shop", commit, "test", "first")}
+
+
+@pytest.mark.parametrize(
+    "subject", ["a\tb\t\tc", "[red]not markup[/]", "100% %s \"${HOME}\" 'x' `id` \\t", "bücher 📚"]
+)
+def test_an_odd_subject_comes_back_as_it_was_written(
+    subject: str, shop: Path, repository: Path, git: Callable[..., str], ask: Ask
+) -> None:
+    git("commit", "--quiet", "--allow-empty", f"--message={subject}\n\nA body.", folder=repository)
+    git("fetch", "--quiet", folder=shop / "repository.git")
+    release(shop, "one", git("rev-parse", "HEAD", folder=repository))
+    (found,) = listed(*ask("releases", "shop"))
+    assert (found.author, found.subject) == ("test", subject)
+
+
+def test_a_subject_over_several_lines_is_one(shop: Path, repository: Path, git: Callable[..., str], ask: Ask) -> None:
+    git("commit", "--quiet", "--allow-empty", "--message=one\ntwo\n\nA body.", folder=repository)
+    git("fetch", "--quiet", folder=shop / "repository.git")
+    release(shop, "one", git("rev-parse", "HEAD", folder=repository))
+    (found,) = listed(*ask("releases", "shop"))
+    assert found.subject == "one two"
+
+
+def test_a_release_of_a_commit_that_is_gone_is_listed(shop: Path, ask: Ask) -> None:
+    release(shop, "one", "f" * 40, "good\t2026-11-01T00:00:00Z\tjo@desk")
+    (found,) = listed(*ask("releases", "shop"))
+    assert (found.commit, found.state, found.author, found.subject) == ("f" * 40, "kept", "", "")
+
+
+def test_apps_are_listed_one_after_another_and_those_without_a_release_not_at_all(shop: Path, ask: Ask) -> None:
+    release(shop, "one", "f" * 40)
+    blog = shop.parent / "blog"
+    (blog / "releases").mkdir(parents=True)
+    release(blog, "two", "e" * 40)
+    assert [(one.app, one.id) for one in listed(*ask("releases", "shop", "none", "blog"))] == [
+        ("shop", "one"),
+        ("blog", "two"),
+    ]
+
+
+def test_maintenance_is_a_mark_of_each_app_that_comes_and_goes(tmp_path: Path, ask: Ask) -> None:
+    marks = [tmp_path / "state" / "apps" / name / "maintenance" for name in ("shop", "blog")]
+    assert ask("maintenance", "on", "shop", "blog") == ["shop\ton", "blog\ton"]
+    assert [mark.exists() for mark in marks] == [True, True]
+    assert marks[0].parent.stat().st_mode & 0o777 == 0o755
+    assert ask("maintenance", "on", "shop") == ["shop\ton"]
+    assert ask("maintenance", "off", "shop") == ["shop\toff"]
+    assert [mark.exists() for mark in marks] == [False, True]
+    assert ask("maintenance", "off", "shop") == ["shop\toff"]
