@@ -56,7 +56,7 @@ def _commits(
     shared: dict[tuple[str, str], Future[str]] = {}
     for host in hosts:
         for name, app in host.apps.items():
-            key = (app.source.repository, wanted or app.source.revision)
+            key = (app.source.place, wanted or app.source.revision)
             if key not in shared:
                 shared[key] = resolvers.submit(revision.resolve, name, app.source, wanted)
             commits.setdefault(host.name, {})[name] = shared[key]

@@ -204,6 +204,13 @@ def _existing(path: Path, info: ValidationInfo) -> Path:
     return path
 
 
+def _existing_folder(path: Path, info: ValidationInfo) -> Path:
+    path = expanded(path)
+    if not _context(info).partial and not path.is_dir():
+        raise ValueError(f"{path}: there is no such folder; correct the path")
+    return path
+
+
 def _env_file(path: Path, info: ValidationInfo) -> Path:
     path = _existing(path, info)
     context = _context(info)
@@ -408,10 +415,17 @@ class Source(Model):
 
     shorthand: ClassVar[str] = "repository"
 
-    repository: Repository = Field(
+    repository: Repository | None = Field(
+        default=None,
         description="Git repository, as this machine and the server reach it: a URL or git@HOST:PATH.",
         examples=["https://git.example.com/shop.git"],
         repr=False,
+    )
+    push: Annotated[Path, AfterValidator(_existing_folder)] | None = Field(
+        default=None,
+        description="Instead of `repository`, and before it: a folder in a checkout on this machine, relative to this inventory. The"
+        " commit goes to the server over the SSH connection; the server needs no access to a repository.",
+        examples=[".."],
     )
     revision: Revision = Field(
         default="HEAD",
@@ -423,6 +437,17 @@ class Source(Model):
         description="Folder of the app inside the repository; the app runs there.",
         examples=["."],
     )
+
+    @model_validator(mode="after")
+    def _somewhere(self, info: ValidationInfo) -> Source:
+        if not _context(info).partial and not (self.repository or self.push):
+            raise ValueError("no repository; write for example repository: https://git.example.com/shop.git")
+        return self
+
+    @property
+    def place(self) -> str:
+        """Where the commits are: the repository, or the checkout's folder."""
+        return str(self.push or self.repository)
 
 
 class Python(Model):

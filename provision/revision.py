@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import tempfile
+from pathlib import Path
 
 from provision.engine.resource import Refusal
 from provision.inventory import Source
@@ -16,16 +17,41 @@ SECONDS = 60
 def resolve(app: str, source: Source, revision: str | None = None) -> str:
     """The commit, 40 hex digits, of a branch, a tag or a commit. Raises Refusal when there is none."""
     wanted = revision or source.revision
-    refs = _refs(app, source.repository, wanted)
+    if source.push:
+        return _local(app, source.push, wanted)
+    refs = _refs(app, source.place, wanted)
     # A tag's commit stands behind ^{}; a branch wins over a tag, as in git.
     for name in (f"{wanted}^{{}}", wanted, f"refs/heads/{wanted}", f"refs/tags/{wanted}^{{}}", f"refs/tags/{wanted}"):
         if name in refs:
             return refs[name]
     if FULL.fullmatch(wanted) or SHORT.fullmatch(wanted):
-        found = _commit(source.repository, wanted)
+        found = _commit(source.place, wanted)
         if found:
             return found
-    raise Refusal(f"{app}: {source.repository} has no branch, tag or commit {wanted}: was it pushed?")
+    raise Refusal(f"{app}: {source.place} has no branch, tag or commit {wanted}: was it pushed?")
+
+
+def pack(source: Source, commit: str, known: str | None, path: Path) -> Path:
+    """Write a pack with the commit to `path`: with all that leads to it, or with what the commit `known` does not have.
+
+    The format is git's own (gitformat-pack(5)); Raises Refusal.
+    """
+    checkout = ("-C", str(source.push))
+    has_known = known and _git(*checkout, "cat-file", "-e", f"{known}^{{commit}}").returncode == 0
+    wanted = f"{commit}\n" + (f"^{known}\n" if has_known else "")
+    with path.open("wb") as file:
+        words = ("git", *checkout, "pack-objects", "--revs", "--stdout", "--quiet", *(("--thin",) if has_known else ()))
+        done = subprocess.run(words, input=wanted.encode(), stdout=file, stderr=subprocess.PIPE)
+    if done.returncode:
+        raise Refusal(f"{source.push}: git cannot pack {commit[:7]}: {done.stderr.decode(errors='replace').strip()}")
+    return path
+
+
+def _local(app: str, checkout: Path, wanted: str) -> str:
+    found = _git("-C", str(checkout), "rev-parse", "--quiet", "--verify", f"{wanted}^{{commit}}")
+    if found.returncode:
+        raise Refusal(f"{app}: {checkout} is no checkout that has a branch, tag or commit {wanted}")
+    return found.stdout.strip()
 
 
 def _git(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -9,10 +9,12 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from secrets import token_hex
+from tempfile import TemporaryDirectory
 from typing import Literal, Protocol
 
-from provision import python_cache
+from provision import python_cache, revision
 from provision.engine import apply, facts, probe
 from provision.engine.apply import Event
 from provision.engine.facts import Facts
@@ -88,6 +90,7 @@ class Run:
     output: tuple[str, ...] = ()
     seconds: float = 0.0
     session: Session = field(init=False)
+    folder: TemporaryDirectory[str] = field(init=False)
     plan: Plan | None = None
     run: str = ""
     done: int = 0
@@ -97,6 +100,7 @@ class Run:
     releases: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.folder = TemporaryDirectory(prefix="provision-")
         self.session = Session(self.host, self.password)
 
     def __call__(self) -> Result:
@@ -125,6 +129,7 @@ class Run:
     def result(self) -> Result:
         """What has become of the host; the connection ends."""
         self.session.close()
+        self.folder.cleanup()
         planned = self.plan.changes if self.plan else ()
         changed = self.done if self.applies else len(planned)
         mask = Mask(self.host)
@@ -210,9 +215,19 @@ class Run:
             self._fetch(Transfer(path, f"{OUTBOX}/{name}.tar.gz") for name, path in packed.items() if path)
         commits = {app: commit.result() for app, commit in self.commits.items() if app in self.host.apps}
         known = replace(known, commits=commits, cached=python_cache.read(known, self.host))
+        known = replace(known, packs=self._packs(known))
         if commits:
             self.releases = {name: release_id(app, known) for name, app in self.host.apps.items() if name in commits}
         return known
+
+    def _packs(self, known: Facts) -> dict[str, Path]:
+        """The commits that are to be sent from here, packed; they go with the run."""
+        packs = {}
+        for name, commit in known.commits.items():
+            source, there = self.host.apps[name].source, known.pushed.get(name)
+            if source.push and there != commit:
+                packs[name] = revision.pack(source, commit, there, Path(self.folder.name) / f"{name}.pack")
+        return packs
 
     def _upload(self, plan: Plan) -> None:
         for change in plan.changes:

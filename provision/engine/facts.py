@@ -41,10 +41,10 @@ class CachedPython:
 @dataclass(frozen=True, slots=True)
 class Facts:
     """Memory in bytes; `now` by the server's clock. `packed` are Pythons that wait to be fetched, `units` the units of
-    apps' processes and schedules, each with its app.
+    apps' processes and schedules, each with its app, `pushed` the commit that each app was last sent.
 
-    The last four are the controller's own knowledge: each app's wanted commit, its packed Pythons, the folder for more
-    of them, and the releases that are wanted by their id.
+    The last five are the controller's own knowledge: each app's wanted commit, its packed Pythons, the folder for more
+    of them, the releases that are wanted by their id, and packs of commits to send.
     """
 
     system: str
@@ -59,10 +59,12 @@ class Facts:
     packed: frozenset[str] = frozenset()
     releases: tuple[Kept, ...] = ()
     units: tuple[tuple[str, str], ...] = ()
+    pushed: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     commits: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     cached: Mapping[str, CachedPython] = field(default_factory=lambda: MappingProxyType({}))
     cache: Path | None = None
     chosen: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    packs: Mapping[str, Path] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def distribution(self) -> str:
@@ -81,12 +83,15 @@ def parse(output: str) -> Facts:
     packed: set[str] = set()
     releases: list[Kept] = []
     units: list[tuple[str, str]] = []
+    pushed: dict[str, str] = {}
     for line in output.splitlines():
         key, *fields = line.split("\t")
         if key == "python":
             pythons.add(fields[0])
         elif key == "packed":
             packed.add(fields[0])
+        elif key == "pushed":
+            pushed[fields[0]] = fields[1]
         elif key == "unit":
             units.append((fields[0], fields[1]))
         elif key == "release":
@@ -114,6 +119,7 @@ def parse(output: str) -> Facts:
         packed=frozenset(packed),
         releases=tuple(releases),
         units=tuple(units),
+        pushed=pushed,
     )
 
 

@@ -33,6 +33,12 @@ facts() {
             fact packed "${packed%.tar.gz}"
         fi
     done
+    for ref in /srv/*/repository.git/refs/provision/pushed; do
+        if [ -r "$ref" ]; then
+            app=${ref%/repository.git/*}
+            printf 'pushed\t%s\t%s\n' "${app##*/}" "$(cat "$ref")"
+        fi
+    done
     for unit in /etc/systemd/system/*.service /etc/systemd/system/*.timer; do
         if [ -f "$unit" ] && read -r first <"$unit"; then
             case $first in

@@ -27,3 +27,17 @@ mirror() {
         git --git-dir="$1" fetch --quiet origin "$3" || fail "$2 has no commit $3: was it pushed?"
     fi
 }
+
+# receive PATH COMMIT PACK: the commit that the controller sent.
+receive() {
+    pack=$3
+    trap 'rm -f "$pack"' EXIT
+    if ! git --git-dir="$1" rev-parse --git-dir >/dev/null 2>&1; then
+        rm -rf "$1"
+        git init --quiet --bare "$1"
+    fi
+    git --git-dir="$1" config remote.origin.url pushed
+    git --git-dir="$1" index-pack --stdin --fix-thin <"$3" >/dev/null || fail "the commit $2 did not arrive whole: run again"
+    git --git-dir="$1" cat-file -e "$2^{commit}" || fail "the commit $2 did not arrive whole: run again"
+    git --git-dir="$1" update-ref refs/provision/pushed "$2"
+}

@@ -9,7 +9,7 @@ from provision.engine.resource import Refusal, Resource
 from provision.engine.shell import quote
 from provision.inventory import App, Host
 from provision.resources.file import Directory, File
-from provision.resources.git import Mirror
+from provision.resources.git import PUSHED, Mirror
 from provision.resources.release import Activation, Check, Migration, Release
 from provision.resources.service import Retired, Service
 from provision.resources.venv import UV, Venv
@@ -90,7 +90,13 @@ def _release(host: Host, facts: Facts, app: App, migrates: bool = True, again: b
         *(unit.content for unit in _units(app) if unit.path.endswith(".service")),
     )
     command = app.migrate if isinstance(app.migrate, str) else ""
-    yield Mirror(f"/srv/{app.name}/repository.git", app.source.repository, commit)
+    yield Mirror(
+        f"/srv/{app.name}/repository.git",
+        PUSHED if app.source.push else app.source.place,
+        commit,
+        facts.packs.get(app.name),
+        facts.home,
+    )
     yield tree
     yield venv
     yield environment

@@ -212,6 +212,24 @@ def test_a_worker_that_does_not_keep_running_or_a_hook_that_fails_switches_nothi
     site.with_text(text, "pulse").deploy(SERVER, "--revision", "two")
 
 
+def test_a_commit_can_be_sent_over_the_connection_where_the_server_has_no_repository(
+    site: Controller, repository: Repository, commits: tuple[str, str]
+) -> None:
+    text = site.inventory.read_text()
+    shell(SERVER, "rm -rf /srv/pulse/repository.git")
+    sending = site.with_text(text.replace(f"source: {repository.url}", f"source: {{push: {repository.path}}}"), "pulse")
+    try:
+        for name, commit in zip(("one", "two"), commits, strict=True):
+            answer = sending.deploy(SERVER, "--revision", name)
+            assert "mirror:/srv/pulse/repository.git" in answer.changed(SERVER)
+            assert serving() == commit
+            assert sending("plan", SERVER, "--revision", name).status == 0
+        assert shell(SERVER, "ls -A /home/admin | grep provision || true") == "", "nothing of it is left behind"
+    finally:
+        site.with_text(text, "pulse")
+    site.deploy(SERVER, "--revision", "two")
+
+
 def test_maintenance_answers_503_and_lasts_over_a_deploy(site: Controller) -> None:
     assert site("maintenance.on", SERVER).status == 0
     try:

@@ -412,7 +412,7 @@ WRONG = [
     (APP + "    source_: a\n" + HOST, at(6, 'apps.shop.source_: unknown key; did you mean "source"?')),
     (APP.replace("https://git.example.com/shop.git", "{repository: /a, folder: ../b}") + HOST, at(3, 'apps.shop.source.folder: "../b" is not a folder inside the repository; write a relative path without ".."')),
     (APP.replace("https://git.example.com/shop.git", "{repository: /a, revision: -b}") + HOST, at(3, 'apps.shop.source.revision: "-b" is not a git revision; write a branch, a tag or a commit')),
-    (APP.replace("https://git.example.com/shop.git", "{revision: b}") + HOST, at(3, "apps.shop.source.repository: missing; write for example repository: https://git.example.com/shop.git")),
+    (APP.replace("https://git.example.com/shop.git", "{revision: b}") + HOST, at(3, "apps.shop.source: no repository; write for example repository: https://git.example.com/shop.git")),
     (APP + "    python: 3.13\n" + HOST, at(6, "apps.shop.python: 3.13 is not a full Python version; write all three parts and quote it: '3.13.5'")),
     (APP + "    python: {version: 3.10}\n" + HOST, at(6, "apps.shop.python.version: 3.10 is not a full Python version; write all three parts and quote it: '3.13.5'")),
     (APP + "    python: 3.14.0rc1\n" + HOST, at(6, "apps.shop.python: 3.14.0rc1 is not a final release; write for example '3.13.5'")),

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
+from provision import revision
 from provision.engine.resource import Refusal
 from provision.inventory import Source
 from provision.revision import resolve
@@ -75,3 +77,36 @@ def test_a_repository_that_cannot_be_read_is_one_line(tmp_path: Path, git: Git) 
     with pytest.raises(Refusal, match=r"^shop: .*/nowhere cannot be read from here: ") as caught:
         find(tmp_path / "nowhere")
     assert "\n" not in str(caught.value)
+
+
+def test_a_checkout_on_this_machine_is_resolved_without_a_remote(repository: Path, commits: tuple[str, str]) -> None:
+    pushed = Source(push=repository / ".git")
+    assert resolve("shop", pushed) == commits[1]
+    assert resolve("shop", pushed, "v1") == commits[0]
+    with pytest.raises(Refusal, match=r"^shop: .* is no checkout that has a branch, tag or commit nothing$"):
+        resolve("shop", pushed, "nothing")
+
+
+def test_a_pack_has_the_commit_and_what_leads_to_it(
+    repository: Path, commits: tuple[str, str], git: Git, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.git"
+    git("init", "--quiet", "--bare", str(other), folder=tmp_path)
+
+    def receive(pack: Path) -> None:
+        done = subprocess.run(
+            ["git", "--git-dir", other, "index-pack", "--stdin", "--fix-thin"],
+            stdin=pack.open("rb"),
+            capture_output=True,
+        )
+        assert done.returncode == 0, done.stderr
+
+    whole = revision.pack(Source(push=repository / ".git"), commits[0], None, tmp_path / "whole")
+    receive(whole)
+    assert git("log", "-1", "--format=%H", commits[0], folder=other) == commits[0]
+    rest = revision.pack(Source(push=repository / ".git"), commits[1], commits[0], tmp_path / "rest")
+    assert rest.stat().st_size < whole.stat().st_size
+    receive(rest)
+    assert git("log", "-1", "--format=%H", commits[1], folder=other) == commits[1]
+    unknown = revision.pack(Source(push=repository / ".git"), commits[1], "f" * 40, tmp_path / "unknown")
+    assert unknown.stat().st_size > rest.stat().st_size
