@@ -106,6 +106,7 @@ class Folder:
             raise LabError(f"Not all of {self.path} could be removed; see what holds it: ls -lR {self.path}")
         for file in (
             self.python,
+            self.app_env,
             self.key,
             self.key.with_suffix(".pub"),
             self.known_hosts,

@@ -84,7 +84,8 @@ place_python() {
     beside=${1%/*}/.new-${1##*/}
     rm -rf "$beside"
     mkdir -p "$beside"
-    trap 'rm -rf "$beside" "$2"' EXIT
+    sent=$2
+    trap 'rm -rf "$beside" "$sent"' EXIT
     cp "$2" "$beside/packed"
     printf '%s  %s\n' "$3" "$beside/packed" | sha256sum --quiet --check - || fail "what arrived is not what the controller sent: run again"
     tar -C "$beside" --no-same-owner -xzf "$beside/packed"

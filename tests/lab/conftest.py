@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 LAB = ROOT / ".lab"
 SERVERS = 3
 SECONDS = 900
+SEEDED: list[Path] = []
 SUITE = os.environ.get("PROVISION_SUITE", "bookworm")
 
 
@@ -93,6 +94,8 @@ def running_lab() -> Iterator[None]:
     """The lab, with at least three servers; it goes away when the tests end, unless PROVISION_KEEP_LAB is set."""
     lab.up(count=SERVERS, suite=SUITE)
     yield
+    for folder in SEEDED:
+        shutil.rmtree(folder, ignore_errors=True)
     if not os.environ.get("PROVISION_KEEP_LAB"):
         lab.down()
 
@@ -154,6 +157,7 @@ def seed(path: Path, pythons: Path) -> None:
     own = python_cache.location(inventory_file.load(path))
     shutil.rmtree(own, ignore_errors=True)
     shutil.copytree(pythons, own, copy_function=os.link)
+    SEEDED.append(own)
 
 
 @pytest.fixture

@@ -88,7 +88,7 @@ def exists(path: str) -> bool:
 
 def ended() -> bool:
     """Whether no run is going on on the server."""
-    return lab.shell(SERVER, "flock -n /run/provision/lock true").returncode == 0
+    return lab.shell(SERVER, "flock -n -s /run/provision/lock true").returncode == 0
 
 
 @contextmanager

@@ -98,7 +98,7 @@ def test_the_edge_is_as_it_should_be() -> None:
 
 
 def test_the_data_outlives_a_restart_of_the_server(controller: Controller) -> None:
-    https(SERVER, "/api/notes", "", "--json", '{"title": "kept", "text": "over a reboot"}')
+    https(SERVER, "/api/notes", "", "--json", '{"title": "kept", "body": "over a reboot"}')
     lab.reboot(SERVER)
     deadline = time.monotonic() + 30
     while https(SERVER, "/ready").returncode and time.monotonic() < deadline:

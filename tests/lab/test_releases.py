@@ -326,13 +326,13 @@ def test_a_power_cut_in_an_activation_leaves_a_whole_release_after_the_boot(
 
 def wait_for_a_run() -> None:
     deadline = time.monotonic() + 30
-    while lab.shell(SERVER, "flock -n /run/provision/lock true").returncode == 0:
+    while lab.shell(SERVER, "flock -n -s /run/provision/lock true").returncode == 0:
         assert time.monotonic() < deadline, "no run began"
         time.sleep(0.05)
 
 
 def wait_for_the_end() -> None:
     deadline = time.monotonic() + 60
-    while lab.shell(SERVER, "flock -n /run/provision/lock true").returncode:
+    while lab.shell(SERVER, "flock -n -s /run/provision/lock true").returncode:
         assert time.monotonic() < deadline, "the run does not end"
         time.sleep(0.2)
