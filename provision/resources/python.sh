@@ -73,7 +73,7 @@ pack_python() {
         printf '%s %s\n' "$(sha256sum "$2" | cut -d' ' -f1)" "$(stat -c %s "$2")"
         find "$1" -type f \( -name '*.so' -o -path '*/bin/python3*' \) -exec ldd {} + 2>/dev/null |
             awk '$2 == "=>" { n = split($3, part, "/"); print "*/" part[n] }' | sort -u |
-            xargs -r dpkg -S 2>/dev/null | cut -d: -f1 | sort -u
+            xargs -r dpkg -S 2>/dev/null | grep -v '^\(local \)\{0,1\}diversion ' | cut -d: -f1 | sort -u
     } >"$2.about"
     chown "$3" "${2%/*}" "$2" "$2.about"
 }

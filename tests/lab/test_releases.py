@@ -285,7 +285,7 @@ def test_whoever_is_killed_in_an_activation_the_site_answers_and_the_next_deploy
 ) -> None:
     site.deploy(SERVER, "--revision", "one")
     with load(ADDRESS, DOMAIN, 240) as seen:
-        for number, delay in enumerate((0.2, 0.6, 1.0, 1.4, 1.8, 2.2)):
+        for number, delay in enumerate((0.3, 0.9, 1.5, 2.1)):
             wanted = (1, 0)[number % 2]
             process = site.start("deploy", SERVER, "--revision", ("one", "two")[wanted])
             wait_for_a_run()
