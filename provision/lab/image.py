@@ -33,19 +33,19 @@ AUTHORITIES = Path("/usr/local/share/ca-certificates")
 
 @dataclass(frozen=True)
 class Mirror:
-    archive: str = "http://mirror.example.org/debian"
-    security: str = "http://mirror.example.org/debian-security"
+    """Where Debian's packages come from; empty where only mmdebstrap knows."""
+
+    archive: str = ""
+    security: str = ""
 
     def sources(self, suite: str) -> list[str]:
-        return [
-            f"deb {self.archive} {suite} main",
-            f"deb {self.archive} {suite}-updates main",
-            f"deb {self.security} {suite}-security main",
-        ]
+        archive = [f"deb {self.archive} {suite} main", f"deb {self.archive} {suite}-updates main"]
+        security = [f"deb {self.security} {suite}-security main"]
+        return (archive if self.archive else []) + (security if self.archive and self.security else [])
 
 
 def mirror(etc: Path = Path("/etc")) -> Mirror:
-    """The mirror that this machine uses, when it is a Debian, else Debian's own."""
+    """The mirror that this machine uses, when it is a Debian; mmdebstrap has a default of its own."""
     release = dict(re.findall(r'^(\w+)="?([^"\n]*)', read(etc / "os-release"), re.MULTILINE))
     if release.get("ID") != "debian":
         return Mirror()
@@ -54,8 +54,7 @@ def mirror(etc: Path = Path("/etc")) -> Mirror:
     for uri, suites in entries(etc / "apt"):
         for suite in suites:
             found.setdefault(suite, uri.rstrip("/"))
-    default = Mirror()
-    return Mirror(found.get(codename, default.archive), found.get(f"{codename}-security", default.security))
+    return Mirror(found.get(codename, ""), found.get(f"{codename}-security", ""))
 
 
 def entries(apt: Path) -> list[tuple[str, list[str]]]:

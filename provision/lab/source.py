@@ -93,10 +93,13 @@ def download(scratch: Path) -> list[Path]:
 def debian(scratch: Path) -> list[Path]:
     """Debian's source package carries python.org's own archive. apt's state and cache here are its own."""
     suite, package = DEBIAN
+    archive = image.mirror().archive
+    if not archive:
+        raise LabError("python.org cannot be reached, and this machine names no mirror of Debian's source packages")
     for folder in ("state/lists/partial", "cache/archives/partial", "etc"):
         (scratch / folder).mkdir(parents=True)
     sources = scratch / "etc/sources.list"
-    sources.write_text(f"deb-src [signed-by={KEYRING}] {image.mirror().archive} {suite} main\n")
+    sources.write_text(f"deb-src [signed-by={KEYRING}] {archive} {suite} main\n")
     (scratch / "status").touch()
     options = {
         "Dir::State": scratch / "state",
