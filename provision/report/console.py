@@ -53,10 +53,10 @@ class Console:
         self.__enter__()
 
     def _lines(self) -> Table:
-        grid = Table.grid(padding=(0, 1))
-        grid.add_column(no_wrap=True)
-        grid.add_column(no_wrap=True, style="bold")
-        grid.add_column(no_wrap=True, overflow="ellipsis")
+        grid = Table.grid(padding=(0, 1), expand=True)
+        grid.add_column(no_wrap=True, width=1)
+        grid.add_column(no_wrap=True, style="bold", min_width=max(map(len, self._doing), default=0))
+        grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         now = time.monotonic()
         for host, (what, since, line) in sorted(self._doing.items()):
             text = Text(f"{what} {now - since:.0f}s", style="yellow")
@@ -173,5 +173,5 @@ class Console:
             return answers[0]
         answer = ""
         while answer not in tuple(answers):
-            answer = self.terminal.input(question).strip().lower()[:1]
+            answer = self.terminal.input(question, markup=False).strip().lower()[:1]
         return answer
