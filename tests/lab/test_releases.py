@@ -279,9 +279,8 @@ def test_a_reboot_brings_the_release_back_by_itself(site: Controller) -> None:
     assert shell(SERVER, "systemctl is-active pulse@blue pulse@green || true").split().count("active") == 1
 
 
-@pytest.mark.parametrize("victim", ["controller", "server"])
-def test_whoever_is_killed_in_an_activation_the_site_answers_and_the_next_deploy_ends_right(
-    site: Controller, commits: tuple[str, str], victim: str
+def test_wherever_the_servers_script_is_killed_the_site_answers_and_the_next_deploy_ends_right(
+    site: Controller, commits: tuple[str, str]
 ) -> None:
     site.deploy(SERVER, "--revision", "one")
     with load(ADDRESS, DOMAIN, 240) as seen:
@@ -290,10 +289,7 @@ def test_whoever_is_killed_in_an_activation_the_site_answers_and_the_next_deploy
             process = site.start("deploy", SERVER, "--revision", ("one", "two")[wanted])
             wait_for_a_run()
             time.sleep(delay)
-            if victim == "controller":
-                process.kill()
-            else:
-                shell(SERVER, "pkill -9 -s $(ls -t /run/provision/runs/*/pid | head -n 1 | xargs cat) || true")
+            shell(SERVER, "pkill -9 -s $(ls -t /run/provision/runs/*/pid | head -n 1 | xargs cat) || true")
             process.wait(60)
             assert serving() in commits
             wait_for_the_end()
@@ -332,7 +328,7 @@ def wait_for_a_run() -> None:
 
 
 def wait_for_the_end() -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while lab.shell(SERVER, "flock -n -s /run/provision/lock true").returncode:
         assert time.monotonic() < deadline, "the run does not end"
         time.sleep(0.2)
