@@ -76,6 +76,8 @@ def _steps(runs: Sequence[Run], hosts: Sequence[Host], applies: bool) -> None:
     if broken:
         for one in reached:
             one.leave(f"the release failed on {broken.host.name}")
+        return
+    _each(reached, lambda one: one.apply("finish"))
 
 
 def _each(runs: Sequence[Run], step: Callable[[Run], None]) -> None:

@@ -494,6 +494,50 @@ class Health(Model):
         description="Seconds until a new release must be healthy (1 to 600); one that is not is undone.",
         examples=[30],
     )
+    passes: Whole = Field(
+        default=3,
+        ge=1,
+        le=100,
+        description="Good answers in a row that a new release must give before it has traffic (1 to 100).",
+        examples=[3],
+    )
+    watch: Whole = Field(
+        default=2,
+        ge=0,
+        le=600,
+        description="Seconds for which a new release must do well with the traffic (0 to 600), the old one standing by; one that ends"
+        " or is unhealthy by then is undone.",
+        examples=[2],
+    )
+
+
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+DAY = f"(?:{'|'.join(DAYS)})"
+FIELD = r"\*|\d{1,2}|(?:\*|\d{1,2})/\d{1,2}"
+WEEK = rf"{DAY}(?:\.\.{DAY})?"
+CALENDAR = re.compile(rf"(?:({WEEK}(?:,{WEEK})*) )?(?:\*-({FIELD})-({FIELD}) )?({FIELD}):({FIELD})(?::00)?")
+
+
+def _cron(field: str | None, least: int, most: int) -> str:
+    """A field of a calendar expression as cron writes it: 0/15 is */15. Raises ValueError out of range."""
+    start, slash, step = (field or "*").partition("/")
+    first = least if start == "*" else int(start)
+    if not least <= first <= most or (slash and not 1 <= int(step) <= most):
+        raise ValueError(field)
+    if slash:
+        return f"*/{int(step)}" if start == "*" or first == 0 else f"{first}-{most}/{int(step)}"
+    return start if start == "*" else str(first)
+
+
+def _week(days: str | None) -> str:
+    """Days of the week as cron writes them: Mon..Fri is 1-5. Raises ValueError for a range that ends before it begins."""
+    found = []
+    for part in days.split(",") if days else ():
+        numbers = [DAYS.index(day) + 1 for day in part.split("..")]
+        if numbers != sorted(set(numbers)):
+            raise ValueError(days)
+        found.append("-".join(map(str, numbers)))
+    return ",".join(found) or "*"
 
 
 class Schedule(Model):
@@ -516,6 +560,28 @@ class Schedule(Model):
     def calendar(self) -> str:
         """As systemd's OnCalendar writes it."""
         return f"*-*-* {self.at}:00" if re.fullmatch(r"\d{1,2}:\d{2}", self.at) else self.at
+
+    @property
+    def cron(self) -> str:
+        """As the five fields of crontab(5). Raises ValueError for what cron cannot say."""
+        short = {"hourly": "0 * * * *", "daily": "0 0 * * *", "weekly": "0 0 * * 1", "monthly": "0 0 1 * *"}
+        if self.at in short:
+            return short[self.at]
+        found = CALENDAR.fullmatch(self.at)
+        try:
+            if not found:
+                raise ValueError(self.at)
+            days, month, day, hour, minute = found.groups()
+            date = (_cron(day, 1, 31), _cron(month, 1, 12))
+            # cron takes a day of the week and one of the month for "either", a calendar expression for "both".
+            if days and date != ("*", "*"):
+                raise ValueError(self.at)
+            return " ".join((_cron(minute, 0, 59), _cron(hour, 0, 23), *date, _week(days)))
+        except ValueError:
+            raise ValueError(
+                f'"{self.at}" cannot be said to cron, which Supervisor goes by; write for example 03:00, hourly,'
+                ' "Mon..Fri 06:30", "*-*-01 04:00" or "*:0/15"'
+            ) from None
 
 
 class Hooks(Model):
@@ -584,8 +650,10 @@ class App(Model):
         description='DNS names that the app answers to. "{host}" stands for the name of the host.',
         examples=[["shop.example.com", "{host}.shop.example.com"]],
     )
-    process_manager: Literal["systemd"] = Field(
-        default="systemd", description="What runs the app's processes.", examples=["systemd"]
+    process_manager: Literal["systemd", "supervisor"] = Field(
+        default="systemd",
+        description="What runs the app's processes: systemd, or supervisor, with cron for the schedules. The sandbox is systemd's alone.",
+        examples=["systemd"],
     )
     health: Health = Field(
         default_factory=Health,
@@ -626,7 +694,15 @@ class App(Model):
         default=60,
         ge=1,
         le=86400,
-        description="Seconds that one request may take (1 to 86400); also how long an old release may drain.",
+        description="Seconds that one request may take (1 to 86400).",
+        examples=[60],
+    )
+    drain: Whole | None = Field(
+        default=None,
+        ge=0,
+        le=86400,
+        description="Seconds that an old release may take to answer what it has begun, websockets and streams included (0 to 86400),"
+        " before it is ended; none is the timeout.",
         examples=[60],
     )
     max_body: Annotated[
@@ -663,11 +739,25 @@ class App(Model):
         """The app's key under `apps`."""
         return self._name
 
+    @property
+    def limit(self) -> int:
+        """Seconds that an old release may drain."""
+        return self.timeout if self.drain is None else self.drain
+
     @model_validator(mode="after")
     def _names_of_processes(self) -> App:
         both = self.processes.keys() & self.schedules.keys()
         if both:
             raise ValueError(f'"{min(both)}" is a process and a schedule; rename one of them')
+        for name in (*self.processes, *self.schedules):
+            if name in ("web", "blue", "green", "boot"):
+                raise ValueError(f'"{name}" is a name that the app itself has; rename the process')
+        if self.process_manager == "supervisor":
+            for name, schedule in self.schedules.items():
+                try:
+                    schedule.cron  # noqa: B018
+                except ValueError as error:
+                    raise ValueError(f"{name}: {error}") from None
         return self
 
     def model_post_init(self, context: Any) -> None:
@@ -877,6 +967,20 @@ class Host(Model):
     def model_post_init(self, context: Any) -> None:
         for name, app in self.apps.items():
             app._name = name
+
+    @model_validator(mode="after")
+    def _names_of_programs(self) -> Host:
+        """Supervisor has one room for all: the app shop with a process api, and an app shop-api, would share a name."""
+        seen: dict[str, str] = {}
+        for name, app in self.apps.items():
+            if app.process_manager == "supervisor":
+                for program in (name, *(f"{name}-{one}" for one in ("blue", "green", *app.processes, *app.schedules))):
+                    if program in seen:
+                        raise ValueError(
+                            f"the apps {seen[program]} and {name} would both have a program {program}; rename one"
+                        )
+                    seen[program] = name
+        return self
 
     @model_validator(mode="before")
     @classmethod

@@ -37,7 +37,7 @@ RECONNECT_SECONDS = 300
 class Result:
     """What became of a host. `ok`, `changed`, `failed` and `skipped` count resources; `seconds` is wall time.
 
-    `took` has the seconds of each change that was made, by its id.
+    `took` has the seconds of each change that was made, by its id; `previews` the token of each app's release that is held.
     """
 
     host: str
@@ -49,6 +49,7 @@ class Result:
     execs: int = 0
     seconds: float = 0.0
     releases: Mapping[str, str] = field(default_factory=dict)
+    previews: Mapping[str, str] = field(default_factory=dict)
     changes: tuple[Change, ...] = ()
     took: Mapping[str, float] = field(default_factory=dict)
     error: str | None = None
@@ -98,6 +99,7 @@ class Run:
     begun: float = 0.0
     took: dict[str, float] = field(default_factory=dict)
     releases: dict[str, str] = field(default_factory=dict)
+    previews: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.folder = TemporaryDirectory(prefix="provision-")
@@ -143,6 +145,7 @@ class Run:
             execs=self.session.execs,
             seconds=round(self.seconds, 3),
             releases=self.releases,
+            previews={app: token for app, token in self.previews.items() if token},
             changes=planned,
             took=self.took,
             error=mask(self.error) if self.error else None,
@@ -195,6 +198,7 @@ class Run:
         if self.attempt(partial(self._apply, undone)):
             self.error, self.output = error or f"went back to the release before: {reason}", output
             self.done = made - len(undone.changes)
+            self.previews = {}
         self.status, self.failed = "failed", max(failed, self.failed)
 
     def leave(self, reason: str) -> None:
@@ -218,6 +222,8 @@ class Run:
         known = replace(known, packs=self._packs(known))
         if commits:
             self.releases = {name: release_id(app, known) for name, app in self.host.apps.items() if name in commits}
+        held = known.held.items()
+        self.previews = {app: token for app, (release, token) in held if self.releases.get(app) == release}
         return known
 
     def _packs(self, known: Facts) -> dict[str, Path]:
@@ -283,8 +289,10 @@ class Run:
             case "out":
                 output.append(event.text)
             case "done":
+                change = plan.changes[event.change]
                 self.done += 1
-                self.took[plan.changes[event.change].id] = round(time.monotonic() - self.begun, 3)
+                self.previews.update(change.previews)
+                self.took[change.id] = round(time.monotonic() - self.begun, 3)
             case "failed":
                 self.failed = 1
                 raise Failed(_reason(plan.changes[event.change], output, event.text), output[-30:])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from provision.engine.shell import library, words
 from provision.inventory import Host
+from provision.resources import manager
 from provision.ssh import Denied, Dropped, Session, Unreachable
 
 
@@ -21,7 +22,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A release on a host. `state` is active, kept, failed or new; `when` is UTC."""
+    """A release on a host. `state` is active, kept, held, failed or new; `when` is UTC."""
 
     host: str
     app: str
@@ -57,7 +58,7 @@ def ask(hosts: Sequence[Host], call: Callable[[Host], str], password: str | None
     def one(host: Host) -> Answer:
         session = Session(host, password)
         try:
-            output = session.run(f"{library(__file__)}main() {{ {call(host)}; }}\nmain </dev/null\n")
+            output = session.run(f"{manager.LIBRARY}{library(__file__)}main() {{ {call(host)}; }}\nmain </dev/null\n")
             return Answer(host.name, tuple(output.stdout.removesuffix("\n").split("\n")))
         except (Unreachable, Denied, Dropped) as problem:
             return Answer(host.name, error=str(problem))
@@ -112,7 +113,9 @@ def follow(
     def one(host: Host) -> Answer:
         session = Session(host, password)
         try:
-            for line in session.lines(f"{library(__file__)}main() {{ {call(host)}; }}\nmain </dev/null\n"):
+            for line in session.lines(
+                f"{manager.LIBRARY}{library(__file__)}main() {{ {call(host)}; }}\nmain </dev/null\n"
+            ):
                 with lock:
                     tell(host.name, line)
             return Answer(host.name)

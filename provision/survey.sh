@@ -14,7 +14,12 @@ releases() {
             if [ -r "/var/lib/provision/apps/$app/releases/$id" ]; then
                 IFS='	' read -r state when who <"/var/lib/provision/apps/$app/releases/$id"
             fi
-            if [ "$state" = good ]; then state=kept; fi
+            case $state in
+            good) state=kept ;;
+            failed) ;;
+            *) state=new ;;
+            esac
+            if [ "$(readlink "/srv/$app/preview")" = "releases/$id" ] && [ -e "/run/$app/held" ]; then state=held; fi
             if [ "$current" = "releases/$id" ]; then state=active; fi
             printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$app" "$id" "$commit" "$state" "$when" "$who" \
                 "$(git --git-dir="/srv/$app/repository.git" log -1 --format='%an%x09%s' "$commit" 2>/dev/null)"
@@ -30,12 +35,14 @@ status() {
         slot=$(readlink "/run/$app/current.sock" 2>/dev/null || true)
         slot=${slot%.sock}
         release=$(readlink "/srv/$app/current" 2>/dev/null || true)
-        since=$(systemctl show -p ActiveEnterTimestamp --value "$app@$slot" 2>/dev/null)
-        if [ -n "$since" ]; then since=$(date -u -d "$since" +%Y-%m-%dT%H:%M:%SZ); fi
-        memory=$(systemctl show -p MemoryCurrent --value "$app@$slot" 2>/dev/null)
-        main=$(systemctl show -p MainPID --value "$app@$slot" 2>/dev/null)
-        workers=0
-        if [ "${main:-0}" != 0 ]; then workers=$(find "/proc/$main/task/$main/children" -exec cat {} + 2>/dev/null | wc -w); fi
+        since='' main='' workers=0 memory=0
+        if [ -n "$slot" ]; then since=$(slot_since "$app" "$slot") main=$(slot_pid "$app" "$slot"); fi
+        if [ -n "$since" ]; then since=$(date -u -d "@$since" +%Y-%m-%dT%H:%M:%SZ); fi
+        if [ "${main:-0}" != 0 ]; then
+            workers=$(workers_of "$main" | wc -w)
+            memory=$(for one in $main $(workers_of "$main"); do sed -n 's/^Pss: *\([0-9]*\) kB/\1/p' "/proc/$one/smaps_rollup"; done 2>/dev/null |
+                awk '{ sum += $1 } END { printf "%d", sum * 1024 }')
+        fi
         answer=$(curl -s -o /dev/null -m 5 -w '%{http_code}' --unix-socket "/run/$app/current.sock" -H 'X-Forwarded-Proto: https' "http://$domain$health" || true)
         end=$(openssl x509 -in "/etc/ssl/provision/$app/fullchain.pem" -noout -enddate 2>/dev/null | cut -d= -f2)
         days=-
@@ -48,14 +55,25 @@ status() {
     printf 'updates\t%s\n' "$(apt-get -s -o Debug::NoLocking=1 upgrade 2>/dev/null | grep -c '^Inst.*[Ss]ecurity')"
 }
 
-# logs FOLLOW LINES UNIT...
+# logs FOLLOW LINES UNIT|FILE...: the units' from the journal, Supervisor's from its files.
 logs() {
-    follow=$1 lines=$2
+    follow=$1 lines=$2 journal='' files=''
     shift 2
-    units=$(printf ' -u %s' "$@")
-    if [ "$follow" = yes ]; then set -- -f; else set --; fi
-    # shellcheck disable=SC2086 # the units are words
-    exec journalctl -q --no-pager -o short-iso -n "$lines" $units "$@"
+    for one; do
+        case $one in
+        /*) files="$files $(find "${one%/*}" -path "$one" -printf '%T@ %p\n' 2>/dev/null | sort -n | cut -d' ' -f2 | tr '\n' ' ')" ;;
+        *) journal="$journal -u $one" ;;
+        esac
+    done
+    # shellcheck disable=SC2086 # the units and files are words
+    {
+        if [ "$follow" = yes ]; then journal="$journal -f"; fi
+        if [ -n "${journal% -f}" ]; then journalctl -q --no-pager -o short-iso -n "$lines" $journal & fi
+        if [ -n "${files# }" ]; then
+            if [ "$follow" = yes ]; then tail -q -n "$lines" -F $files 2>/dev/null & else tail -q -n "$lines" $files | tail -n "$lines"; fi
+        fi
+    }
+    wait
 }
 
 # run_in APP COMMAND: in the active release, with the app's user and environment; the exit status comes last.

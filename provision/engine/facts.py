@@ -40,8 +40,8 @@ class CachedPython:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Memory in bytes; `now` by the server's clock. `packed` are Pythons that wait to be fetched, `units` the units of
-    apps' processes and schedules, each with its app, `pushed` the commit that each app was last sent.
+    """Memory in bytes; `now` by the server's clock. `packed` are Pythons that wait to be fetched, `units` the files of
+    ours, each with its app, that systemd, Supervisor and cron read, `held` each app's release that is held and its token, `pushed` the commit that each app was last sent.
 
     The last five are the controller's own knowledge: each app's wanted commit, its packed Pythons, the folder for more
     of them, the releases that are wanted by their id, and packs of commits to send.
@@ -59,6 +59,7 @@ class Facts:
     packed: frozenset[str] = frozenset()
     releases: tuple[Kept, ...] = ()
     units: tuple[tuple[str, str], ...] = ()
+    held: Mapping[str, tuple[str, str]] = field(default_factory=lambda: MappingProxyType({}))
     pushed: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     commits: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     cached: Mapping[str, CachedPython] = field(default_factory=lambda: MappingProxyType({}))
@@ -84,6 +85,7 @@ def parse(output: str) -> Facts:
     releases: list[Kept] = []
     units: list[tuple[str, str]] = []
     pushed: dict[str, str] = {}
+    held: dict[str, tuple[str, str]] = {}
     for line in output.splitlines():
         key, *fields = line.split("\t")
         if key == "python":
@@ -94,6 +96,8 @@ def parse(output: str) -> Facts:
             pushed[fields[0]] = fields[1]
         elif key == "unit":
             units.append((fields[0], fields[1]))
+        elif key == "held":
+            held[fields[0]] = (fields[1], fields[2])
         elif key == "release":
             app, release, commit, folder, state = fields
             releases.append(Kept(app, release, commit, folder, state))  # type: ignore[arg-type]
@@ -119,6 +123,7 @@ def parse(output: str) -> Facts:
         packed=frozenset(packed),
         releases=tuple(releases),
         units=tuple(units),
+        held=held,
         pushed=pushed,
     )
 

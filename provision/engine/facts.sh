@@ -39,14 +39,22 @@ facts() {
             printf 'pushed\t%s\t%s\n' "${app##*/}" "$(cat "$ref")"
         fi
     done
-    for unit in /etc/systemd/system/*.service /etc/systemd/system/*.timer; do
+    for unit in /etc/systemd/system/*.service /etc/systemd/system/*.timer /etc/supervisor/conf.d/*.conf /etc/cron.d/*; do
         if [ -f "$unit" ] && read -r first <"$unit"; then
             case $first in
-            '# provision: '*)
-                first=${first#\# provision: }
-                printf 'unit\t%s\t%s\n' "${first%%.*}" "${unit##*/}"
+            '# provision: '* | '; provision: '*)
+                first=${first#? provision: }
+                printf 'unit\t%s\t%s\n' "${first%%.*}" "$unit"
                 ;;
             esac
+        fi
+    done
+    for held in /run/*/held; do
+        if [ -e "$held" ]; then
+            app=${held%/held}
+            app=${app##*/}
+            release=$(readlink "/etc/$app/$(cat "$held")/release" || true)
+            for token in "/run/$app/preview/"*; do printf 'held\t%s\t%s\t%s\n' "$app" "${release##*/}" "${token##*/}"; done
         fi
     done
     for stamp in /srv/*/releases/*/.release; do
@@ -58,7 +66,7 @@ facts() {
             state=new
             record=/var/lib/provision/apps/${app##*/}/releases/${release##*/}
             if [ -r "$record" ]; then IFS='	' read -r state _ <"$record"; fi
-            state=${state:-new}
+            case $state in good | failed) ;; *) state=new ;; esac
             if [ "${current##*/}" = "${release##*/}" ]; then state=active; fi
             printf 'release\t%s\t%s\t%s\t%s\t%s\n' "${app##*/}" "${release##*/}" "$commit" "$folder" "$state"
         fi

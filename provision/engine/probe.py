@@ -42,7 +42,11 @@ def script(resources: Sequence[Resource]) -> str:
     calls = "\n".join(
         f"{function} <<'END_OF_ITEMS'\n" + "\n".join(lines) + "\nEND_OF_ITEMS" for function, lines in items.items()
     )
-    return f"{library(__file__)}{''.join(libraries)}main() {{\nobserve_lock\n{calls}\nprintf '{END}\\n'\n}}\nmain </dev/null\n"
+    # A library may begin with another one.
+    texts = [text for text in libraries if not any(text != other and text in other for other in libraries)]
+    return (
+        f"{library(__file__)}{''.join(texts)}main() {{\nobserve_lock\n{calls}\nprintf '{END}\\n'\n}}\nmain </dev/null\n"
+    )
 
 
 def parse(output: str, count: int) -> Observation:

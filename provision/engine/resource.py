@@ -37,7 +37,7 @@ class Transfer:
     size: int = 0
 
 
-Phase = Literal["prepare", "migrate", "activate"]
+Phase = Literal["prepare", "migrate", "activate", "finish"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,9 @@ class Change:
     """One step of a plan. `script` is idempotent POSIX sh, run with `set -eu` as root, and atomic in its effect.
 
     What is to `prepare` has no effect on traffic and is done on all hosts at once; `migrate` on one host; `activate`
-    host by host. `undo` is the script that takes an activation back, `elsewhere` what the other hosts run once one host has migrated.
+    host by host; what is to `finish` waits until all have activated. `undo` is the script that takes an activation back, `elsewhere` what the other hosts run once one host has migrated; `previews`
+    are apps, and the tokens with which their held releases can be looked at once it is done;
+    an empty one ends what was.
     """
 
     id: str
@@ -58,6 +60,7 @@ class Change:
     phase: Phase = "prepare"
     undo: str = ""
     elsewhere: str = ""
+    previews: tuple[tuple[str, str], ...] = ()
 
 
 class Resource(Protocol):

@@ -3,7 +3,7 @@
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console as Terminal
 from rich.live import Live
@@ -165,6 +165,20 @@ class Console:
         )
         for url in urls:
             self._say(f"  {url}")
+
+    def previews(self, name: str, hosts: Sequence[Host], tokens: Mapping[str, Mapping[str, str]]) -> None:
+        """How to look at the releases that are held: each app's token by host, then by app."""
+        for host in hosts:
+            for app in host.apps.values():
+                token = tokens.get(host.name, {}).get(app.name)
+                if not token:
+                    self._say(f"[bold]{host.name}[/] {app.name}: nothing is held")
+                    continue
+                site = f"https://{app.domains[0]}"
+                self._say(f"[bold]{host.name}[/] {app.name} is held; all traffic stays where it was. To look at it:")
+                self._say(f"  in a browser     {site}/.preview/{token}")
+                self._say(f"  from a terminal  curl -H 'X-Preview: {token}' {site}/")
+        self._say(f"  Then             invoke promote --host {name}, or invoke rollback --host {name}")
 
     def ask(self, question: str, answers: str) -> str:
         """One letter of `answers`; the first where nobody can answer."""

@@ -51,6 +51,7 @@ def _host(result: Result) -> dict[str, object]:
         "seconds": result.seconds,
         "release": next(iter(result.releases.values())) if len(result.releases) == 1 else None,
         "releases": dict(result.releases),
+        "previews": dict(result.previews),
         "changes": [
             {
                 "id": change.id,

@@ -11,23 +11,6 @@ LIBRARY = library(__file__)
 
 
 @dataclass(frozen=True, slots=True)
-class Retired:
-    """A unit file of ours that the inventory no longer wants: stopped, disabled, gone."""
-
-    name: str
-
-    @property
-    def id(self) -> str:
-        return f"retired:{self.name}"
-
-    def probe(self) -> Probe:
-        return Probe("probe_services", LIBRARY, (self.name, self.name, ""))
-
-    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
-        return Change(self.id, f"{self.name}: stop and remove", words("retire", self.name), LIBRARY)
-
-
-@dataclass(frozen=True, slots=True)
 class Service:
     """A unit that is enabled, running, and running the configuration in the files that it `watches`.
 

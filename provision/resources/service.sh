@@ -48,11 +48,3 @@ bring_up() {
         printf '%s\n' "$stamp" | put "$stamps/$name" root root 644
     fi
 }
-
-# retire UNIT
-retire() {
-    systemctl disable --quiet --now "$1" || true
-    rm -f "/etc/systemd/system/$1" "$stamps/$1"
-    systemctl daemon-reload
-    systemctl reset-failed "$1" 2>/dev/null || true
-}

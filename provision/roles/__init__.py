@@ -3,6 +3,7 @@
 from provision.engine.facts import Facts
 from provision.engine.resource import Resource
 from provision.inventory import Host
+from provision.resources.manager import Retired
 from provision.roles import app, base, python, tls, web
 
 SERVER = {"base": base.base, "python": python.python, "app": app.app, "web": web.web, "tls": tls.tls}
@@ -19,5 +20,12 @@ def everything(host: Host, facts: Facts) -> tuple[Resource, ...]:
     return (*server(host, facts), *releases)
 
 
+def held(host: Host, facts: Facts, token: str) -> tuple[Resource, ...]:
+    """The server, and the releases beside those that have the traffic, which keep all that they run."""
+    kept = (resource for resource in server(host, facts) if not isinstance(resource, Retired))
+    return (*kept, *app.held(host, facts, token))
+
+
+promoted = app.promoted
 rolled_back = app.rolled_back
 restarted = app.restarted

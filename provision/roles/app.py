@@ -1,26 +1,29 @@
 """An app's place on the server, and its releases."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from provision.engine.facts import Facts, Kept
 from provision.engine.resource import Refusal, Resource
 from provision.engine.shell import quote
 from provision.inventory import App, Host
+from provision.resources.activation import Activation, Dropped, Hold, Promotion, Slot
 from provision.resources.file import Directory, File
 from provision.resources.git import PUSHED, Mirror
-from provision.resources.release import Activation, Check, Migration, Release
-from provision.resources.service import Retired, Service
+from provision.resources.manager import JOBS, PROGRAMS, UNITS, Program, Retired
+from provision.resources.package import Packages
+from provision.resources.release import Check, Migration, Release
+from provision.resources.service import Service
 from provision.resources.venv import UV, Venv
 from provision.roles.python import cpython
 from provision.template import render
 
-UNITS = "/etc/systemd/system"
-
 
 def app(host: Host, facts: Facts) -> tuple[Resource, ...]:
-    return tuple(resource for one in host.apps.values() for resource in _place(one, facts))
+    apps = host.apps.values()
+    return (*_supervisor(apps), *(resource for one in apps for resource in _place(one, facts)))
 
 
 def releases(host: Host, facts: Facts) -> tuple[Resource, ...]:
@@ -33,25 +36,96 @@ def _place(app: App, facts: Facts) -> Iterator[Resource]:
     yield Directory(f"/srv/{app.name}/venvs")
     yield Directory(f"/srv/{app.name}/shared", app.name, app.name, 0o750)
     yield Directory(f"/etc/{app.name}", "root", app.name, 0o750)
-    yield _unit(app)
     yield File(f"/etc/tmpfiles.d/{app.name}.conf", f"d /run/{app.name} 2750 {app.name} www-data -\n")
-    wanted = {path.rpartition("/")[2] for path in (unit.path for unit in _units(app))}
-    yield from (Retired(unit) for owner, unit in facts.units if owner == app.name and unit not in wanted)
-    yield from _units(app)
+    yield from _managed(app, facts)
 
 
-def _units(app: App) -> Iterator[File]:
-    """The units of the app's processes and schedules."""
-    commands = {**app.processes, **{name: schedule.run for name, schedule in app.schedules.items()}}
+def _supervisor(apps: Iterable[App]) -> Iterator[Resource]:
+    """Supervisor itself, for the apps that it runs, and cron for their schedules."""
+    supervised = [app for app in apps if app.process_manager == "supervisor"]
+    if supervised:
+        schedules = any(app.schedules for app in supervised)
+        yield Packages("supervisor", ("supervisor", *(("cron",) if schedules else ())))
+        yield Service("supervisor")
+
+
+def _managed(app: App, facts: Facts) -> Iterator[Resource]:
+    """What the app's process manager reads."""
+    supervised = app.process_manager == "supervisor"
+    if supervised:
+        yield Directory(f"/var/log/supervisor/{app.name}", "root", "adm", 0o750)
+        yield _start(app)
+        yield _slot(app)
+    yield from _retired(app, facts)
+    yield from _files(app)
+    if supervised:
+        yield Program(app.name)
+        yield from (Program(f"{app.name}-{name}") for name in app.schedules)
+
+
+def _files(app: App) -> Iterator[File]:
+    """The files that systemd, or Supervisor and cron, read of the app; its slots' own come with an activation."""
+    commands = _commands(app)
+    if app.process_manager == "supervisor":
+        yield File(f"{PROGRAMS}/{app.name}.conf", render("supervisor/boot.conf.j2", app=app))
+        for name, command in commands.items():
+            content = render("supervisor/process.conf.j2", app=app, name=name, **_kind(app, name, command))
+            yield File(f"{PROGRAMS}/{app.name}-{name}.conf", content)
+        for name, schedule in app.schedules.items():
+            yield File(f"{JOBS}/{app.name}-{name}", render("supervisor/job.j2", app=app, name=name, schedule=schedule))
+        return
+    yield File(f"{UNITS}/{app.name}@.service", render("app.service.j2", app=app))
     for name, command in commands.items():
-        schedule = app.schedules.get(name)
-        content = render("process.service.j2", app=app, name=name, command=_word(command), oneshot=bool(schedule))
+        content = render("process.service.j2", app=app, name=name, command=_word(command), **_kind(app, name, command))
         yield File(f"{UNITS}/{app.name}-{name}.service", content)
-        if schedule:
-            timer = render("schedule.timer.j2", app=app, name=name, schedule=schedule)
-            yield File(
-                f"{UNITS}/{app.name}-{name}.timer", timer, check=f"systemd-analyze calendar {quote(schedule.calendar)}"
-            )
+    for name, schedule in app.schedules.items():
+        timer = render("schedule.timer.j2", app=app, name=name, schedule=schedule)
+        check = f"systemd-analyze calendar {quote(schedule.calendar)}"
+        yield File(f"{UNITS}/{app.name}-{name}.timer", timer, check=check)
+
+
+# What a shell reads as more than one program with its arguments.
+COMPOUND = re.compile(
+    r"[;&|(){}`\n]|^\s*(\w+=|(cd|if|while|until|for|case|eval|export|set|trap|ulimit|umask|test|\.|\[|!)\s)"
+)
+
+
+def _commands(app: App) -> dict[str, str]:
+    """The commands of processes and schedules, for a shell. One program alone takes the shell's place, and its signals."""
+    commands = {**app.processes, **{name: schedule.run for name, schedule in app.schedules.items()}}
+    return {
+        name: command if COMPOUND.search(command) or command.startswith("exec ") else f"exec {command}"
+        for name, command in commands.items()
+    }
+
+
+def _kind(app: App, name: str, command: str) -> dict[str, bool]:
+    """Whether it runs at times only, and whether to end it means to end all that its shell has started."""
+    return {"oneshot": name in app.schedules, "group": not command.startswith("exec ")}
+
+
+def _start(app: App) -> File:
+    """What Supervisor runs, of which each slot has a copy."""
+    quoted = {name: quote(command) for name, command in _commands(app).items()}
+    content = render("supervisor/start.sh.j2", app=app, commands=quoted)
+    return File(f"/etc/{app.name}/start", content, "root", app.name, 0o750)
+
+
+def _slot(app: App) -> File:
+    """A slot's program, with @SLOT@ for its name."""
+    return File(f"/etc/{app.name}/program.conf", render("supervisor/slot.conf.j2", app=app), "root", app.name, 0o640)
+
+
+def _unwanted(app: App, facts: Facts) -> Iterator[str]:
+    """The files of the app that a manager reads, and that the inventory does not want (any more)."""
+    wanted = {file.path for file in _files(app)}
+    if app.process_manager == "supervisor":
+        wanted |= {f"{PROGRAMS}/{app.name}-{slot}.conf" for slot in ("blue", "green")}
+    return (path for owner, path in facts.units if owner == app.name and path not in wanted)
+
+
+def _manager(path: str) -> str:
+    return "systemd" if path.startswith(UNITS) else "supervisor"
 
 
 def _word(command: str) -> str:
@@ -60,7 +134,9 @@ def _word(command: str) -> str:
     return f'"{escaped}"'
 
 
-def _release(host: Host, facts: Facts, app: App, migrates: bool = True, again: bool = False) -> Iterator[Resource]:
+def _release(
+    host: Host, facts: Facts, app: App, migrates: bool = True, again: bool = False, token: str = ""
+) -> Iterator[Resource]:
     commit = facts.commits[app.name]
     release = release_id(app, facts)
     python = cpython(host, facts, app)
@@ -77,6 +153,7 @@ def _release(host: Host, facts: Facts, app: App, migrates: bool = True, again: b
     )
     environment = _environment(app, commit, release)
     configuration = File(f"/etc/{app.name}/gunicorn.conf.py", _gunicorn(app, facts), "root", app.name, 0o640)
+    copied = (environment, configuration, *((_start(app), _slot(app)) if app.process_manager == "supervisor" else ()))
     fingerprint = _hash(
         release,
         commit,
@@ -84,10 +161,9 @@ def _release(host: Host, facts: Facts, app: App, migrates: bool = True, again: b
         app.source.folder,
         venv.base,
         app.requirements,
-        environment.content,
-        configuration.content,
-        _unit(app).content,
-        *(unit.content for unit in _units(app) if unit.path.endswith(".service")),
+        app.process_manager,
+        *(file.content for file in copied),
+        *(file.content for file in _files(app) if file.path.endswith((".service", ".conf"))),
     )
     command = app.migrate if isinstance(app.migrate, str) else ""
     yield Mirror(
@@ -113,33 +189,79 @@ def _release(host: Host, facts: Facts, app: App, migrates: bool = True, again: b
             command,
             app.migrate_on == "every",
         )
-    yield Activation(
+    slot = _serving(host, app, tuple((file.path.rpartition("/")[2], file.sha256) for file in copied))
+    if token:
+        yield Hold(slot, release, app.source.folder, fingerprint, token)
+        return
+    yield Activation(slot, release, app.source.folder, fingerprint, again)
+    yield from _timers(app)
+    yield from _left(app, facts)
+
+
+def _timers(app: App) -> Iterator[Resource]:
+    if app.process_manager == "systemd":
+        for name in app.schedules:
+            unit = f"{app.name}-{name}.timer"
+            yield Service(unit, (f"{UNITS}/{unit}",))
+
+
+def _retired(app: App, facts: Facts) -> Iterator[Resource]:
+    """What the app's manager reads, and the inventory no longer has."""
+    return (Retired(path) for path in _unwanted(app, facts) if _manager(path) == app.process_manager)
+
+
+def _left(app: App, facts: Facts) -> Iterator[Resource]:
+    """What is left of a manager that ran the app before."""
+    return (Retired(path, "finish") for path in _unwanted(app, facts) if _manager(path) != app.process_manager)
+
+
+def _serving(host: Host, app: App, copies: tuple[tuple[str, str], ...] = ()) -> Slot:
+    return Slot(
         app=app.name,
-        release=release,
-        fingerprint=fingerprint,
-        environment=environment.sha256,
-        configuration=configuration.sha256,
+        manager=app.process_manager,
+        copies=copies,
         health=app.health.path,
+        passes=app.health.passes,
         timeout=app.health.timeout,
+        watch=app.health.watch,
+        drain=app.limit,
         domain=app.domains[0] if "web" in host.roles else "",
         keep=app.keep_releases,
-        again=again,
-        folder=app.source.folder,
         before=app.hooks.before or "",
         after=app.hooks.after or "",
         processes=tuple(app.processes),
     )
-    for name in app.schedules:
-        unit = f"{app.name}-{name}.timer"
-        yield Service(unit, (f"{UNITS}/{unit}",))
+
+
+def held(host: Host, facts: Facts, token: str) -> tuple[Resource, ...]:
+    """The wanted releases in their idle slots, without traffic but that of those who have the token."""
+    wanted = host.apps.values() if "app" in host.roles else ()
+    return tuple(resource for one in wanted for resource in _release(host, facts, one, token=token))
+
+
+def promoted(host: Host, facts: Facts) -> tuple[Resource, ...]:
+    """The releases that are held, with all of the traffic. Raises Refusal where none is held."""
+    apps = [app for app in host.apps.values() if app.name in facts.held and "app" in host.roles]
+    if not apps:
+        raise Refusal(f"{host.name}: no release is held here: invoke deploy --hold holds one")
+    folders = {(one.app, one.id): one.folder for one in facts.releases}
+    found: list[Resource] = []
+    for app in apps:
+        release = facts.held[app.name][0]
+        found.append(Promotion(_serving(host, app), release, folders.get((app.name, release), ".")))
+        found += (*_timers(app), *_retired(app, facts), *_left(app, facts))
+    return tuple(found)
 
 
 def rolled_back(host: Host, facts: Facts, to: str | None = None) -> tuple[Resource, ...]:
     """Each app at the release before the active one, or at the release `to`: nothing is fetched, built or migrated.
 
-    Raises Refusal when there is no such release.
+    Where a release is held, and no other is asked for, it is dropped instead. Raises Refusal when there is no such release.
     """
     wanted = host.apps.values() if "app" in host.roles else ()
+    holding = [app for app in wanted if app.name in facts.held]
+    if holding and not to:
+        return tuple(Dropped(_serving(host, app), facts.held[app.name][0]) for app in holding)
     return _kept(host, facts, [_earlier(app, facts, to) for app in wanted])
 
 
@@ -157,7 +279,12 @@ def _kept(host: Host, facts: Facts, kept: Sequence[Kept], again: bool = False) -
         for one in kept
         for app in (host.apps[one.app],)
     ]
-    return tuple(resource for app in apps for resource in _release(host, chosen, app, migrates=False, again=again))
+    placed = (
+        resource
+        for app in apps
+        for resource in (*_managed(app, facts), *_release(host, chosen, app, migrates=False, again=again))
+    )
+    return (*_supervisor(apps), *placed)
 
 
 def _earlier(app: App, facts: Facts, to: str | None) -> Kept:
@@ -187,10 +314,6 @@ def release_id(app: App, facts: Facts) -> str:
     if kept:
         return max(kept, key=lambda one: (one.active, one.id)).id
     return f"{facts.now:%Y%m%dT%H%M%S}-{commit[:7]}"
-
-
-def _unit(app: App) -> File:
-    return File(f"/etc/systemd/system/{app.name}@.service", render("app.service.j2", app=app))
 
 
 def _gunicorn(app: App, facts: Facts) -> str:

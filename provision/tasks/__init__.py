@@ -11,6 +11,7 @@ TASKS: tuple[Any, ...] = (
     deploy.deploy,
     deploy.provision,
     deploy.plan,
+    releases.promote,
     releases.rollback,
     releases.restart,
     releases.releases,

@@ -5,7 +5,9 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from secrets import token_hex
 
 from invoke import Context, Exit, task
 
@@ -22,6 +24,7 @@ HELP = {
     "plan": "show what would change, and change nothing",
     "json": "print one JSON document",
     "revision": "a branch, tag or commit, instead of the inventory's",
+    "hold": "bring the release up beside the active one, without traffic; promote or rollback then",
 }
 
 
@@ -66,6 +69,7 @@ def run_task(
     applies: bool,
     revisions: bool,
     revision: str | None = None,
+    holds: bool = False,
 ) -> tuple[Result, ...]:
     begun = time.monotonic()
     try:
@@ -94,7 +98,9 @@ def run_task(
         else:
             console.recap(results, applies)
             serving = {result.host for result in results if result.releases and not result.error}
-            if applies and revisions:
+            if holds and applies:
+                console.previews(host, hosts, {result.host: result.previews for result in results if not result.error})
+            elif applies and revisions:
                 console.sites([each for each in hosts if each.name in serving])
     return results
 
@@ -118,17 +124,19 @@ def end(results: Sequence[Result]) -> None:
         raise Exit(code=1)
 
 
-@task(help=help_for("host", "revision", "plan", "json", "inventory"))
+@task(help=help_for("host", "revision", "hold", "plan", "json", "inventory"))
 def deploy(
     context: Context,
     host: str,
     revision: str | None = None,
+    hold: bool = False,
     plan: bool = False,
     json: bool = False,
     inventory: str | None = None,
 ) -> None:
     """Everything: the server, and the app's release on it."""
-    end(run_task("deploy", roles.everything, host, inventory, json, not plan, True, revision))
+    what = partial(roles.held, token=token_hex(16)) if hold else roles.everything
+    end(run_task("deploy", what, host, inventory, json, not plan, True, revision, hold))
 
 
 @task(help=help_for("host", "plan", "json", "inventory"))

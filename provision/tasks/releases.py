@@ -17,7 +17,13 @@ from provision.inventory import Host
 from provision.survey import Answer, Listed, Standing
 from provision.tasks.deploy import Refused, end, help_for, hosts_of, password_for, run_task
 
-STATES = {"active": "[green]active[/]", "kept": "kept", "failed": "[red]failed[/]", "new": "[dim]new[/]"}
+STATES = {
+    "active": "[green]active[/]",
+    "kept": "kept",
+    "held": "[yellow]held[/]",
+    "failed": "[red]failed[/]",
+    "new": "[dim]new[/]",
+}
 
 
 def _ask(host: str, inventory: str | None, call: Callable[[Host], str]) -> tuple[Answer, ...]:
@@ -69,8 +75,14 @@ def rollback(
     json: bool = False,
     inventory: str | None = None,
 ) -> None:
-    """The good release before the active one, health-checked; nothing is fetched, built or migrated."""
+    """The good release before the active one, health-checked, without fetch or build; a release that is held is dropped instead."""
     end(run_task("rollback", partial(roles.rolled_back, to=to), host, inventory, json, not plan, False))
+
+
+@task(help=help_for("host", "plan", "json", "inventory"))
+def promote(context: Context, host: str, plan: bool = False, json: bool = False, inventory: str | None = None) -> None:
+    """The release that deploy --hold holds gets all of the traffic."""
+    end(run_task("promote", roles.promoted, host, inventory, json, not plan, False))
 
 
 @task(help=help_for("host", "json", "inventory"))
@@ -200,12 +212,16 @@ def run(context: Context, host: str, app: str = "", command: str = "", inventory
 
 
 def _units(host: Host, process: str) -> list[str]:
-    """The units of a host's apps, or only those of one process; web is the app itself."""
+    """The units of a host's apps, or the files of Supervisor's; or only those of one process; web is the app itself."""
     found = []
     for app in host.apps.values():
         names = [name for name in (*app.processes, *app.schedules) if process in ("", name)]
-        found += [f"{app.name}@*"] if process in ("", "web") else []
-        found += [f"{app.name}-{name}.service" for name in names]
+        if app.process_manager == "supervisor":
+            slots = ["blue", "green"] if process in ("", "web") else []
+            found += [f"/var/log/supervisor/{app.name}/{name}.log" for name in (*slots, *names)]
+        else:
+            found += [f"{app.name}@*"] if process in ("", "web") else []
+            found += [f"{app.name}-{name}.service" for name in names]
     if not found:
         raise Exit(f"{host.name} has no process {process}: the inventory's processes and schedules name them", code=1)
     return found

@@ -16,9 +16,13 @@ from tests.lab.conftest import LAB
 
 @dataclass
 class Load:
-    """What was seen. `answers` are (seconds, commit) in the order in which they came; `failures` are words."""
+    """What was seen. `answers` are (seconds, commit) in the order in which they came; `failures` are words.
+
+    `latencies` are (seconds at the answer, seconds that it took).
+    """
 
     answers: list[tuple[float, str]] = field(default_factory=list)
+    latencies: list[tuple[float, float]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     requests: int = 0
     failed: int = 0
@@ -65,6 +69,7 @@ def load(address: str, domain: str, seconds: int, path: str = "/commit") -> Iter
         connection = _Connection(address, domain)
         deadline = time.monotonic() + seconds
         while not over.is_set() and time.monotonic() < deadline:
+            begun = time.monotonic()
             try:
                 connection.request("GET", path)
                 answer = connection.getresponse()
@@ -74,6 +79,7 @@ def load(address: str, domain: str, seconds: int, path: str = "/commit") -> Iter
                 elif keep:
                     seen.answers.append((time.monotonic(), body))
                 seen.requests += 1
+                seen.latencies.append((time.monotonic(), time.monotonic() - begun))
                 if not keep:
                     connection.close()
             except (OSError, http.client.HTTPException) as error:
@@ -99,3 +105,15 @@ def load(address: str, domain: str, seconds: int, path: str = "/commit") -> Iter
         seen.failed += int(next(iter(re.findall(r"Non-2xx or 3xx responses: (\d+)", said)), "0"))
         if seen.failed:
             seen.failures.append(said)
+
+
+def watch(address: str, domain: str, wanted: str, seconds: float, path: str = "/commit") -> float:
+    """When, by the monotonic clock, a site first answered with a commit; a TimeoutError when it did not."""
+    connection = _Connection(address, domain)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        connection.request("GET", path)
+        if connection.getresponse().read().decode().strip('"') == wanted:
+            return time.monotonic()
+        time.sleep(0.005)
+    raise TimeoutError(wanted)

@@ -90,9 +90,10 @@ apps:
     source: {url}
     module: pulse:app
     domains: ["pulse.{{host}}.test"]
+    process_manager: {manager}
     workers: 2
     timeout: 8
-    health: {{path: /health, timeout: 10}}
+    health: {{path: /health, timeout: 10, watch: 1}}
     migrate: {migrate}
     memory_max: {memory}
 """

@@ -23,7 +23,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]
 def fleet(repository: Repository, pythons: Path, tmp_path_factory: pytest.TempPathFactory) -> Controller:
     """Three hosts that serve the repository's first commit."""
     path = tmp_path_factory.mktemp("fleet") / "fleet.yml"
-    text = pulse.INVENTORY.format(lab=LAB, url=repository.url, batch=1, migrate="false", memory="1G")
+    text = pulse.INVENTORY.format(lab=LAB, url=repository.url, batch=1, migrate="false", memory="1G", manager="systemd")
     hosts = ", ".join(f"{host}: {{groups: [three]}}" for host in HOSTS)
     path.write_text(f"{text}hosts: {{{hosts}}}\n")
     seed(path, pythons)

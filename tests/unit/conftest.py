@@ -6,8 +6,11 @@ import grp
 import os
 import pwd
 import subprocess
-from dataclasses import replace
+import threading
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingUnixStreamServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,7 +21,7 @@ from provision.engine.shell import library
 from provision.inventory_file import load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from provision.engine.resource import Change, Resource, State
@@ -168,3 +171,83 @@ def repository(tmp_path: Path, git: Callable[..., str]) -> Path:
     git("add", ".", folder=folder)
     git("commit", "--quiet", "--message=first", folder=folder)
     return folder
+
+
+@dataclass
+class Units:
+    """What stands for systemctl: a unit is active once it is in `running`, and each call is a line of `calls`."""
+
+    folder: Path
+
+    def start(self, *names: str) -> None:
+        for name in names:
+            (self.folder / "running" / name).touch()
+
+    @property
+    def calls(self) -> list[str]:
+        path = self.folder / "calls"
+        return path.read_text().splitlines() if path.exists() else []
+
+
+@pytest.fixture
+def units(tmp_path: Path) -> Units:
+    """systemd is not asked in these tests: what stands for systemctl answers as it does. journalctl has no lines."""
+    found = Units(tmp_path / "bin")
+    (found.folder / "running").mkdir(parents=True)
+    systemctl = (
+        f"cd {found.folder}\n"
+        'echo "$*" >>calls\n'
+        "for unit; do :; done\n"
+        "state=inactive\n"
+        'if [ -e "running/$unit" ]; then state=active; fi\n'
+        "case $1 in\n"
+        'is-active) case $* in *--quiet*) ;; *) echo "$state" ;; esac; [ "$state" = active ] || exit 3 ;;\n'
+        'start | restart) : >"running/$unit" ;;\n'
+        'stop) rm -f "running/$unit" ;;\n'
+        'disable) case $* in *--now*) rm -f "running/$unit" ;; esac ;;\n'
+        'show) printf "%s\\n" "NeedDaemonReload=no" "ActiveState=$state" "UnitFileState=enabled" ;;\n'
+        "esac\n"
+    )
+    for name, script in (("systemctl", systemctl), ("journalctl", "")):
+        (found.folder / name).write_text(f"#!/bin/sh\n{script}")
+        (found.folder / name).chmod(0o755)
+    return found
+
+
+@dataclass
+class Health:
+    """An app that answers over a socket: the statuses in turn, the last one for ever. `asked` are the requests' heads."""
+
+    path: Path
+    statuses: list[int]
+    asked: list[dict[str, str]] = field(default_factory=list)
+
+
+@pytest.fixture
+def health() -> Iterator[Callable[..., Health]]:
+    """Apps that answer over sockets of the test's own."""
+    begun: list[ThreadingUnixStreamServer] = []
+
+    def start(path: Path, *statuses: int) -> Health:
+        app = Health(path, list(statuses or (200,)))
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                app.asked.append({"path": self.path, **{name.lower(): value for name, value in self.headers.items()}})
+                self.send_response(app.statuses.pop(0) if len(app.statuses) > 1 else app.statuses[0])
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *arguments: object) -> None: ...
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        server = ThreadingUnixStreamServer(str(path), Handler)
+        server.daemon_threads = True
+        begun.append(server)
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        return app
+
+    yield start
+    for server in begun:
+        server.shutdown()
+        server.server_close()

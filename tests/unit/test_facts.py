@@ -85,6 +85,18 @@ def test_facts_name_the_pythons_and_the_releases_and_which_is_active() -> None:
     assert [one.active for one in found.releases] == [False, True, False]
 
 
+def test_facts_name_the_files_of_ours_with_their_apps_and_what_is_held() -> None:
+    found = facts.parse(
+        output(
+            more="unit\tshop\t/etc/systemd/system/shop@.service\nunit\tshop-a\t/etc/cron.d/shop-a-tidy\n"
+            "held\tshop\ttwo\tabc\nheld\tblog\tone\tdef\n"
+        )
+    )
+    assert found.units == (("shop", "/etc/systemd/system/shop@.service"), ("shop-a", "/etc/cron.d/shop-a-tidy"))
+    assert found.held == {"shop": ("two", "abc"), "blog": ("one", "def")}
+    assert facts.parse(output()).held == {}
+
+
 @pytest.fixture
 def server(tmp_path: Path, sh: Callable[..., subprocess.CompletedProcess[str]]) -> Callable[[], Facts]:
     """The facts of a server whose system, Pythons and apps are in the test's folder, read by the real script."""
@@ -93,7 +105,8 @@ def server(tmp_path: Path, sh: Callable[..., subprocess.CompletedProcess[str]]) 
     places = {
         "/etc/os-release": tmp_path / "os-release",
         "/run/systemd/system": tmp_path / "systemd",
-        "/etc/systemd/system/": f"{tmp_path}/units/",
+        "/etc/": f"{tmp_path}/etc/",
+        "/run/": f"{tmp_path}/run/",
         "/opt/pyenv": tmp_path / "pyenv",
         "/srv/": f"{tmp_path}/srv/",
         "/var/lib/provision/": f"{tmp_path}/state/",
@@ -114,7 +127,7 @@ def test_the_script_reads_a_bare_server(server: Callable[[], Facts]) -> None:
     assert found.memory > 64 * 1024**2
     assert abs((found.now - datetime.now(UTC)).total_seconds()) < 60
     assert Path(found.home).is_absolute()
-    assert (found.pythons, found.releases) == (frozenset(), ())
+    assert (found.pythons, found.releases, found.units, found.held) == (frozenset(), (), (), {})
 
 
 def test_the_script_finds_only_what_is_complete(server: Callable[[], Facts], tmp_path: Path) -> None:
@@ -147,3 +160,48 @@ def test_a_release_is_active_by_the_link_and_else_what_its_record_says(
         (records / name).write_text(f"{state}\t2026-11-21T23:05:00Z\tjo@desk\n")
     states = [(one.id, one.state) for one in server().releases]
     assert states == [("a", "good"), ("b", "failed"), ("c", "new"), ("d", "active")]
+
+
+@pytest.mark.parametrize("record", ["held", "dropped"])
+def test_a_release_that_was_held_and_never_served_is_new(
+    record: str, server: Callable[[], Facts], tmp_path: Path
+) -> None:
+    """So no rollback goes there."""
+    release, records = tmp_path / "srv" / "shop" / "releases" / "a", tmp_path / "state" / "apps" / "shop" / "releases"
+    for folder in (release, records):
+        folder.mkdir(parents=True)
+    (release / ".release").write_text("abc\t.\n")
+    (records / "a").write_text(f"{record}\t2026-11-21T23:05:00Z\tjo@desk\n")
+    assert [one.state for one in server().releases] == ["new"]
+
+
+def test_the_script_finds_the_files_of_ours_by_their_first_line(server: Callable[[], Facts], tmp_path: Path) -> None:
+    def write(path: str, content: str) -> str:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(content)
+        return f"{tmp_path}/{path}"
+
+    ours = [
+        ("shop", write("etc/systemd/system/shop@.service", "# provision: shop. One slot runs one release.\n[Unit]\n")),
+        ("shop", write("etc/systemd/system/shop-tidy.timer", "# provision: shop. When tidy runs.\n[Unit]\n")),
+        ("shop-a", write("etc/supervisor/conf.d/shop-a.conf", "; provision: shop-a. At boot.\n[program:shop-a]\n")),
+        ("blog", write("etc/cron.d/blog-tidy", "# provision: blog. When tidy runs.\nSHELL=/bin/sh\n")),
+    ]
+    write("etc/systemd/system/own.service", "[Unit]\n# provision: shop. Not in the first line.\n")
+    write("etc/supervisor/conf.d/own.conf", "; someone's own\n")
+    write("etc/cron.d/.placeholder", "# provision: shop. Hidden.\n")
+    write("etc/cron.d/own", "")
+    write("etc/systemd/system/shop.socket", "# provision: shop. Of another kind.\n")
+    (tmp_path / "etc" / "systemd" / "system" / "alias.service").symlink_to("/nowhere")
+    assert sorted(server().units) == sorted(ours)
+
+
+def test_the_script_finds_what_is_held_and_its_token(server: Callable[[], Facts], tmp_path: Path) -> None:
+    for app, slot, release in (("shop", "green", "two"), ("blog", "blue", "one")):
+        (tmp_path / "run" / app / "preview").mkdir(parents=True)
+        (tmp_path / "run" / app / "preview" / f"token-of-{app}").touch()
+        (tmp_path / "run" / app / "held").write_text(f"{slot}\n")
+        (tmp_path / "etc" / app / slot).mkdir(parents=True)
+        (tmp_path / "etc" / app / slot / "release").symlink_to(f"/srv/{app}/releases/{release}")
+    (tmp_path / "run" / "other").mkdir()
+    assert server().held == {"shop": ("two", "token-of-shop"), "blog": ("one", "token-of-blog")}

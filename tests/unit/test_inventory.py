@@ -427,9 +427,15 @@ WRONG = [
     (APP + "    environment: {A: [x]}\n" + HOST, at(6, "apps.shop.environment.A: not a single value; write text, a number, true or false")),
     (APP + "    env_file: no.env\n" + HOST, at(6, "apps.shop.env_file: there is no file {cwd}/no.env; correct the path (relative ones start at the inventory's folder)")),
     (APP + "    secrets: [TOKEN]\n" + HOST, at(6, "apps.shop.secrets[0]: TOKEN is not set in the environment of this machine; export TOKEN=...")),
-    (APP + "    process_manager: init\n" + HOST, at(6, 'apps.shop.process_manager: "init" is not known; write systemd')),
+    (APP + "    process_manager: init\n" + HOST, at(6, 'apps.shop.process_manager: "init" is not known; write systemd or supervisor')),
     (APP + "    health: up\n" + HOST, at(6, 'apps.shop.health: "up" is not a path; begin it with / and leave out spaces and quotes')),
     (APP + "    health: {timeout: 601}\n" + HOST, at(6, "apps.shop.health.timeout: 601 is too large; at most 600")),
+    (APP + "    health: {passes: 0}\n" + HOST, at(6, "apps.shop.health.passes: 0 is too small; at least 1")),
+    (APP + "    health: {watch: 601}\n" + HOST, at(6, "apps.shop.health.watch: 601 is too large; at most 600")),
+    (APP + "    drain: -1\n" + HOST, at(6, "apps.shop.drain: -1 is too small; at least 0")),
+    (APP + "    drain: 86401\n" + HOST, at(6, "apps.shop.drain: 86401 is too large; at most 86400")),
+    (APP + "    processes: {Worker: run}\n" + HOST, at(6, 'apps.shop.processes.Worker: "Worker" is no name for a process; use a-z, 0-9 and -, and begin with a letter')),
+    (APP + "    processes: {tidy: run}\n    schedules: {tidy: {at: hourly, run: run}}\n" + HOST, at(2, 'apps.shop: "tidy" is a process and a schedule; rename one of them')),
     (APP + "    static: {static: a}\n" + HOST, at(6, 'apps.shop.static.static: "static" is not a URL prefix; write for example /static')),
     (APP + "    static: {/static: /a}\n" + HOST, at(6, 'apps.shop.static./static: "/a" is not a folder inside the repository; write a relative path without ".."')),
     (APP + "    migrate: 3\n" + HOST, at(6, "apps.shop.migrate: 3 is not a migration; write true, false or a command")),
@@ -677,6 +683,60 @@ def test_every_setting_is_described_and_has_an_example(model: type[Model]) -> No
     for item in model.model_fields.values():
         assert item.description
         assert item.examples
+
+
+@pytest.mark.parametrize("name", ["web", "blue", "green", "boot"])
+@pytest.mark.parametrize("manager", ["systemd", "supervisor"])
+def test_a_process_or_schedule_cannot_have_a_name_that_the_app_has_itself(name: str, manager: str) -> None:
+    for key, value in (("processes", "run"), ("schedules", "{at: hourly, run: run}")):
+        assert errors(APP + f"    process_manager: {manager}\n    {key}: {{{name}: {value}}}\n" + HOST) == [
+            f'prod.yml:2: apps.shop: "{name}" is a name that the app itself has; rename the process'
+        ]
+
+
+def test_an_app_is_run_by_systemd_and_drains_for_its_timeout_unless_it_is_said_otherwise() -> None:
+    shop = host(HOST + APP).apps["shop"]
+    assert (shop.process_manager, shop.drain, shop.limit) == ("systemd", None, 60)
+    assert (shop.health.passes, shop.health.watch) == (3, 2)
+    other = host(HOST + APP + "    process_manager: supervisor\n    timeout: 90\n    drain: 0\n").apps["shop"]
+    assert (other.process_manager, other.drain, other.limit) == ("supervisor", 0, 0)
+    assert host(HOST + APP + "    timeout: 90\n").apps["shop"].limit == 90
+
+
+def apps(first: str, second: str, managers: str = "supervisor, supervisor") -> str:
+    """The apps shop and shop-api with more keys, each with its manager."""
+    one, two = managers.split(", ")
+    return (
+        "apps:\n"
+        f"  shop: {{source: /a, module: a:b, domains: [a.example.com], process_manager: {one}{first}}}\n"
+        f"  shop-api: {{source: /b, module: a:b, domains: [b.example.com], process_manager: {two}{second}}}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "program"),
+    [
+        (", processes: {api: run}", "", "shop-api"),
+        (", schedules: {api: {at: hourly, run: run}}", "", "shop-api"),
+        (", processes: {api-blue: run}", "", "shop-api-blue"),
+        (", schedules: {api-green: {at: hourly, run: run}}", "", "shop-api-green"),
+    ],
+)
+def test_two_apps_that_would_share_a_program_of_supervisors_are_refused(first: str, second: str, program: str) -> None:
+    assert errors(apps(first, second) + HOST) == [
+        f"prod.yml:5: hosts.web1: the apps shop and shop-api would both have a program {program}; rename one"
+    ]
+
+
+@pytest.mark.parametrize("managers", ["systemd, systemd", "systemd, supervisor", "supervisor, systemd"])
+def test_apps_under_other_managers_share_no_program(managers: str) -> None:
+    assert len(host(apps(", processes: {api: run}", "", managers) + HOST).apps) == 2
+
+
+def test_apps_on_different_hosts_share_no_program() -> None:
+    shop, api = (line + "\n" for line in apps(", processes: {api: run}", "").splitlines()[1:])
+    text = f"hosts:\n  web1:\n    address: 203.0.113.10\n    apps:\n    {shop}  web2:\n    address: 203.0.113.11\n    apps:\n    {api}"
+    assert len(inventory(text).hosts) == 2
 
 
 def test_two_apps_whose_processes_would_share_a_unit_are_refused(tmp_path: Path) -> None:

@@ -67,6 +67,12 @@ def test_a_host_of_two_apps_has_its_releases_by_app_and_no_single_one() -> None:
     assert host["releases"] == {"shop": "one", "blog": "two"}
 
 
+def test_the_tokens_of_what_is_held_are_there_by_app() -> None:
+    assert read(LAB1)["hosts"]["lab1"]["previews"] == {}
+    host = read(Result("lab1", "changed", previews={"shop": "0123456789abcdef0123456789abcdef"}))["hosts"]["lab1"]
+    assert host["previews"] == {"shop": "0123456789abcdef0123456789abcdef"}
+
+
 def test_a_task_that_reached_no_host_is_a_document_too() -> None:
     found = json.loads(failure("deploy", ["prod.yml:3: what is wrong"], 0.01))
     assert found == {

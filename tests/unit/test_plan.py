@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 
 from provision.engine.plan import Plan, diff, plan
 from provision.engine.probe import Observation
-from provision.engine.resource import Change, Probe, Refusal, Resource, State
+from provision.engine.resource import Change, Phase, Probe, Refusal, Resource, State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,6 +66,7 @@ CHANGES = (
     Change("migration:shop", "migrate", "migrate", "library", phase="migrate", elsewhere="mark"),
     Change("activation:shop", "activate shop", "activate shop", "library", phase="activate", undo="revert shop"),
     Change("activation:blog", "activate blog", "activate blog", "library", phase="activate", undo="revert blog"),
+    Change("retired:shop@.service", "remove", "retire", "library", phase="finish"),
 )
 PLAN = Plan(CHANGES, 9, "run-7")
 MADE = {change.id for change in CHANGES}
@@ -74,8 +75,14 @@ MADE = {change.id for change in CHANGES}
 def test_a_part_has_the_changes_of_one_phase_in_their_order() -> None:
     assert PLAN.part("prepare").changes == CHANGES[:1]
     assert PLAN.part("migrate").changes == CHANGES[1:2]
-    assert PLAN.part("activate").changes == CHANGES[2:]
+    assert PLAN.part("activate").changes == CHANGES[2:4]
+    assert PLAN.part("finish").changes == CHANGES[4:]
     assert Plan(CHANGES[:1], 9, "run-7").part("activate").changes == ()
+
+
+def test_each_change_is_in_one_part() -> None:
+    phases: tuple[Phase, ...] = get_args(Phase)
+    assert tuple(change for phase in phases for change in PLAN.part(phase).changes) == CHANGES
 
 
 def test_the_part_of_no_phase_is_all() -> None:
@@ -89,7 +96,7 @@ def test_a_part_is_for_the_probed_generation_or_the_one_of_the_last_part() -> No
 
 
 def test_a_part_counts_its_changes_alone() -> None:
-    assert (PLAN.part("activate").total, PLAN.part(None).total) == (2, 4)
+    assert (PLAN.part("activate").total, PLAN.part(None).total) == (2, 5)
 
 
 def test_what_is_undone_is_undone_from_the_end() -> None:
@@ -108,6 +115,7 @@ def test_what_was_not_made_is_not_undone() -> None:
 def test_what_cannot_be_undone_stays() -> None:
     assert PLAN.part("prepare").undone(MADE, "run-8").changes == ()
     assert PLAN.part("migrate").undone(MADE, "run-8").changes == ()
+    assert PLAN.part("finish").undone(MADE, "run-8").changes == ()
 
 
 def test_a_diff_says_which_side_is_which() -> None:

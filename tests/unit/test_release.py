@@ -8,7 +8,7 @@ import pytest
 
 from provision.engine.resource import Change
 from provision.resources import release as release_module
-from provision.resources.release import Activation, Check, Migration, Release
+from provision.resources.release import Check, Migration, Release
 
 if TYPE_CHECKING:
     import subprocess
@@ -25,7 +25,6 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 RELEASE = Release("shop", ID, COMMIT, "app")
 CHECK = Check("shop", ID, "app", "shop.main:app", "print")
 MIGRATION = Migration("shop", ID, "app", "print")
-ACTIVATION = Activation("shop", ID, "print", "e" * 64, "c" * 64, "/health", 30, "shop.example.com", 5)
 
 
 def summary(resource: Resource, *row: str, before: tuple[str, ...] = ()) -> str | None:
@@ -88,93 +87,10 @@ def test_a_migration_runs_again_where_its_database_is_made_anew() -> None:
     assert summary(MIGRATION, "print", before=("directory:/srv/blog/shared",)) is None
 
 
-def test_only_an_activation_can_be_taken_back() -> None:
-    change = planned(ACTIVATION)
-    assert change.phase == "activate"
-    assert change.script == f"activate shop {ID} print /health 30 shop.example.com 5 . '' ''"
-    assert change.undo == "revert shop /health 30 shop.example.com"
-    for other in (RELEASE, CHECK, MIGRATION):
-        assert planned(other).undo == ""
-    for other in (RELEASE, CHECK):
-        assert planned(other).phase == "prepare"
-
-
-def test_an_activation_and_its_way_back_have_the_processes_and_only_the_activation_the_hooks() -> None:
-    hooked = replace(ACTIVATION, folder="app", before="warm up", after="tell 'all'", processes=("worker", "mail"))
-    change = planned(hooked)
-    assert change.script.endswith(""" shop.example.com 5 app 'warm up' 'tell '"'"'all'"'"'' worker mail""")
-    assert change.undo == "revert shop /health 30 shop.example.com worker mail"
-
-
-def test_without_nginx_an_activation_is_made_and_taken_back_without_a_domain() -> None:
-    change = planned(replace(ACTIVATION, domain=""))
-    assert change.script == f"activate shop {ID} print /health 30 '' 5 . '' ''"
-    assert change.undo == "revert shop /health 30 ''"
-
-
-SERVING = ("blue", "print", "active", "enabled", "no", "same", "inactive", ID, "200")
-
-
-def with_(**changes: str) -> tuple[str, ...]:
-    names = ("slot", "fingerprint", "active", "enabled", "reload", "snapshot", "idle", "current", "health")
-    return tuple(changes.get(name, value) for name, value in zip(names, SERVING, strict=True))
-
-
-@pytest.mark.parametrize(
-    ("row", "why"),
-    [
-        ((), "nothing serves yet"),
-        (with_(current="20261001T000000-fedcba9"), "20261001T000000-fedcba9 is active"),
-        (with_(current=""), "nothing is active"),
-        (with_(fingerprint="other"), "its configuration changed"),
-        (with_(fingerprint=""), "its configuration changed"),
-        (with_(active="failed"), "its slot blue is failed"),
-        (with_(health="500"), "its health check answered 500"),
-        (with_(health="000"), "its health check answered 000"),
-        (with_(reload="yes"), "its unit changed"),
-        (with_(snapshot="differs"), "the files of slot blue were modified"),
-        (with_(enabled="disabled"), "its slot blue would not start at boot"),
-        (with_(idle="active"), "both slots run"),
-    ],
-)
-def test_a_release_is_activated_for_a_reason(row: tuple[str, ...], why: str) -> None:
-    assert summary(ACTIVATION, *row) == f"shop: activate {ID} ({why})"
-
-
-@pytest.mark.parametrize("idle", ["inactive", "failed", "unknown"])
-def test_a_release_that_serves_as_it_should_is_right(idle: str) -> None:
-    assert summary(ACTIVATION, *with_(idle=idle)) is None
-
-
-@pytest.mark.parametrize(
-    ("before", "why"),
-    [
-        ("release:shop", "its files were restored"),
-        ("venv:shop", "its files were restored"),
-        ("file:/etc/systemd/system/shop@.service", "its unit changed"),
-        ("directory:/srv/shop/shared", "its shared folder was restored"),
-    ],
-)
-def test_a_release_is_activated_again_for_what_is_about_to_change(before: str, why: str) -> None:
-    assert summary(ACTIVATION, *SERVING, before=(before,)) == f"shop: activate {ID} ({why})"
-
-
-def test_another_apps_changes_activate_nothing() -> None:
-    before = ("release:other", "venv:other", "file:/etc/systemd/system/other@.service", "directory:/srv/other/shared")
-    assert summary(ACTIVATION, *SERVING, before=before) is None
-
-
-def test_a_restart_starts_anew_what_serves_as_it_should() -> None:
-    again = replace(ACTIVATION, again=True)
-    assert summary(again, *SERVING) == f"shop: activate {ID} (restart)"
-    assert planned(again, *SERVING).script == planned(ACTIVATION).script
-    assert planned(again, *SERVING).undo == planned(ACTIVATION).undo
-
-
-def test_a_restart_of_what_serves_in_another_way_is_for_the_restart() -> None:
-    again = replace(ACTIVATION, again=True)
-    assert summary(again, *with_(current="20261001T000000-fedcba9")) == f"shop: activate {ID} (restart)"
-    assert summary(again) == f"shop: activate {ID} (nothing serves yet)"
+def test_what_comes_before_an_activation_cannot_be_taken_back() -> None:
+    for resource, phase in ((RELEASE, "prepare"), (CHECK, "prepare"), (MIGRATION, "migrate")):
+        change = planned(resource)
+        assert (change.phase, change.undo) == (phase, "")
 
 
 def test_marks_are_read_by_their_first_line(tmp_path: Path, observe: Observe) -> None:
@@ -241,57 +157,3 @@ def test_a_commit_without_the_apps_folder_is_one_clear_line(srv: Path, commit: s
     assert ran.returncode == 1
     assert ran.stdout == "error: shop: the commit has no folder web (source.folder)\n"
     assert list((srv / "shop" / "releases").iterdir()) == []
-
-
-@pytest.fixture
-def prune(tmp_path: Path, call: Call) -> Callable[[int], tuple[list[str], list[str]]]:
-    """Seven releases, a day and a venv each, of which the first is active and in slot blue and the third in green.
-
-    What stays of them, as days, when so many are kept: releases, and venvs.
-    """
-    shop, slots = tmp_path / "srv" / "shop", tmp_path / "etc" / "shop"
-    (tmp_path / "state" / "apps" / "shop" / "releases").mkdir(parents=True)
-    for day in range(1, 8):
-        (shop / "releases" / f"2026010{day}T000000-abc").mkdir(parents=True)
-        (shop / "venvs" / f"key{day}").mkdir(parents=True)
-        (shop / "releases" / f"2026010{day}T000000-abc" / ".venv").symlink_to(f"../../venvs/key{day}")
-    for slot, day in (("blue", 1), ("green", 3)):
-        (slots / slot).mkdir(parents=True)
-        (slots / slot / "release").symlink_to(shop / "releases" / f"2026010{day}T000000-abc")
-    (shop / "current").symlink_to("releases/20260101T000000-abc")
-
-    def run(keep: int) -> tuple[list[str], list[str]]:
-        places = {
-            "/srv/": f"{tmp_path}/srv/",
-            "/etc/": f"{tmp_path}/etc/",
-            "/var/lib/provision": f"{tmp_path}/state",
-        }
-        assert call([release_module], f"app=shop\nprune {keep}", places).returncode == 0
-        releases = sorted(path.name[7] for path in (shop / "releases").iterdir())
-        return releases, sorted(path.name[3] for path in (shop / "venvs").iterdir())
-
-    return run
-
-
-def test_the_newest_releases_stay_and_those_in_use_with_their_venvs(
-    prune: Callable[[int], tuple[list[str], list[str]]],
-) -> None:
-    assert prune(2) == (["1", "3", "6", "7"], ["1", "3", "6", "7"])
-
-
-def test_failed_releases_go_unless_a_slot_has_them_and_take_no_place_of_good_ones(
-    tmp_path: Path, prune: Callable[[int], tuple[list[str], list[str]]]
-) -> None:
-    records = tmp_path / "state" / "apps" / "shop" / "releases"
-    for day, state in ((3, "failed"), (4, "good"), (6, "failed"), (7, "failed")):
-        (records / f"2026010{day}T000000-abc").write_text(f"{state}\t2026-01-0{day}T00:00:00Z\tjo@desk\n")
-    assert prune(2) == (["1", "3", "4", "5"], ["1", "3", "4", "5"])
-    assert sorted(path.name[7] for path in records.iterdir()) == ["3", "4"]
-
-
-def test_the_slot_with_the_traffic_is_the_one_that_the_link_names(tmp_path: Path, call: Call) -> None:
-    places = {"/run/": f"{tmp_path}/"}
-    assert call([release_module], "slot_of shop", places).stdout == "\n"
-    (tmp_path / "shop").mkdir()
-    (tmp_path / "shop" / "current.sock").symlink_to("green.sock")
-    assert call([release_module], "slot_of shop; other green; other blue", places).stdout == "green\nblue\ngreen\n"

@@ -9,9 +9,11 @@ import pytest
 from provision import roles
 from provision.engine.facts import Kept
 from provision.engine.resource import Refusal
+from provision.resources.activation import Activation, Dropped, Hold, Promotion
 from provision.resources.file import File
 from provision.resources.git import Mirror
-from provision.resources.release import Activation, Migration, Release
+from provision.resources.manager import Retired
+from provision.resources.release import Migration, Release
 from provision.roles.app import release_id
 
 if TYPE_CHECKING:
@@ -196,6 +198,9 @@ def test_no_resources_repr_has_a_variables_value(make_host: MakeHost, make_facts
         "environment: {GREETING: bye}",
         "workers: 7",
         "timeout: 61",
+        "drain: 61",
+        "process_manager: supervisor",
+        "processes: {worker: python -m shop.worker}",
         "memory_max: 512M",
         "module: shop.other:app",
         "requirements: requirements-prod.txt",
@@ -217,6 +222,35 @@ def test_what_only_nginx_reads_activates_nothing(make_host: MakeHost, make_facts
         for size in ("10m", "20m")
     )
     assert activation(plain).fingerprint == activation(other).fingerprint
+
+
+def test_how_it_is_checked_activates_nothing_and_is_how_it_is_checked_next_time(
+    make_host: MakeHost, make_facts: MakeFacts
+) -> None:
+    text = f"{HOST}apps:\n{SHOP[:-2]}, keep_releases: 9, health: {{path: /up, passes: 7, watch: 9}}}}\n"
+    plain, other = (
+        activation(roles.everything(make_host(each), make_facts())) for each in (f"{HOST}apps:\n{SHOP}", text)
+    )
+    assert plain.fingerprint == other.fingerprint
+    assert (plain.slot.health, plain.slot.passes, plain.slot.watch, plain.slot.keep) == ("/health", 3, 2, 5)
+    assert (other.slot.health, other.slot.passes, other.slot.watch, other.slot.keep) == ("/up", 7, 9, 9)
+
+
+def test_an_old_release_drains_for_as_long_as_a_request_may_take_unless_it_is_said_otherwise(
+    make_host: MakeHost, make_facts: MakeFacts
+) -> None:
+    for more, drain in (("", 60), (", timeout: 90", 90), (", timeout: 90, drain: 600", 600), (", drain: 0", 0)):
+        found = roles.everything(make_host(f"{HOST}apps:\n{SHOP[:-2]}{more}}}\n"), make_facts())
+        assert activation(found).slot.drain == drain
+        assert f"\ngraceful_timeout = {drain}\n" in file(found, "/etc/shop/gunicorn.conf.py").content
+        assert f"\nTimeoutStopSec={drain + 5}\n" in file(found, "/etc/systemd/system/shop@.service").content
+
+
+def test_the_slots_copies_are_the_files_as_they_are_written(make_host: MakeHost, make_facts: MakeFacts) -> None:
+    found = roles.everything(make_host(), make_facts())
+    assert activation(found).slot.copies == tuple(
+        (name, file(found, f"/etc/shop/{name}").sha256) for name in ("env", "gunicorn.conf.py")
+    )
 
 
 def test_the_same_wishes_have_the_same_fingerprint_later(make_host: MakeHost, make_facts: MakeFacts) -> None:
@@ -277,9 +311,9 @@ def test_an_app_without_a_migration_has_none(make_host: MakeHost, make_facts: Ma
 def test_a_release_is_asked_for_through_nginx_only_where_there_is_nginx(
     make_host: MakeHost, make_facts: MakeFacts
 ) -> None:
-    assert activation(roles.everything(make_host(), make_facts())).domain == "shop.example.com"
+    assert activation(roles.everything(make_host(), make_facts())).slot.domain == "shop.example.com"
     without = make_host(f"{HOST}roles: [base, python, app]\napps:\n{SHOP}")
-    assert activation(roles.everything(without, make_facts())).domain == ""
+    assert activation(roles.everything(without, make_facts())).slot.domain == ""
 
 
 def test_an_app_is_migrated_on_the_first_host_or_on_every_one(make_host: MakeHost, make_facts: MakeFacts) -> None:
@@ -309,7 +343,7 @@ def keep(*states: str, app: str = "shop") -> tuple[Kept, ...]:
 
 def released(resources: tuple[Resource, ...]) -> dict[str, str]:
     """Which release each app is to have."""
-    return {one.app: one.release for one in resources if isinstance(one, Activation)}
+    return {one.slot.app: one.release for one in resources if isinstance(one, Activation)}
 
 
 @pytest.mark.parametrize(
@@ -335,7 +369,15 @@ def test_a_rollback_has_all_of_a_release_but_its_migration(make_host: MakeHost, 
     found = roles.rolled_back(make_host(), facts)
     assert [name for name in ids(found) if name in RELEASE] == [each for each in RELEASE if each != "migration:shop"]
     assert not [one for one in found if isinstance(one, Migration)]
-    assert not set(SERVER) & set(ids(found))
+
+
+def test_a_rollback_and_a_restart_leave_the_server_as_it_is_but_for_what_the_manager_reads(
+    make_host: MakeHost, make_facts: MakeFacts
+) -> None:
+    facts = make_facts(commits={}, releases=keep("-", "good", "active"))
+    for found in (roles.rolled_back(make_host(), facts), roles.restarted(make_host(), facts)):
+        assert set(SERVER) & set(ids(found)) == {"file:/etc/systemd/system/shop@.service"}
+        assert ids(found).index("file:/etc/systemd/system/shop@.service") < ids(found).index("activation:shop")
 
 
 def test_a_rollback_is_to_the_commit_of_the_release(make_host: MakeHost, make_facts: MakeFacts) -> None:
@@ -432,7 +474,6 @@ def test_a_restart_is_of_the_active_release_without_a_migration(make_host: MakeH
     found = roles.restarted(make_host(), facts)
     assert released(found) == {"shop": ACTIVE}
     assert [name for name in ids(found) if name in RELEASE] == [each for each in RELEASE if each != "migration:shop"]
-    assert not set(SERVER) & set(ids(found))
     assert [one.commit for one in found if isinstance(one, Mirror | Release)] == ["3" * 40, "3" * 40]
 
 
@@ -448,7 +489,7 @@ def test_a_restart_takes_the_environment_as_it_is_now(make_host: MakeHost, make_
     found = roles.restarted(make_host(f"{HOST}apps:\n{SHOP[:-2]}, environment: {{GREETING: bye}}}}\n"), facts)
     environment = file(found, "/etc/shop/env")
     assert 'GREETING="bye"\n' in environment.content
-    assert activation(found).environment == environment.sha256
+    assert dict(activation(found).slot.copies)["env"] == environment.sha256
 
 
 def test_an_app_that_does_not_serve_yet_or_is_not_declared_is_not_restarted(
@@ -459,47 +500,139 @@ def test_an_app_that_does_not_serve_yet_or_is_not_declared_is_not_restarted(
     assert roles.restarted(make_host(), make_facts(commits={})) == ()
 
 
-def block(text: str, head: str) -> str:
-    """What is between the braces after the last line that begins with `head`."""
-    rest = text[text.rindex(f"    {head} {{") :]
-    return rest[: rest.index("\n    }\n")]
+HOLD = ["hold:shop" if name == "activation:shop" else name for name in RELEASE]
+TOKEN = "0123456789abcdef0123456789abcdef"
+BUSY = f"{HOST}apps:\n{SHOP[:-2]}, processes: {{worker: run}}, schedules: {{tidy: {{at: '03:00', run: tidy}}}}}}\n"
 
 
-def site(make_host: MakeHost, make_facts: MakeFacts, more: str = "") -> str:
-    return file(roles.server(make_host(more + TWO), make_facts()), "/etc/nginx/sites-available/shop.conf").content
+def test_a_hold_has_all_of_a_deploy_but_the_activation(make_host: MakeHost, make_facts: MakeFacts) -> None:
+    listed = {*SERVER, *RELEASE, *HOLD}
+    found = roles.held(make_host(), make_facts(), TOKEN)
+    assert [name for name in ids(found) if name in listed] == SERVER + HOLD
+    assert not [one for one in found if isinstance(one, Activation)]
 
 
-def test_maintenance_answers_503_in_place_of_its_app_alone(make_host: MakeHost, make_facts: MakeFacts) -> None:
-    location = block(site(make_host, make_facts), "location /")
-    condition, _, proxied = location.partition("}")
-    assert "if (-f /var/lib/provision/apps/shop/maintenance) {\n            return 503;" in condition
-    assert "proxy_pass http://shop;" in proxied
-    assert site(make_host, make_facts).count("/maintenance)") == 1
+def test_what_is_held_is_what_a_deploy_would_activate(make_host: MakeHost, make_facts: MakeFacts) -> None:
+    """So a deploy of the same commit only promotes it."""
+    (hold,) = (one for one in roles.held(make_host(), make_facts(), TOKEN) if isinstance(one, Hold))
+    wanted = activation(roles.everything(make_host(), make_facts()))
+    assert (hold.slot, hold.release, hold.folder, hold.fingerprint) == (
+        wanted.slot,
+        wanted.release,
+        wanted.folder,
+        wanted.fingerprint,
+    )
+    assert hold.token == TOKEN
 
 
-def test_the_maintenance_page_says_when_to_come_again_and_is_not_cached(
+def test_two_apps_are_held_with_one_token(make_host: MakeHost, make_facts: MakeFacts) -> None:
+    found = roles.held(make_host(TWO), make_facts(commits={"shop": COMMIT, "blog": COMMIT}), TOKEN)
+    assert [(one.slot.app, one.token) for one in found if isinstance(one, Hold)] == [("shop", TOKEN), ("blog", TOKEN)]
+
+
+def test_a_host_without_apps_holds_nothing(make_host: MakeHost, make_facts: MakeFacts) -> None:
+    host = make_host(f"{HOST}roles: [base]\napps:\n{SHOP}")
+    assert ids(roles.held(host, make_facts(), TOKEN)) == ids(roles.server(host, make_facts()))
+
+
+def test_the_release_that_is_held_is_promoted_and_no_other(make_host: MakeHost, make_facts: MakeFacts) -> None:
+    facts = make_facts(commits={}, releases=keep("good", "-", "active", "new"), held={"shop": (NEWER, TOKEN)})
+    found = roles.promoted(make_host(TWO), facts)
+    assert [(one.slot.app, one.release) for one in found if isinstance(one, Promotion)] == [("shop", NEWER)]
+    assert not [one for one in found if isinstance(one, Activation | Release | Mirror)]
+
+
+def test_a_release_is_promoted_with_the_hooks_of_its_own_folder(make_host: MakeHost, make_facts: MakeFacts) -> None:
+    kept = (Kept("shop", NEWER, "4" * 40, "services/shop", "new"), Kept("blog", NEWER, "4" * 40, "blog", "new"))
+    facts = make_facts(commits={}, releases=kept, held={"shop": (NEWER, TOKEN)})
+    host = make_host(f"{HOST}apps:\n{SHOP[:-2]}, processes: {{worker: run}}, hooks: {{after: tell}}}}\n")
+    (promotion,) = (one for one in roles.promoted(host, facts) if isinstance(one, Promotion))
+    assert promotion.folder == "services/shop"
+    assert (promotion.slot.processes, promotion.slot.after) == (("worker",), "tell")
+
+
+@pytest.mark.parametrize("held", [{}, {"gone": (NEWER, TOKEN)}], ids=["nothing", "of an app that is not declared"])
+def test_a_promotion_without_a_release_that_is_held_is_refused(
+    held: dict[str, tuple[str, str]], make_host: MakeHost, make_facts: MakeFacts
+) -> None:
+    with pytest.raises(Refusal) as caught:
+        roles.promoted(make_host(), make_facts(commits={}, held=held))
+    assert str(caught.value) == "web1: no release is held here: invoke deploy --hold holds one"
+
+
+def test_a_promotion_is_refused_where_the_host_has_no_apps(make_host: MakeHost, make_facts: MakeFacts) -> None:
+    host = make_host(f"{HOST}roles: [base, web]\napps:\n{SHOP}")
+    with pytest.raises(Refusal, match=r"^web1: no release is held here"):
+        roles.promoted(host, make_facts(commits={}, held={"shop": (NEWER, TOKEN)}))
+
+
+def test_a_rollback_drops_what_is_held_and_touches_nothing_else(make_host: MakeHost, make_facts: MakeFacts) -> None:
+    kept = (*keep("good", "good", "active", "new"), *keep("-", "active", app="blog"))
+    facts = make_facts(commits={}, releases=kept, held={"shop": (NEWER, TOKEN)})
+    found = roles.rolled_back(make_host(TWO), facts)
+    assert ids(found) == ["hold:shop"]
+    (dropped,) = found
+    assert isinstance(dropped, Dropped)
+    assert dropped.release == NEWER
+
+
+def test_a_rollback_to_a_release_that_is_named_goes_there_whatever_is_held(
     make_host: MakeHost, make_facts: MakeFacts
 ) -> None:
-    page = block(site(make_host, make_facts), "location @maintenance")
-    for line in (
-        "internal;",
-        "default_type text/html;",
-        "add_header Retry-After 120 always;",
-        "add_header Cache-Control no-store always;",
-    ):
-        assert f"        {line}\n" in page
-    assert "error_page 503 @maintenance;" in site(make_host, make_facts)
-    assert 'return 503 "<!doctype html>' in page
+    facts = make_facts(commits={}, releases=keep("good", "good", "active", "new"), held={"shop": (NEWER, TOKEN)})
+    assert released(roles.rolled_back(make_host(), facts, OLDEST)) == {"shop": OLDEST}
+    assert released(roles.rolled_back(make_host(), facts, NEWER)) == {"shop": NEWER}
 
 
-def test_the_maintenance_page_insists_on_https_where_the_app_does(make_host: MakeHost, make_facts: MakeFacts) -> None:
-    """A location with headers of its own takes over none of the server's."""
-    for more, insists in (("", True), ("tls: {hsts: false}\n", False), ("tls: {issuer: self-signed}\n", False)):
-        page = block(site(make_host, make_facts, more), "location @maintenance")
-        assert ("Strict-Transport-Security" in page) is insists
+def test_what_is_held_of_an_app_that_is_not_declared_does_not_matter(
+    make_host: MakeHost, make_facts: MakeFacts
+) -> None:
+    facts = make_facts(commits={}, releases=keep("good", "-", "active"), held={"gone": (NEWER, TOKEN)})
+    assert released(roles.rolled_back(make_host(), facts)) == {"shop": OLDEST}
 
 
-def test_an_authority_is_answered_during_maintenance(make_host: MakeHost, make_facts: MakeFacts) -> None:
-    plain = site(make_host, make_facts).partition("listen 443")[0]
-    assert "/.well-known/acme-challenge/" in plain
-    assert "maintenance" not in plain
+def retired(resources: tuple[Resource, ...]) -> list[tuple[str, str]]:
+    return [(one.path, one.phase) for one in resources if isinstance(one, Retired)]
+
+
+def test_units_that_the_inventory_does_not_name_any_more_go_before_the_release_comes(
+    make_host: MakeHost, make_facts: MakeFacts
+) -> None:
+    paths = [
+        f"/etc/systemd/system/{name}"
+        for name in ("shop@.service", "shop-worker.service", "shop-mail.service", "shop-tidy.timer", "shop-tell.timer")
+    ]
+    units = (*(("shop", path) for path in paths), ("blog", "/etc/systemd/system/blog-x.service"))
+    found = roles.everything(make_host(BUSY), make_facts(units=units))
+    assert retired(found) == [(paths[2], "prepare"), (paths[4], "prepare")]
+    assert ids(found).index("retired:shop-mail.service") < ids(found).index("activation:shop")
+
+
+def test_an_apps_units_and_timers_stand_around_its_release(make_host: MakeHost, make_facts: MakeFacts) -> None:
+    found = ids(roles.everything(make_host(BUSY), make_facts()))
+    units = "/etc/systemd/system"
+    listed = [
+        f"file:{units}/shop@.service",
+        f"file:{units}/shop-worker.service",
+        f"file:{units}/shop-tidy.service",
+        f"file:{units}/shop-tidy.timer",
+        "activation:shop",
+        "service:shop-tidy.timer",
+    ]
+    assert [name for name in found if name in listed] == listed
+
+
+def test_a_release_that_is_held_leaves_the_one_that_serves_its_processes(
+    make_host: MakeHost, make_facts: MakeFacts
+) -> None:
+    """What the inventory does not name any more goes with the traffic: until then, the release that has it needs it."""
+    units = (("shop", "/etc/systemd/system/shop-mail.service"), ("shop", "/etc/systemd/system/shop-tell.timer"))
+    facts = make_facts(units=units, held={"shop": (NEWER, TOKEN)})
+    assert retired(roles.held(make_host(BUSY), facts, TOKEN)) == []
+    assert [path for path, _ in retired(roles.promoted(make_host(BUSY), facts))] == [path for _, path in units]
+
+
+def test_a_promotion_starts_the_timers_that_a_hold_did_not(make_host: MakeHost, make_facts: MakeFacts) -> None:
+    facts = make_facts(held={"shop": (NEWER, TOKEN)})
+    assert "service:shop-tidy.timer" not in ids(roles.held(make_host(BUSY), facts, TOKEN))
+    assert "service:shop-tidy.timer" in ids(roles.promoted(make_host(BUSY), facts))

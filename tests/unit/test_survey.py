@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from provision import survey
 from provision.engine.shell import library, words
+from provision.resources import manager
 from provision.survey import Answer, Listed, Standing
 
 if TYPE_CHECKING:
@@ -123,8 +125,9 @@ def ask(tmp_path: Path, sh: Sh) -> Ask:
     """The lines that a function of survey.sh prints; the server's folders are in the test's own."""
 
     def run(*call: str) -> list[str]:
-        script = f"{library(survey.__file__)}main() {{ {words(*call)}; }}\nmain </dev/null\n"
-        ran = sh(script, {"/srv/": f"{tmp_path}/srv/", "/var/lib/provision/": f"{tmp_path}/state/"})
+        script = f"{manager.LIBRARY}{library(survey.__file__)}main() {{ {words(*call)}; }}\nmain </dev/null\n"
+        places = {"/srv/": f"{tmp_path}/srv/", "/run/": f"{tmp_path}/run/", "/var/lib/provision/": f"{tmp_path}/state/"}
+        ran = sh(script, places)
         assert (ran.returncode, ran.stderr) == (0, "")
         return ran.stdout.splitlines()
 
@@ -168,6 +171,24 @@ def test_the_script_lists_releases_oldest_first_with_their_states(
         ("4-new", "new", "-", "-"),
     ]
     assert {(one.app, one.commit, one.author, one.subject) for one in found} == {("shop", commit, "test", "first")}
+
+
+def test_a_release_is_held_for_as_long_as_the_server_runs(tmp_path: Path, shop: Path, ask: Ask) -> None:
+    for name in ("1-active", "2-held", "3-dropped"):
+        release(shop, name, "f" * 40, f"{name[2:].replace('active', 'good')}\t2026-11-01T00:00:00Z\tjo@desk")
+    (shop / "current").symlink_to("releases/1-active")
+    (shop / "preview").symlink_to("releases/2-held")
+
+    def states() -> list[str]:
+        return [one.state for one in listed(*ask("releases", "shop"))]
+
+    assert states() == ["active", "new", "new"]
+    (tmp_path / "run" / "shop").mkdir(parents=True)
+    (tmp_path / "run" / "shop" / "held").write_text("green\n")
+    assert states() == ["active", "held", "new"]
+    (shop / "preview").unlink()
+    (shop / "preview").symlink_to("releases/1-active")
+    assert states() == ["active", "new", "new"]
 
 
 @pytest.mark.parametrize(
@@ -217,3 +238,16 @@ def test_maintenance_is_a_mark_of_each_app_that_comes_and_goes(tmp_path: Path, a
     assert ask("maintenance", "off", "shop") == ["shop\toff"]
     assert [mark.exists() for mark in marks] == [False, True]
     assert ask("maintenance", "off", "shop") == ["shop\toff"]
+
+
+def test_supervisors_logs_are_read_from_its_files_the_newest_last(tmp_path: Path, ask: Ask) -> None:
+    for age, name in enumerate(("worker", "green", "blue")):
+        path = tmp_path / f"{name}.log"
+        path.write_text("".join(f"{name} {number}\n" for number in range(5)))
+        os.utime(path, (2e9 - age, 2e9 - age))
+    paths = [f"{tmp_path}/{name}.log" for name in ("blue", "green", "worker", "none")]
+    assert ask("logs", "no", "3", *paths) == ["worker 2", "worker 3", "worker 4"]
+    assert ask("logs", "no", "7", *paths[:2]) == [f"blue {number}" for number in range(3, 5)] + [
+        f"green {number}" for number in range(5)
+    ]
+    assert ask("logs", "no", "3", paths[3]) == []

@@ -34,6 +34,7 @@ def test_a_projects_own_template_comes_first(templates: Path) -> None:
 def test_the_packages_templates_are_there() -> None:
     names = {str(path.relative_to(PACKAGED)) for path in PACKAGED.rglob("*.j2")}
     assert {"app.service.j2", "gunicorn.conf.py.j2", "nginx/nginx.conf.j2", "nginx/site.conf.j2"} <= names
+    assert {f"supervisor/{name}.j2" for name in ("boot.conf", "slot.conf", "process.conf", "start.sh", "job")} <= names
 
 
 def test_a_line_that_only_steers_leaves_nothing(templates: Path) -> None:

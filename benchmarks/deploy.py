@@ -1,0 +1,93 @@
+"""A deploy that changes one line, from the command to the first answer of the new commit, and where the time goes.
+
+    python benchmarks/deploy.py [--manager systemd|supervisor] [--host lab1] [--times 5]
+
+The server is made bare first (invoke lab.up). The app's own start is measured by itself: from the start of its idle slot
+to its first good health check.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+OWN_START = """
+for try in 1 2 3; do
+    slot=$(readlink /run/pulse/current.sock); if [ $slot = blue.sock ]; then idle=green; else idle=blue; fi
+    begun=$(date +%s%N)
+    {start}
+    until [ "$(curl -s -o /dev/null -w '%{{http_code}}' --unix-socket /run/pulse/$idle.sock http://localhost/health)" = 200 ]; do sleep 0.01; done
+    echo $((($(date +%s%N) - begun) / 1000000))
+    {stop}
+done
+"""
+STARTS = {
+    "systemd": ("systemctl start --no-block pulse@$idle", "systemctl stop pulse@$idle"),
+    "supervisor": ("supervisorctl start pulse-$idle >/dev/null &", "wait; supervisorctl stop pulse-$idle >/dev/null"),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--manager", choices=("systemd", "supervisor"), default="systemd")
+    parser.add_argument("--host", default="lab1")
+    parser.add_argument("--times", type=int, default=5)
+    arguments = parser.parse_args()
+    os.environ["PROVISION_TEST_SERVER"] = arguments.host
+    from provision import inventory_file, python_cache
+    from tests.lab import pulse, releases
+    from tests.lab.conftest import ROOT, shell
+    from tests.lab.load import watch
+
+    pythons = python_cache.location(inventory_file.load(ROOT / "inventories/lab.yml"))
+    if not pythons.is_dir():
+        raise SystemExit("no packed Python: invoke deploy --host lab1 makes one")
+    rows: list[dict[str, float]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for site in releases.make(arguments.manager, Path(folder), pythons):
+            site.deploy("--revision", "two")
+            start, stop = STARTS[arguments.manager]
+            own = [int(line) / 1000 for line in shell(arguments.host, OWN_START.format(start=start, stop=stop)).split()]
+            for number in range(arguments.times):
+                commit = site.repository.commit(pulse.files(note=f"line {number}"), f"line{number}")
+                first: list[float] = []
+                looking = threading.Thread(
+                    target=lambda wanted=commit, first=first: first.append(
+                        watch(releases.ADDRESS, releases.DOMAIN, wanted, 60)
+                    )
+                )
+                looking.start()
+                begun = time.monotonic()
+                answer = site.deploy("--revision", f"line{number}")
+                ended = time.monotonic()
+                looking.join()
+                host = json.loads(answer.stdout)["hosts"][arguments.host]
+                took = {change["id"].partition(":")[0]: change["seconds"] for change in host["changes"]}
+                rows.append({**took, "first": first[0] - begun, "all": ended - begun})
+    start_time = statistics.median(own)
+
+    def middle(*names: str) -> float:
+        return statistics.median(sum(row.get(name, 0.0) for name in names) for row in rows)
+
+    before = middle("mirror", "release", "venv", "file", "check", "migration")
+    print(f"One changed line under {arguments.manager}, medians of {arguments.times}:\n")
+    print("| Part | Seconds |\n| --- | ---: |")
+    print(
+        f"| starting the command, logging in, facts, probes | {middle('first') - before - start_time:.2f} (with the switch) |"
+    )
+    print(f"| fetching the commit, exporting the release | {middle('mirror', 'release'):.2f} |")
+    print(f"| venv, found and shared | {middle('venv'):.2f} |")
+    print(f"| files | {middle('file'):.2f} |")
+    print(f"| check that the module can be imported | {middle('check'):.2f} |")
+    print(f"| the app's own start, until its health check is good | {start_time:.2f} |")
+    print(f"| **from the command to the first answer of the new commit** | **{middle('first'):.2f}** |")
+    print(f"| the app's own start and 2 s | {start_time + 2:.2f} |")
+    print(f"| until the command's end: the watch, the old slot's end | {middle('all'):.2f} |")
+
+
+if __name__ == "__main__":
+    main()

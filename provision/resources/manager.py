@@ -1,0 +1,53 @@
+"""The two managers that run an app's slots and processes: systemd and Supervisor, behind the same few shell functions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from provision.engine.resource import Change, Phase, Probe, State
+from provision.engine.shell import library, words
+
+LIBRARY = library(__file__)
+UNITS = "/etc/systemd/system"
+PROGRAMS = "/etc/supervisor/conf.d"
+JOBS = "/etc/cron.d"
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program that Supervisor has loaded from /etc/supervisor/conf.d/NAME.conf as the file is now."""
+
+    name: str
+
+    @property
+    def id(self) -> str:
+        return f"program:{self.name}"
+
+    def probe(self) -> Probe:
+        return Probe("probe_programs", LIBRARY, (self.name,))
+
+    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+        if state == (("loaded",),) and f"file:{PROGRAMS}/{self.name}.conf" not in before:
+            return None
+        return Change(self.id, f"{self.name}: load into Supervisor", words("keep_program", self.name), LIBRARY)
+
+
+@dataclass(frozen=True, slots=True)
+class Retired:
+    """A unit, a program or a cron job of ours, at `path`, that the inventory no longer wants: stopped, disabled, gone.
+
+    What belongs to a manager that the app has left goes in the phase `finish`, once no slot runs there any more.
+    """
+
+    path: str
+    phase: Phase = "prepare"
+
+    @property
+    def id(self) -> str:
+        return f"retired:{self.path.rpartition('/')[2]}"
+
+    def probe(self) -> Probe:
+        return Probe("probe_retired", LIBRARY, (self.path,))
+
+    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+        summary = f"{self.path.rpartition('/')[2]}: stop and remove"
+        return Change(self.id, summary, words("retire", self.path), LIBRARY, phase=self.phase)

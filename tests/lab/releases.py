@@ -1,0 +1,318 @@
+"""A site on a lab server, and what is true of its releases under either process manager."""
+
+import os
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from socket import create_connection
+from typing import ClassVar, Literal
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from provision import lab
+from tests.lab import pulse
+from tests.lab.conftest import LAB, Answer, Controller, https, seed, shell
+from tests.lab.load import load
+from tests.lab.repository import Repository
+
+SERVER = os.environ.get("PROVISION_TEST_SERVER", "lab3")
+DOMAIN = f"pulse.{SERVER}.test"
+ADDRESS = f"10.213.0.{10 + int(SERVER.removeprefix('lab'))}"
+DEPLOYS = int(os.environ.get("PROVISION_DEPLOYS", "6"))
+Manager = Literal["systemd", "supervisor"]
+
+
+@dataclass(frozen=True)
+class Site:
+    """The app pulse on the server, under a manager; its good commits are on the branches one and two."""
+
+    controller: Controller
+    repository: Repository
+    commits: tuple[str, str]
+    manager: Manager
+
+    @property
+    def text(self) -> str:
+        return self.controller.inventory.read_text()
+
+    def __call__(self, task: str, *options: str) -> Answer:
+        return self.controller(task, SERVER, *options)
+
+    def deploy(self, *options: str) -> Answer:
+        """A deploy that must succeed."""
+        return self.controller.deploy(SERVER, *options)
+
+    def with_text(self, text: str) -> "Site":
+        """The same site with another inventory, from here on."""
+        self.controller.with_text(text)
+        return self
+
+    def serving(self) -> str:
+        return https(SERVER, "/commit", DOMAIN).stdout.strip('"')
+
+    def slot(self) -> str:
+        return shell(SERVER, "readlink /run/pulse/current.sock").removesuffix(".sock")
+
+    def running(self) -> list[str]:
+        """The slots that run, under either manager."""
+        said = shell(
+            SERVER,
+            "for slot in blue green; do systemctl -q is-active pulse@$slot && echo $slot; done;"
+            " supervisorctl status 2>/dev/null | sed -n 's/^pulse-\\(blue\\|green\\) *\\(RUNNING\\|STARTING\\).*/\\1/p'",
+        )
+        return said.split()
+
+
+def make(manager: Manager, folder: Path, pythons: Path) -> Iterator[Site]:
+    """The app at the branch one, on a bare server."""
+    repository = Repository.create(f"pulse-{manager}", folder / "work")
+    repository.commit(pulse.files(note="base"))
+    commits = (
+        repository.commit(pulse.files(note="one"), "one"),
+        repository.commit(pulse.files(note="two"), "two"),
+    )
+    path = folder / "pulse.yml"
+    path.write_text(
+        pulse.INVENTORY.format(lab=LAB, url=repository.url, batch=1, migrate="false", memory="300M", manager=manager)
+    )
+    seed(path, pythons)
+    lab.reset(SERVER)
+    site = Site(Controller(path), repository, commits, manager)
+    site.deploy("--revision", "one")
+    yield site
+    repository.remove()
+
+
+class Releases:
+    """What is true under either manager. A subclass has `manager`, and a test module its site."""
+
+    kills: ClassVar[tuple[float, ...]] = (0.3, 0.9, 1.5, 2.1)
+
+    def test_no_request_fails_over_deploys_under_load(self, site: Site) -> None:
+        site.deploy("--revision", "one")
+        with load(ADDRESS, DOMAIN, 60 * DEPLOYS) as seen:
+            for number in range(DEPLOYS):
+                site.deploy("--revision", ("two", "one")[number % 2])
+                switched = time.monotonic()
+                time.sleep(0.3)
+                late = {commit for when, commit in seen.answers if when > switched}
+                assert late == {site.commits[(1, 0)[number % 2]]}, "an old answer after the end of the switch"
+            time.sleep(1)
+        assert (seen.failed, seen.failures[:3]) == (0, [])
+        assert seen.order() == [site.commits[0], *(site.commits[(1, 0)[number % 2]] for number in range(DEPLOYS))]
+        assert seen.requests >= 1000 * DEPLOYS
+        print(f"{site.manager}: {seen.requests} requests over {DEPLOYS} deploys, none failed; p99 {seen.p99}")
+
+    def test_what_the_old_release_has_begun_it_ends_and_a_websocket_lives_until_the_drain_limit(
+        self, site: Site
+    ) -> None:
+        site.deploy("--revision", "one")
+        slow: list[subprocess.CompletedProcess[str]] = []
+        asking = threading.Thread(target=lambda: slow.append(https(SERVER, "/slow?seconds=5", DOMAIN)))
+        trust = ssl.create_default_context(cafile=str(LAB / "acme-root.pem"))
+        with connect(f"wss://{DOMAIN}/ws", ssl=trust, sock=create_connection((ADDRESS, 443))) as socket:
+            deploying = threading.Thread(target=lambda: site.deploy("--revision", "two"))
+            deploying.start()
+            while site.serving() != site.commits[1]:
+                if not asking.is_alive() and not slow:
+                    asking.start()
+                time.sleep(0.05)
+            switched = time.monotonic()
+            with pytest.raises(ConnectionClosed) as closed:
+                chat(socket)
+            lived = time.monotonic() - switched
+        asking.join()
+        deploying.join()
+        assert (slow[0].returncode, slow[0].stdout.strip('"')) == (0, site.commits[0])
+        assert closed.value.rcvd is not None, f"{closed.value!r} after {lived:.1f} s"
+        assert closed.value.rcvd.code == 1012, "service restart: RFC 6455's registry"
+        assert 6.5 < lived < 16, f"it lived {lived:.1f} s, and the limit is 8 s"
+        assert site.serving() == site.commits[1]
+        assert len(site.running()) == 1
+
+    broken: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("start", "was not healthy within 6s"),
+        ("exit", "ended within 3s of having the traffic"),
+        ("unhealthy", "was not healthy within 6s (/health answered 503)"),
+        ("hang", "within 6s"),
+        ("memory", "within 6s"),
+    )
+
+    def test_a_broken_release_never_harms_a_request(self, site: Site) -> None:
+        before, slot, text = site.serving(), site.slot(), site.text
+        site.with_text(text.replace("timeout: 10, watch: 1", "timeout: 6, watch: 3"))
+        for breaks, said in self.broken:
+            site.repository.commit(pulse.files(breaks, note=breaks), "broken")
+            with load(ADDRESS, DOMAIN, 60) as seen:
+                answer = site("deploy", "--revision", "broken", "--json")
+            assert answer.status == 1, breaks
+            assert said in answer.host(SERVER)["error"]
+            assert (seen.failed, seen.failures[:3]) == (0, []), breaks
+            if breaks != "exit":
+                assert {commit for _, commit in seen.answers} == {before}
+            assert (site.serving(), site.slot(), site.running()) == (before, slot, [slot])
+        states = {row["state"] for row in site("releases", "--json").document["hosts"][SERVER]["releases"]}
+        assert "failed" in states
+        site.with_text(text)
+
+    def test_more_processes_and_schedules_follow_the_release(self, site: Site) -> None:
+        text, supervised = site.text, site.manager == "supervisor"
+        more = "    processes: {worker: python -m worker worker}\n    schedules: {tick: {at: '03:00', run: python -m worker tick}}\n"
+        more += "    hooks: {before: python -m worker before, after: python -m worker after}\n"
+        site.with_text(text + more)
+        kill = "kill -9 $(supervisorctl pid pulse-worker)" if supervised else "systemctl kill -s KILL pulse-worker"
+        is_up = "supervisorctl status pulse-worker" if supervised else "systemctl is-active pulse-worker"
+        stop = "supervisorctl stop pulse-worker" if supervised else "systemctl stop pulse-worker"
+        start = "$(tail -n 1 /etc/cron.d/pulse-tick | cut -d' ' -f7-)" if supervised else "systemctl start pulse-tick"
+        try:
+            for name, commit in zip(("one", "two"), site.commits, strict=True):
+                site.deploy("--revision", name)
+                time.sleep(0.5)
+                for file in ("worker", "before", "after"):
+                    assert shell(SERVER, f"cat /srv/pulse/shared/{file}") == commit
+            shell(SERVER, f"{kill}; sleep 2.5; {is_up}")
+            shell(SERVER, f'eval "{start}"; sleep 1')
+            assert shell(SERVER, "cat /srv/pulse/shared/tick") == site.commits[1]
+            if supervised:
+                assert shell(SERVER, "grep -v '^[A-Z#]' /etc/cron.d/pulse-tick").startswith("0 3 * * * root ")
+            else:
+                shell(SERVER, "systemctl is-active pulse-tick.timer && systemctl is-enabled pulse-tick.timer")
+            assert "working" in site("logs", "--process", "worker").stdout
+            assert "Booting worker" in site("logs", "--lines", "100").stdout
+            assert site("plan", "--revision", "two").status == 0
+            shell(SERVER, stop)
+            repair = site.deploy("--revision", "two").host(SERVER)["changes"]
+            assert [change["summary"] for change in repair] == ["pulse: start worker"]
+            shell(SERVER, is_up)
+        finally:
+            site.with_text(text)
+        gone = set(site.deploy("--revision", "two").changed(SERVER))
+        units = {"pulse-worker.conf", "pulse-tick.conf", "pulse-tick"}
+        if not supervised:
+            units = {"pulse-worker.service", "pulse-tick.service", "pulse-tick.timer"}
+        assert {f"retired:{unit}" for unit in units} <= gone
+        left = (
+            "supervisorctl status | grep -e worker -e tick"
+            if supervised
+            else "systemctl list-units --all --no-legend 'pulse-*'"
+        )
+        assert shell(SERVER, f"{left} || true") == ""
+
+    def test_a_process_that_does_not_keep_running_or_a_hook_that_fails_switches_nothing(self, site: Site) -> None:
+        before, text = site.serving(), site.text
+        for more, said in (
+            ("    processes: {worker: sleep 0.2}\n", "worker does not keep running"),
+            ("    hooks: {before: echo no; exit 3}\n", "the hook before the activation failed"),
+        ):
+            answer = site.with_text(text + more)("deploy", "--revision", "one", "--json")
+            assert answer.status == 1
+            assert said in answer.host(SERVER)["error"]
+            assert site.serving() == before
+        site.with_text(text).deploy("--revision", "two")
+
+    def test_a_held_release_is_seen_by_those_who_have_the_token_and_by_nobody_else(self, site: Site) -> None:
+        site.deploy("--revision", "one")
+        one, two = site.commits
+        with load(ADDRESS, DOMAIN, 90) as seen:
+            answer = site.deploy("--revision", "two", "--hold")
+            token = answer.host(SERVER)["previews"]["pulse"]
+            assert site.serving() == one
+            assert https(SERVER, "/commit", DOMAIN, "-H", f"X-Preview: {token}").stdout.strip('"') == two
+            with_cookie = ("-L", "-b", "", "-c", os.devnull)
+            shown = https(SERVER, f"/.preview/{token}", DOMAIN, "-i").stdout
+            assert f"set-cookie: provision_preview={token}; path=/; secure; httponly" in shown.lower()
+            assert https(SERVER, "/commit", DOMAIN, "-b", f"provision_preview={token}").stdout.strip('"') == two
+            for wrong in (f"X-Preview: {'0' * 32}", "X-Preview: ../current.sock", "Cookie: provision_preview=../held"):
+                assert https(SERVER, "/commit", DOMAIN, "-H", wrong).stdout.strip('"') == one
+            assert https(SERVER, f"/.preview/{'0' * 32}", DOMAIN, "-f", *with_cookie).returncode
+            again = site.deploy("--revision", "two", "--hold").host(SERVER)
+            assert (again["changes"], again["previews"]) == ([], {"pulse": token})
+            states = [row["state"] for row in site("releases", "--json").document["hosts"][SERVER]["releases"]]
+            assert states.count("held") == 1
+            assert site("promote").status == 0
+            assert site.serving() == two
+            assert https(SERVER, "/commit", DOMAIN, "-H", f"X-Preview: {token}").stdout.strip('"') == two
+            assert shell(SERVER, "ls -A /run/pulse | sort | tr '\\n' ' '").split() == [
+                "current.sock",
+                f"{site.slot()}.sock",
+            ]
+            assert site("plan", "--revision", "two").status == 0
+            site.deploy("--revision", "one", "--hold")
+            assert site("rollback").status == 0
+            assert (site.serving(), site.running()) == (two, [site.slot()])
+        assert (seen.failed, seen.failures[:3]) == (0, [])
+        assert {commit for _, commit in seen.answers} == {one, two}
+        assert seen.order() == [one, two]
+        refused = site("promote", "--json").host(SERVER)["error"]
+        assert refused == f"{SERVER}: no release is held here: invoke deploy --hold holds one"
+
+    def test_wherever_the_servers_script_is_killed_the_site_answers_and_the_next_deploy_ends_right(
+        self, site: Site
+    ) -> None:
+        site.deploy("--revision", "one")
+        with load(ADDRESS, DOMAIN, 240) as seen:
+            for number, delay in enumerate(self.kills):
+                wanted = (1, 0)[number % 2]
+                process = site.controller.start("deploy", SERVER, "--revision", ("one", "two")[wanted])
+                wait_for_a_run()
+                time.sleep(delay)
+                shell(SERVER, "pkill -9 -s $(ls -t /run/provision/runs/*/pid | head -n 1 | xargs cat) || true")
+                process.communicate(timeout=60)
+                assert site.serving() in site.commits
+                wait_for_the_end()
+                site.deploy("--revision", ("one", "two")[wanted])
+                assert site.serving() == site.commits[wanted]
+                assert site("plan", "--revision", ("one", "two")[wanted]).status == 0
+                assert site.running() == [site.slot()]
+        assert (seen.failed, seen.failures[:3]) == (0, [])
+
+    def test_a_power_cut_or_a_reboot_in_an_activation_leaves_a_whole_release_after_the_boot(self, site: Site) -> None:
+        site.deploy("--revision", "one")
+        for number, delay in enumerate((*self.kills[:2], 2.0)):
+            wanted = (1, 0)[number % 2]
+            process = site.controller.start("deploy", SERVER, "--revision", ("one", "two")[wanted])
+            wait_for_a_run()
+            time.sleep(delay)
+            process.kill()
+            process.communicate()
+            if delay == 2.0:
+                lab.reboot(SERVER)
+            else:
+                lab.kill(SERVER)
+                lab.start(SERVER)
+            deadline = time.monotonic() + 30
+            while site.serving() not in site.commits and time.monotonic() < deadline:
+                time.sleep(0.5)
+            assert site.serving() in site.commits
+            site.deploy("--revision", ("one", "two")[wanted])
+            assert site.serving() == site.commits[wanted]
+            assert site.running() == [site.slot()]
+
+
+def chat(socket: ClientConnection) -> None:
+    """Talk for four seconds, then wait until the other side ends it. Words that cross the end could undo its clean close."""
+    for _ in range(4):
+        socket.send("still there")
+        assert socket.recv(timeout=5) == "still there"
+        time.sleep(1)
+    socket.recv(timeout=60)
+
+
+def wait_for_a_run() -> None:
+    deadline = time.monotonic() + 30
+    while lab.shell(SERVER, "flock -n -s /run/provision/lock true").returncode == 0:
+        assert time.monotonic() < deadline, "no run began"
+        time.sleep(0.05)
+
+
+def wait_for_the_end() -> None:
+    deadline = time.monotonic() + 120
+    while lab.shell(SERVER, "flock -n -s /run/provision/lock true").returncode:
+        assert time.monotonic() < deadline, "the run does not end"
+        time.sleep(0.2)
