@@ -46,6 +46,8 @@ class Change:
 
     What is to `prepare` has no effect on traffic and is done on all hosts at once; `migrate` on one host; `activate`
     host by host. `undo` is the script that takes an activation back, `elsewhere` what the other hosts run once one host has migrated.
+    `agent`: while it is made, it asks the controller's SSH agent. A line `tell: TEXT` that it prints is for
+    whoever started the run.
     """
 
     id: str
@@ -58,6 +60,7 @@ class Change:
     phase: Phase = "prepare"
     undo: str = ""
     elsewhere: str = ""
+    agent: bool = False
 
 
 class Resource(Protocol):

@@ -60,5 +60,6 @@ def _host(result: Result) -> dict[str, object]:
             }
             for change in result.changes
         ],
+        "notes": list(result.notes),
         "error": result.error,
     }

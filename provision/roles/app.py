@@ -7,9 +7,9 @@ from dataclasses import replace
 from provision.engine.facts import Facts, Kept
 from provision.engine.resource import Refusal, Resource
 from provision.engine.shell import quote
-from provision.inventory import App, Host
+from provision.inventory import GENERATE, App, Host
 from provision.resources.file import Directory, File
-from provision.resources.git import PUSHED, Mirror
+from provision.resources.git import PUSHED, Access, DeployKey, Mirror
 from provision.resources.release import Activation, Check, Migration, Release
 from provision.resources.service import Retired, Service
 from provision.resources.venv import UV, Venv
@@ -20,7 +20,7 @@ UNITS = "/etc/systemd/system"
 
 
 def app(host: Host, facts: Facts) -> tuple[Resource, ...]:
-    return tuple(resource for one in host.apps.values() for resource in _place(one, facts))
+    return tuple(resource for one in host.apps.values() for resource in (*_place(one, facts), *_deploy_key(host, one)))
 
 
 def releases(host: Host, facts: Facts) -> tuple[Resource, ...]:
@@ -38,6 +38,21 @@ def _place(app: App, facts: Facts) -> Iterator[Resource]:
     wanted = {path.rpartition("/")[2] for path in (unit.path for unit in _units(app))}
     yield from (Retired(unit) for owner, unit in facts.units if owner == app.name and unit not in wanted)
     yield from _units(app)
+
+
+def _deploy_key(host: Host, app: App) -> Iterator[Resource]:
+    if app.source.deploy_key == GENERATE:
+        yield DeployKey(app.name, f"{app.name}@{host.name}", app.source.place)
+
+
+def _access(host: Host, app: App) -> Access | None:
+    """How the server reads the app's repository, where that is over SSH."""
+    source, who = app.source, f"{app.name}@{host.name}"
+    if source.ssh is None:
+        return None
+    if source.private_key:
+        return Access(app.name, who, "sent", source.private_key)
+    return Access(app.name, who, "own" if source.deploy_key else "agent" if source.forward_agent else "root")
 
 
 def _units(app: App) -> Iterator[File]:
@@ -90,12 +105,16 @@ def _release(host: Host, facts: Facts, app: App, migrates: bool = True, again: b
         *(unit.content for unit in _units(app) if unit.path.endswith(".service")),
     )
     command = app.migrate if isinstance(app.migrate, str) else ""
+    access = _access(host, app)
+    if access and app.name in facts.host_keys:
+        yield File(access.known_hosts, "".join(f"{line}\n" for line in facts.host_keys[app.name]))
     yield Mirror(
         f"/srv/{app.name}/repository.git",
         PUSHED if app.source.push else app.source.place,
         commit,
         facts.packs.get(app.name),
         facts.home,
+        access,
     )
     yield tree
     yield venv
