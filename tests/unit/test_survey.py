@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +10,6 @@ from provision.engine.shell import library, words
 from provision.survey import Answer, Listed, Standing
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
@@ -217,3 +217,17 @@ def test_maintenance_is_a_mark_of_each_app_that_comes_and_goes(tmp_path: Path, a
     assert ask("maintenance", "off", "shop") == ["shop\toff"]
     assert [mark.exists() for mark in marks] == [False, True]
     assert ask("maintenance", "off", "shop") == ["shop\toff"]
+
+
+def test_a_deploy_key_is_shown_in_its_public_half_and_for_whom(
+    tmp_path: Path, sh: Sh, make_host: Callable[..., Host]
+) -> None:
+    key = tmp_path / "shop/deploy_key"
+    key.parent.mkdir()
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", key], check=True)
+    public = " ".join(key.with_suffix(".pub").read_text().split()[:2])
+    for expected in (f"{public} shop@web1", ""):
+        ran = sh(f"{library(survey.__file__)}deploy_keys shop\n", {"/etc/$app": f"{tmp_path}/$app"})
+        (shown,) = survey.deploy_keys(Answer("web1", tuple(ran.stdout.splitlines())), make_host())
+        assert (shown.app, shown.repository, shown.public) == ("shop", "https://git.example.com/shop.git", expected)
+        key.unlink(missing_ok=True)
