@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import difflib
 import ipaddress
 import os
@@ -22,11 +23,12 @@ from pydantic import (
     Field,
     PrivateAttr,
     ValidationInfo,
+    field_validator,
     model_validator,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 Role = Literal["base", "python", "app", "web", "tls"]
 ROLES: tuple[Role, ...] = ("base", "python", "app", "web", "tls")
@@ -107,12 +109,93 @@ def _relative(value: str) -> str:
 
 def _repository(value: str) -> str:
     url = re.fullmatch(r"(https?|ssh|git|file)://[^\s'\"\\]+", value)
+    try:
+        _ssh(value)
+    except ValueError:
+        raise ValueError("not a port; write ssh://HOST:PORT/PATH with a number") from None
     scp = re.fullmatch(r"([\w.-]+@)?[\w.-]+:[^\s:'\"\\][^\s'\"\\]*", value) and "://" not in value and value[0] != "-"
     if not (url or scp or re.fullmatch(r"/[^\s'\"\\]+", value)):
         raise ValueError("not a git repository; write https://HOST/PATH, ssh://HOST/PATH, git@HOST:PATH or /PATH")
     if url and re.match(r"[a-z]+://[^/@]*:[^/@]*@", value):
         raise ValueError(
             "a password in a repository's address would be seen on the server; use an SSH address and a key"
+        )
+    return value
+
+
+GENERATE = "generate"
+
+
+def _deploy_key(value: object, info: ValidationInfo) -> object:
+    if value == GENERATE:
+        return value
+    if not isinstance(value, str | Path):
+        raise ValueError(f"{shown(value)} is no deploy key; write generate, or the path of a private key file")
+    path = _existing(Path(value), info)
+    if not _context(info).partial:
+        _read_key(path)
+    return path
+
+
+def _read_key(path: Path) -> str:
+    """A private key file's text, as OpenSSH reads it."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import serialization
+
+    try:
+        content = path.read_bytes().replace(b"\r\n", b"\n").rstrip() + b"\n"
+        openssh = content.startswith(b"-----BEGIN OPENSSH")
+        load = serialization.load_ssh_private_key if openssh else serialization.load_pem_private_key
+        load(content, None)
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}") from None
+    except TypeError:
+        raise ValueError(
+            f"{path} is locked by a passphrase, and the server has nobody to ask; write generate, or name a key without one"
+        ) from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise ValueError(f"{path} is not a private key; name the file without .pub, or write generate") from None
+    return content.decode()
+
+
+HOST_KEY = re.compile(
+    r"(?:(@cert-authority|@revoked)\s+)?(?:(\S+)\s+)?((?:ssh|ecdsa|sk-ssh|sk-ecdsa)-[\w@.-]+)\s+([A-Za-z0-9+/]+=*)(?:\s.*)?"
+)
+
+
+def host_key(line: str) -> re.Match[str] | None:
+    """A line of a known_hosts file, or of a .pub file: its marker, names, type and key."""
+    match = HOST_KEY.fullmatch(line.strip())
+    try:
+        fields = [*_fields(base64.b64decode(match[4], validate=True))] if match else []
+    except ValueError:
+        return None
+    return match if match and len(fields) > 1 and fields[0] == match[3].encode() else None
+
+
+def _fields(blob: bytes) -> Iterator[bytes]:
+    """The parts of a public key, each behind four bytes with its length (RFC 4253, 6.6)."""
+    while blob:
+        end = 4 + int.from_bytes(blob[:4])
+        if end > len(blob):
+            raise ValueError
+        yield blob[4:end]
+        blob = blob[end:]
+
+
+def _host_keys(value: object) -> object:
+    """Lines, as they are printed or as a list, without comments."""
+    lines = [value] if isinstance(value, str) else value
+    if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
+        raise ValueError(f"{shown(value)} is no host key; write the lines that ssh-keyscan HOST prints")
+    found = [line.strip() for text in lines for line in text.splitlines()]
+    return [line for line in found if line and not line.startswith("#")]
+
+
+def _host_key(value: str) -> str:
+    if not host_key(value):
+        raise ValueError(
+            f'"{value[:40]}" is no host key; write a line that ssh-keyscan HOST prints: HOST ssh-ed25519 AAAA...'
         )
     return value
 
@@ -131,6 +214,32 @@ def _version(value: object) -> object:
     if int(match[1]) < 9:
         raise ValueError(f"Python {text} is too old for FastAPI; use 3.9.0 or newer, for example '3.13.5'")
     return text
+
+
+def _ssh(repository: str) -> tuple[str, int] | None:
+    """The host and port of a repository's SSH address."""
+    if "://" not in repository:
+        host = repository.partition(":")[0].rpartition("@")[2] if not repository.startswith("/") else ""
+        return (host.lower(), 22) if host else None
+    parts = urlsplit(repository)
+    return (parts.hostname, parts.port or 22) if parts.scheme == "ssh" and parts.hostname else None
+
+
+def known_as(host: str, port: int) -> str:
+    """A host's name in a known_hosts file."""
+    return host if port == 22 else f"[{host}]:{port}"
+
+
+def _names_of_host_keys(lines: Sequence[str], repository: str) -> None:
+    wanted = known_as(*(_ssh(repository) or ("", 22)))
+    found = [match for match in map(host_key, lines) if match]
+    for match in found:
+        if match[2] and wanted not in match[2].lower().split(",") and not re.search(r"[|*?!]", match[2]):
+            raise ValueError(
+                f"a key of {match[2]}, and the repository is on {wanted}; write what ssh-keyscan prints for that"
+            )
+    if all(match[1] == "@revoked" for match in found):
+        raise ValueError("all of these keys are revoked; write one that is good")
 
 
 def _requirements(value: str) -> str:
@@ -427,6 +536,28 @@ class Source(Model):
         " commit goes to the server over the SSH connection; the server needs no access to a repository.",
         examples=[".."],
     )
+    deploy_key: Annotated[Literal["generate"] | Path, BeforeValidator(_deploy_key)] | None = Field(
+        default=None,
+        description="Whose key opens a private repository over SSH: generate makes one on the server, which never leaves it,"
+        " and prints its public half for the repository's settings; or the path of a private key file on this machine,"
+        " relative to this inventory, which is on the server only while it fetches.",
+        examples=["generate"],
+    )
+    forward_agent: bool = Field(
+        default=False,
+        description="Instead of a deploy key: while the server fetches, it may use the keys of this machine's SSH agent.",
+        examples=[False],
+    )
+    host_key: Annotated[list[Annotated[str, AfterValidator(_host_key)]], BeforeValidator(_host_keys)] = Field(
+        default_factory=list,
+        description="The pinned host keys of an SSH repository: lines as `ssh-keyscan HOST` prints them. No other key is"
+        " accepted, by the server or from here. None are those that this machine's known_hosts has for it.",
+        examples=[
+            [
+                "git.example.com ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f",
+            ]
+        ],
+    )
     revision: Revision = Field(
         default="HEAD",
         description="Branch, tag or commit to deploy; `--revision` on the command line wins.",
@@ -444,10 +575,45 @@ class Source(Model):
             raise ValueError("no repository; write for example repository: https://git.example.com/shop.git")
         return self
 
+    _private_key: str = PrivateAttr(default="")
+
+    @field_validator("deploy_key", "forward_agent", "host_key")
+    @classmethod
+    def _for_ssh(cls, value: Any, info: ValidationInfo) -> Any:
+        name = info.field_name
+        if not value or _context(info).partial or not {"repository", "push"} <= info.data.keys():
+            return value
+        if info.data["push"]:
+            raise ValueError(
+                f"{name} is for a repository that the server reads, and push needs none; remove one of them"
+            )
+        if info.data["repository"] and not _ssh(info.data["repository"]):
+            raise ValueError(f"{name} is for a repository over SSH; write repository: git@HOST:PATH, or remove {name}")
+        if name == "forward_agent" and info.data.get("deploy_key"):
+            raise ValueError("deploy_key and forward_agent are two ways to the same repository; remove one of them")
+        if name == "host_key":
+            _names_of_host_keys(value, info.data["repository"])
+        return value
+
+    def model_post_init(self, context: Any) -> None:
+        known = context if isinstance(context, Context) else Context(os.environ)
+        if isinstance(self.deploy_key, Path) and not known.partial:
+            self._private_key = _read_key(self.deploy_key)
+
     @property
     def place(self) -> str:
         """Where the commits are: the repository, or the checkout's folder."""
         return str(self.push or self.repository)
+
+    @property
+    def ssh(self) -> tuple[str, int] | None:
+        """The host and port of a repository that is read over SSH."""
+        return _ssh(self.repository) if self.repository and not self.push else None
+
+    @property
+    def private_key(self) -> str:
+        """The text of the file that `deploy_key` names; empty where it names none. Never print it."""
+        return self._private_key
 
 
 class Python(Model):

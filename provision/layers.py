@@ -162,6 +162,7 @@ class Shape(NamedTuple):
 
     kind: Literal["model", "models", "file", "text", "other"]
     model: type[Model] = Model
+    words: frozenset[str] = frozenset()  # which are no paths, where a file is meant
 
 
 def _leaves(annotation: Any) -> set[Any]:
@@ -172,15 +173,19 @@ def _leaves(annotation: Any) -> set[Any]:
         return set().union(*map(_leaves, args))
     if origin in (list, dict):
         return _leaves(args[-1])
-    return {str} if origin is Literal else {annotation}
+    return set(args) if origin is Literal else {annotation}
 
 
 def _shape(annotation: Any) -> Shape:
     leaves = _leaves(annotation) - {type(None)}
+    words = frozenset(leaf for leaf in leaves if isinstance(leaf, str))
+    leaves = leaves - words | ({str} if words else set())
+    if Path in leaves:
+        return Shape("file", words=words)
     leaf = next(iter(leaves))
     if isinstance(leaf, type) and issubclass(leaf, Model):
         return Shape("models" if typing.get_origin(annotation) is dict else "model", leaf)
-    return Shape("file" if leaf is Path else "text" if leaves == {str} else "other")
+    return Shape("text" if leaves == {str} else "other")
 
 
 SHAPES = {
@@ -241,7 +246,7 @@ def _shaped(node: Node, shape: Shape, problems: Problems) -> Node:
         return _normal(node, shape.model, problems)
     if shape.kind == "models" and isinstance(node.data, dict):
         return Node(node.place, {key: _normal(child, shape.model, problems) for key, child in node.items()})
-    if shape.kind == "file" and isinstance(node.data, str) and node.data:
+    if shape.kind == "file" and isinstance(node.data, str) and node.data and node.data not in shape.words:
         path = node.place.file.parent.absolute() / expanded(node.data)
         return Node(node.place, os.path.normpath(path), node.text)
     return _as_written(node) if shape.kind == "text" else node

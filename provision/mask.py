@@ -18,6 +18,8 @@ class Mask:
                 if name not in app.environment or self.NAMES.search(name):
                     found.add(value)
                 found.add(_password(value))
+            # A private key's lines; its last one may be short.
+            found.update(line for line in app.source.private_key.splitlines()[1:-1] if len(line) >= 16)
         found.add(_password(host.mirrors.index or ""))
         values = sorted((value for value in found if len(value) >= 4), key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, values))) if values else None

@@ -4,10 +4,14 @@ import os
 import re
 import subprocess
 import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
+from provision import known_hosts
 from provision.engine.resource import Refusal
-from provision.inventory import Source
+from provision.engine.shell import quote
+from provision.inventory import Source, known_as
 
 FULL = re.compile(r"[0-9a-f]{40}")
 SHORT = re.compile(r"[0-9a-f]{7,39}")
@@ -19,13 +23,20 @@ def resolve(app: str, source: Source, revision: str | None = None) -> str:
     wanted = revision or source.revision
     if source.push:
         return _local(app, source.push, wanted)
-    refs = _refs(app, source.place, wanted)
+    # An unknown host is refused here, before ssh would ask about it.
+    known_hosts.pinned(app, source)
+    with _pinned(source) as environ:
+        return _resolve(app, source, wanted, environ)
+
+
+def _resolve(app: str, source: Source, wanted: str, environ: Mapping[str, str]) -> str:
+    refs = _refs(app, source, wanted, environ)
     # A tag's commit stands behind ^{}; a branch wins over a tag, as in git.
     for name in (f"{wanted}^{{}}", wanted, f"refs/heads/{wanted}", f"refs/tags/{wanted}^{{}}", f"refs/tags/{wanted}"):
         if name in refs:
             return refs[name]
     if FULL.fullmatch(wanted) or SHORT.fullmatch(wanted):
-        found = _commit(source.place, wanted)
+        found = _commit(source.place, wanted, environ)
         if found:
             return found
     raise Refusal(f"{app}: {source.place} has no branch, tag or commit {wanted}: was it pushed?")
@@ -54,8 +65,22 @@ def _local(app: str, checkout: Path, wanted: str) -> str:
     return found.stdout.strip()
 
 
-def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+@contextmanager
+def _pinned(source: Source) -> Iterator[dict[str, str]]:
+    """The environment in which git accepts no host key but those that the inventory pins, where it pins any."""
+    if not source.host_key or source.ssh is None:
+        yield {}
+        return
+    with tempfile.NamedTemporaryFile("w", prefix="provision-") as file:
+        # Whatever this machine's ssh_config calls the host.
+        file.write("\n".join(known_hosts.named(source.host_key, "*")) + "\n")
+        file.flush()
+        options = f"-o UserKnownHostsFile={quote(file.name)} -o GlobalKnownHostsFile=/dev/null"
+        yield {"GIT_SSH_COMMAND": f"{known_hosts.ssh()} {options} -o StrictHostKeyChecking=yes -o UpdateHostKeys=no"}
+
+
+def _git(*arguments: str, environ: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **(environ or {})}
     return subprocess.run(
         ("git", *arguments),
         capture_output=True,
@@ -66,27 +91,49 @@ def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def _refs(app: str, repository: str, wanted: str) -> dict[str, str]:
+def _refs(app: str, source: Source, wanted: str, environ: Mapping[str, str]) -> dict[str, str]:
+    repository = source.place
     try:
-        listed = _git("ls-remote", "--", repository, wanted, f"{wanted}^{{}}")
+        listed = _git("ls-remote", "--", repository, wanted, f"{wanted}^{{}}", environ=environ)
     except FileNotFoundError:
         raise Refusal("git is not installed on this machine: install it") from None
     except subprocess.TimeoutExpired:
         raise Refusal(f"{app}: {repository} did not answer within {SECONDS} seconds") from None
     if listed.returncode:
-        reason = (listed.stderr.strip().splitlines() or ["git ls-remote failed"])[0]
-        raise Refusal(f"{app}: {repository} cannot be read from here: {reason}")
+        raise Refusal(why(app, source, listed.stderr))
     return {name: commit for commit, _, name in (line.partition("\t") for line in listed.stdout.splitlines())}
 
 
-def _commit(repository: str, wanted: str) -> str | None:
+def why(app: str, source: Source, said: str) -> str:
+    """What git said of a repository that cannot be read from here, in one line."""
+    if source.ssh and "Host key verification failed" in said:
+        shown = re.search(r"^(SHA256:[\w+/]+)\.?\s*$", said, re.MULTILINE)
+        name = known_as(*source.ssh)
+        kept = re.search(r"^Offending .* key in (.+:\d+)\s*$", said, re.MULTILINE)
+        if source.host_key:
+            where, right = "source.host_key pins", "source.host_key"
+        else:
+            where, right = "this machine's known_hosts has", kept[1] if kept else "known_hosts"
+        return (
+            f"{app}: the host key of {name}{f', {shown[1]},' if shown else ''} is none that {where}: where the host has "
+            f"a new one, compare it with what the host publishes and correct {right}; otherwise do not connect"
+        )
+    lines = [line.strip() for line in said.splitlines() if line.strip(" \r@*") and not line.startswith("Warning: ")]
+    reason = (lines or ["git ls-remote failed"])[0].rstrip(".")
+    return (
+        f"{app}: {source.place} cannot be read from here: {reason}; this machine needs access too, to find the commit"
+    )
+
+
+def _commit(repository: str, wanted: str, environ: Mapping[str, str]) -> str | None:
     """The commit that these hex digits begin, by a fetch of the commits alone where the remote allows that."""
     with tempfile.TemporaryDirectory(prefix="provision-") as folder:
         _git("init", "--quiet", "--bare", folder)
         into = ("--git-dir", folder, "fetch", "--quiet", "--filter=tree:0")
         try:
-            if not FULL.fullmatch(wanted) or _git(*into, "--depth=1", repository, wanted).returncode:
-                _git(*into, repository, "+refs/*:refs/*")
+            one = FULL.fullmatch(wanted) and _git(*into, "--depth=1", repository, wanted, environ=environ)
+            if not one or one.returncode:
+                _git(*into, repository, "+refs/*:refs/*", environ=environ)
         except subprocess.TimeoutExpired:
             raise Refusal(f"{repository} did not answer within {SECONDS} seconds") from None
         found = _git("--git-dir", folder, "rev-parse", "--quiet", "--verify", f"{wanted}^{{commit}}")

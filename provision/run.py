@@ -14,7 +14,7 @@ from secrets import token_hex
 from tempfile import TemporaryDirectory
 from typing import Literal, Protocol
 
-from provision import python_cache, revision
+from provision import known_hosts, python_cache, revision
 from provision.engine import apply, facts, probe
 from provision.engine.apply import Event
 from provision.engine.facts import Facts
@@ -26,18 +26,20 @@ from provision.mask import Mask
 from provision.python_cache import CacheError
 from provision.resources.python import OUTBOX
 from provision.roles.app import release_id
-from provision.ssh import Denied, Dropped, Session, Unreachable
+from provision.ssh import Agent, Denied, Dropped, Session, Unreachable, agent_has_keys
 
 Roles = Callable[[Host, Facts], tuple[Resource, ...]]
 Status = Literal["ok", "changed", "failed", "unreachable"]
 RECONNECT_SECONDS = 300
+NOTE = "tell: "
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """What became of a host. `ok`, `changed`, `failed` and `skipped` count resources; `seconds` is wall time.
 
-    `took` has the seconds of each change that was made, by its id; `previews` the token of each app's release that is held.
+    `took` has the seconds of each change that was made, by its id; `previews` the token of each app's release that is
+    held; `notes` is what changes had to say to whoever reads this.
     """
 
     host: str
@@ -54,6 +56,7 @@ class Result:
     took: Mapping[str, float] = field(default_factory=dict)
     error: str | None = None
     output: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Watcher(Protocol):
@@ -100,6 +103,7 @@ class Run:
     took: dict[str, float] = field(default_factory=dict)
     releases: dict[str, str] = field(default_factory=dict)
     previews: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.folder = TemporaryDirectory(prefix="provision-")
@@ -150,6 +154,7 @@ class Run:
             took=self.took,
             error=mask(self.error) if self.error else None,
             output=tuple(map(mask, self.output)),
+            notes=tuple(self.notes),
         )
         self.watcher.finished(result)
         return result
@@ -167,6 +172,12 @@ class Run:
             raise Failed(_held(seen.lock))
         self.plan = plan(resources, seen)
         self.watcher.planned(self.host.name, self.plan)
+        asks = next((one for one in self.plan.changes if one.agent), None)
+        if asks and self.applies and not agent_has_keys():
+            raise Failed(
+                f"{asks.summary}: forward_agent is set, and there is no SSH agent with a key on this machine: "
+                "start one with ssh-agent, and ssh-add a key that opens the repository"
+            )
 
     def part(self, phase: Phase | None) -> Plan:
         """What is to do in one phase, or in all. A host that could not be looked at has nothing to do."""
@@ -217,8 +228,10 @@ class Run:
         if known.cache and self.applies:
             packed = {name: python_cache.archive(known, name) for name in known.packed}
             self._fetch(Transfer(path, f"{OUTBOX}/{name}.tar.gz") for name, path in packed.items() if path)
-        commits = {app: commit.result() for app, commit in self.commits.items() if app in self.host.apps}
-        known = replace(known, commits=commits, cached=python_cache.read(known, self.host))
+        wanted = {name: app.source for name, app in self.host.apps.items() if name in self.commits}
+        keys = {name: known_hosts.pinned(name, source) for name, source in wanted.items() if source.ssh}
+        commits = {name: self.commits[name].result() for name in wanted}
+        known = replace(known, commits=commits, host_keys=keys, cached=python_cache.read(known, self.host))
         known = replace(known, packs=self._packs(known))
         if commits:
             self.releases = {name: release_id(app, known) for name, app in self.host.apps.items() if name in commits}
@@ -250,12 +263,16 @@ class Run:
         script = apply.start(plan, self.run, who(), self.task)
         output: list[str] = []
         offset, mask, lost_since = 1, Mask(self.host), 0.0
+        last = max((number for number, change in enumerate(plan.changes) if change.agent), default=None)
+        agent = Agent() if last is not None else None
         while True:
             try:
-                for event in apply.events(self.session.lines(script), offset):
+                for event in apply.events(self.session.lines(script, agent), offset):
                     lost_since = 0.0
                     offset = event.offset + 1
                     event = replace(event, text=mask(event.text))
+                    if agent and event.kind in ("done", "failed") and event.change == last:
+                        agent.close()
                     self.watcher.happened(self.host.name, plan, event)
                     if self._take(plan, event, output):
                         return
@@ -268,6 +285,7 @@ class Run:
             if time.monotonic() - lost_since > RECONNECT_SECONDS:
                 raise Failed(f"{reason}; the run {self.run} goes on on the server: run again to see how it ended")
             self.session.close()
+            agent = None
             time.sleep(1)
             script = apply.follow(self.run, offset)
 
@@ -288,6 +306,8 @@ class Run:
                 self.begun = time.monotonic()
             case "out":
                 output.append(event.text)
+                if event.text.startswith(NOTE):
+                    self.notes.append(event.text.removeprefix(NOTE))
             case "done":
                 change = plan.changes[event.change]
                 self.done += 1

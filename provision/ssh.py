@@ -3,9 +3,12 @@
 import base64
 import hashlib
 import logging
+import os
 import secrets
 import socket
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -70,6 +73,53 @@ class _UnknownKey(paramiko.MissingHostKeyPolicy):
             f"the host key of {hostname}, {_fingerprint(key)}, is not known: compare it with the server's own, "
             f"then {scan} >>{self.known}"
         )
+
+
+def agent_has_keys() -> bool:
+    """Whether an SSH agent runs on this machine, with a key at least."""
+    try:
+        agent = paramiko.Agent()
+        keys = agent.get_keys()
+        agent.close()
+    except (SSHException, OSError):
+        return False
+    return bool(keys)
+
+
+class Agent:
+    """This machine's SSH agent, which answers a server until it is closed."""
+
+    def __init__(self) -> None:
+        self._closed = False
+
+    def close(self) -> None:
+        """What is asked from now on has no answer."""
+        self._closed = True
+
+    def __call__(self, channel: paramiko.Channel) -> None:
+        """The server asks, on a channel of its own."""
+        agent = socket.socket(socket.AF_UNIX)
+        try:
+            if self._closed:
+                raise ConnectionRefusedError
+            agent.connect(os.environ.get("SSH_AUTH_SOCK", ""))
+        except OSError:
+            agent.close()
+            channel.close()
+            return
+        for source, sink in ((channel, agent), (agent, channel)):
+            threading.Thread(target=_pass_on, args=(source, sink), name="agent", daemon=True).start()
+
+
+def _pass_on(source: "socket.socket | paramiko.Channel", sink: "socket.socket | paramiko.Channel") -> None:
+    with suppress(OSError):
+        while data := source.recv(1 << 14):
+            sink.sendall(data)
+    # Closed, a socket still holds up the thread that reads from it; shut down, it does not.
+    for end in (source, sink):
+        with suppress(OSError, EOFError, SSHException):
+            end.shutdown(socket.SHUT_RDWR)
+        end.close()
 
 
 @cache
@@ -177,9 +227,12 @@ class Session:
             self._check_rights(output)
         return output
 
-    def lines(self, script: str) -> Iterator[str]:
-        """Run a script as root; its lines as they come, for as long as the caller reads. Raises as `run` does."""
-        channel = self._execute(script)
+    def lines(self, script: str, agent: Agent | None = None) -> Iterator[str]:
+        """Run a script as root; its lines as they come, for as long as the caller reads. Raises as `run` does.
+
+        With an `agent`, the script finds it in SSH_AUTH_SOCK for as long as the connection lasts, where sshd allows that.
+        """
+        channel = self._execute(script, agent)
         try:
             for line in channel.makefile("rb"):
                 yield line.decode(errors="replace").rstrip("\n")
@@ -188,13 +241,18 @@ class Session:
         finally:
             channel.close()
 
-    def _execute(self, script: str) -> paramiko.Channel:
+    def _execute(self, script: str, agent: Agent | None = None) -> paramiko.Channel:
         self.open()
         assert self._connection is not None
         command, first = self._command()
+        if agent:
+            # sudo keeps no environment, but arguments.
+            command, script = f'{command} "$SSH_AUTH_SOCK"', f'export SSH_AUTH_SOCK="${{1-}}"\n{script}'
         self.execs += 1
         try:
             channel: paramiko.Channel = self._connection.transport.open_session(timeout=self.host.connect_timeout)
+            if agent:
+                channel.request_forward_agent(agent)
             channel.exec_command(command)
             channel.sendall((first + script).encode())
             channel.shutdown_write()
@@ -214,8 +272,8 @@ class Session:
         if become != "sudo-password":
             return "sudo -n sh -s", ""
         mark = secrets.token_hex(16)
-        reader = f'while IFS= read -r line; do if [ "$line" = {mark} ]; then exec sh -s; fi; done; exit 1'
-        return f"sudo -k -S -p '' sh -c {quote(reader)}", f"{self._password or ''}\n{mark}\n"
+        reader = f'while IFS= read -r line; do if [ "$line" = {mark} ]; then exec sh -s "$@"; fi; done; exit 1'
+        return f"sudo -k -S -p '' sh -c {quote(reader)} sh", f"{self._password or ''}\n{mark}\n"
 
     def _status(self, channel: paramiko.Channel) -> int:
         return channel.recv_exit_status()

@@ -52,6 +52,16 @@ class Standing:
     updates: int
 
 
+@dataclass(frozen=True, slots=True)
+class DeployKey:
+    """The public half of the key with which a host reads an app's repository; empty where there is none yet."""
+
+    host: str
+    app: str
+    repository: str
+    public: str
+
+
 def ask(hosts: Sequence[Host], call: Callable[[Host], str], password: str | None = None) -> tuple[Answer, ...]:
     """The answers of all hosts to a call of one of the functions in survey.sh, side by side."""
 
@@ -85,6 +95,15 @@ def standings(answer: Answer) -> list[Standing]:
     rows = [line.split("\t") for line in answer.lines if line]
     updates = next((int(row[1]) for row in rows if row[0] == "updates"), 0)
     return [_standing(answer.host, row, updates) for row in rows if row[0] != "updates"]
+
+
+def deploy_keys(answer: Answer, host: Host) -> list[DeployKey]:
+    """The keys in an answer to `deploy_keys APP...`."""
+    rows = [line.partition("\t")[::2] for line in answer.lines if line]
+    return [
+        DeployKey(answer.host, app, host.apps[app].source.place, f"{public} {app}@{answer.host}" if public else "")
+        for app, public in rows
+    ]
 
 
 def _standing(host: str, row: Sequence[str], updates: int) -> Standing:

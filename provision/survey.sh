@@ -55,6 +55,14 @@ status() {
     printf 'updates\t%s\n' "$(apt-get -s -o Debug::NoLocking=1 upgrade 2>/dev/null | grep -c '^Inst.*[Ss]ecurity')"
 }
 
+# deploy_keys APP...: APP PUBLIC_HALF, nothing behind the app where there is none. ssh-keygen reads a pipe, whatever its mode.
+# shellcheck disable=SC2002
+deploy_keys() {
+    for app; do
+        printf '%s\t%s\n' "$app" "$(cat "/etc/$app/deploy_key" 2>/dev/null | ssh-keygen -y -P '' -f /dev/stdin 2>/dev/null | cut -d ' ' -f 1,2)"
+    done
+}
+
 # logs FOLLOW LINES UNIT|FILE...: the units' from the journal, Supervisor's from its files.
 logs() {
     follow=$1 lines=$2 journal='' files=''

@@ -43,8 +43,9 @@ class Facts:
     """Memory in bytes; `now` by the server's clock. `packed` are Pythons that wait to be fetched, `units` the files of
     ours, each with its app, that systemd, Supervisor and cron read, `held` each app's release that is held and its token, `pushed` the commit that each app was last sent.
 
-    The last five are the controller's own knowledge: each app's wanted commit, its packed Pythons, the folder for more
-    of them, the releases that are wanted by their id, and packs of commits to send.
+    The last six are the controller's own knowledge: each app's wanted commit, its packed Pythons, the folder for more
+    of them, the releases that are wanted by their id, packs of commits to send, and the lines of a known_hosts file for
+    each repository that is read over SSH.
     """
 
     system: str
@@ -66,6 +67,7 @@ class Facts:
     cache: Path | None = None
     chosen: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     packs: Mapping[str, Path] = field(default_factory=lambda: MappingProxyType({}))
+    host_keys: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def distribution(self) -> str:

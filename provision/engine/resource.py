@@ -45,9 +45,10 @@ class Change:
     """One step of a plan. `script` is idempotent POSIX sh, run with `set -eu` as root, and atomic in its effect.
 
     What is to `prepare` has no effect on traffic and is done on all hosts at once; `migrate` on one host; `activate`
-    host by host; what is to `finish` waits until all have activated. `undo` is the script that takes an activation back, `elsewhere` what the other hosts run once one host has migrated; `previews`
-    are apps, and the tokens with which their held releases can be looked at once it is done;
-    an empty one ends what was.
+    host by host; what is to `finish` waits until all have activated. `undo` is the script that takes an activation back,
+    `elsewhere` what the other hosts run once one host has migrated; `previews` are apps, and the tokens with which their
+    held releases can be looked at once it is done; an empty one ends what was. `agent`: while it is made, it asks the
+    controller's SSH agent. A line `tell: TEXT` that it prints is for whoever started the run.
     """
 
     id: str
@@ -61,6 +62,7 @@ class Change:
     undo: str = ""
     elsewhere: str = ""
     previews: tuple[tuple[str, str], ...] = ()
+    agent: bool = False
 
 
 class Resource(Protocol):

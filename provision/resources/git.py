@@ -1,14 +1,70 @@
-"""An app's repository, mirrored on the server."""
+"""An app's repository, mirrored on the server, and the key with which the server reads it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from provision.engine.resource import Change, Probe, Refusal, State, Transfer
-from provision.engine.shell import library, words
+from provision.engine.shell import heredoc, library, words
 
 LIBRARY = library(__file__)
 PUSHED = "pushed"
+
+
+@dataclass(frozen=True, slots=True)
+class DeployKey:
+    """An ed25519 key pair that was made on the server: root's alone, and its private half stays there.
+
+    `who` is the comment of its public half, which is to be added at the `repository`.
+    """
+
+    app: str
+    who: str
+    repository: str
+
+    @property
+    def path(self) -> str:
+        return f"/etc/{self.app}/deploy_key"
+
+    @property
+    def id(self) -> str:
+        return f"deploy-key:{self.app}"
+
+    def probe(self) -> Probe:
+        return Probe("probe_deploy_keys", LIBRARY, (self.path,))
+
+    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+        usable, attributes = state[0] if state else ("no", "")
+        if usable == "yes":
+            if attributes == "600 root:root":
+                return None
+            summary = f"{self.path}: {attributes} -> 600 root:root"
+            return Change(
+                self.id, summary, f"{words('chown', 'root:root', self.path)}\n{words('chmod', '600', self.path)}"
+            )
+        why = " (the one there cannot be read)" if state else ""
+        summary = f"{self.app}: make a deploy key for {self.repository}{why}"
+        script = words("make_deploy_key", self.app, self.path, self.who, self.repository)
+        return Change(self.id, summary, script, LIBRARY)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How the server reads a repository over SSH: with whose key, and which host keys it accepts.
+
+    `key` is the server's own deploy key, the one in `private` (which is there only while it fetches), the controller's
+    agent, or whatever root has. `known_hosts` is the file with the pinned host keys.
+    """
+
+    app: str
+    who: str
+    key: Literal["own", "sent", "agent", "root"]
+    private: str = field(default="", repr=False)
+
+    @property
+    def known_hosts(self) -> str:
+        return f"/etc/{self.app}/known_hosts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +79,7 @@ class Mirror:
     commit: str
     pack: Path | None = None
     home: str = ""
+    access: Access | None = None
 
     @property
     def id(self) -> str:
@@ -38,7 +95,15 @@ class Mirror:
             return self._receive()
         what = "fetch" if state else "mirror"
         summary = f"{what} {self.repository} at {self.commit[:7]}"
-        return Change(self.id, summary, words("mirror", self.path, self.repository, self.commit), LIBRARY)
+        script = words("mirror", self.path, self.repository, self.commit)
+        if self.access is None:
+            return Change(self.id, summary, script, LIBRARY)
+        with_key = words("over_ssh", self.access.app, self.access.key, self.access.who)
+        if self.access.private:
+            script = heredoc(f"{with_key} {script}", self.access.private.encode())
+        else:
+            script = f"{with_key} {script}"
+        return Change(self.id, summary, script, LIBRARY, agent=self.access.key == "agent")
 
     def _receive(self) -> Change:
         if self.pack is None:

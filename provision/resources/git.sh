@@ -13,19 +13,109 @@ probe_mirrors() {
     done
 }
 
+# In: NUMBER PATH. Out: NUMBER yes|no "MODE OWNER:GROUP", for a deploy key that is there: whether it can be read.
+# ssh-keygen refuses a file that others may read, and reads a pipe.
+probe_deploy_keys() {
+    while IFS='	' read -r number path; do
+        if [ -f "$path" ]; then
+            usable=yes
+            if command -v ssh-keygen >/dev/null && [ -z "$(public_half "$path")" ]; then usable=no; fi
+            printf '%s\t%s\t%s\n' "$number" "$usable" "$(stat -c '%a %U:%G' "$path")"
+        fi
+    done
+}
+
+# public_half PATH: its type and key, without the comment; nothing where it cannot be read.
+# shellcheck disable=SC2002
+public_half() { cat "$1" | ssh-keygen -y -P '' -f /dev/stdin 2>/dev/null | cut -d ' ' -f 1,2; }
+
+# make_deploy_key APP PATH WHO REPOSITORY
+make_deploy_key() {
+    beside=$(mktemp -d "${2%/*}/.provision.XXXXXX")
+    trap 'rm -rf "$beside"' EXIT
+    ssh-keygen -q -t ed25519 -N '' -C "$3" -f "$beside/key"
+    sync "$beside/key"
+    mv -fT "$beside/key" "$2"
+    sync "${2%/*}"
+    printf 'tell: %s\n' "$1: add this deploy key at $4 (read-only is enough): $(public_half "$2") $3"
+}
+
+# over_ssh APP own|sent|agent|root WHO mirror PATH REPOSITORY COMMIT [<private key]: with this key, and for a host that
+# shows one of the pinned keys.
+over_ssh() {
+    app=$1 whose=$2 who=$3 key=
+    shift 3
+    export GIT_SSH_VARIANT=ssh GIT_SSH_COMMAND="ssh -o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=15 \
+-o StrictHostKeyChecking=yes -o UserKnownHostsFile=/etc/$app/known_hosts -o GlobalKnownHostsFile=/dev/null \
+-o CheckHostIP=no -o UpdateHostKeys=no"
+    case $whose in
+    own) key=/etc/$app/deploy_key ;;
+    sent)
+        rm -f /run/provision/deploy_key.*
+        key=$(mktemp /run/provision/deploy_key.XXXXXX)
+        trap 'rm -f "$key"' EXIT
+        cat >"$key"
+        ;;
+    agent)
+        if [ -z "${SSH_AUTH_SOCK:-}" ]; then
+            fail "$app: this server's sshd does not forward an SSH agent: set AllowAgentForwarding yes in its sshd_config, or use a deploy key"
+        fi
+        GIT_SSH_COMMAND="$GIT_SSH_COMMAND -o IdentityFile=none"
+        ;;
+    esac
+    if [ -n "$key" ]; then GIT_SSH_COMMAND="$GIT_SSH_COMMAND -i $key -o IdentitiesOnly=yes -o IdentityAgent=none"; fi
+    "$@" </dev/null
+}
+
 # mirror PATH REPOSITORY COMMIT
 mirror() {
-    export GIT_TERMINAL_PROMPT=0 GIT_SSH_COMMAND='ssh -o BatchMode=yes -o ConnectTimeout=20'
+    export GIT_TERMINAL_PROMPT=0
     if ! git --git-dir="$1" rev-parse --git-dir >/dev/null 2>&1; then
         rm -rf "$1"
         git init --quiet --bare "$1"
     fi
     git --git-dir="$1" config remote.origin.url "$2"
-    git --git-dir="$1" fetch --quiet --prune origin '+refs/heads/*:refs/heads/*' '+refs/tags/*:refs/tags/*' ||
-        fail "the server cannot read $2: is the address right, and may the server read it?"
+    said=$(git --git-dir="$1" fetch --quiet --prune origin '+refs/heads/*:refs/heads/*' '+refs/tags/*:refs/tags/*' 2>&1) ||
+        not_fetched "$2"
     if ! git --git-dir="$1" cat-file -e "$3^{commit}" 2>/dev/null; then
         git --git-dir="$1" fetch --quiet origin "$3" || fail "$2 has no commit $3: was it pushed?"
     fi
+}
+
+# not_fetched REPOSITORY: what git and ssh said, in one line.
+not_fetched() {
+    said=$(printf '%s\n' "$said" | tr -d '\r')
+    printf '%s\n' "$said" >&2
+    if [ -z "${whose:-}" ]; then fail "the server cannot read $1: is the address right, and may the server read it?"; fi
+    case $said in
+    *'Host key verification failed'*)
+        shown=$(printf '%s\n' "$said" | sed -n 's/^\(SHA256:[^ ]*[^. ]\)\.\{0,1\}$/\1/p')
+        fail "$app: the server is shown a host key${shown:+, $shown,} that is not pinned for $1: where the host has a new one, pin it (source.host_key, or known_hosts on your machine); otherwise somebody is in between"
+        ;;
+    *'Permission denied'* | *'ERROR: '*) refused "$1" ;;
+    *'ssh: '* | *'Connection closed'* | *'Connection reset'* | *'kex_exchange_identification'* | *'Timeout, server'*)
+        fail "$app: the server does not reach $1 ($(printf '%s\n' "$said" | head -n 1)): may it connect to that host and port?"
+        ;;
+    *'Could not read from remote repository'*) refused "$1" ;;
+    *) fail "$app: the server cannot fetch $1: $(printf '%s\n' "$said" | tail -n 1)" ;;
+    esac
+}
+
+# refused REPOSITORY: which key was not good enough.
+refused() {
+    case $whose in
+    own) fail "$app: $1 refused the deploy key of this server; add it there (read-only is enough), then run again: $(public_half "$key") $who" ;;
+    sent) fail "$app: $1 refused the key that deploy_key names; add its public half there (read-only is enough), then run again: $(public_half "$key")" ;;
+    agent)
+        status=0
+        ssh-add -l >/dev/null 2>&1 || status=$?
+        if [ "$status" = 2 ]; then
+            fail "$app: the connection to your machine ended while $1 was fetched, and with it the SSH agent: run again"
+        fi
+        fail "$app: $1 refused the keys of your SSH agent: ssh-add the one that opens it, or add one of them there"
+        ;;
+    root) fail "$app: $1 refused the server's own keys: set source.deploy_key: generate, or source.forward_agent: true" ;;
+    esac
 }
 
 # receive PATH COMMIT PACK: the commit that the controller sent.

@@ -8,10 +8,10 @@ from dataclasses import replace
 from provision.engine.facts import Facts, Kept
 from provision.engine.resource import Refusal, Resource
 from provision.engine.shell import quote
-from provision.inventory import App, Host
+from provision.inventory import GENERATE, App, Host
 from provision.resources.activation import Activation, Dropped, Hold, Promotion, Slot
 from provision.resources.file import Directory, File
-from provision.resources.git import PUSHED, Mirror
+from provision.resources.git import PUSHED, Access, DeployKey, Mirror
 from provision.resources.manager import JOBS, PROGRAMS, UNITS, Program, Retired
 from provision.resources.package import Packages
 from provision.resources.release import Check, Migration, Release
@@ -23,7 +23,10 @@ from provision.template import render
 
 def app(host: Host, facts: Facts) -> tuple[Resource, ...]:
     apps = host.apps.values()
-    return (*_supervisor(apps), *(resource for one in apps for resource in _place(one, facts)))
+    return (
+        *_supervisor(apps),
+        *(resource for one in apps for resource in (*_place(one, facts), *_deploy_key(host, one))),
+    )
 
 
 def releases(host: Host, facts: Facts) -> tuple[Resource, ...]:
@@ -38,6 +41,21 @@ def _place(app: App, facts: Facts) -> Iterator[Resource]:
     yield Directory(f"/etc/{app.name}", "root", app.name, 0o750)
     yield File(f"/etc/tmpfiles.d/{app.name}.conf", f"d /run/{app.name} 2750 {app.name} www-data -\n")
     yield from _managed(app, facts)
+
+
+def _deploy_key(host: Host, app: App) -> Iterator[Resource]:
+    if app.source.deploy_key == GENERATE:
+        yield DeployKey(app.name, f"{app.name}@{host.name}", app.source.place)
+
+
+def _access(host: Host, app: App) -> Access | None:
+    """How the server reads the app's repository, where that is over SSH."""
+    source, who = app.source, f"{app.name}@{host.name}"
+    if source.ssh is None:
+        return None
+    if source.private_key:
+        return Access(app.name, who, "sent", source.private_key)
+    return Access(app.name, who, "own" if source.deploy_key else "agent" if source.forward_agent else "root")
 
 
 def _supervisor(apps: Iterable[App]) -> Iterator[Resource]:
@@ -166,12 +184,16 @@ def _release(
         *(file.content for file in _files(app) if file.path.endswith((".service", ".conf"))),
     )
     command = app.migrate if isinstance(app.migrate, str) else ""
+    access = _access(host, app)
+    if access and app.name in facts.host_keys:
+        yield File(access.known_hosts, "".join(f"{line}\n" for line in facts.host_keys[app.name]))
     yield Mirror(
         f"/srv/{app.name}/repository.git",
         PUSHED if app.source.push else app.source.place,
         commit,
         facts.packs.get(app.name),
         facts.home,
+        access,
     )
     yield tree
     yield venv

@@ -14,8 +14,9 @@ PACKAGES = ("ca-certificates", "curl", "git", "openssl", "tzdata")
 
 def base(host: Host, facts: Facts) -> tuple[Resource, ...]:
     locales = () if host.locale in BUILT_IN else ("locales",)
+    ssh = ("openssh-client",) if any(app.source.ssh for app in host.apps.values()) else ()
     return (
-        Packages("base", (*PACKAGES, *locales, *host.packages)),
+        Packages("base", (*PACKAGES, *locales, *ssh, *host.packages)),
         Link("/etc/localtime", f"/usr/share/zoneinfo/{host.timezone}"),
         File("/etc/timezone", f"{host.timezone}\n"),
         *_locale(host.locale),

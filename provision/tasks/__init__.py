@@ -17,6 +17,7 @@ TASKS: tuple[Any, ...] = (
     releases.releases,
     releases.status,
     releases.logs,
+    releases.deploy_key,
     releases.run,
     verify.verify,
     demo.demo,

@@ -13,8 +13,8 @@ from rich.table import Table
 
 from provision import roles, survey
 from provision.engine.shell import words
-from provision.inventory import Host
-from provision.survey import Answer, Listed, Standing
+from provision.inventory import GENERATE, Host
+from provision.survey import Answer, DeployKey, Listed, Standing
 from provision.tasks.deploy import Refused, end, help_for, hosts_of, password_for, run_task
 
 STATES = {
@@ -50,7 +50,7 @@ def _errors(answers: Sequence[Answer]) -> None:
         raise Exit(code=1)
 
 
-def _document(name: str, answers: Sequence[Answer], rows: Sequence[Listed | Standing]) -> None:
+def _document(name: str, answers: Sequence[Answer], rows: Sequence[Listed | Standing | DeployKey]) -> None:
     listed: dict[str, list[dict[str, object]]] = {answer.host: [] for answer in answers}
     for row in rows:
         fields = asdict(row)
@@ -140,6 +140,29 @@ def status(context: Context, host: str, json: bool = False, inventory: str | Non
             str(row.updates),
         )
     _print(table, answers)
+
+
+@task(help=help_for("host", "json", "inventory"))
+def deploy_key(context: Context, host: str, json: bool = False, inventory: str | None = None) -> None:
+    """The public half of each host's deploy keys, to add at the repositories; `provision` or `deploy` makes the keys."""
+    hosts: dict[str, Host] = {}
+
+    def call(each: Host) -> str:
+        hosts[each.name] = each
+        return words("deploy_keys", *(app.name for app in each.apps.values() if app.source.deploy_key == GENERATE))
+
+    answers = _ask(host, inventory, call)
+    rows = [row for answer in answers for row in survey.deploy_keys(answer, hosts[answer.host])]
+    if json:
+        _document("deploy-key", answers, rows)
+        return
+    for row in rows:
+        print(
+            f"{row.host}: {row.app}: {row.repository}: {row.public or f'none yet: invoke provision --host {row.host}'}"
+        )
+    if not rows and not any(answer.error for answer in answers):
+        print("no app here has deploy_key: generate")
+    _errors(answers)
 
 
 @task(

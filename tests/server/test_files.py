@@ -49,6 +49,16 @@ def test_the_environment_is_readable_by_root_and_the_app_alone(
         assert [user for user in users if succeeds_as(user, f"test -r {path}")] == [app.name], path
 
 
+def test_the_deploy_key_is_readable_by_root_alone(
+    host: Any, declared: inventory.Host, app: App, succeeds_as: As
+) -> None:
+    for path in host.check_output("find %s -name deploy_key", f"/etc/{app.name}").splitlines():
+        file = host.file(path)
+        assert (f"{file.mode:o}", file.user, file.group) == ("600", "root", "root"), path
+        users = (app.name, "www-data", *others(declared, app))
+        assert not [user for user in users if succeeds_as(user, f"test -r {path}")], path
+
+
 def test_the_socket_is_in_a_folder_of_the_apps_and_nginxs(host: Any, app: App, slot: Slot) -> None:
     folder = host.file(f"/run/{app.name}")
     assert (f"{folder.mode:o}", folder.user, folder.group) == ("2750", app.name, "www-data")

@@ -1,20 +1,23 @@
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
-from provision.resources.git import Mirror
+from provision.engine.shell import quote
+from provision.resources import git as git_module
+from provision.resources.git import Access, DeployKey, Mirror
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
     from provision.engine.resource import State
 
     Observe = Callable[..., tuple[State, ...]]
-    Make = Callable[..., subprocess.CompletedProcess[str]]
+    Run = subprocess.CompletedProcess[str]
+    Make = Callable[..., Run]
     Git = Callable[..., str]
 
 URL = "https://git.example.com/shop.git"
@@ -113,3 +116,126 @@ def test_a_repository_that_the_server_cannot_read_is_one_clear_line(tmp_path: Pa
     ran = make(Mirror(str(tmp_path / "mirror.git"), str(tmp_path / "nowhere"), COMMIT).plan((), {}))
     assert ran.returncode == 1
     assert ran.stdout.startswith(f"error: the server cannot read {tmp_path}/nowhere: ")
+
+
+SSH_URL = "git@git.example.com:you/shop.git"
+KEY = DeployKey("shop", "shop@web1", SSH_URL)
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        ((), f"shop: make a deploy key for {SSH_URL}"),
+        ((("yes", "600 root:root"),), None),
+        ((("yes", "644 root:root"),), "/etc/shop/deploy_key: 644 root:root -> 600 root:root"),
+        ((("no", "600 root:root"),), f"shop: make a deploy key for {SSH_URL} (the one there cannot be read)"),
+    ],
+)
+def test_a_deploy_key_is_made_once_and_stays_roots(state: State, expected: str | None) -> None:
+    change = KEY.plan(state, {})
+    assert (change.summary if change else None) == expected
+    assert change is None or change.id == KEY.id
+
+
+def test_a_deploy_key_that_was_made_prints_its_public_half_and_is_not_made_again(
+    tmp_path: Path, observe: Observe, make: Make, me: tuple[str, str]
+) -> None:
+    places = {"/etc/shop": tmp_path}
+    assert observe(KEY, places=places) == ((),)
+    ran = make(KEY.plan((), {}), places)
+    assert ran.returncode == 0, ran.stderr
+    public = subprocess.run(["ssh-keygen", "-y", "-f", tmp_path / "deploy_key"], capture_output=True, text=True).stdout
+    kind, key, *_ = public.split()
+    assert kind == "ssh-ed25519"
+    assert ran.stdout == f"tell: shop: add this deploy key at {SSH_URL} (read-only is enough): {kind} {key} shop@web1\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["deploy_key"]
+    assert observe(KEY, places=places) == ((("yes", f"600 {me[0]}:{me[1]}"),),)
+    (tmp_path / "deploy_key").chmod(0o644)
+    assert observe(KEY, places=places) == ((("yes", f"644 {me[0]}:{me[1]}"),),), (
+        "a key that others may read is the same key"
+    )
+    (tmp_path / "deploy_key").write_text("no key\n")
+    assert observe(KEY, places=places)[0][0][0] == "no"
+
+
+def test_a_private_key_is_in_no_representation_and_travels_encoded_on_standard_input() -> None:
+    secret = "the-private-half"
+    mirror = Mirror("/srv/shop/repository.git", SSH_URL, COMMIT, access=Access("shop", "shop@web1", "sent", secret))
+    change = mirror.plan((), {})
+    assert change
+    assert secret not in f"{mirror!r}{change!r}"
+    assert change.script.startswith("base64 -d <<'END_OF_BASE64' | over_ssh shop sent shop@web1 mirror ")
+
+
+def test_only_a_fetch_with_the_agent_asks_for_it() -> None:
+    for key in ("own", "agent", "root"):
+        change = Mirror("/srv/shop/repository.git", SSH_URL, COMMIT, access=Access("shop", "shop@web1", key)).plan(
+            (), {}
+        )
+        assert change
+        assert change.agent == (key == "agent")
+
+
+READ = "fatal: Could not read from remote repository.\n\nPlease make sure you have the correct access rights\nand the repository exists.\n"
+CHANGED = """\
+@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@\r
+@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\r
+@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@\r
+The fingerprint for the ED25519 key sent by the remote host is\r
+SHA256:mlYzLLUuHVn6b3vdp+Vc3DQ3JsBbXQdXdRr4Rb7a4Rs.\r
+Host key verification failed.\r
+"""
+SETTING = "set source.deploy_key: generate, or source.forward_agent: true"
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        (f"git@git.example.com: Permission denied (publickey).\r\n{READ}", f"{SSH_URL} refused the server's own keys: {SETTING}"),
+        (f"ERROR: Repository not found.\n{READ}", f"{SSH_URL} refused the server's own keys: {SETTING}"),
+        (f"remote: The project you were looking for could not be found.\n{READ}", f"{SSH_URL} refused the server's own keys: {SETTING}"),
+        (
+            CHANGED + READ,
+            f"the server is shown a host key, SHA256:mlYzLLUuHVn6b3vdp+Vc3DQ3JsBbXQdXdRr4Rb7a4Rs, that is not pinned for {SSH_URL}: where "
+            "the host has a new one, pin it (source.host_key, or known_hosts on your machine); otherwise somebody is in between",
+        ),
+        (
+            f"No ED25519 host key is known for git.example.com and you have requested strict checking.\r\nHost key verification failed.\r\n{READ}",
+            f"the server is shown a host key that is not pinned for {SSH_URL}: where the host has a new one, pin it "
+            "(source.host_key, or known_hosts on your machine); otherwise somebody is in between",
+        ),
+        (
+            f"ssh: connect to host git.example.com port 22: Connection refused\r\n{READ}",
+            f"the server does not reach {SSH_URL} (ssh: connect to host git.example.com port 22: Connection refused): may it connect "
+            "to that host and port?",
+        ),
+        (
+            f"kex_exchange_identification: Connection closed by remote host\r\n{READ}",
+            f"the server does not reach {SSH_URL} (kex_exchange_identification: Connection closed by remote host): may it connect "
+            "to that host and port?",
+        ),
+        ("fatal: write error: No space left on device\n", f"the server cannot fetch {SSH_URL}: fatal: write error: No space left on device"),
+    ],
+)  # fmt: skip
+def test_what_ssh_says_is_one_line(said: str, line: str, call: Callable[..., Run]) -> None:
+    script = f"app=shop whose=root who=shop@web1 said={quote(said)}\nnot_fetched {quote(SSH_URL)}"
+    ran = call([git_module], script)
+    assert (ran.returncode, ran.stdout) == (1, f"error: shop: {line}\n")
+
+
+def test_a_refused_deploy_key_is_shown_in_its_public_half(tmp_path: Path, call: Callable[..., Run]) -> None:
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "somebody", "-f", key], check=True)
+    public = " ".join(key.with_suffix(".pub").read_text().split()[:2])
+    ran = call([git_module], f"app=shop whose=own who=shop@web1 key={quote(str(key))}\nrefused {SSH_URL}")
+    assert ran.stdout == (
+        f"error: shop: {SSH_URL} refused the deploy key of this server; add it there (read-only is enough), then run again: {public} shop@web1\n"
+    )
+
+
+def test_a_server_that_forwards_no_agent_is_one_clear_line(call: Callable[..., Run]) -> None:
+    ran = call([git_module], "unset SSH_AUTH_SOCK\nover_ssh shop agent shop@web1 mirror a b c")
+    assert ran.returncode == 1
+    assert ran.stdout.startswith(
+        "error: shop: this server's sshd does not forward an SSH agent: set AllowAgentForwarding yes"
+    )

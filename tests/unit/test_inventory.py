@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import re
+import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ apps:
     module: shop.main:app
     domains: [shop.example.com]
 """
+HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
 GIT = "write https://HOST/PATH, ssh://HOST/PATH, git@HOST:PATH or /PATH"
 
 
@@ -34,6 +36,11 @@ GIT = "write https://HOST/PATH, ssh://HOST/PATH, git@HOST:PATH or /PATH"
 def _inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+
+def source(more: str, repository: str = "git@git.example.com:shop.git") -> str:
+    """An inventory whose app has this repository, and more keys of its source."""
+    return APP.replace("https://git.example.com/shop.git", f"{{repository: '{repository}', {more}}}") + HOST
 
 
 def write(text: str, name: str = "prod.yml") -> Path:
@@ -316,6 +323,63 @@ def test_secrets_are_in_no_representation_and_no_error() -> None:
             assert secret not in line
 
 
+def test_host_keys_may_be_a_line_a_list_or_what_ssh_keyscan_prints() -> None:
+    line = f"git.example.com {HOST_KEY}"
+    for written in (
+        f"'{HOST_KEY}'",
+        f"[{line}]",
+        f'"# git.example.com:22 SSH-2.0-OpenSSH\\n{line}\\n"',
+        f"['|1|c2FsdA==|aGFzaA== {HOST_KEY} comment']",
+    ):
+        (found,) = host(source(f"host_key: {written}")).apps["shop"].source.host_key
+        assert HOST_KEY in found
+
+
+@pytest.mark.parametrize(
+    ("repository", "expected"),
+    [
+        ("git@git.example.com:you/shop.git", ("git.example.com", 22)),
+        ("Git.Example.com:shop.git", ("git.example.com", 22)),
+        ("ssh://git@git.example.com:2222/shop.git", ("git.example.com", 2222)),
+        ("ssh://[2001:db8::1]/shop.git", ("2001:db8::1", 22)),
+        ("https://git.example.com/shop.git", None),
+        ("git://git.example.com/shop.git", None),
+        ("file:///srv/shop.git", None),
+        ("/srv/git@host:shop.git", None),
+    ],
+)
+def test_a_repository_over_ssh_has_a_host_and_a_port(repository: str, expected: tuple[str, int] | None) -> None:
+    assert host(source("folder: .", repository)).apps["shop"].source.ssh == expected
+
+
+def test_a_deploy_key_is_generated_or_a_key_file_without_a_passphrase() -> None:
+    assert host(source("deploy_key: generate")).apps["shop"].source.deploy_key == "generate"
+    for name, passphrase in (("open", ""), ("locked", "a passphrase")):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", passphrase, "-f", name], check=True)
+    write(Path("open").read_text().rstrip().replace("\n", "\r\n"), "inventories/key")
+    path = write(source("deploy_key: key"), "inventories/prod.yml")
+    shop = load(path, {}).hosts["web1"].apps["shop"].source
+    assert shop.deploy_key == Path("inventories/key").absolute()
+    assert shop.private_key == Path("open").read_text()
+    assert Path("open").read_text().splitlines()[2] not in f"{shop!r} {shop}"
+    for name, wrong in (
+        (
+            "locked",
+            "is locked by a passphrase, and the server has nobody to ask; write generate, or name a key without one",
+        ),
+        ("open.pub", "is not a private key; name the file without .pub, or write generate"),
+    ):
+        assert errors(source(f"deploy_key: {name}")) == [
+            at(3, f"apps.shop.source.deploy_key: {Path(name).absolute()} {wrong}")
+        ]
+
+
+def test_a_host_may_go_another_way_to_the_repository_than_its_group() -> None:
+    text = source("deploy_key: generate") + "    apps: {shop: {source: {deploy_key: null, forward_agent: true}}}\n"
+    shop = host(text).apps["shop"].source
+    assert (shop.deploy_key, shop.forward_agent) == (None, True)
+
+
 def at(line: int, message: str) -> str:
     return f"prod.yml:{line}: {message}"
 
@@ -413,6 +477,22 @@ WRONG = [
     (APP.replace("https://git.example.com/shop.git", "{repository: /a, folder: ../b}") + HOST, at(3, 'apps.shop.source.folder: "../b" is not a folder inside the repository; write a relative path without ".."')),
     (APP.replace("https://git.example.com/shop.git", "{repository: /a, revision: -b}") + HOST, at(3, 'apps.shop.source.revision: "-b" is not a git revision; write a branch, a tag or a commit')),
     (APP.replace("https://git.example.com/shop.git", "{revision: b}") + HOST, at(3, "apps.shop.source: no repository; write for example repository: https://git.example.com/shop.git")),
+    (source("deploy_key: generate", "https://git.example.com/shop.git"), at(3, "apps.shop.source.deploy_key: deploy_key is for a repository over SSH; write repository: git@HOST:PATH, or remove deploy_key")),
+    (source("forward_agent: true", "/srv/shop"), at(3, "apps.shop.source.forward_agent: forward_agent is for a repository over SSH; write repository: git@HOST:PATH, or remove forward_agent")),
+    (source(f"host_key: {HOST_KEY}", "https://git.example.com/shop.git"), at(3, "apps.shop.source.host_key: host_key is for a repository over SSH; write repository: git@HOST:PATH, or remove host_key")),
+    (source("deploy_key: generate, push: ."), at(3, "apps.shop.source.deploy_key: deploy_key is for a repository that the server reads, and push needs none; remove one of them")),
+    (source("forward_agent: true, push: ."), at(3, "apps.shop.source.forward_agent: forward_agent is for a repository that the server reads, and push needs none; remove one of them")),
+    (source("deploy_key: generate, forward_agent: true"), at(3, "apps.shop.source.forward_agent: deploy_key and forward_agent are two ways to the same repository; remove one of them")),
+    (source("deploy_key: [generate]"), at(3, "apps.shop.source.deploy_key: a list is no deploy key; write generate, or the path of a private key file")),
+    (source("deploy_key: genrate"), at(3, "apps.shop.source.deploy_key: there is no file {cwd}/genrate; correct the path (relative ones start at the inventory's folder)")),
+    (source("host_key: {a: b}"), at(3, "apps.shop.source.host_key: a mapping is no host key; write the lines that ssh-keyscan HOST prints")),
+    (source("host_key: [SHA256:abc]"), at(3, 'apps.shop.source.host_key[0]: "SHA256:abc" is no host key; write a line that ssh-keyscan HOST prints: HOST ssh-ed25519 AAAA...')),
+    (source(f"host_key: {HOST_KEY[:-4]}"), at(3, f'apps.shop.source.host_key: "{HOST_KEY[:40]}" is no host key; write a line that ssh-keyscan HOST prints: HOST ssh-ed25519 AAAA...')),
+    (source(f"host_key: ssh-rsa {HOST_KEY.split()[1]}"), at(3, f'apps.shop.source.host_key: "ssh-rsa {HOST_KEY.split()[1][:32]}" is no host key; write a line that ssh-keyscan HOST prints: HOST ssh-ed25519 AAAA...')),
+    (source(f"host_key: example.com {HOST_KEY}"), at(3, "apps.shop.source.host_key: a key of example.com, and the repository is on git.example.com; write what ssh-keyscan prints for that")),
+    (source(f"host_key: git.example.com {HOST_KEY}", "ssh://git@git.example.com:2222/shop.git"), at(3, "apps.shop.source.host_key: a key of git.example.com, and the repository is on [git.example.com]:2222; write what ssh-keyscan prints for that")),
+    (source(f"host_key: '@revoked git.example.com {HOST_KEY}'"), at(3, "apps.shop.source.host_key: all of these keys are revoked; write one that is good")),
+    (source("folder: .", "ssh://git@git.example.com:x/shop.git"), at(3, "apps.shop.source.repository: not a port; write ssh://HOST:PORT/PATH with a number")),
     (APP + "    python: 3.13\n" + HOST, at(6, "apps.shop.python: 3.13 is not a full Python version; write all three parts and quote it: '3.13.5'")),
     (APP + "    python: {version: 3.10}\n" + HOST, at(6, "apps.shop.python.version: 3.10 is not a full Python version; write all three parts and quote it: '3.13.5'")),
     (APP + "    python: 3.14.0rc1\n" + HOST, at(6, "apps.shop.python: 3.14.0rc1 is not a final release; write for example '3.13.5'")),
@@ -665,6 +745,8 @@ def test_the_examples_are_valid_as_they_are_and_with_every_setting_in_use(name: 
     issuers = {each.tls.issuer for each in loaded.hosts.values()}
     assert issuers == {"letsencrypt-staging" if name == "staging" else "letsencrypt"}
 
+    # Of three ways to the code, one can be in use.
+    text = re.sub(r"(?m)^ *#push: .*\n", "", text).replace("https://git.example.com/", "git@git.example.com:")
     for file in ("home/.ssh/id_ed25519", "inventories/known_hosts", "ca/acme.pem", "ca/root.pem", "ca/mirrors.pem"):
         write("", file)
     write("A=1\n", ".env.shop")
@@ -675,7 +757,7 @@ def test_the_examples_are_valid_as_they_are_and_with_every_setting_in_use(name: 
     missing = type(every).model_fields.keys() - every.model_fields_set
     assert missing <= {"groups"}
     for model in (every.tls, every.mirrors, every.apps["shop"], every.apps["shop"].source):
-        assert model.model_fields_set == type(model).model_fields.keys()
+        assert model.model_fields_set | {"push"} == type(model).model_fields.keys() | {"push"}
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -61,3 +62,12 @@ def test_what_is_no_secret_stays(text: str, mask: Mask) -> None:
 
 def test_a_host_without_secrets_masks_nothing(make_host: Callable[..., Host]) -> None:
     assert Mask(make_host())("hello, any text") == "hello, any text"
+
+
+def test_a_private_key_is_hidden_line_by_line(make_host: Callable[..., Host], tmp_path: Path) -> None:
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"], check=True)
+    text = INVENTORY.replace("https://git.example.com/shop.git", "{repository: 'git@h:s', deploy_key: key}")
+    (tmp_path / "shop.env").touch()
+    mask = Mask(make_host(text, {"FROM_HERE": "value-from-here"}))
+    lines = (tmp_path / "key").read_text().splitlines()[1:-1]
+    assert {mask(line) for line in lines if len(line) >= 16} == {"********"}

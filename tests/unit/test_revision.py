@@ -110,3 +110,35 @@ def test_a_pack_has_the_commit_and_what_leads_to_it(
     assert git("log", "-1", "--format=%H", commits[1], folder=other) == commits[1]
     unknown = revision.pack(Source(push=repository / ".git"), commits[1], "f" * 40, tmp_path / "unknown")
     assert unknown.stat().st_size > rest.stat().st_size
+
+
+PRIVATE = Source(repository="git@git.example.com:you/shop.git")
+CHANGED = """\
+@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@
+The fingerprint for the ED25519 key sent by the remote host is
+SHA256:mlYzLLUuHVn6b3vdp+Vc3DQ3JsBbXQdXdRr4Rb7a4Rs.
+Offending ED25519 key in /home/you/.ssh/known_hosts:7
+Host key verification failed.
+"""
+
+
+def test_a_private_repository_that_refuses_this_machine_says_why_access_is_needed() -> None:
+    said = "Warning: Permanently added 'x'\r\ngit@git.example.com: Permission denied (publickey).\r\nfatal: Could not read\n"
+    assert revision.why("shop", PRIVATE, said) == (
+        "shop: git@git.example.com:you/shop.git cannot be read from here: git@git.example.com: Permission denied (publickey); "
+        "this machine needs access too, to find the commit"
+    )
+
+
+def test_a_host_key_that_changed_is_one_line_with_the_key_and_the_place_of_the_old_one() -> None:
+    line = (
+        "shop: the host key of git.example.com, SHA256:mlYzLLUuHVn6b3vdp+Vc3DQ3JsBbXQdXdRr4Rb7a4Rs, is none that {}: where the host "
+        "has a new one, compare it with what the host publishes and correct {}; otherwise do not connect"
+    )
+    own = line.format("this machine's known_hosts has", "/home/you/.ssh/known_hosts:7")
+    assert revision.why("shop", PRIVATE, CHANGED) == own
+    pinned = Source(
+        repository=PRIVATE.repository,
+        host_key=["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"],
+    )
+    assert revision.why("shop", pinned, CHANGED) == line.format("source.host_key pins", "source.host_key")

@@ -11,8 +11,9 @@ from provision.engine.facts import Kept
 from provision.engine.resource import Refusal
 from provision.resources.activation import Activation, Dropped, Hold, Promotion
 from provision.resources.file import File
-from provision.resources.git import Mirror
+from provision.resources.git import DeployKey, Mirror
 from provision.resources.manager import Retired
+from provision.resources.package import Packages
 from provision.resources.release import Migration, Release
 from provision.roles.app import release_id
 
@@ -636,3 +637,62 @@ def test_a_promotion_starts_the_timers_that_a_hold_did_not(make_host: MakeHost, 
     facts = make_facts(held={"shop": (NEWER, TOKEN)})
     assert "service:shop-tidy.timer" not in ids(roles.held(make_host(BUSY), facts, TOKEN))
     assert "service:shop-tidy.timer" in ids(roles.promoted(make_host(BUSY), facts))
+
+
+PRIVATE = TWO.replace("https://git.example.com/shop.git", "{repository: 'git@git.example.com:shop.git', %s}")
+LINES = ("git.example.com ssh-ed25519 AAAA",)
+
+
+def mirror(resources: tuple[Resource, ...], app: str = "shop") -> Mirror:
+    return next(one for one in resources if isinstance(one, Mirror) and one.path == f"/srv/{app}/repository.git")
+
+
+def test_only_a_private_repository_brings_ssh_a_key_and_pinned_host_keys(
+    make_host: MakeHost, make_facts: MakeFacts
+) -> None:
+    facts = make_facts(commits={"shop": COMMIT, "blog": COMMIT}, host_keys={"shop": LINES})
+    found = roles.everything(make_host(PRIVATE % "deploy_key: generate"), facts)
+    assert [one for one in found if isinstance(one, DeployKey)] == [
+        DeployKey("shop", "shop@web1", "git@git.example.com:shop.git")
+    ]
+    assert file(found, "/etc/shop/known_hosts").content == "git.example.com ssh-ed25519 AAAA\n"
+    assert [one for one in ids(found) if "known_hosts" in one or one.startswith("deploy-key")] == [
+        "deploy-key:shop",
+        "file:/etc/shop/known_hosts",
+    ]
+    assert ids(found).index("file:/etc/shop/known_hosts") < ids(found).index("mirror:/srv/shop/repository.git")
+    packages = next(one for one in found if isinstance(one, Packages))
+    assert "openssh-client" in packages.names
+    access = mirror(found).access
+    assert access
+    assert (access.key, access.known_hosts) == ("own", "/etc/shop/known_hosts")
+    assert mirror(found, "blog").access is None
+    public = next(one for one in roles.server(make_host(TWO), facts) if isinstance(one, Packages))
+    assert "openssh-client" not in public.names
+
+
+def test_the_deploy_key_belongs_to_the_server_and_can_be_made_ahead_of_a_release(
+    make_host: MakeHost, make_facts: MakeFacts
+) -> None:
+    assert "deploy-key:shop" in ids(roles.server(make_host(PRIVATE % "deploy_key: generate"), make_facts()))
+
+
+@pytest.mark.parametrize(("more", "key"), [("forward_agent: true", "agent"), ("folder: .", "root")])
+def test_a_server_without_a_key_of_its_own_uses_the_agent_or_what_root_has(
+    more: str, key: str, make_host: MakeHost, make_facts: MakeFacts
+) -> None:
+    facts = make_facts(commits={"shop": COMMIT, "blog": COMMIT}, host_keys={"shop": LINES})
+    found = roles.everything(make_host(PRIVATE % more), facts)
+    access = mirror(found).access
+    assert access
+    assert access.key == key
+    assert not [one for one in found if isinstance(one, DeployKey)]
+
+
+def test_the_way_to_the_repository_is_not_in_the_fingerprint(make_host: MakeHost, make_facts: MakeFacts) -> None:
+    facts = make_facts(commits={"shop": COMMIT, "blog": COMMIT}, host_keys={"shop": LINES})
+    fingerprints = {
+        activation(roles.everything(make_host(PRIVATE % more), facts)).fingerprint
+        for more in ("deploy_key: generate", "forward_agent: true")
+    }
+    assert len(fingerprints) == 1

@@ -92,7 +92,6 @@ def test_the_manager_comes_before_the_files_that_it_reads_and_those_before_it_lo
 ) -> None:
     found = ids(roles.everything(make_host(text()), make_facts()))
     assert [name for name in found if name in SERVER] == SERVER
-    assert found.index("directory:/etc/shop") < found.index(SERVER[0])
     assert found.index(SERVER[-1]) < found.index("activation:shop")
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +12,6 @@ from provision.resources import manager
 from provision.survey import Answer, Listed, Standing
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
@@ -251,3 +251,17 @@ def test_supervisors_logs_are_read_from_its_files_the_newest_last(tmp_path: Path
         f"green {number}" for number in range(5)
     ]
     assert ask("logs", "no", "3", paths[3]) == []
+
+
+def test_a_deploy_key_is_shown_in_its_public_half_and_for_whom(
+    tmp_path: Path, sh: Sh, make_host: Callable[..., Host]
+) -> None:
+    key = tmp_path / "shop/deploy_key"
+    key.parent.mkdir()
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", key], check=True)
+    public = " ".join(key.with_suffix(".pub").read_text().split()[:2])
+    for expected in (f"{public} shop@web1", ""):
+        ran = sh(f"{library(survey.__file__)}deploy_keys shop\n", {"/etc/$app": f"{tmp_path}/$app"})
+        (shown,) = survey.deploy_keys(Answer("web1", tuple(ran.stdout.splitlines())), make_host())
+        assert (shown.app, shown.repository, shown.public) == ("shop", "https://git.example.com/shop.git", expected)
+        key.unlink(missing_ok=True)
