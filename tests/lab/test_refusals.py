@@ -19,7 +19,9 @@ import yaml
 
 from provision import lab
 from provision.resources.python import KNOWN
+from provision.resources.venv import UV
 from tests.lab.conftest import LAB, ROOT, Answer, Controller, https, seed, shell
+from tests.lab.index import PACKAGE, serving
 from tests.lab.repository import Repository
 
 SERVER = os.environ.get("PROVISION_TEST_SERVER", "lab3")
@@ -276,6 +278,25 @@ def test_a_package_that_does_not_build_is_refused_with_the_exception(deployed: D
         error = refused(answer)
     assert error.startswith(f"{APP}: pyproject.toml cannot be installed: Failed to build `refusals @ ")
     assert error.endswith(": RuntimeError: there is no compiler for this")
+
+
+def test_a_wrong_password_of_the_package_index_is_refused_and_not_repeated(deployed: Declared) -> None:
+    deployed.repository.commit({"requirements.txt": f"{REQUIREMENTS}{PACKAGE}==1.0\n"}, "private")
+    with serving("the-right-one") as index:
+        mirrors = lab_values().get("mirrors", {}) | {"index": index.url("tr0ub4dor/&3")}
+        with untouched(*PREPARED):
+            answer = deployed(mirrors=mirrors)("deploy", SERVER, "--json", "--revision", "private")
+            error = refused(answer)
+        shell(SERVER, "rm -r /opt/uv")
+        without_uv = deployed(mirrors=mirrors)("deploy", SERVER, "--revision", "private")
+    fix = "correct the user and password in mirrors.index"
+    assert error == (f"{APP}: requirements.txt cannot be installed: the package index answered 401 Unauthorized: {fix}")
+    said = without_uv.stdout + without_uv.stderr
+    assert f"{SERVER} ✗ uv {UV} cannot be installed: the package index answered 401: {fix}\n" in said
+    assert "tr0ub4dor" not in answer.stdout + answer.stderr + said
+    assert index.refused
+    assert index.asked == []
+    assert deployed().deploy(SERVER).changed(SERVER) == [f"uv:{UV}"]
 
 
 def test_a_commit_without_requirements_is_refused(deployed: Declared) -> None:

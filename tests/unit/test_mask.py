@@ -61,3 +61,19 @@ def test_what_is_no_secret_stays(text: str, mask: Mask) -> None:
 
 def test_a_host_without_secrets_masks_nothing(make_host: Callable[..., Host]) -> None:
     assert Mask(make_host())("hello, any text") == "hello, any text"
+
+
+@pytest.mark.parametrize(
+    ("index", "secrets"),
+    [
+        ("https://reader:p%40ss%2Fword@packages.example.com/simple", ["p%40ss%2Fword", "p@ss/word"]),
+        ("https://a-token-alone@packages.example.com/simple", ["a-token-alone"]),
+        ("https://a-token-alone:@packages.example.com/simple", ["a-token-alone"]),
+    ],
+)
+def test_the_password_of_an_index_is_hidden_as_written_and_as_meant(
+    make_host: Callable[..., Host], index: str, secrets: list[str]
+) -> None:
+    mask = Mask(make_host(f'hosts: {{web1: 203.0.113.10}}\nmirrors: {{index: "{index}"}}\n'))
+    for secret in secrets:
+        assert mask(f"before {secret}after") == "before ********after"
