@@ -6,6 +6,7 @@ import re
 import shutil
 import socket
 import subprocess
+import time
 from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -402,6 +403,40 @@ def test_a_key_that_the_server_does_not_accept_is_refused(deployed: Declared, tm
     with untouched():
         error = refused(deployed(key=str(key), agent=False)("deploy", SERVER, "--json"), status="unreachable")
     assert error == f"admin@{ADDRESS} refused the key {key}: is the public key in its authorized_keys?"
+
+
+@contextmanager
+def agent(folder: Path) -> Iterator[str]:
+    """The socket of an SSH agent that has the lab's key."""
+    socket = folder / "agent"
+    process = subprocess.Popen(["ssh-agent", "-D", "-a", socket], stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 10
+        while not socket.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        environ = {**os.environ, "SSH_AUTH_SOCK": str(socket)}
+        subprocess.run(["ssh-add", "-q", LAB / "id_ed25519"], env=environ, check=True, timeout=10)
+        yield str(socket)
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def test_a_key_that_only_the_agent_has_is_enough_and_is_asked_for_where_there_is_no_agent(
+    deployed: Declared, tmp_path: Path
+) -> None:
+    home = {"HOME": str(tmp_path), "SSH_AUTH_SOCK": ""}
+    with agent(tmp_path) as socket:
+        with_agent = replace(deployed(key=None), environ=home | {"SSH_AUTH_SOCK": socket})
+        answer = with_agent.plan(SERVER)
+        assert (answer.status, answer.host(SERVER)["error"]) == (0, None), answer.stderr
+        passed_over = replace(deployed(key=None, agent=False), environ=with_agent.environ)
+        error = refused(passed_over.plan(SERVER), status="unreachable")
+        assert error == f"there is no key to log in to admin@{ADDRESS} with: name it with key"
+    error = refused(replace(deployed(key=None), environ=home).plan(SERVER), status="unreachable")
+    assert error == (
+        f"there is no key to log in to admin@{ADDRESS} with: add one to the SSH agent with ssh-add, or name it with key"
+    )
 
 
 def test_a_host_key_that_is_not_known_is_refused_with_the_servers_fingerprint(
