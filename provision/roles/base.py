@@ -32,9 +32,9 @@ def base(host: Host, facts: Facts) -> tuple[Resource, ...]:
 
 def _authorities(host: Host) -> tuple[Resource, ...]:
     """The CAs of a closed network's mirrors, for all programs of the server."""
-    if not host.mirrors.ca_bundle:
+    content = "".join(host.mirrors.authorities)
+    if not content:
         return ()
-    content = host.mirrors.ca_bundle.read_text()
     return (File("/usr/local/share/ca-certificates/provision.crt", content, check="update-ca-certificates"),)
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -503,3 +504,15 @@ def test_an_authority_is_answered_during_maintenance(make_host: MakeHost, make_f
     plain = site(make_host, make_facts).partition("listen 443")[0]
     assert "/.well-known/acme-challenge/" in plain
     assert "maintenance" not in plain
+
+
+def test_the_files_of_authorities_are_not_read_again_by_roles(
+    make_host: MakeHost, make_facts: MakeFacts, tmp_path: Path
+) -> None:
+    content = Path(__file__).with_name("ca.pem").read_text()
+    (tmp_path / "ca.pem").write_text(content)
+    host = make_host(f"{TWO}tls: {{issuer_ca: ca.pem}}\nmirrors: {{ca_bundle: ca.pem}}\n")
+    (tmp_path / "ca.pem").unlink()
+    server = roles.server(host, make_facts())
+    assert file(server, "/etc/provision/acme-ca.pem").content == content
+    assert file(server, "/usr/local/share/ca-certificates/provision.crt").content == content
