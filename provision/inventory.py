@@ -426,7 +426,7 @@ Process = Annotated[
 Text = Annotated[str, BeforeValidator(_text)]
 Whole = Annotated[int, BeforeValidator(_whole)]
 File = Annotated[Path, AfterValidator(_existing)]
-Authorities = Annotated[Path, AfterValidator(_ca_file)]
+CaFile = Annotated[Path, AfterValidator(_ca_file)]
 Variable = Annotated[str, AfterValidator(_variable)]
 Url = Annotated[str, AfterValidator(_url)]
 Repository = Annotated[str, AfterValidator(_repository)]
@@ -750,12 +750,12 @@ class TLS(Model):
         description="Where the issuer may write to about the certificates; it may be left out.",
         examples=["ops@example.com"],
     )
-    issuer_ca: Authorities | None = Field(
+    issuer_ca: CaFile | None = Field(
         default=None,
         description="CA bundle to trust when talking to the ACME directory, relative to this inventory.",
         examples=["../ca/acme.pem"],
     )
-    root_ca: Authorities | None = Field(
+    root_ca: CaFile | None = Field(
         default=None,
         description="Root certificate that clients of a private issuer trust; `verify` checks against it.",
         examples=["../ca/root.pem"],
@@ -824,7 +824,7 @@ class Mirrors(Model):
         examples=["https://packages.example.com/simple"],
         repr=False,
     )
-    ca_bundle: Authorities | None = Field(
+    ca_bundle: CaFile | None = Field(
         default=None,
         description="CA bundle that servers trust for these mirrors, relative to this inventory.",
         examples=["../ca/mirrors.pem"],

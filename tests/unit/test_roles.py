@@ -10,6 +10,7 @@ import pytest
 from provision import roles
 from provision.engine.facts import Kept
 from provision.engine.resource import Refusal
+from provision.resources.authority import Authorities
 from provision.resources.file import File
 from provision.resources.git import Mirror
 from provision.resources.release import Activation, Migration, Release
@@ -29,6 +30,8 @@ HOST = "hosts: {web1: 203.0.113.10}\n"
 SHOP = "  shop: {source: https://git.example.com/shop.git, module: shop.main:app, domains: [shop.example.com]}\n"
 BLOG = "  blog: {source: https://git.example.com/blog.git, module: blog.main:app, domains: [blog.example.com]}\n"
 TWO = f"{HOST}apps:\n{SHOP}{BLOG}"
+CA = Path(__file__).with_name("ca.pem")
+PRIVATE = f"mirrors: {{ca_bundle: {CA}}}\n"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -104,7 +107,7 @@ def test_all_ids_are_unique(text: str, make_host: MakeHost, make_facts: MakeFact
 
 def test_every_change_has_the_id_of_its_resource(make_host: MakeHost, make_facts: MakeFacts) -> None:
     for resource in roles.everything(
-        make_host(f"{TWO}tls: {{check_dns: false}}\n"), make_facts(commits={"shop": COMMIT, "blog": COMMIT})
+        make_host(f"{TWO}{PRIVATE}tls: {{check_dns: false}}\n"), make_facts(commits={"shop": COMMIT, "blog": COMMIT})
     ):
         change = resource.plan((), {})
         assert change is not None
@@ -177,7 +180,7 @@ def test_the_environment_is_secret_and_quoted_for_systemd(make_host: MakeHost, m
 
 
 def test_no_plan_shows_a_variables_value(make_host: MakeHost, make_facts: MakeFacts) -> None:
-    text = f"{HOST}tls: {{check_dns: false}}\napps:\n{SHOP[:-2]}, secrets: [KEY]}}\n"
+    text = f"{HOST}{PRIVATE}tls: {{check_dns: false}}\napps:\n{SHOP[:-2]}, secrets: [KEY]}}\n"
     resources = roles.everything(make_host(text, {"KEY": "a-secret-value"}), make_facts())
     for resource in resources:
         change = resource.plan((), {})
@@ -509,10 +512,10 @@ def test_an_authority_is_answered_during_maintenance(make_host: MakeHost, make_f
 def test_the_files_of_authorities_are_not_read_again_by_roles(
     make_host: MakeHost, make_facts: MakeFacts, tmp_path: Path
 ) -> None:
-    content = Path(__file__).with_name("ca.pem").read_text()
-    (tmp_path / "ca.pem").write_text(content)
+    (tmp_path / "ca.pem").write_text(CA.read_text())
     host = make_host(f"{TWO}tls: {{issuer_ca: ca.pem}}\nmirrors: {{ca_bundle: ca.pem}}\n")
     (tmp_path / "ca.pem").unlink()
     server = roles.server(host, make_facts())
-    assert file(server, "/etc/provision/acme-ca.pem").content == content
-    assert file(server, "/usr/local/share/ca-certificates/provision.crt").content == content
+    assert file(server, "/etc/provision/acme-ca.pem").content == CA.read_text()
+    (trusted,) = (one for one in server if isinstance(one, Authorities))
+    assert "".join(trusted.certificates) == CA.read_text()
