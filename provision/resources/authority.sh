@@ -20,7 +20,10 @@ trusted() {
 # miss all authorities for a moment.
 trust_only() {
     for file in "$authorities"/provision*.crt; do
-        case " $* " in *" ${file##*/} "*) ;; *) rm -f "$file" ;; esac
+        name=${file##*/}
+        case " $* " in *" $name "*) continue ;; esac
+        rm -f "$file" "/etc/ssl/certs/${name%.crt}.pem"
+        find /etc/ssl/certs -lname "${name%.crt}.pem" -delete
     done
     update-ca-certificates
     for name; do
