@@ -7,6 +7,7 @@ import difflib
 import ipaddress
 import os
 import re
+import ssl
 import zoneinfo
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -63,6 +64,7 @@ class Context:
     environ: Mapping[str, str]
     partial: bool = False
     env_files: dict[Path, dict[str, str]] = field(default_factory=dict)
+    ca_files: dict[Path, tuple[str, ...]] = field(default_factory=dict)
 
 
 def _context(info: ValidationInfo) -> Context:
@@ -350,6 +352,45 @@ def _dotenv(path: Path) -> dict[str, str]:
     return {name: value or "" for name, value in values.items()}
 
 
+def _ca_file(path: Path, info: ValidationInfo) -> Path:
+    path = _existing(path, info)
+    context = _context(info)
+    if not context.partial and path not in context.ca_files:
+        context.ca_files[path] = _certificates(path)
+    return path
+
+
+def _read(path: Path | None, context: object) -> tuple[str, ...]:
+    """The certificates in a CA file that validation has read, or reads now where nothing was validated."""
+    known = context if isinstance(context, Context) else Context(os.environ)
+    if path is None or known.partial:
+        return ()
+    return known.ca_files.get(path) or _certificates(path)
+
+
+def _certificates(path: Path) -> tuple[str, ...]:
+    """The certificates in a file, in PEM form, each with its lines."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(
+            f"{path} is not UTF-8 text; openssl x509 -inform der -in {path} writes it as a PEM file"
+        ) from None
+    if "PRIVATE KEY-----" in text:
+        raise ValueError(f"{path} has a private key, and servers let everybody read it; leave only certificates in it")
+    found = tuple(re.findall(r"-----BEGIN CERTIFICATE-----\n.*?\n-----END CERTIFICATE-----\n?", text, re.DOTALL))
+    if not found:
+        raise ValueError(f"{path} has no certificate; name a PEM file, with -----BEGIN CERTIFICATE-----")
+    for number, certificate in enumerate(found, 1):
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=certificate)
+        except (ssl.SSLError, ValueError):
+            raise ValueError(f"certificate {number} of {path} is damaged; copy it there again") from None
+    return tuple(f"{certificate.rstrip()}\n" for certificate in found)
+
+
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 
 
@@ -494,6 +535,7 @@ Process = Annotated[
 Text = Annotated[str, BeforeValidator(_text)]
 Whole = Annotated[int, BeforeValidator(_whole)]
 File = Annotated[Path, AfterValidator(_existing)]
+CaFile = Annotated[Path, AfterValidator(_ca_file)]
 Variable = Annotated[str, AfterValidator(_variable)]
 Url = Annotated[str, AfterValidator(_url)]
 Repository = Annotated[str, AfterValidator(_repository)]
@@ -964,12 +1006,12 @@ class TLS(Model):
         description="Where the issuer may write to about the certificates; it may be left out.",
         examples=["ops@example.com"],
     )
-    issuer_ca: File | None = Field(
+    issuer_ca: CaFile | None = Field(
         default=None,
         description="CA bundle to trust when talking to the ACME directory, relative to this inventory.",
         examples=["../ca/acme.pem"],
     )
-    root_ca: File | None = Field(
+    root_ca: CaFile | None = Field(
         default=None,
         description="Root certificate that clients of a private issuer trust; `verify` checks against it.",
         examples=["../ca/root.pem"],
@@ -984,6 +1026,16 @@ class TLS(Model):
         description="Tell browsers to come back over HTTPS only (Strict-Transport-Security).",
         examples=[True],
     )
+
+    _authorities: tuple[str, ...] = PrivateAttr(default=())
+
+    def model_post_init(self, context: Any) -> None:
+        self._authorities = _read(self.issuer_ca, context)
+
+    @property
+    def authorities(self) -> tuple[str, ...]:
+        """The certificates in `issuer_ca`, each in PEM form."""
+        return self._authorities
 
 
 class Rollout(Model):
@@ -1028,11 +1080,21 @@ class Mirrors(Model):
         examples=["https://packages.example.com/simple"],
         repr=False,
     )
-    ca_bundle: File | None = Field(
+    ca_bundle: CaFile | None = Field(
         default=None,
         description="CA bundle that servers trust for these mirrors, relative to this inventory.",
         examples=["../ca/mirrors.pem"],
     )
+
+    _authorities: tuple[str, ...] = PrivateAttr(default=())
+
+    def model_post_init(self, context: Any) -> None:
+        self._authorities = _read(self.ca_bundle, context)
+
+    @property
+    def authorities(self) -> tuple[str, ...]:
+        """The certificates in `ca_bundle`, each in PEM form."""
+        return self._authorities
 
 
 class Host(Model):

@@ -1,7 +1,7 @@
 """Secrets do not show: neither in what a server prints, nor in an error."""
 
 import re
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from provision.inventory import Host
 
@@ -17,10 +17,10 @@ class Mask:
             for name, value in app.env.items():
                 if name not in app.environment or self.NAMES.search(name):
                     found.add(value)
-                found.add(_password(value))
+                found |= _password(value)
             # A private key's lines; its last one may be short.
             found.update(line for line in app.source.private_key.splitlines()[1:-1] if len(line) >= 16)
-        found.add(_password(host.mirrors.index or ""))
+        found |= _password(host.mirrors.index or "", alone=True)
         values = sorted((value for value in found if len(value) >= 4), key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, values))) if values else None
 
@@ -28,8 +28,11 @@ class Mask:
         return self._pattern.sub("********", text) if self._pattern else text
 
 
-def _password(value: str) -> str:
+def _password(url: str, alone: bool = False) -> set[str]:
+    """The password in a URL, as it is written there and as it is meant; with `alone`, a user without one is a token."""
     try:
-        return urlsplit(value).password or ""
+        parts = urlsplit(url)
     except ValueError:
-        return ""
+        return set()
+    written = parts.password or (alone and parts.username) or ""
+    return {written, unquote(written)}

@@ -161,6 +161,11 @@ class Session:
             ) from None
         except (NoValidConnectionsError, OSError, EOFError, SSHException) as error:
             reason = _reason(error)
+            if reason == "No authentication methods available":
+                add = "add one to the SSH agent with ssh-add, or name it" if host.agent else "name it"
+                raise Unreachable(
+                    f"there is no key to log in to {host.user}@{host.address} with: {add} with key"
+                ) from None
             raise Unreachable(
                 f"{host.address} port {host.port} does not answer ({reason}): is the server on, and the address right?"
             ) from None

@@ -43,6 +43,19 @@ install_pyenv() {
     printf '%s\t%s\n' "$2" "$(git -C $pyenv rev-parse HEAD)" | put $pyenv/.revision root root 644
 }
 
+# why_not_built WORK MIRROR: what python-build's log says. Where the mirror fails it has asked python.org as well.
+why_not_built() {
+    wrong=$(sed -n 's/^expected \([0-9a-f]*\), got \([0-9a-f]*\)$/\1 \2/p' "$1"/*.log | head -n 1)
+    missing=$(grep -h '^curl: ' "$1"/*.log | tail -n 1)
+    if [ -n "$wrong" ]; then
+        echo "the source archive ${2:+$2/}${wrong% *} has a wrong checksum, ${wrong#* }: put the right one there, or name another place with mirrors.python"
+    elif [ -n "$missing" ]; then
+        echo "its source cannot be fetched from ${2:+$2 or }python.org ($missing): mirrors.python names another place"
+    else
+        echo "its log's last lines stand above"
+    fi
+}
+
 # build_python PREFIX VERSION CONFIGURE_OPTIONS MIRROR PACKED LOGIN
 build_python() {
     umask 022
@@ -59,7 +72,7 @@ build_python() {
     TMPDIR=$work PYTHON_CONFIGURE_OPTS="$3" MAKE_OPTS="-j$(nproc)" \
         $pyenv/plugins/python-build/bin/python-build "$2" "$1" || {
         find "$work" -name '*.log' -exec tail -n 30 {} +
-        fail "Python $2 was not built: its log's last lines stand above"
+        fail "Python $2 was not built: $(why_not_built "$work" "$4")"
     }
     "$1/bin/python" -c 'import bz2, ctypes, lzma, readline, sqlite3, ssl, zlib' || fail "Python $2 was built without a module that it needs"
     printf '%s %s\n' "$2" "$3" >"$work/stamp"

@@ -14,10 +14,25 @@ install_uv() {
     rm -rf "$beside"
     mkdir -p "${1%/*}"
     if [ -n "$4" ]; then export PIP_INDEX_URL="$4"; fi
-    "$3/bin/python" -m pip install --quiet --no-compile --disable-pip-version-check --root-user-action ignore \
-        --target "$beside" "uv==$2" || fail "uv $2 cannot be installed: does the server reach its package index?"
+    # pip wants to be told that an index is to be asked without TLS; uv takes the address for the answer.
+    case $4 in
+    http://*)
+        host=${4#http://} host=${host%%/*}
+        export PIP_TRUSTED_HOST="${host##*@}"
+        ;;
+    esac
+    if ! "$3/bin/python" -m pip install --quiet --no-input --no-compile --disable-pip-version-check \
+        --root-user-action ignore --target "$beside" "uv==$2"; then
+        # pip says that there is no such package, whatever the index answered.
+        status=$(printf 'url = "%s"\n' "${4%/}/uv/" | curl -sL -m 20 -o /dev/null -w '%{http_code}' -K - || true)
+        case $status in 401 | 403) fail "uv $2 cannot be installed: $(denied "$status")" ;; esac
+        fail "uv $2 cannot be installed: does the server reach its package index?"
+    fi
     mv -T "$beside" "$1"
 }
+
+# denied STATUS
+denied() { echo "the package index answered $1: correct the user and password in mirrors.index"; }
 
 # requirements_of FOLDER REQUIREMENTS: the file that says what is installed.
 requirements_of() {
@@ -118,6 +133,9 @@ build_venv() {
     if ! as_builder "$@" >"$work/output" 2>&1; then
         cat "$work/output"
         if grep -q 'os error 28\|No space left' "$work/output"; then fail "$app: no space left for the venv: $(room "$venv" "$work")"; fi
+        # Of an index that refuses a password uv says that the packages are not there.
+        status=$(sed -n 's/.*lack of valid authentication credentials (\([^)]*\)).*/\1/p' "$work/output" | head -n 1)
+        if [ -n "$status" ]; then fail "$app: $file cannot be installed: $(denied "$status")"; fi
         fail "$app: $file cannot be installed: $(reason <"$work/output" | sed "s|$work/source/||g")"
     fi
     cat "$work/output"

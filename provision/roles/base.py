@@ -3,6 +3,7 @@
 from provision.engine.facts import Facts
 from provision.engine.resource import Resource
 from provision.inventory import Host
+from provision.resources.authority import Authorities
 from provision.resources.file import Directory, File, Link
 from provision.resources.locale import Locale
 from provision.resources.package import Packages
@@ -20,7 +21,7 @@ def base(host: Host, facts: Facts) -> tuple[Resource, ...]:
         Link("/etc/localtime", f"/usr/share/zoneinfo/{host.timezone}"),
         File("/etc/timezone", f"{host.timezone}\n"),
         *_locale(host.locale),
-        *_authorities(host),
+        Authorities(host.mirrors.authorities),
         Directory("/var/lib/provision", mode=0o711),
         Directory("/var/cache/provision"),
         *(
@@ -29,14 +30,6 @@ def base(host: Host, facts: Facts) -> tuple[Resource, ...]:
             for resource in (Group(app.name), User(app.name, f"/srv/{app.name}/shared"))
         ),
     )
-
-
-def _authorities(host: Host) -> tuple[Resource, ...]:
-    """The CAs of a closed network's mirrors, for all programs of the server."""
-    if not host.mirrors.ca_bundle:
-        return ()
-    content = host.mirrors.ca_bundle.read_text()
-    return (File("/usr/local/share/ca-certificates/provision.crt", content, check="update-ca-certificates"),)
 
 
 def _locale(locale: str) -> tuple[Resource, ...]:

@@ -33,7 +33,7 @@ def tls(host: Host, facts: Facts) -> tuple[Resource, ...]:
                 email=host.tls.email or "",
                 address=host.address,
                 check_dns=host.tls.check_dns,
-                ca=CA if host.tls.issuer_ca else "",
+                ca=CA if host.tls.authorities else "",
             )
             for app in host.apps.values()
         ),
@@ -43,11 +43,11 @@ def tls(host: Host, facts: Facts) -> tuple[Resource, ...]:
 
 def _authority(host: Host) -> tuple[Resource, ...]:
     """The CA of a private ACME directory's own API, for this run and for certbot's timer."""
-    if not host.tls.issuer_ca:
+    if not host.tls.authorities:
         return ()
     return (
         Directory("/etc/provision"),
-        File(CA, host.tls.issuer_ca.read_text()),
+        File(CA, "".join(host.tls.authorities)),
         Directory("/etc/systemd/system/certbot.service.d"),
         File(
             "/etc/systemd/system/certbot.service.d/authority.conf",

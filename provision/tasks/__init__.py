@@ -4,8 +4,10 @@ from typing import Any
 
 from invoke import Collection
 
+from provision.report import pipe
 from provision.tasks import demo, deploy, lab, releases, verify
 
+pipe.outlive_readers()
 namespace = Collection()
 TASKS: tuple[Any, ...] = (
     deploy.deploy,

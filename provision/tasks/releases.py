@@ -1,6 +1,7 @@
 """invoke rollback, restart, releases, status, logs, run, maintenance: what comes after a deploy."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -14,6 +15,7 @@ from rich.table import Table
 from provision import roles, survey
 from provision.engine.shell import words
 from provision.inventory import GENERATE, Host
+from provision.report import pipe
 from provision.survey import Answer, DeployKey, Listed, Standing
 from provision.tasks.deploy import Refused, end, help_for, hosts_of, password_for, run_task
 
@@ -190,6 +192,8 @@ def logs(
 
     def tell(name: str, line: str) -> None:
         print(f"{name}: {line}" if len(hosts) > 1 else line, flush=True)
+        if pipe.deserted():
+            os._exit(141)
 
     def call(each: Host) -> str:
         return words("logs", "yes" if follow else "no", str(int(lines)), *_units(each, process))

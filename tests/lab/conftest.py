@@ -20,6 +20,7 @@ LAB = ROOT / ".lab"
 SERVERS = 3
 SECONDS = 900
 SEEDED: list[Path] = []
+BUILDER = os.environ.get("PROVISION_TEST_SERVER", "lab1")
 SUITE = os.environ.get("PROVISION_SUITE", "bookworm")
 
 
@@ -125,12 +126,12 @@ def first_inventory(sample: str) -> Path:
 
 @pytest.fixture(scope="session")
 def built(sample: str, running_lab: None) -> Built:
-    """The one deploy of the tests that builds a Python, on lab1; the others place what it packed."""
+    """The one deploy of the tests that builds a Python; the others place what it packed."""
     path = first_inventory(sample)
     shutil.rmtree(python_cache.location(inventory_file.load(path)), ignore_errors=True)
-    lab.reset("lab1", SUITE)
+    lab.reset(BUILDER, SUITE)
     begun = time.monotonic()
-    answer = Controller(path).deploy("lab1")
+    answer = Controller(path).deploy(BUILDER)
     return Built(answer, time.monotonic() - begun)
 
 

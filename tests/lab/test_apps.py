@@ -7,8 +7,11 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import pytest
@@ -16,7 +19,8 @@ import yaml
 
 from provision import lab
 from provision.resources.venv import SERVER as PINNED
-from tests.lab.conftest import LAB, Controller, https, seed, shell
+from tests.lab.conftest import LAB, Answer, Controller, https, seed, shell
+from tests.lab.index import PACKAGE, WHEEL, Index, serving
 from tests.lab.repository import Repository
 
 SERVER = os.environ.get("PROVISION_TEST_SERVER", "lab2")
@@ -322,3 +326,79 @@ def test_a_changed_requirement_builds_another_venv_for_that_app_alone(
         assert (app.venv == before[name]) == (name not in ("listed", "plain"))
         assert ("itsdangerous" in app.installed()) == (name in ("listed", "plain"))
         assert app.answer()["greeting"] == f"good morning from {name}"
+
+
+@contextmanager
+def watched(secret: str) -> Iterator[list[str]]:
+    """Where the server shows a secret: meanwhile in process lists and in what anybody can read, afterwards in any file."""
+    seen: list[str] = []
+    encoded = base64.b64encode(secret.encode()).decode()
+    shell(SERVER, f"rm -f /run/watched; echo {encoded} | base64 -d >/run/needle")
+    watch = (
+        "cd /; rounds=0; while [ ! -e /run/watched ]; do rounds=$((rounds + 1)); "
+        "grep -lasF -f /run/needle /proc/[0-9]*/cmdline; "
+        "setpriv --reuid=nobody --regid=nogroup --clear-groups "
+        "grep -rlasF --exclude=needle -f /run/needle /run /tmp /var/tmp /proc/[0-9]*/environ; "
+        "done; grep -rlasF --exclude=needle -f /run/needle /etc /home /opt /root /run /srv /tmp /usr/local /var; "
+        "journalctl --no-pager -q | grep -F -f /run/needle; echo $rounds"
+    )
+    with ThreadPoolExecutor(1) as pool:
+        watching = pool.submit(shell, SERVER, watch)
+        try:
+            yield seen
+        finally:
+            shell(SERVER, "touch /run/watched")
+    *found, rounds = watching.result().splitlines()
+    shell(SERVER, "rm /run/watched /run/needle")
+    assert int(rounds) > 10
+    seen += found
+
+
+@dataclass(frozen=True)
+class Private:
+    """An app with a package of a private index, deployed to a server without uv."""
+
+    index: Index
+    controller: Controller
+    seen: list[str]
+    said: str
+
+
+@pytest.fixture(scope="module")
+def private(all_four: Controller, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Private]:
+    repository = Repository.create(f"private-{SERVER}", tmp_path_factory.mktemp("private") / "tree")
+    main = MAIN.replace("from fastapi", "from lab_greeting import greeting as words\nfrom fastapi", 1)
+    main = main.replace('"hello from NAME"', "words()").replace("NAME", "private")
+    repository.commit({"requirements.txt": f"fastapi==0.165.0\n{PACKAGE}==1.0\n", "main.py": main})
+    shell(SERVER, "rm -r /opt/uv")
+    secret = token_hex(16)
+    with serving(f"p@ss/{secret}", tls=True) as index:
+        content: dict[str, Any] = yaml.safe_load(all_four.inventory.read_text())
+        content["mirrors"] |= {"index": index.url(), "ca_bundle": str(LAB / "acme-api-ca.pem")}
+        site = {"domains": [f"private.{SERVER}.test"], "health": "/", "workers": 1}
+        content["apps"] = {"private": {"source": repository.url, "module": "main:app", **site}}
+        controller = all_four.with_text(yaml.safe_dump(content, sort_keys=False), "private")
+        planned = controller.plan(SERVER)
+        with watched(secret) as seen:
+            deployed = controller("deploy", SERVER)
+        assert deployed.status == 0, deployed.stdout + deployed.stderr
+        answers: tuple[Answer, ...] = (planned, deployed, controller.deploy(SERVER))
+        said = "".join(answer.stdout + answer.stderr for answer in answers)
+        yield Private(index, controller, [*seen, *(["what the tasks print"] if secret in said else [])], said)
+    repository.remove()
+
+
+def test_an_app_with_a_package_that_only_a_private_index_has_is_served(private: Private) -> None:
+    done = https(SERVER, "/", f"private.{SERVER}.test")
+    assert json.loads(done.stdout)["greeting"] == "hello from a package of the private index", done.stderr
+    assert {PACKAGE, WHEEL, "fastapi"} <= set(private.index.asked)
+
+
+def test_the_pinned_tools_come_from_the_private_index_too(private: Private) -> None:
+    pinned = {re.split("[=[]", requirement)[0] for requirement in PINNED}
+    assert {"uv", "gunicorn", "uvicorn"} <= {"uv", *pinned} <= set(private.index.asked)
+
+
+def test_the_password_of_the_index_is_in_no_process_list_no_file_and_nothing_that_is_printed(private: Private) -> None:
+    assert private.seen == []
+    assert "private: venv for the requirements" in private.said

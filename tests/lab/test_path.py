@@ -1,18 +1,24 @@
 """The whole path on a bare server: from nothing to HTTPS, and what comes after."""
 
+import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from provision import lab
+from provision.lab import folder, source
 from tests.lab.conftest import ROOT, SUITE, Built, Controller, https, shell
 
-SERVER = "lab1"
+SERVER = os.environ.get("PROVISION_TEST_SERVER", "lab1")
 
 
 def test_a_bare_server_gets_a_python_that_pyenv_built(built: Built) -> None:
@@ -22,6 +28,44 @@ def test_a_bare_server_gets_a_python_that_pyenv_built(built: Built) -> None:
     assert shell(SERVER, "/srv/sample/current/.venv/bin/python -VV").startswith("Python 3.13.5")
     assert json.loads(https(SERVER, "/health").stdout)["status"] == "ok"
     print(f"from nothing to HTTPS with a Python build, on {SUITE}: {built.seconds:.1f} s")
+
+
+@contextmanager
+def served(files: Path) -> Iterator[str]:
+    """A mirror of source archives: the files of a folder, on the lab's bridge."""
+    with ThreadingHTTPServer(("10.213.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(files))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://10.213.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+
+
+def test_a_source_archive_with_a_wrong_checksum_is_not_built(controller: Controller, tmp_path: Path) -> None:
+    """After the build above, the server has what building takes; python.org, which python-build asks next, is out of its reach."""
+    archive = tmp_path / "mirror" / source.checksum(folder.current())
+    archive.parent.mkdir()
+    text = controller.inventory.read_text()
+    text = text.replace('python: "3.13.5"', 'python: {version: "3.13.5", optimized: true, cache: false}')
+    shell(SERVER, "cp -a /etc/hosts /root/hosts; echo 10.213.0.1 www.python.org >>/etc/hosts")
+    try:
+        with served(archive.parent) as mirror:
+            there = controller.with_text(f"{text}mirrors: {{python: '{mirror}'}}\n")
+            nothing = there("deploy", SERVER, "--json")
+            archive.write_text("something else\n")
+            wrong = there("deploy", SERVER, "--json")
+    finally:
+        shell(SERVER, "cat /root/hosts >/etc/hosts; rm /root/hosts")
+    assert (nothing.status, wrong.status) == (1, 1)
+    assert nothing.host(SERVER)["error"].startswith(
+        f"Python 3.13.5 was not built: its source cannot be fetched from {mirror} or python.org (curl: "
+    )
+    assert wrong.host(SERVER)["error"] == (
+        f"Python 3.13.5 was not built: the source archive {mirror}/{archive.name} has a wrong checksum, "
+        f"{hashlib.sha256(archive.read_bytes()).hexdigest()}: put the right one there, "
+        "or name another place with mirrors.python"
+    )
+    assert shell(SERVER, "ls -d /opt/pyenv/versions/*optimized* /var/tmp/provision-build* 2>/dev/null || true") == ""
 
 
 def test_from_nothing_to_https_in_a_minute_where_the_python_is_in_the_cache(controller: Controller) -> None:
@@ -82,7 +126,7 @@ def test_what_the_plan_shows_is_what_the_apply_does(controller: Controller) -> N
 
 def test_the_app_sees_the_clients_address_and_https(controller: Controller) -> None:
     seen = json.loads(https(SERVER, "/whoami", "", "-H", "X-Forwarded-For: 1.2.3.4").stdout)
-    assert (seen["client"], seen["scheme"], seen["host"]) == ("10.213.0.1", "https", "sample.lab1.test")
+    assert (seen["client"], seen["scheme"], seen["host"]) == ("10.213.0.1", "https", f"sample.{SERVER}.test")
 
 
 def test_the_edge_is_as_it_should_be() -> None:
@@ -94,7 +138,7 @@ def test_the_edge_is_as_it_should_be() -> None:
     assert "content-encoding: gzip" in css
     assert "x-request-id" not in css, "the app was not asked"
     assert https(SERVER, "/", "", "--tls-max", "1.1").returncode != 0
-    assert https(SERVER, "/", "unknown.lab1.test", "-k").returncode != 0
+    assert https(SERVER, "/", f"unknown.{SERVER}.test", "-k").returncode != 0
 
 
 def test_the_data_outlives_a_restart_of_the_server(controller: Controller) -> None:

@@ -6,6 +6,7 @@ import re
 import shutil
 import socket
 import subprocess
+import time
 from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,9 @@ import yaml
 
 from provision import lab
 from provision.resources.python import KNOWN
+from provision.resources.venv import UV
 from tests.lab.conftest import LAB, ROOT, Answer, Controller, https, seed, shell
+from tests.lab.index import PACKAGE, serving
 from tests.lab.repository import Repository
 
 SERVER = os.environ.get("PROVISION_TEST_SERVER", "lab3")
@@ -278,6 +281,25 @@ def test_a_package_that_does_not_build_is_refused_with_the_exception(deployed: D
     assert error.endswith(": RuntimeError: there is no compiler for this")
 
 
+def test_a_wrong_password_of_the_package_index_is_refused_and_not_repeated(deployed: Declared) -> None:
+    deployed.repository.commit({"requirements.txt": f"{REQUIREMENTS}{PACKAGE}==1.0\n"}, "private")
+    with serving("the-right-one") as index:
+        mirrors = lab_values().get("mirrors", {}) | {"index": index.url("tr0ub4dor/&3")}
+        with untouched(*PREPARED):
+            answer = deployed(mirrors=mirrors)("deploy", SERVER, "--json", "--revision", "private")
+            error = refused(answer)
+        shell(SERVER, "rm -r /opt/uv")
+        without_uv = deployed(mirrors=mirrors)("deploy", SERVER, "--revision", "private")
+    fix = "correct the user and password in mirrors.index"
+    assert error == (f"{APP}: requirements.txt cannot be installed: the package index answered 401 Unauthorized: {fix}")
+    said = without_uv.stdout + without_uv.stderr
+    assert f"{SERVER} ✗ uv {UV} cannot be installed: the package index answered 401: {fix}\n" in said
+    assert "tr0ub4dor" not in answer.stdout + answer.stderr + said
+    assert index.refused
+    assert index.asked == []
+    assert deployed().deploy(SERVER).changed(SERVER) == [f"uv:{UV}"]
+
+
 def test_a_commit_without_requirements_is_refused(deployed: Declared) -> None:
     with untouched(*PREPARED):
         error = refused(deployed({"requirements": "uv.lock"})("deploy", SERVER, "--json"))
@@ -381,6 +403,40 @@ def test_a_key_that_the_server_does_not_accept_is_refused(deployed: Declared, tm
     with untouched():
         error = refused(deployed(key=str(key), agent=False)("deploy", SERVER, "--json"), status="unreachable")
     assert error == f"admin@{ADDRESS} refused the key {key}: is the public key in its authorized_keys?"
+
+
+@contextmanager
+def agent(folder: Path) -> Iterator[str]:
+    """The socket of an SSH agent that has the lab's key."""
+    socket = folder / "agent"
+    process = subprocess.Popen(["ssh-agent", "-D", "-a", socket], stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 10
+        while not socket.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        environ = {**os.environ, "SSH_AUTH_SOCK": str(socket)}
+        subprocess.run(["ssh-add", "-q", LAB / "id_ed25519"], env=environ, check=True, timeout=10)
+        yield str(socket)
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def test_a_key_that_only_the_agent_has_is_enough_and_is_asked_for_where_there_is_no_agent(
+    deployed: Declared, tmp_path: Path
+) -> None:
+    home = {"HOME": str(tmp_path), "SSH_AUTH_SOCK": ""}
+    with agent(tmp_path) as socket:
+        with_agent = replace(deployed(key=None), environ=home | {"SSH_AUTH_SOCK": socket})
+        answer = with_agent.plan(SERVER)
+        assert (answer.status, answer.host(SERVER)["error"]) == (0, None), answer.stderr
+        passed_over = replace(deployed(key=None, agent=False), environ=with_agent.environ)
+        error = refused(passed_over.plan(SERVER), status="unreachable")
+        assert error == f"there is no key to log in to admin@{ADDRESS} with: name it with key"
+    error = refused(replace(deployed(key=None), environ=home).plan(SERVER), status="unreachable")
+    assert error == (
+        f"there is no key to log in to admin@{ADDRESS} with: add one to the SSH agent with ssh-add, or name it with key"
+    )
 
 
 def test_a_host_key_that_is_not_known_is_refused_with_the_servers_fingerprint(

@@ -10,13 +10,14 @@ import pytest
 
 from provision import fleet, inventory_file, lab
 from provision.engine.resource import Change, Probe, Resource, State
+from provision.lab import acme
 from provision.report.json import Silence
 from provision.resources.file import Absent, Directory, File, Link
 from provision.resources.package import Packages
 from provision.resources.service import Service
 from provision.resources.user import Group, User
 from provision.run import Result
-from tests.lab.conftest import ROOT, SUITE, Answer, Controller, https, seed, shell
+from tests.lab.conftest import LAB, ROOT, SUITE, Answer, Controller, https, seed, shell
 
 SERVER = os.environ.get("PROVISION_TEST_SERVER", "lab1")
 KINDS = {
@@ -624,6 +625,70 @@ def test_the_number_of_resources_does_not_change_the_round_trips(apply: Apply, f
     assert (len(ids(created)), created.execs) == (99, 3)
     again = apply(*mixed)
     assert (ids(again), again.ok, again.execs) == ([], 104, 2)
+
+
+@pytest.fixture(scope="module")
+def elsewhere(site: Site) -> Controller:
+    """The same server in Berlin, with three authorities of its own, of which the last signed the ACME authority's API."""
+    bundle = (ROOT / "tests/unit/ca.pem").read_text() + (LAB / "acme-api-ca.pem").read_text()
+    site.controller.inventory.with_name("ca.pem").write_text(bundle)
+    text = "timezone: Europe/Berlin\nlocale: en_US.UTF-8\nmirrors: {ca_bundle: ca.pem}\n"
+    assert lab.shell(SERVER, f"curl -sS {acme.DIRECTORY}").returncode == 60
+    return site.controller.with_text(site.controller.inventory.read_text() + text, "elsewhere")
+
+
+def provision(controller: Controller, *options: str) -> list[str]:
+    answer = controller("provision", SERVER, "--json", *options)
+    assert answer.status == 0, answer.stdout + answer.stderr
+    return answer.changed(SERVER)
+
+
+def test_a_time_zone_and_a_locale_are_there_for_whoever_logs_in(elsewhere: Controller) -> None:
+    assert provision(elsewhere) == [
+        "packages:base",
+        "link:/etc/localtime",
+        "file:/etc/timezone",
+        "locale:en_US.UTF-8",
+        "file:/etc/default/locale",
+        "authorities:mirrors",
+    ]
+    assert provision(elsewhere, "--plan") == []
+    login = "su - admin -c 'date -d @0 +%H:%M%z; locale height; echo $LANG'"
+    assert shell(SERVER, f"cat /etc/timezone; {login}").split() == ["Europe/Berlin", "01:00+0100", "279", "en_US.UTF-8"]
+
+
+TRUSTING = (
+    f"curl -sSf {acme.DIRECTORY}",
+    f"git ls-remote {acme.DIRECTORY} 2>&1 | grep 'not found'",
+    f"/opt/pyenv/versions/*/bin/python -c 'import urllib.request; urllib.request.urlopen(\"{acme.DIRECTORY}\")'",
+    "openssl verify -no-CAfile -CApath /etc/ssl/certs /usr/local/share/ca-certificates/provision-*",
+)
+
+
+@pytest.mark.parametrize(
+    "hand",
+    [
+        "rm /etc/ssl/certs/provision-*.pem && update-ca-certificates --certsconf /dev/null --localcertsdir /nowhere",
+        "find /etc/ssl/certs -lname 'provision-*' -delete",
+    ],
+    ids=["not in the bundle", "not in the folder"],
+)
+def test_each_authority_of_the_mirrors_is_trusted_by_all_programs_and_again_after_what_a_hand_did(
+    elsewhere: Controller, hand: str
+) -> None:
+    for program in TRUSTING:
+        shell(SERVER, program)
+    shell(SERVER, hand)
+    assert provision(elsewhere, "--plan") == provision(elsewhere) == ["authorities:mirrors"]
+    assert provision(elsewhere, "--plan") == []
+    for program in TRUSTING:
+        shell(SERVER, program)
+
+
+def test_an_authority_that_the_inventory_names_no_longer_is_not_trusted(elsewhere: Controller, site: Site) -> None:
+    assert "authorities:mirrors" in site.deploy().changed(SERVER)
+    assert lab.shell(SERVER, f"curl -sS {acme.DIRECTORY}").returncode == 60
+    assert shell(SERVER, "find /etc/ssl/certs /usr/local/share/ca-certificates -name 'provision*' -o -xtype l") == ""
 
 
 def test_the_server_is_as_the_inventory_says_after_all_of_this(site: Site) -> None:

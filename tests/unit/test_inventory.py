@@ -29,6 +29,7 @@ apps:
     domains: [shop.example.com]
 """
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
+CAS = Path(__file__).with_name("ca.pem").read_text()
 GIT = "write https://HOST/PATH, ssh://HOST/PATH, git@HOST:PATH or /PATH"
 
 
@@ -278,8 +279,9 @@ def test_environment_wins_over_secrets_and_those_over_the_env_file() -> None:
 
 
 def test_files_are_found_from_the_file_in_which_they_are_written() -> None:
-    for name in ("inventories/deep/ca.pem", "home/.ssh/id", "inventories/deep/shop.env"):
+    for name in ("home/.ssh/id", "inventories/deep/shop.env"):
         write("A=1\n", name)
+    write(CAS, "inventories/deep/ca.pem")
     write(APP + "    env_file: shop.env\ntls: {root_ca: ca.pem}\n", "inventories/deep/base.yml")
     path = write("include: deep/base.yml\n" + HOST + "    key: ~/.ssh/id\n", "inventories/prod.yml")
     web1 = load(path, {}).hosts["web1"]
@@ -597,6 +599,42 @@ def test_a_line_of_an_env_file_that_is_none_is_refused_by_number() -> None:
         assert errors(HOST + APP + "    env_file: shop.env\n") == [f"prod.yml:9: apps.shop.env_file: {message}"]
 
 
+def test_the_certificates_of_a_ca_file_are_read_with_the_inventory() -> None:
+    one, two = (f"-----BEGIN{certificate}" for certificate in CAS.split("-----BEGIN")[1:])
+    write(f"Our first CA, Zürich\n{one}\n\tand the other\r\n{two}".rstrip(), "ca.pem")
+    web1 = host(HOST + "tls: {issuer_ca: ca.pem}\nmirrors: {ca_bundle: ca.pem}\n")
+    assert web1.tls.authorities == web1.mirrors.authorities == (one, two)
+    assert host(HOST).tls.authorities == host(HOST).mirrors.authorities == ()
+
+
+@pytest.mark.parametrize("key", ["tls: {issuer_ca: ca.pem}", "tls: {root_ca: ca.pem}", "mirrors: {ca_bundle: ca.pem}"])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "{} has no certificate; name a PEM file, with -----BEGIN CERTIFICATE-----"),
+        (b"-----BEGIN CERTIFICATE-----\n", "{} has no certificate; name a PEM file, with -----BEGIN CERTIFICATE-----"),
+        (b"0\x82\x01\xff", "{} is not UTF-8 text; openssl x509 -inform der -in {} writes it as a PEM file"),
+        (CAS.replace("fjCCASWg", "").encode(), "certificate 1 of {} is damaged; copy it there again"),
+        (CAS.replace("gDCCASWg", "%%%").encode(), "certificate 2 of {} is damaged; copy it there again"),
+        (
+            f"{CAS}-----BEGIN EC PRIVATE KEY-----\n".encode(),
+            "{} has a private key, and servers let everybody read it; leave only certificates in it",
+        ),
+    ],
+)
+def test_a_ca_file_that_cannot_be_used_is_refused(key: str, content: bytes, message: str) -> None:
+    path = Path("ca.pem").absolute()
+    path.write_bytes(content)
+    name = re.sub(r": \{(\w+): .*", r".\1", key)
+    assert errors(f"{HOST}{key}\n") == [f"prod.yml:4: {name}: {message.replace('{}', str(path))}"]
+
+
+def test_a_ca_file_that_cannot_be_read_is_refused() -> None:
+    assert errors(HOST + "mirrors: {ca_bundle: /proc/self/mem}\n") == [
+        "prod.yml:4: mirrors.ca_bundle: cannot read /proc/self/mem: Input/output error"
+    ]
+
+
 def test_hosts_behind_different_ports_or_jump_hosts_may_share_an_address() -> None:
     text = HOST + "  web2: {address: 203.0.113.10, port: 23}\n  web3: {address: 203.0.113.10, proxy_jump: edge}\n"
     assert len(inventory(text).hosts) == 3
@@ -747,8 +785,10 @@ def test_the_examples_are_valid_as_they_are_and_with_every_setting_in_use(name: 
 
     # Of three ways to the code, one can be in use.
     text = re.sub(r"(?m)^ *#push: .*\n", "", text).replace("https://git.example.com/", "git@git.example.com:")
-    for file in ("home/.ssh/id_ed25519", "inventories/known_hosts", "ca/acme.pem", "ca/root.pem", "ca/mirrors.pem"):
+    for file in ("home/.ssh/id_ed25519", "inventories/known_hosts"):
         write("", file)
+    for file in ("ca/acme.pem", "ca/root.pem", "ca/mirrors.pem"):
+        write(CAS, file)
     write("A=1\n", ".env.shop")
     write("port: 2222\n", "inventories/common.yml")
     used = re.sub(r"(?m)^( *)#(?=\w)", r"\1", text)

@@ -71,3 +71,19 @@ def test_a_private_key_is_hidden_line_by_line(make_host: Callable[..., Host], tm
     mask = Mask(make_host(text, {"FROM_HERE": "value-from-here"}))
     lines = (tmp_path / "key").read_text().splitlines()[1:-1]
     assert {mask(line) for line in lines if len(line) >= 16} == {"********"}
+
+
+@pytest.mark.parametrize(
+    ("index", "secrets"),
+    [
+        ("https://reader:p%40ss%2Fword@packages.example.com/simple", ["p%40ss%2Fword", "p@ss/word"]),
+        ("https://a-token-alone@packages.example.com/simple", ["a-token-alone"]),
+        ("https://a-token-alone:@packages.example.com/simple", ["a-token-alone"]),
+    ],
+)
+def test_the_password_of_an_index_is_hidden_as_written_and_as_meant(
+    make_host: Callable[..., Host], index: str, secrets: list[str]
+) -> None:
+    mask = Mask(make_host(f'hosts: {{web1: 203.0.113.10}}\nmirrors: {{index: "{index}"}}\n'))
+    for secret in secrets:
+        assert mask(f"before {secret}after") == "before ********after"

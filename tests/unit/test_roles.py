@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,7 @@ from provision import roles
 from provision.engine.facts import Kept
 from provision.engine.resource import Refusal
 from provision.resources.activation import Activation, Dropped, Hold, Promotion
+from provision.resources.authority import Authorities
 from provision.resources.file import File
 from provision.resources.git import DeployKey, Mirror
 from provision.resources.manager import Retired
@@ -31,6 +33,8 @@ HOST = "hosts: {web1: 203.0.113.10}\n"
 SHOP = "  shop: {source: https://git.example.com/shop.git, module: shop.main:app, domains: [shop.example.com]}\n"
 BLOG = "  blog: {source: https://git.example.com/blog.git, module: blog.main:app, domains: [blog.example.com]}\n"
 TWO = f"{HOST}apps:\n{SHOP}{BLOG}"
+CA = Path(__file__).with_name("ca.pem")
+PRIVATE = f"mirrors: {{ca_bundle: {CA}}}\n"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -106,7 +110,7 @@ def test_all_ids_are_unique(text: str, make_host: MakeHost, make_facts: MakeFact
 
 def test_every_change_has_the_id_of_its_resource(make_host: MakeHost, make_facts: MakeFacts) -> None:
     for resource in roles.everything(
-        make_host(f"{TWO}tls: {{check_dns: false}}\n"), make_facts(commits={"shop": COMMIT, "blog": COMMIT})
+        make_host(f"{TWO}{PRIVATE}tls: {{check_dns: false}}\n"), make_facts(commits={"shop": COMMIT, "blog": COMMIT})
     ):
         change = resource.plan((), {})
         assert change is not None
@@ -179,7 +183,7 @@ def test_the_environment_is_secret_and_quoted_for_systemd(make_host: MakeHost, m
 
 
 def test_no_plan_shows_a_variables_value(make_host: MakeHost, make_facts: MakeFacts) -> None:
-    text = f"{HOST}tls: {{check_dns: false}}\napps:\n{SHOP[:-2]}, secrets: [KEY]}}\n"
+    text = f"{HOST}{PRIVATE}tls: {{check_dns: false}}\napps:\n{SHOP[:-2]}, secrets: [KEY]}}\n"
     resources = roles.everything(make_host(text, {"KEY": "a-secret-value"}), make_facts())
     for resource in resources:
         change = resource.plan((), {})
@@ -639,7 +643,7 @@ def test_a_promotion_starts_the_timers_that_a_hold_did_not(make_host: MakeHost, 
     assert "service:shop-tidy.timer" in ids(roles.promoted(make_host(BUSY), facts))
 
 
-PRIVATE = TWO.replace("https://git.example.com/shop.git", "{repository: 'git@git.example.com:shop.git', %s}")
+REPOSITORY = TWO.replace("https://git.example.com/shop.git", "{repository: 'git@git.example.com:shop.git', %s}")
 LINES = ("git.example.com ssh-ed25519 AAAA",)
 
 
@@ -651,7 +655,7 @@ def test_only_a_private_repository_brings_ssh_a_key_and_pinned_host_keys(
     make_host: MakeHost, make_facts: MakeFacts
 ) -> None:
     facts = make_facts(commits={"shop": COMMIT, "blog": COMMIT}, host_keys={"shop": LINES})
-    found = roles.everything(make_host(PRIVATE % "deploy_key: generate"), facts)
+    found = roles.everything(make_host(REPOSITORY % "deploy_key: generate"), facts)
     assert [one for one in found if isinstance(one, DeployKey)] == [
         DeployKey("shop", "shop@web1", "git@git.example.com:shop.git")
     ]
@@ -674,7 +678,7 @@ def test_only_a_private_repository_brings_ssh_a_key_and_pinned_host_keys(
 def test_the_deploy_key_belongs_to_the_server_and_can_be_made_ahead_of_a_release(
     make_host: MakeHost, make_facts: MakeFacts
 ) -> None:
-    assert "deploy-key:shop" in ids(roles.server(make_host(PRIVATE % "deploy_key: generate"), make_facts()))
+    assert "deploy-key:shop" in ids(roles.server(make_host(REPOSITORY % "deploy_key: generate"), make_facts()))
 
 
 @pytest.mark.parametrize(("more", "key"), [("forward_agent: true", "agent"), ("folder: .", "root")])
@@ -682,7 +686,7 @@ def test_a_server_without_a_key_of_its_own_uses_the_agent_or_what_root_has(
     more: str, key: str, make_host: MakeHost, make_facts: MakeFacts
 ) -> None:
     facts = make_facts(commits={"shop": COMMIT, "blog": COMMIT}, host_keys={"shop": LINES})
-    found = roles.everything(make_host(PRIVATE % more), facts)
+    found = roles.everything(make_host(REPOSITORY % more), facts)
     access = mirror(found).access
     assert access
     assert access.key == key
@@ -692,7 +696,19 @@ def test_a_server_without_a_key_of_its_own_uses_the_agent_or_what_root_has(
 def test_the_way_to_the_repository_is_not_in_the_fingerprint(make_host: MakeHost, make_facts: MakeFacts) -> None:
     facts = make_facts(commits={"shop": COMMIT, "blog": COMMIT}, host_keys={"shop": LINES})
     fingerprints = {
-        activation(roles.everything(make_host(PRIVATE % more), facts)).fingerprint
+        activation(roles.everything(make_host(REPOSITORY % more), facts)).fingerprint
         for more in ("deploy_key: generate", "forward_agent: true")
     }
     assert len(fingerprints) == 1
+
+
+def test_the_files_of_authorities_are_not_read_again_by_roles(
+    make_host: MakeHost, make_facts: MakeFacts, tmp_path: Path
+) -> None:
+    (tmp_path / "ca.pem").write_text(CA.read_text())
+    host = make_host(f"{TWO}tls: {{issuer_ca: ca.pem}}\nmirrors: {{ca_bundle: ca.pem}}\n")
+    (tmp_path / "ca.pem").unlink()
+    server = roles.server(host, make_facts())
+    assert file(server, "/etc/provision/acme-ca.pem").content == CA.read_text()
+    (trusted,) = (one for one in server if isinstance(one, Authorities))
+    assert "".join(trusted.certificates) == CA.read_text()

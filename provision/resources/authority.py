@@ -1,0 +1,46 @@
+"""Certificate authorities that a server trusts beside those of its distribution."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from provision.engine.resource import Change, Probe, State
+from provision.engine.shell import heredoc, library, words
+
+LIBRARY = library(__file__)
+FOLDER = "/usr/local/share/ca-certificates"
+
+
+@dataclass(frozen=True, slots=True)
+class Authorities:
+    """All programs of the server trust these certificates, in PEM form, and none that was put there for an earlier inventory.
+
+    Each has a file of its own, as OpenSSL finds it in no other way; a file is named by its content, as
+    update-ca-certificates overlooks a new content of an old name.
+    """
+
+    certificates: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        return "authorities:mirrors"
+
+    def _files(self) -> dict[str, bytes]:
+        contents = [certificate.encode() for certificate in self.certificates]
+        return {f"provision-{hashlib.sha256(content).hexdigest()}.crt": content for content in contents}
+
+    def probe(self) -> Probe:
+        return Probe("probe_authorities", LIBRARY)
+
+    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+        files = self._files()
+        present = {name: trusted == "trusted" for name, trusted in state}
+        missing = [name for name in files if not present.get(name)]
+        old = present.keys() - files.keys()
+        if not missing and not old:
+            return None
+        what = [f"trust {len(missing)} of mirrors.ca_bundle"] if missing else []
+        what += [f"trust {len(old)} no longer"] if old else []
+        puts = [heredoc(words("put", f"{FOLDER}/{name}", "root", "root", "644"), files[name]) for name in missing]
+        script = "\n".join((*puts, words("trust_only", *files)))
+        return Change(self.id, f"certificate authorities: {', '.join(what)}", script, LIBRARY)

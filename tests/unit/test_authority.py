@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from provision.resources.authority import FOLDER, Authorities
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from provision.engine.resource import State
+
+ONE, TWO = (f"-----BEGIN{part}" for part in Path(__file__).with_name("ca.pem").read_text().split("-----BEGIN")[1:])
+
+
+def name(certificate: str) -> str:
+    return f"provision-{hashlib.sha256(certificate.encode()).hexdigest()}.crt"
+
+
+def test_each_certificate_is_written_to_a_file_of_its_own_and_the_rest_goes() -> None:
+    change = Authorities((ONE, TWO)).plan(((name(ONE), "trusted"), ("provision.crt", "")), {})
+    assert change is not None
+    assert change.summary == "certificate authorities: trust 1 of mirrors.ca_bundle, trust 1 no longer"
+    assert f"put {FOLDER}/{name(TWO)} root root 644" in change.script
+    assert f"put {FOLDER}/{name(ONE)}" not in change.script
+    assert change.script.endswith(f"trust_only {name(ONE)} {name(TWO)}")
+
+
+def test_what_is_trusted_is_right_and_what_is_there_but_not_trusted_is_not() -> None:
+    state = ((name(ONE), "trusted"), (name(TWO), "trusted"))
+    assert Authorities((TWO, ONE)).plan(state, {}) is None
+    assert Authorities((ONE, TWO)).plan((state[0], (name(TWO), "")), {})
+    assert Authorities(()).plan((), {}) is None
+
+
+def test_without_a_bundle_what_an_earlier_one_brought_is_trusted_no_longer() -> None:
+    change = Authorities(()).plan(((name(ONE), "trusted"),), {})
+    assert change is not None
+    assert (change.summary, change.script) == ("certificate authorities: trust 1 no longer", "trust_only")
+
+
+def test_the_probe_knows_whether_programs_find_a_certificate(
+    tmp_path: Path, observe: Callable[..., tuple[State, ...]]
+) -> None:
+    own, system = tmp_path / "own", tmp_path / "system"
+    places = {FOLDER: own, "/etc/ssl/certs": system}
+    wanted = Authorities((ONE, TWO))
+    own.mkdir()
+    system.mkdir()
+    assert observe(wanted, places=places) == ((),)
+    for certificate in (ONE, TWO):
+        (own / name(certificate)).write_text(certificate)
+    (own / "provision.crt").write_text(ONE)
+    (system / "ca-certificates.crt").write_text(ONE)
+    files = [*sorted((name(ONE), name(TWO))), "provision.crt"]
+    assert observe(wanted, places=places) == (tuple((file, "") for file in files),)
+    (system / "one.pem").symlink_to(own / name(ONE))
+    subprocess.run(["openssl", "rehash", system], check=True)
+    assert observe(wanted, places=places) == (tuple((file, "trusted" if file == name(ONE) else "") for file in files),)
+    (own / name(ONE)).write_text(f"{ONE}# edited\n")
+    assert ("trusted",) not in [row[1:] for row in observe(wanted, places=places)[0]]
