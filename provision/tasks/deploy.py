@@ -42,6 +42,9 @@ class Refused(Exception):
 
 def hosts_of(host: str, inventory: str | None) -> tuple[Inventory, tuple[Host, ...]]:
     """The inventory and the hosts that are meant. Raises Refused."""
+    # Invoke takes what follows a task for its first required argument, even this.
+    if host == "--help":
+        raise Refused("Invoke takes --help before the task: invoke --help TASK")
     try:
         return find(host, file=Path(inventory) if inventory else None)
     except InventoryError as error:

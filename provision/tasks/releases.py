@@ -212,10 +212,10 @@ def run(context: Context, host: str, app: str = "", command: str = "", inventory
     """A command in the active release, with the app's user and environment: invoke run --host NAME -- alembic current."""
     if "--" in sys.argv:
         command = words(*sys.argv[sys.argv.index("--") + 1 :])
-    if not command:
-        raise Exit("nothing to run: write it after --, for example invoke run --host NAME -- alembic current", code=1)
     try:
         _, hosts = hosts_of(host, inventory)
+        if not command:
+            raise Refused("nothing to run: write it after --, for example invoke run --host NAME -- alembic current")
         password = password_for(hosts)
     except Refused as error:
         raise Exit(str(error), code=1) from None

@@ -47,8 +47,8 @@ class _Connection(http.client.HTTPSConnection):
 
 
 @contextmanager
-def load(address: str, domain: str, seconds: int, path: str = "/commit") -> Iterator[Load]:
-    """wrk with keep-alive connections, a client with keep-alive and one with new connections; ends by itself."""
+def load(address: str, domain: str, seconds: int, path: str = "/commit", heavy: bool = True) -> Iterator[Load]:
+    """A client with keep-alive and one with new connections, where it is `heavy` also wrk; ends by itself."""
     seen = Load()
     over = threading.Event()
     command = [
@@ -63,7 +63,7 @@ def load(address: str, domain: str, seconds: int, path: str = "/commit") -> Iter
         f"Host: {domain}",
         f"https://{address}{path}",
     ]
-    wrk = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    wrk = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) if heavy else None
 
     def poll(keep: bool) -> None:
         connection = _Connection(address, domain)
@@ -94,8 +94,10 @@ def load(address: str, domain: str, seconds: int, path: str = "/commit") -> Iter
         yield seen
     finally:
         over.set()
-        wrk.send_signal(2)
-        said = wrk.communicate(timeout=30)[0]
+        said = ""
+        if wrk:
+            wrk.send_signal(2)
+            said = wrk.communicate(timeout=30)[0]
         for poller in pollers:
             poller.join()
         seen.requests += int(next(iter(re.findall(r"(\d+) requests in", said)), "0"))

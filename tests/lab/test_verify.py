@@ -16,6 +16,12 @@ MAIN = f"$(systemctl show -p MainPID --value {UNIT})"
 DROP_IN = "/etc/systemd/system/sample@.service.d"
 CODE = "/srv/sample/current/sample_app/alembic.ini"
 KEY = "$(readlink -f /etc/ssl/provision/sample/privkey.pem)"
+OTHER = f"sample@$(test {UNIT} = sample@blue && echo green || echo blue)"
+EARLIER = "setpriv --reuid=sample --regid=sample --init-groups env PROVISION_RELEASE=20200101T000000-0000000 sleep 600"
+PROGRAMS = """
+    processes: {worker: sleep infinity, mailer: sleep infinity}
+    schedules: {tick: {at: "03:00", run: "true"}}
+"""
 SITE = "/etc/nginx/sites-available/sample.conf"
 
 TLS = {
@@ -53,10 +59,28 @@ BREAKAGES = {
             "only_the_app_and_nginx_can_reach_the_socket",
         },
     ),
-    "units would not start at boot": (
-        f"systemctl disable --quiet {UNIT} certbot.timer",
-        f"systemctl enable --quiet {UNIT} certbot.timer",
-        {"the_service_is_enabled", "certificates_are_renewed_by_a_timer"},
+    "units would not start at boot, or should not": (
+        f"systemctl disable --quiet {UNIT} certbot.timer sample-worker && systemctl enable --quiet {OTHER} && "
+        "systemctl disable --quiet --now sample-tick.timer",
+        f"systemctl enable --quiet {UNIT} certbot.timer sample-worker && systemctl disable --quiet {OTHER} && "
+        "systemctl enable --quiet --now sample-tick.timer",
+        {
+            "the_service_is_enabled",
+            "certificates_are_renewed_by_a_timer",
+            "every_process_runs_the_active_release_and_starts_at_boot",
+            "every_schedule_has_a_next_time",
+            "only_one_slot_runs",
+        },
+    ),
+    "a process is stopped, one is of an earlier release, and one is left that the inventory no longer has": (
+        "systemctl stop sample-mailer && cd /etc/systemd/system && cp sample-worker.service sample-gone.service && "
+        f"{{ {EARLIER} >/dev/null 2>&1 & echo $! >/run/earlier; }}",
+        "systemctl start sample-mailer && rm /etc/systemd/system/sample-gone.service && kill $(cat /run/earlier)",
+        {
+            "every_process_runs_the_active_release_and_starts_at_boot",
+            "nothing_is_left_of_processes_that_the_inventory_no_longer_has",
+            "nothing_runs_as_the_apps_user_but_its_active_release",
+        },
     ),
     "nginx is stopped": (
         "systemctl stop nginx",
@@ -98,7 +122,7 @@ BREAKAGES = {
 @pytest.fixture(scope="module")
 def deployed(sample: str, pythons: Path, tmp_path_factory: pytest.TempPathFactory) -> Controller:
     path = tmp_path_factory.mktemp("verify") / "test.yml"
-    path.write_text(sample)
+    path.write_text(sample + PROGRAMS.lstrip("\n"))
     seed(path, pythons)
     lab.reset(SERVER, SUITE)
     controller = Controller(path)
@@ -130,7 +154,7 @@ def failed(controller: Controller, only: str = "") -> set[str]:
 def test_a_deployed_server_passes(deployed: Controller) -> None:
     answer = deployed("verify", SERVER)
     assert answer.status == 0, answer.stdout
-    assert "30 passed" in answer.stdout
+    assert "34 passed" in answer.stdout
     assert f"test_the_service_runs_as_the_apps_user[{SERVER}-sample] PASSED" in answer.stdout
 
 

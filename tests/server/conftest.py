@@ -79,28 +79,120 @@ def succeeds_as(host: Any) -> As:
 
 
 @dataclass(frozen=True)
+class Process:
+    """A process of the app's user. `unit` is systemd's that it is in, `release` the one that it was started from; "" for none."""
+
+    id: int
+    unit: str
+    release: str
+    command: str
+
+
+# USER. A process says in its environment which release it is of; where it has overwritten that, its folder says so.
+PROCESSES = r"""
+user=$(id -u "$1")
+cd /proc
+for id in $(grep -lE "^Uid:.*[[:space:]]$user([[:space:]]|$)" [0-9]*/status | cut -d/ -f1); do
+    unit=$(grep -oE '[^/]+\.(service|scope)' "$id/cgroup" | tail -n 1)
+    release=$(tr '\0' '\n' <"$id/environ" | sed -n 's/^PROVISION_RELEASE=//p' | head -n 1)
+    folder=$(readlink "$id/cwd")
+    case $release$folder in "/srv/$1/releases/"*) release=${folder#"/srv/$1/releases/"} ;; esac
+    command=$(tr '\0\t\n' '   ' <"$id/cmdline" | cut -c 1-80)
+    if [ -n "$command" ]; then printf '%s\t%s\t%s\t%s\n' "$id" "$unit" "${release%%[/ ]*}" "$command"; fi
+done 2>/dev/null
+"""
+
+
+@pytest.fixture
+def processes(host: Any, app: App) -> list[Process]:
+    """All that runs as the app's user, whoever started it."""
+    lines = host.check_output("sh -c %s sh %s", PROCESSES, app.name).splitlines()
+    return [Process(int(number), *rest) for number, *rest in (line.split("\t") for line in lines)]
+
+
+@pytest.fixture
+def release(host: Any, app: App) -> str:
+    """The id of the active release."""
+    return str(host.check_output("readlink -f %s", f"/srv/{app.name}/current")).rpartition("/")[2]
+
+
+@dataclass(frozen=True)
+class Systemd:
+    """How the app's programs are named, asked after and started. Nothing else here knows what runs them."""
+
+    host: Any
+    app: App
+
+    def slot(self, name: str) -> str:
+        return f"{self.app.name}@{name}.service"
+
+    def process(self, name: str) -> str:
+        return f"{self.app.name}-{name}.service"
+
+    def has(self, program: str, process: Process) -> bool:
+        return process.unit == program
+
+    def state(self, program: str) -> str:
+        return str(self.host.run("systemctl is-active %s", program).stdout.strip())
+
+    def runs(self, program: str) -> bool:
+        return self.state(program) in ("active", "reloading")
+
+    def has_ended(self, program: str) -> bool:
+        """For good: it neither runs nor is on its way."""
+        return self.state(program) in ("inactive", "failed")
+
+    def starts_at_boot(self, program: str) -> bool:
+        return bool(self.host.run("systemctl is-enabled %s", program).stdout.strip() == "enabled")
+
+    def main_process(self, program: str) -> int:
+        """0 where none runs."""
+        return int(self.host.check_output("systemctl show -p MainPID --value %s", program))
+
+    def start(self, program: str) -> None:
+        self.host.run("systemctl reset-failed %s; systemctl start %s", program, program)
+
+    def left_over(self) -> set[str]:
+        """What is still there of processes and schedules that the inventory no longer has."""
+        units, own = "/etc/systemd/system", self.app.name
+        found = self.host.run(
+            "grep -slE %s %s/*.service %s/*.timer; find %s -path %s -xtype l",
+            f"^# provision: {own}\\.",
+            *(units, units, units, f"*.wants/{own}[-@]*"),
+        ).stdout.split()
+        wanted = [self.process(name) for name in (*self.app.processes, *self.app.schedules)]
+        wanted += [f"{own}-{name}.timer" for name in self.app.schedules]
+        return set(found) - {f"{units}/{name}" for name in wanted}
+
+
+MANAGERS = {"systemd": Systemd}
+
+
+@dataclass(frozen=True)
 class Slot:
     """The slot that has the traffic."""
 
     host: Any
     app: App
     name: str
+    manager: Systemd
 
     @property
-    def unit(self) -> str:
-        return f"{self.app.name}@{self.name}.service"
+    def program(self) -> str:
+        return self.manager.slot(self.name)
 
     @property
     def other(self) -> str:
-        return f"{self.app.name}@{'green' if self.name == 'blue' else 'blue'}.service"
+        return self.manager.slot("green" if self.name == "blue" else "blue")
 
     @property
     def folder(self) -> str:
         return f"/etc/{self.app.name}/{self.name}"
 
     def main_process(self) -> int:
-        """0 where none runs."""
-        return int(self.host.check_output("systemctl show -p MainPID --value %s", self.unit))
+        found = self.manager.main_process(self.program)
+        assert found, f"{self.program} has no main process"
+        return found
 
     def health(self) -> str:
         """The HTTP status of the health check on the slot's own socket; 000 where nothing answers."""
@@ -112,7 +204,6 @@ class Slot:
     def processes(self) -> list[tuple[int, set[str]]]:
         """The main process first, then its workers: each one's id, and the ids of the users that it runs as."""
         main = self.main_process()
-        assert main, f"{self.unit} has no main process"
         shown = self.host.check_output("cat /proc/[0-9]*/status 2>/dev/null | grep -E '^(Pid|PPid|Uid):'").split("\n")
         found = []
         for number, parent, users in zip(shown[::3], shown[1::3], shown[2::3], strict=True):
@@ -121,12 +212,12 @@ class Slot:
         return sorted(found, key=lambda process: process[0] != main)
 
     def returns(self, before: int, seconds: float) -> bool:
-        """Whether another main process is there and healthy in time. A unit that has ended for good is not waited for."""
+        """Whether another main process is there and healthy in time. One that has ended for good is not waited for."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            if self.host.run("systemctl is-active %s", self.unit).stdout.strip() in ("inactive", "failed"):
+            if self.manager.has_ended(self.program):
                 return False
-            if self.main_process() not in (0, before) and self.health() == "200":
+            if self.manager.main_process(self.program) not in (0, before) and self.health() == "200":
                 return True
             time.sleep(0.2)
         return False
@@ -137,7 +228,8 @@ def slot(host: Any, app: App) -> Slot:
     target = host.run("readlink %s", f"/run/{app.name}/current.sock").stdout.strip()
     name = target.removesuffix(".sock")
     assert name in ("blue", "green"), f"/run/{app.name}/current.sock leads to no slot: {target or 'it is not there'}"
-    return Slot(host, app, name)
+    manager = host.run("cat %s", f"/etc/{app.name}/{name}/manager").stdout.strip() or "systemd"
+    return Slot(host, app, name, MANAGERS[manager](host, app))
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,5 @@ def test_the_venv_has_the_inventorys_python_from_pyenv(host: Any, app: App) -> N
 
 
 def test_the_service_runs_this_python(host: Any, app: App, slot: Slot) -> None:
-    main = slot.main_process()
-    assert main, f"{slot.unit} has no main process"
-    program = host.check_output("readlink %s", f"/proc/{main}/exe")
+    program = host.check_output("readlink %s", f"/proc/{slot.main_process()}/exe")
     assert program.startswith(f"{ROOT}/versions/{app.python.name}/bin/python3")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from provision.inventory import App
-    from tests.server.conftest import Slot
+    from tests.server.conftest import Process, Slot
 
 pytestmark = pytest.mark.role("app")
 
@@ -23,18 +24,39 @@ def test_the_active_release_names_its_commit(host: Any, app: App) -> None:
     assert folder == app.source.folder
 
 
-def test_the_slot_runs_the_active_release(host: Any, app: App, slot: Slot) -> None:
-    active = host.check_output("readlink -f %s", f"/srv/{app.name}/current")
-    assert host.check_output("readlink -f %s", f"{slot.folder}/release") == active
-    main = slot.main_process()
-    assert main, f"{slot.unit} has no main process"
-    shown = host.check_output("tr '\\0' '\\n' <%s | grep ^PROVISION_", f"/proc/{main}/environ").splitlines()
-    assert f"PROVISION_RELEASE={active.rpartition('/')[2]}" in shown
+def test_the_slot_runs_the_active_release(host: Any, app: App, slot: Slot, release: str) -> None:
+    tree = f"/srv/{app.name}/releases/{release}"
+    assert host.check_output("readlink -f %s", f"{slot.folder}/release") == tree
+    main = f"/proc/{slot.main_process()}"
+    shown = host.check_output("tr '\\0' '\\n' <%s | grep ^PROVISION_", f"{main}/environ").splitlines()
+    assert f"PROVISION_RELEASE={release}" in shown
     assert f"PROVISION_SLOT={slot.name}" in shown
+    folder = host.check_output("readlink %s", f"{main}/cwd")
+    assert f"{folder}/".startswith(f"{tree}/"), f"{slot.program} runs in {folder}"
 
 
-def test_only_one_slot_runs(host: Any, slot: Slot) -> None:
-    state = host.run("systemctl is-active %s", slot.other).stdout.strip()
-    assert state in ("inactive", "failed"), f"{slot.other} is {state}"
-    other = host.service(slot.other)
-    assert not other.is_enabled, f"{slot.other} would start at boot"
+def test_only_one_slot_runs(host: Any, app: App, slot: Slot) -> None:
+    assert host.check_output("readlink %s", f"/etc/{app.name}/current") == slot.name
+    # The one before may still be answering its last requests.
+    deadline = time.monotonic() + app.timeout + 5
+    while not slot.manager.has_ended(slot.other) and not slot.manager.runs(slot.other) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    state = slot.manager.state(slot.other)
+    assert slot.manager.has_ended(slot.other), f"{slot.other} is {state}"
+    assert not slot.manager.starts_at_boot(slot.other), f"{slot.other} would start at boot"
+
+
+def test_nothing_runs_as_the_apps_user_but_its_active_release(
+    app: App, slot: Slot, release: str, processes: list[Process]
+) -> None:
+    programs = [slot.program, *map(slot.manager.process, app.processes)]
+    # A job that was begun before the release became active ends with the one that it began with.
+    jobs = [f"{app.name}-{name}.service" for name in app.schedules]
+
+    def belongs(process: Process) -> bool:
+        if any(slot.manager.has(program, process) for program in programs):
+            return process.release in ("", release)
+        # invoke run has a unit of its own for each command.
+        return process.unit in jobs or (process.unit.startswith("run-") and process.release == release)
+
+    assert [process for process in processes if not belongs(process)] == []

@@ -15,14 +15,12 @@ pytestmark = pytest.mark.role("app")
 RESTART_SECONDS = 20
 
 
-def test_the_service_is_enabled(host: Any, slot: Slot) -> None:
-    service = host.service(slot.unit)
-    assert service.is_enabled, f"{slot.unit} would not start at boot"
+def test_the_service_is_enabled(slot: Slot) -> None:
+    assert slot.manager.starts_at_boot(slot.program), f"{slot.program} would not start at boot"
 
 
-def test_the_service_is_running(host: Any, slot: Slot) -> None:
-    service = host.service(slot.unit)
-    assert service.is_running, f"{slot.unit} does not run"
+def test_the_service_is_running(slot: Slot) -> None:
+    assert slot.manager.runs(slot.program), f"{slot.program} does not run"
 
 
 def test_the_service_is_healthy_on_its_socket(slot: Slot) -> None:
@@ -44,10 +42,9 @@ def test_the_service_has_as_many_workers_as_configured(host: Any, app: App, slot
 
 def test_the_service_comes_back_after_a_sigkill_of_its_main_process(host: Any, slot: Slot) -> None:
     before = slot.main_process()
-    assert before, f"{slot.unit} has no main process"
     host.check_output("kill -KILL %s", str(before))
     try:
-        assert slot.returns(before, RESTART_SECONDS), f"{slot.unit} was not back within {RESTART_SECONDS} seconds"
+        assert slot.returns(before, RESTART_SECONDS), f"{slot.program} was not back within {RESTART_SECONDS} seconds"
     finally:
         # Neither a service that stays down, nor a start that counts against its limit, is left behind.
-        host.run("systemctl reset-failed %s; systemctl start %s", slot.unit, slot.unit)
+        slot.manager.start(slot.program)

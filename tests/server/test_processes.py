@@ -1,0 +1,38 @@
+"""The app's processes and schedules."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from provision.inventory import App
+    from tests.server.conftest import Process, Slot
+
+pytestmark = pytest.mark.role("app")
+
+
+def test_every_process_runs_the_active_release_and_starts_at_boot(
+    app: App, slot: Slot, release: str, processes: list[Process]
+) -> None:
+    releases = {process.id: process.release for process in processes}
+    for name in app.processes:
+        program = slot.manager.process(name)
+        assert slot.manager.runs(program), f"{program} does not run"
+        assert slot.manager.starts_at_boot(program), f"{program} would not start at boot"
+        assert releases.get(slot.manager.main_process(program)) == release, f"{program} is of another release"
+
+
+def test_every_schedule_has_a_next_time(host: Any, app: App) -> None:
+    for name in app.schedules:
+        timer = f"{app.name}-{name}.timer"
+        assert host.service(timer).is_enabled, f"{timer} would not start at boot"
+        assert host.service(timer).is_running, f"{timer} does not run"
+        # While the job runs, the next time is not known.
+        busy = host.run("systemctl is-active %s", f"{app.name}-{name}.service").stdout.strip() == "activating"
+        assert busy or host.check_output("systemctl show -p NextElapseUSecRealtime --value %s", timer), timer
+
+
+def test_nothing_is_left_of_processes_that_the_inventory_no_longer_has(slot: Slot) -> None:
+    assert slot.manager.left_over() == set()
