@@ -295,7 +295,7 @@ await_health() {
         if [ "$answer" = 200 ]; then good=$((good + 1)); else good=0; fi
         if [ "$good" -ge "$passes" ]; then return 0; fi
         if ! slot_runs "$app" "$new"; then return 1; fi
-        sleep 0.1
+        sleep 0.05
     done
     return 1
 }

@@ -66,7 +66,7 @@ slot_start() {
         rpc startProcess "$1-$2" nowait | grep -q '<boolean>1'
     else
         systemctl reset-failed "$1@$2" 2>/dev/null || true
-        systemctl daemon-reload
+        if [ "$(systemctl show -p NeedDaemonReload --value "$1@$2")" = yes ]; then systemctl daemon-reload; fi
         systemctl start "$1@$2"
     fi
 }
@@ -80,8 +80,11 @@ slot_stop() {
 
 # slot_at_boot APP SLOT yes|no. What Supervisor starts at boot is what /etc/APP/current names.
 slot_at_boot() {
-    if [ "$(manager_of "$1" "$2")" = systemd ]; then
-        if [ "$3" = yes ]; then systemctl enable --quiet "$1@$2"; else systemctl disable --quiet "$1@$2" 2>/dev/null || true; fi
+    if [ "$(manager_of "$1" "$2")" = supervisor ]; then return 0; fi
+    if [ "$3" = yes ]; then
+        systemctl enable --quiet "$1@$2"
+    elif systemctl is-enabled --quiet "$1@$2" 2>/dev/null; then
+        systemctl disable --quiet "$1@$2"
     fi
 }
 
