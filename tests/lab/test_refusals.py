@@ -428,8 +428,8 @@ def test_a_key_that_only_the_agent_has_is_enough_and_is_asked_for_where_there_is
     home = {"HOME": str(tmp_path), "SSH_AUTH_SOCK": ""}
     with agent(tmp_path) as socket:
         with_agent = replace(deployed(key=None), environ=home | {"SSH_AUTH_SOCK": socket})
-        answer = with_agent.plan(SERVER)
-        assert (answer.status, answer.host(SERVER)["error"]) == (0, None), answer.stderr
+        planned = with_agent.plan(SERVER).host(SERVER)
+        assert (planned["error"], planned["execs"]) == (None, 2)
         passed_over = replace(deployed(key=None, agent=False), environ=with_agent.environ)
         error = refused(passed_over.plan(SERVER), status="unreachable")
         assert error == f"there is no key to log in to admin@{ADDRESS} with: name it with key"
