@@ -441,6 +441,12 @@ def _url(value: str) -> str:
     return value
 
 
+def _without_password(value: str) -> str:
+    if "@" in urlsplit(value).netloc:
+        raise ValueError("a password here would be seen on the server; let the mirror know servers by their address")
+    return value
+
+
 ISSUERS = ("letsencrypt", "letsencrypt-staging", "self-signed")
 
 
@@ -1069,7 +1075,7 @@ class Mirrors(Model):
         examples=["https://github.com/pyenv/pyenv.git"],
     )
     pyenv_revision: Revision = Field(default="v2.6.30", description="Tag or commit of pyenv.", examples=["v2.6.30"])
-    python: Url | None = Field(
+    python: Annotated[Url, AfterValidator(_without_password)] | None = Field(
         default=None,
         description="Mirror of the CPython source archives (pyenv's PYTHON_BUILD_MIRROR_URL).",
         examples=["https://mirror.example.com/python"],

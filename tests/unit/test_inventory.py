@@ -444,6 +444,13 @@ WRONG = [
     (HOST + "rollout: {on_failure: rollbak}\n", at(4, 'rollout.on_failure: "rollbak" is not known; did you mean "rollback"?')),
     (HOST + "rollout: {on_failure: go on}\n", at(4, 'rollout.on_failure: "go on" is not known; write rollback or stop')),
     (HOST + "rollout: 2\n", at(4, "rollout: 2 is not a mapping; write keys and values below it")),
+    (
+        HOST + "mirrors: {python: 'https://user:pw@mirror.example.com/python'}\n",
+        at(
+            4,
+            "mirrors.python: a password here would be seen on the server; let the mirror know servers by their address",
+        ),
+    ),
     (HOST + "mirrors: {index: packages}\n", at(4, "mirrors.index: not a web address; write https://HOST/PATH")),
     (HOST + "  web2: 203.0.113.10\n", at(4, "hosts.web2.address: hosts web1 and web2 have the same address; correct one, or remove it")),
     (HOST + "  web2:\n", at(4, "hosts.web2.address: missing; write for example address: 203.0.113.10")),
