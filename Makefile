@@ -29,7 +29,7 @@ test-sample: .venv-sample/.complete ## the sample app's own tests
 	cd sample_app && ../.venv-sample/bin/python -m pytest -q
 
 test-lab: venv lab-packages ## the tests on real servers, by systemd-nspawn
-	$(BIN)/pytest -q tests/lab
+	sh tests/lab/lanes.sh $(BIN)/python
 
 test-trixie: venv lab-packages ## the whole path on Debian 13
 	PROVISION_SUITE=trixie $(BIN)/pytest -q tests/lab/test_path.py

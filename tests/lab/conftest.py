@@ -92,8 +92,12 @@ class Controller:
 
 @pytest.fixture(scope="session", autouse=True)
 def running_lab() -> Iterator[None]:
-    """The lab, with at least three servers; it goes away when the tests end, unless PROVISION_KEEP_LAB is set."""
-    lab.up(count=SERVERS, suite=SUITE)
+    """The lab, with at least three servers; it goes away when the tests end, unless PROVISION_KEEP_LAB is set.
+
+    A lane (lanes.sh) finds the lab up: a server that is down is being made bare by the other one.
+    """
+    if not os.environ.get("PROVISION_LANE"):
+        lab.up(count=SERVERS, suite=SUITE)
     yield
     for folder in SEEDED:
         shutil.rmtree(folder, ignore_errors=True)

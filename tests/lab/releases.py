@@ -238,10 +238,7 @@ class Releases:
             assert site("promote").status == 0
             assert site.serving() == two
             assert https(SERVER, "/commit", DOMAIN, "-H", f"X-Preview: {token}").stdout.strip('"') == two
-            assert shell(SERVER, "ls -A /run/pulse | sort | tr '\\n' ' '").split() == [
-                "current.sock",
-                f"{site.slot()}.sock",
-            ]
+            assert set(shell(SERVER, "ls -A /run/pulse").split()) == {"current.sock", f"{site.slot()}.sock"}
             assert site("plan", "--revision", "two").status == 0
             site.deploy("--revision", "one", "--hold")
             assert site("rollback").status == 0

@@ -80,3 +80,20 @@ def test_a_migration_runs_on_one_host_only(fleet: Controller, repository: Reposi
     ran = [shell(host, "cat /srv/pulse/shared/migrated 2>/dev/null | wc -l") for host in HOSTS]
     assert ran == ["1", "0", "0"]
     assert migrating.plan("three").status == 0
+
+
+def test_a_release_is_held_on_all_hosts_with_one_token_and_promoted_on_all(
+    fleet: Controller, repository: Repository
+) -> None:
+    old = commits()
+    held = repository.commit(pulse.files(note="held"))
+    answer = fleet.deploy("three", "--hold")
+    (token,) = {answer.host(host)["previews"]["pulse"] for host in HOSTS}
+    assert commits() == old
+    seen = [
+        https(host, "/commit", f"pulse.{host}.test", "-H", f"X-Preview: {token}").stdout.strip('"') for host in HOSTS
+    ]
+    assert seen == [held] * 3
+    assert fleet("promote", "three").status == 0
+    assert commits() == [held] * 3
+    assert fleet("plan", "three").status == 0

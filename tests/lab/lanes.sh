@@ -1,0 +1,39 @@
+#!/bin/sh
+# The lab tests, as `make test-lab` runs them: the whole path alone, then two lanes beside each other, each with servers of its
+# own, then the tests that want all servers. `pytest tests/lab` runs the same tests one after another.
+set -u
+python=${1:-.venv/bin/python}
+out=$(mktemp -d)
+export PROVISION_KEEP_LAB=1
+trap '"$python" -m invoke lab.down; rm -rf "$out"' EXIT
+trap 'exit 130' INT TERM
+
+# files NAME...: the paths of the tests.
+files() { printf 'tests/lab/test_%s.py\n' "$@"; }
+
+# run NAME...
+# shellcheck disable=SC2046 # the paths are words
+run() { "$python" -m pytest -q $(files "$@"); }
+
+# on SERVER NAME...: with the lab as it is, for the other lane may be making a server bare.
+on() {
+    server=$1
+    shift
+    # shellcheck disable=SC2046
+    env PROVISION_LANE=1 PROVISION_TEST_SERVER="$server" "$python" -m pytest -q $(files "$@")
+}
+
+run path || exit 1
+
+on lab3 releases supervisor >"$out/releases" 2>&1 &
+releases=$!
+{ on lab1 resources refusals && on lab2 apps private verify; } >"$out/others" 2>&1 &
+others=$!
+failed=0
+wait "$others" || failed=1
+cat "$out/others"
+wait "$releases" || failed=1
+cat "$out/releases"
+if [ "$failed" = 1 ]; then exit 1; fi
+
+run fleet faults lab || exit 1
