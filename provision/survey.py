@@ -126,7 +126,10 @@ def _standing(host: str, row: Sequence[str], updates: int) -> Standing:
 def follow(
     hosts: Sequence[Host], call: Callable[[Host], str], tell: Callable[[str, str], None], password: str | None = None
 ) -> Iterable[Answer]:
-    """Tell each line of all hosts as it comes, until their scripts end; then what went wrong."""
+    """Tell each line of all hosts as it comes, until their scripts end; then what went wrong.
+
+    On Ctrl-C it raises KeyboardInterrupt at once, while its threads may still read.
+    """
     lock = threading.Lock()
 
     def one(host: Host) -> Answer:
@@ -143,8 +146,11 @@ def follow(
         finally:
             session.close()
 
-    with ThreadPoolExecutor(max_workers=max(1, len(hosts))) as workers:
+    workers = ThreadPoolExecutor(max_workers=max(1, len(hosts)))
+    try:
         return tuple(workers.map(one, hosts))
+    finally:
+        workers.shutdown(wait=False, cancel_futures=True)
 
 
 def apps(host: Host) -> str:

@@ -63,25 +63,28 @@ deploy_keys() {
     done
 }
 
-# logs FOLLOW LINES UNIT|FILE...: the units' from the journal, Supervisor's from its files.
+# logs FOLLOW LINES UNIT|FILE...: the units' from the journal, Supervisor's from its files, the newest file last. A file that
+# is not there yet is followed too. What follows both writes whole lines, as they share the output.
 logs() {
-    follow=$1 lines=$2 journal='' files=''
+    follow=$1 lines=$2 journal='' files='' missing=''
     shift 2
     for one; do
         case $one in
-        /*) files="$files $(find "${one%/*}" -path "$one" -printf '%T@ %p\n' 2>/dev/null | sort -n | cut -d' ' -f2 | tr '\n' ' ')" ;;
+        /*) if [ -e "$one" ]; then files="$files $one"; else missing="$missing $one"; fi ;;
         *) journal="$journal -u $one" ;;
         esac
     done
-    # shellcheck disable=SC2086 # the units and files are words
-    {
-        if [ "$follow" = yes ]; then journal="$journal -f"; fi
-        if [ -n "${journal% -f}" ]; then journalctl -q --no-pager -o short-iso -n "$lines" $journal & fi
-        if [ -n "${files# }" ]; then
-            if [ "$follow" = yes ]; then tail -q -n "$lines" -F $files 2>/dev/null & else tail -q -n "$lines" $files | tail -n "$lines"; fi
-        fi
-    }
-    wait
+    # shellcheck disable=SC2086,SC2012 # the units and files are words
+    if [ -n "$files" ]; then files=$(ls -tr $files); fi
+    # shellcheck disable=SC2086
+    if [ "$follow" = yes ]; then
+        if [ -n "$journal" ]; then stdbuf -oL journalctl -q --no-pager -o short-iso -n "$lines" $journal -f & fi
+        if [ -n "$files$missing" ]; then stdbuf -oL tail -q -n "$lines" -F $missing $files 2>/dev/null & fi
+        wait
+    else
+        if [ -n "$journal" ]; then journalctl -q --no-pager -o short-iso -n "$lines" $journal; fi
+        if [ -n "$files" ]; then tail -q -n "$lines" $files | tail -n "$lines"; fi
+    fi
 }
 
 # run_in APP COMMAND: in the active release, with the app's user and environment; the exit status comes last.

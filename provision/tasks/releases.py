@@ -198,7 +198,7 @@ def logs(
     def call(each: Host) -> str:
         return words("logs", "yes" if follow else "no", str(int(lines)), *_units(each, process))
 
-    _errors(tuple(survey.follow(hosts, call, tell, password)))
+    _follow(hosts, call, tell, password)
 
 
 @task(
@@ -231,11 +231,26 @@ def run(context: Context, host: str, app: str = "", command: str = "", inventory
         else:
             print(f"{name}: {line}" if len(hosts) > 1 else line, flush=True)
 
-    _errors(
-        tuple(survey.follow(hosts, lambda each: words("run_in", app or next(iter(each.apps)), command), tell, password))
-    )
+    left = "The command goes on on the server: systemctl list-units 'run-*' shows it there."
+    _follow(hosts, lambda each: words("run_in", app or next(iter(each.apps)), command), tell, password, left)
     if worst:
         raise Exit(code=worst)
+
+
+def _follow(
+    hosts: Sequence[Host],
+    call: Callable[[Host], str],
+    tell: Callable[[str, str], None],
+    password: str | None,
+    left: str = "",
+) -> None:
+    """Ctrl-C ends the process, and with it the connections, whatever its threads wait for; `left` is then told."""
+    try:
+        _errors(tuple(survey.follow(hosts, call, tell, password)))
+    except KeyboardInterrupt:
+        if left:
+            print(f"\n{left}", file=sys.stderr, flush=True)
+        os._exit(130)
 
 
 def _units(host: Host, process: str) -> list[str]:
@@ -243,11 +258,11 @@ def _units(host: Host, process: str) -> list[str]:
     found = []
     for app in host.apps.values():
         names = [name for name in (*app.processes, *app.schedules) if process in ("", name)]
+        slots = ["blue", "green"] if process in ("", "web") else []
         if app.process_manager == "supervisor":
-            slots = ["blue", "green"] if process in ("", "web") else []
             found += [f"/var/log/supervisor/{app.name}/{name}.log" for name in (*slots, *names)]
         else:
-            found += [f"{app.name}@*"] if process in ("", "web") else []
+            found += [f"{app.name}@{slot}.service" for slot in slots]
             found += [f"{app.name}-{name}.service" for name in names]
     if not found:
         raise Exit(f"{host.name} has no process {process}: the inventory's processes and schedules name them", code=1)

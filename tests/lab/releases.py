@@ -1,6 +1,7 @@
 """A site on a lab server, and what is true of its releases under either process manager."""
 
 import os
+import signal
 import ssl
 import subprocess
 import threading
@@ -203,6 +204,22 @@ class Releases:
             else "systemctl list-units --all --no-legend 'pulse-*'"
         )
         assert shell(SERVER, f"{left} || true") == ""
+
+    def test_ctrl_c_ends_the_following_of_logs_and_nothing_of_it_stays_on_the_server(self, site: Site) -> None:
+        follows = "pgrep -fx '(tail|journalctl) .*pulse.*'"
+        process = site.controller.start("logs", SERVER, "--follow")
+        try:
+            deadline = time.monotonic() + 20
+            while not lab.shell(SERVER, follows).stdout:
+                assert time.monotonic() < deadline, "nothing follows"
+                time.sleep(0.2)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(10) == 130
+        finally:
+            process.kill()
+            process.communicate()
+        time.sleep(1)
+        assert lab.shell(SERVER, follows).stdout == ""
 
     def test_a_process_that_does_not_keep_running_or_a_hook_that_fails_switches_nothing(self, site: Site) -> None:
         before, text = site.serving(), site.text

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import pytest
 
-from tests.lab.conftest import shell
+from tests.lab.conftest import Answer, shell
 from tests.lab.load import load
 from tests.lab.releases import ADDRESS, DOMAIN, SERVER, Releases, Site, make
 
@@ -27,12 +27,17 @@ OURS = (
 )
 
 
-def test_an_app_goes_from_one_manager_to_the_other_and_leaves_nothing_behind(site: Site) -> None:
-    before = site.text
-    supervised = before + PROCESSES
-    site.with_text(supervised).deploy("--revision", "one")
+@pytest.fixture(scope="module")
+def supervised(site: Site) -> Site:
+    """The site with a process and a schedule."""
+    site.with_text(site.text + PROCESSES).deploy("--revision", "one")
+    return site
+
+
+def test_an_app_goes_from_one_manager_to_the_other_and_leaves_nothing_behind(supervised: Site) -> None:
+    site, text = supervised, supervised.text
     with load(ADDRESS, DOMAIN, 90) as seen:
-        site.with_text(supervised.replace("process_manager: supervisor", "process_manager: systemd"))
+        site.with_text(text.replace("process_manager: supervisor", "process_manager: systemd"))
         changes = site.deploy("--revision", "one").changed(SERVER)
         assert changes.index("activation:pulse") < changes.index("retired:pulse-worker.conf")
         assert site.serving() == site.commits[0]
@@ -42,7 +47,7 @@ def test_an_app_goes_from_one_manager_to_the_other_and_leaves_nothing_behind(sit
         assert shell(SERVER, "supervisorctl status") == ""
         assert shell(SERVER, "systemctl is-active pulse-worker pulse-tick.timer").split() == ["active", "active"]
         assert site("plan", "--revision", "one").status == 0
-        site.with_text(supervised).deploy("--revision", "two")
+        site.with_text(text).deploy("--revision", "two")
         assert site.serving() == site.commits[1]
         ours = shell(SERVER, OURS).split()
         assert not [path for path in ours if "systemd" in path]
@@ -51,4 +56,53 @@ def test_an_app_goes_from_one_manager_to_the_other_and_leaves_nothing_behind(sit
         assert shell(SERVER, "pgrep -fc '^python -m worker worker'") == "1", "none is left of those before"
         assert site("plan", "--revision", "two").status == 0
     assert (seen.failed, seen.failures[:3]) == (0, [])
-    site.with_text(before).deploy("--revision", "two")
+
+
+def failed(answer: Answer) -> set[str]:
+    """The checks that failed, without their test_ and their host."""
+    assert "pulse" in answer.stdout, answer.stderr
+    found = {one["id"].partition("[")[0] for one in answer.host(SERVER)["checks"] if one["outcome"] == "failed"}
+    return {name.removeprefix("test_") for name in found}
+
+
+def test_a_server_under_supervisor_passes_all_checks(supervised: Site) -> None:
+    answer = supervised("verify", "--json")
+    assert (failed(answer), answer.status) == (set(), 0)
+    assert len(answer.host(SERVER)["checks"]) >= 36
+
+
+EARLIER = "setpriv --reuid=pulse --regid=pulse --init-groups env PROVISION_RELEASE=20200101T000000-0000000 sleep 600"
+BREAKAGES = {
+    "a worker is stopped, a process of an earlier release runs, and one is left that the inventory no longer has": (
+        "supervisorctl stop pulse-worker && cd /etc/supervisor/conf.d && cp pulse-worker.conf pulse-gone.conf && "
+        f"{{ {EARLIER} >/dev/null 2>&1 & echo $! >/run/earlier; }}",
+        "supervisorctl start pulse-worker && rm /etc/supervisor/conf.d/pulse-gone.conf && kill $(cat /run/earlier)",
+        {
+            "every_process_runs_the_active_release_and_starts_at_boot",
+            "nothing_is_left_of_processes_that_the_inventory_no_longer_has",
+            "nothing_runs_as_the_apps_user_but_its_active_release",
+        },
+    ),
+    "nothing would start at boot, cron passes over the schedule, and a unit is left of the other manager": (
+        "systemctl disable --quiet supervisor && chmod 666 /etc/cron.d/pulse-tick && "
+        "echo '# provision: pulse. One slot.' >/etc/systemd/system/pulse@.service",
+        "systemctl enable --quiet supervisor && chmod 644 /etc/cron.d/pulse-tick && rm /etc/systemd/system/pulse@.service",
+        {
+            "the_service_is_enabled",
+            "every_process_runs_the_active_release_and_starts_at_boot",
+            "every_schedule_has_a_next_time",
+            "nothing_is_left_of_processes_that_the_inventory_no_longer_has",
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize(("breaks", "mends", "wrong"), BREAKAGES.values(), ids=BREAKAGES)
+def test_what_is_wrong_under_supervisor_is_found(supervised: Site, breaks: str, mends: str, wrong: set[str]) -> None:
+    shell(SERVER, breaks)
+    try:
+        assert (
+            failed(supervised("verify", "--json", "--only", "processes or release or service and not sigkill")) == wrong
+        )
+    finally:
+        shell(SERVER, mends)

@@ -4,7 +4,8 @@ import http.client
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from provision import inventory
 from provision.inventory import App
 from provision.resources.certificate import link
+from provision.resources.manager import JOBS, PROGRAMS, UNITS
 from provision.verification import Verification
 
 SECONDS = 15
@@ -80,11 +82,15 @@ def succeeds_as(host: Any) -> As:
 
 @dataclass(frozen=True)
 class Process:
-    """A process of the app's user. `unit` is systemd's that it is in, `release` the one that it was started from; "" for none."""
+    """A process of the app's user. `unit` is systemd's that it is in, `program` Supervisor's, `release` the one that it
+    was started from; "" for none. `line` is its own id, its group's, and those of all that it descends from.
+    """
 
     id: int
     unit: str
+    program: str
     release: str
+    line: frozenset[int]
     command: str
 
 
@@ -94,11 +100,21 @@ user=$(id -u "$1")
 cd /proc
 for id in $(grep -lE "^Uid:.*[[:space:]]$user([[:space:]]|$)" [0-9]*/status | cut -d/ -f1); do
     unit=$(grep -oE '[^/]+\.(service|scope)' "$id/cgroup" | tail -n 1)
-    release=$(tr '\0' '\n' <"$id/environ" | sed -n 's/^PROVISION_RELEASE=//p' | head -n 1)
+    said=$(tr '\0' '\n' <"$id/environ")
+    program=$(printf '%s\n' "$said" | sed -n 's/^SUPERVISOR_PROCESS_NAME=//p' | head -n 1)
+    release=$(printf '%s\n' "$said" | sed -n 's/^PROVISION_RELEASE=//p' | head -n 1)
     folder=$(readlink "$id/cwd")
     case $release$folder in "/srv/$1/releases/"*) release=${folder#"/srv/$1/releases/"} ;; esac
+    line=$id one=$id
+    while [ "${one:-0}" -gt 1 ]; do
+        read -r one group <<END
+$(sed -E 's/.*\) [A-Za-z] ([0-9]+) ([0-9]+) .*/\1 \2/' "$one/stat")
+END
+        if [ "$line" = "$id" ]; then line="$line $group"; fi
+        line="$line $one"
+    done
     command=$(tr '\0\t\n' '   ' <"$id/cmdline" | cut -c 1-80)
-    if [ -n "$command" ]; then printf '%s\t%s\t%s\t%s\n' "$id" "$unit" "${release%%[/ ]*}" "$command"; fi
+    if [ -n "$command" ]; then printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$id" "$unit" "$program" "${release%%[/ ]*}" "$line" "$command"; fi
 done 2>/dev/null
 """
 
@@ -107,7 +123,10 @@ done 2>/dev/null
 def processes(host: Any, app: App) -> list[Process]:
     """All that runs as the app's user, whoever started it."""
     lines = host.check_output("sh -c %s sh %s", PROCESSES, app.name).splitlines()
-    return [Process(int(number), *rest) for number, *rest in (line.split("\t") for line in lines)]
+    found = []
+    for number, unit, program, its_release, ids, command in (line.split("\t") for line in lines):
+        found.append(Process(int(number), unit, program, its_release, frozenset(map(int, ids.split())), command))
+    return found
 
 
 @pytest.fixture
@@ -117,20 +136,74 @@ def release(host: Any, app: App) -> str:
 
 
 @dataclass(frozen=True)
-class Systemd:
+class Manager(ABC):
     """How the app's programs are named, asked after and started. Nothing else here knows what runs them."""
 
     host: Any
     app: App
 
+    @abstractmethod
+    def slot(self, name: str) -> str:
+        """The program of a slot."""
+
+    @abstractmethod
+    def process(self, name: str) -> str:
+        """The program of a process, or of what a schedule runs."""
+
+    @abstractmethod
+    def of(self, programs: Iterable[str], processes: Iterable[Process]) -> set[int]:
+        """The ids of those processes that are the programs'."""
+
+    @abstractmethod
+    def state(self, program: str) -> str:
+        """In the manager's own word."""
+
+    @abstractmethod
+    def runs(self, program: str) -> bool: ...
+
+    @abstractmethod
+    def has_ended(self, program: str) -> bool:
+        """For good: it neither runs nor is on its way."""
+
+    @abstractmethod
+    def starts_at_boot(self, program: str) -> bool: ...
+
+    @abstractmethod
+    def main_process(self, program: str) -> int:
+        """0 where none runs."""
+
+    @abstractmethod
+    def start(self, program: str) -> None: ...
+
+    @abstractmethod
+    def never(self, schedule: str) -> str:
+        """Why the schedule has no next time; "" where it has one."""
+
+    @abstractmethod
+    def files(self) -> set[str]:
+        """What it reads of an app that is as the inventory says."""
+
+    def left_over(self) -> set[str]:
+        """What any manager would read of the app, and the inventory no longer has."""
+        own = self.app.name
+        found = self.host.run(
+            "grep -slE %s %s/*.service %s/*.timer %s/*.conf %s/*; find %s -path %s -xtype l",
+            f"^[#;] provision: {own}\\.",
+            *(UNITS, UNITS, PROGRAMS, JOBS, UNITS, f"*.wants/{own}[-@]*"),
+        ).stdout.split()
+        return set(found) - self.files()
+
+
+class Systemd(Manager):
     def slot(self, name: str) -> str:
         return f"{self.app.name}@{name}.service"
 
     def process(self, name: str) -> str:
         return f"{self.app.name}-{name}.service"
 
-    def has(self, program: str, process: Process) -> bool:
-        return process.unit == program
+    def of(self, programs: Iterable[str], processes: Iterable[Process]) -> set[int]:
+        units = set(programs)
+        return {process.id for process in processes if process.unit in units}
 
     def state(self, program: str) -> str:
         return str(self.host.run("systemctl is-active %s", program).stdout.strip())
@@ -139,33 +212,102 @@ class Systemd:
         return self.state(program) in ("active", "reloading")
 
     def has_ended(self, program: str) -> bool:
-        """For good: it neither runs nor is on its way."""
         return self.state(program) in ("inactive", "failed")
 
     def starts_at_boot(self, program: str) -> bool:
         return bool(self.host.run("systemctl is-enabled %s", program).stdout.strip() == "enabled")
 
     def main_process(self, program: str) -> int:
-        """0 where none runs."""
         return int(self.host.check_output("systemctl show -p MainPID --value %s", program))
 
     def start(self, program: str) -> None:
         self.host.run("systemctl reset-failed %s; systemctl start %s", program, program)
 
-    def left_over(self) -> set[str]:
-        """What is still there of processes and schedules that the inventory no longer has."""
-        units, own = "/etc/systemd/system", self.app.name
-        found = self.host.run(
-            "grep -slE %s %s/*.service %s/*.timer; find %s -path %s -xtype l",
-            f"^# provision: {own}\\.",
-            *(units, units, units, f"*.wants/{own}[-@]*"),
-        ).stdout.split()
-        wanted = [self.process(name) for name in (*self.app.processes, *self.app.schedules)]
-        wanted += [f"{own}-{name}.timer" for name in self.app.schedules]
-        return set(found) - {f"{units}/{name}" for name in wanted}
+    def never(self, schedule: str) -> str:
+        timer = f"{self.app.name}-{schedule}.timer"
+        if not self.starts_at_boot(timer):
+            return f"{timer} would not start at boot"
+        if not self.runs(timer):
+            return f"{timer} does not run"
+        # While the job runs, the next time is not known.
+        if self.state(self.process(schedule)) == "activating":
+            return ""
+        at = self.host.check_output("systemctl show -p NextElapseUSecRealtime --value %s", timer)
+        return "" if at else f"{timer} has no next time"
+
+    def files(self) -> set[str]:
+        own = self.app.name
+        names = [f"{own}@.service", *map(self.process, (*self.app.processes, *self.app.schedules))]
+        return {f"{UNITS}/{name}" for name in (*names, *(f"{own}-{name}.timer" for name in self.app.schedules))}
 
 
-MANAGERS = {"systemd": Systemd}
+class Supervisor(Manager):
+    def slot(self, name: str) -> str:
+        return self.process(name)
+
+    def process(self, name: str) -> str:
+        return f"{self.app.name}-{name}"
+
+    def of(self, programs: Iterable[str], processes: Iterable[Process]) -> set[int]:
+        mains = {name: self.main_process(name) for name in programs}
+        # A job may have ended since they were looked at. What has outlived its main process is nobody's.
+        ended = {name for name, main in mains.items() if not main}
+        running = {*mains.values()} - {0}
+        return {process.id for process in processes if process.line & running or process.program in ended}
+
+    def state(self, program: str) -> str:
+        """One of Supervisor's; "" where it has loaded no such program."""
+        said = self.host.run("supervisorctl status %s", program).stdout.strip()
+        assert said.startswith(program), f"Supervisor does not answer: {said}"
+        state = str(said.split()[1])
+        return state if state != "ERROR" else ""
+
+    def runs(self, program: str) -> bool:
+        return self.state(program) == "RUNNING"
+
+    def has_ended(self, program: str) -> bool:
+        return self.state(program) in ("STOPPED", "EXITED", "FATAL", "")
+
+    def starts_at_boot(self, program: str) -> bool:
+        """A slot is started by the program APP, which reads a link."""
+        own = self.app.name
+        slots = {self.slot(name): name for name in ("blue", "green")}
+        if program not in slots:
+            return self._starts(program)
+        current = self.host.run("readlink %s", f"/etc/{own}/current").stdout.strip()
+        return bool(current == slots[program]) and program in self._known() and self._starts(own)
+
+    def main_process(self, program: str) -> int:
+        said = self.host.run("supervisorctl pid %s", program).stdout.strip()
+        return int(said) if said.isdigit() else 0
+
+    def start(self, program: str) -> None:
+        self.host.run("supervisorctl start %s", program)
+
+    def never(self, schedule: str) -> str:
+        job, program = f"{JOBS}/{self.app.name}-{schedule}", self.process(schedule)
+        # cron passes over a file that others could have written.
+        if not self.host.run("find %s -maxdepth 0 -type f -user root ! -perm /022", job).stdout:
+            return f"{job} is not there, or not root's alone to write"
+        if not (self.host.service("cron").is_enabled and self.host.service("cron").is_running):
+            return "cron does not run, or would not start at boot"
+        return "" if self.state(program) else f"Supervisor has not loaded {program}"
+
+    def files(self) -> set[str]:
+        own, app = self.app.name, self.app
+        programs = [own, *map(self.process, ("blue", "green", *app.processes, *app.schedules))]
+        return {f"{PROGRAMS}/{name}.conf" for name in programs} | {f"{JOBS}/{own}-{name}" for name in app.schedules}
+
+    def _known(self) -> dict[str, str]:
+        """What its files have now: auto or manual, by program."""
+        lines = self.host.run("supervisorctl avail").stdout.splitlines()
+        return {line.split()[0]: line.split()[-2] for line in lines if len(line.split()) > 3}
+
+    def _starts(self, program: str) -> bool:
+        return bool(self.host.service("supervisor").is_enabled) and self._known().get(program) == "auto"
+
+
+MANAGERS: dict[str, type[Manager]] = {"systemd": Systemd, "supervisor": Supervisor}
 
 
 @dataclass(frozen=True)
@@ -175,7 +317,7 @@ class Slot:
     host: Any
     app: App
     name: str
-    manager: Systemd
+    manager: Manager
 
     @property
     def program(self) -> str:

@@ -49,14 +49,16 @@ def test_only_one_slot_runs(host: Any, app: App, slot: Slot) -> None:
 def test_nothing_runs_as_the_apps_user_but_its_active_release(
     app: App, slot: Slot, release: str, processes: list[Process]
 ) -> None:
-    programs = [slot.program, *map(slot.manager.process, app.processes)]
+    manager = slot.manager
+    programs = manager.of((slot.program, *map(manager.process, app.processes)), processes)
     # A job that was begun before the release became active ends with the one that it began with.
-    jobs = [f"{app.name}-{name}.service" for name in app.schedules]
+    jobs = manager.of(map(manager.process, app.schedules), processes)
 
     def belongs(process: Process) -> bool:
-        if any(slot.manager.has(program, process) for program in programs):
+        if process.id in programs:
             return process.release in ("", release)
         # invoke run has a unit of its own for each command.
-        return process.unit in jobs or (process.unit.startswith("run-") and process.release == release)
+        run = process.unit.startswith("run-") and process.unit.endswith(".service")
+        return process.id in jobs or (run and process.release == release)
 
     assert [process for process in processes if not belongs(process)] == []

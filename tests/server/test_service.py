@@ -15,6 +15,11 @@ pytestmark = pytest.mark.role("app")
 RESTART_SECONDS = 20
 
 
+def test_the_inventorys_process_manager_runs_the_service(host: Any, app: App, slot: Slot) -> None:
+    said = host.run("cat %s", f"{slot.folder}/manager").stdout.strip() or "systemd"
+    assert said == app.process_manager, f"{slot.program} is {said}'s"
+
+
 def test_the_service_is_enabled(slot: Slot) -> None:
     assert slot.manager.starts_at_boot(slot.program), f"{slot.program} would not start at boot"
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import configparser
 import json
+import secrets
+import signal
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -283,7 +285,12 @@ def test_each_file_that_a_manager_reads_says_whose_it_is(make_host: MakeHost, ma
 def start(tmp_path: Path, make_host: MakeHost, make_facts: MakeFacts) -> Callable[..., list[str]]:
     """What a slot's start script says, run for real in a folder of the test's own; gunicorn says how it was called."""
 
-    def run(name: str, processes: dict[str, str] | None = None, environment: dict[str, str] | None = None) -> list[str]:
+    def run(
+        name: str,
+        processes: dict[str, str] | None = None,
+        environment: dict[str, str] | None = None,
+        manager: dict[str, str] | None = None,
+    ) -> list[str]:
         more = f"    environment: {json.dumps(environment or {})}\n"
         inventory = text(more).replace("{worker: python -m shop.worker}", json.dumps(processes or {}))
         inventory = inventory.replace("python -m shop.tidy", json.dumps('echo "it\'s tidy"'))
@@ -301,7 +308,7 @@ def start(tmp_path: Path, make_host: MakeHost, make_facts: MakeFacts) -> Callabl
         for program in (slot / "start", gunicorn):
             program.chmod(0o755)
         ran = subprocess.run(
-            (str(tmp_path / "current" / "start"), name), capture_output=True, text=True, timeout=20, env={}
+            (str(tmp_path / "current" / "start"), name), capture_output=True, text=True, timeout=20, env=manager or {}
         )
         # Whoever runs the tests may not be allowed so many files; a slot that may not goes on with fewer.
         assert [line for line in ran.stderr.splitlines() if "ulimit" not in line] == []
@@ -325,6 +332,21 @@ def test_a_process_runs_in_the_releases_folder_as_the_app_with_its_environment(
         odd,
         ID,
     ]
+
+
+def test_what_has_outlived_its_main_process_ends_when_the_program_starts_anew(start: Callable[..., list[str]]) -> None:
+    name = f"shop-{secrets.token_hex(8)}"
+    left, other = (
+        subprocess.Popen(["sleep", "60"], env={"SUPERVISOR_PROCESS_NAME": each}) for each in (name, f"{name}-mail")
+    )
+    try:
+        start("show", {"show": "true"}, manager={"SUPERVISOR_PROCESS_NAME": name})
+        assert left.wait(5) == -signal.SIGKILL
+        assert other.poll() is None
+    finally:
+        for each in (left, other):
+            each.kill()
+            each.wait()
 
 
 def test_a_schedules_command_is_run_by_the_same_script(start: Callable[..., list[str]]) -> None:

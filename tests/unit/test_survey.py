@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -245,12 +246,28 @@ def test_supervisors_logs_are_read_from_its_files_the_newest_last(tmp_path: Path
         path = tmp_path / f"{name}.log"
         path.write_text("".join(f"{name} {number}\n" for number in range(5)))
         os.utime(path, (2e9 - age, 2e9 - age))
-    paths = [f"{tmp_path}/{name}.log" for name in ("blue", "green", "worker", "none")]
+    paths = [f"{tmp_path}/{name}.log" for name in ("worker", "green", "blue", "none")]
     assert ask("logs", "no", "3", *paths) == ["worker 2", "worker 3", "worker 4"]
-    assert ask("logs", "no", "7", *paths[:2]) == [f"blue {number}" for number in range(3, 5)] + [
+    assert ask("logs", "no", "7", *paths[1:3]) == [f"blue {number}" for number in range(3, 5)] + [
         f"green {number}" for number in range(5)
     ]
     assert ask("logs", "no", "3", paths[3]) == []
+
+
+def test_a_log_that_is_not_there_yet_is_followed_too(tmp_path: Path) -> None:
+    (tmp_path / "blue.log").write_text("before\n")
+    call = words("logs", "yes", "3", f"{tmp_path}/blue.log", f"{tmp_path}/green.log")
+    script = f"{manager.LIBRARY}{library(survey.__file__)}{call}"
+    with subprocess.Popen(
+        ("/bin/sh", "-c", script), stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as following:
+        try:
+            assert following.stdout
+            assert following.stdout.readline() == "before\n"
+            (tmp_path / "green.log").write_text("after\n")
+            assert following.stdout.readline() == "after\n"
+        finally:
+            os.killpg(following.pid, signal.SIGKILL)
 
 
 def test_a_deploy_key_is_shown_in_its_public_half_and_for_whom(
