@@ -47,14 +47,14 @@ class _Connection(http.client.HTTPSConnection):
 
 
 @contextmanager
-def load(address: str, domain: str, seconds: int, path: str = "/commit") -> Iterator[Load]:
+def load(address: str, domain: str, seconds: int, path: str = "/commit", connections: int = 16) -> Iterator[Load]:
     """wrk with keep-alive connections, a client with keep-alive and one with new connections; ends by itself."""
     seen = Load()
     over = threading.Event()
     command = [
         "wrk",
         "-t1",
-        "-c16",
+        f"-c{connections}",
         f"-d{seconds}s",
         "--latency",
         "--timeout",
