@@ -98,12 +98,14 @@ probe_venvs() {
 # The app's user builds, for a build runs the packages' code; then everything becomes root's.
 install_venv() {
     umask 022
-    app=$1 release=$2 source=$2/$3 python=$6 uv=$7 index=$8 work='' venv=''
+    app=$1 release=$2 source=$2/$3 uv=$7 index=$8 work='' venv=''
     trap clean EXIT
     if [ ! -d "$source" ]; then fail "$app: the commit has no folder $3"; fi
     file=$(requirements_of "$source" "$4")
     if [ -z "$file" ]; then fail "$app: $3 has no uv.lock, requirements.txt or pyproject.toml with [project]: requirements names another file"; fi
     if [ ! -e "$source/$file" ]; then fail "$app: the commit has no $3/$file (requirements)"; fi
+    # python3.11 stays for a time where an upgrade of the distribution brings python3.13.
+    python=$(readlink -f "$6/bin/python3")
     check_python
     key=$(venv_key "$2" "$3" "$4" "$5")
     shift 8
@@ -130,7 +132,7 @@ check_python() {
     if [ -z "$wanted" ]; then return 0; fi
     asked=$(mktemp -d /run/provision/python.XXXXXX)
     printf '[project]\nname = "app"\nversion = "0"\nrequires-python = "%s"\n' "$wanted" >"$asked/pyproject.toml"
-    said=$("$uv/bin/uv" lock --quiet --directory "$asked" --python "$python/bin/python3" --no-python-downloads \
+    said=$("$uv/bin/uv" lock --quiet --directory "$asked" --python "$python" --no-python-downloads \
         --no-config --no-cache --offline --dry-run 2>&1 || true)
     rm -rf "$asked"
     case $said in
@@ -151,13 +153,14 @@ required_python() {
 
 # whose_python: where the Python comes from, and its version.
 whose_python() {
-    version=$("$python/bin/python3" -c 'import platform; print(platform.python_version())')
-    if [ "$python" = /usr ]; then
+    version=$("$python" -c 'import platform; print(platform.python_version())')
+    case $python in
+    /usr/*)
         # shellcheck source=/dev/null
         (. /etc/os-release && printf "%s %s's is %s\n" "$ID" "$VERSION_ID" "$version")
-    else
-        printf "the inventory's is %s\n" "$version"
-    fi
+        ;;
+    *) printf "the inventory's is %s\n" "$version" ;;
+    esac
 }
 
 # build_venv SERVER_REQUIREMENT...
@@ -205,7 +208,7 @@ as_builder() {
     export UV_CACHE_DIR="/var/cache/provision/uv-$app" UV_PROJECT_ENVIRONMENT="$venv" VIRTUAL_ENV="$venv" UV_COMPILE_BYTECODE=1
     export HOME="$work" TMPDIR="$work"
     if [ -n "$index" ]; then export UV_DEFAULT_INDEX="$index"; fi
-    setpriv --reuid="$app" --regid="$app" --clear-groups sh -eu -s "$uv/bin/uv" "$python/bin/python3" "$venv" "$work/source" "$file" "$@" <<'END_OF_BUILD'
+    setpriv --reuid="$app" --regid="$app" --clear-groups sh -eu -s "$uv/bin/uv" "$python" "$venv" "$work/source" "$file" "$@" <<'END_OF_BUILD'
 uv=$1 python=$2 venv=$3 file=$5
 cd "$4"
 shift 5

@@ -18,7 +18,13 @@ SERVER = os.environ.get("PROVISION_TEST_SERVER", "lab2")
 SUITE = os.environ.get("PROVISION_SUITE", "bookworm")
 ADDRESS = f"10.213.0.{10 + int(SERVER.removeprefix('lab'))}"
 DOMAIN = f"pulse.{SERVER}.test"
+UNIT = "pulse@$(basename $(readlink /run/pulse/current.sock) .sock)"
 VENV = "/srv/pulse/current/.venv"
+PICKY = """
+import sys
+if sys.base_prefix != "/usr":
+    raise ImportError("no other Python")
+"""
 PROJECT = '[project]\nname = "pulse"\nversion = "1"\nrequires-python = "{}"\n'
 
 
@@ -42,6 +48,7 @@ def site(pythons: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
     repository = Repository.create(f"pulse-python-{SERVER}", folder / "work")
     commit = repository.commit(pulse.files() | {"pyproject.toml": PROJECT.format(">=3.9,<3.14")})
     repository.commit({"pyproject.toml": PROJECT.format(">=3.14")}, "newer")
+    repository.commit({"pulse.py": pulse.files()["pulse.py"] + PICKY}, "picky")
     path = folder / "python.yml"
     text = pulse.INVENTORY.format(
         lab=LAB, url=repository.url, batch=1, migrate="false", memory="300M", manager="systemd"
@@ -55,9 +62,8 @@ def site(pythons: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
 
 
 def runs() -> tuple[str, str]:
-    """The series of the Python of the process that serves, and the folder of its environment."""
-    main = "$(systemctl show -p MainPID --value pulse@$(basename $(readlink /run/pulse/current.sock) .sock))"
-    program = shell(SERVER, f"readlink /proc/{main}/exe")
+    """The program of the process that serves, and the folder of the active release's environment."""
+    program = shell(SERVER, f"readlink /proc/$(systemctl show -p MainPID --value {UNIT})/exe")
     return program, shell(SERVER, f"readlink -f {VENV}")
 
 
@@ -108,3 +114,16 @@ def test_a_python_that_the_app_does_not_allow_is_refused_and_nothing_is_switched
         "write a full version that it allows, as in python: '3.13.5'"
     )
     assert shell(SERVER, "ls /srv/pulse/releases /srv/pulse/venvs; readlink /run/pulse/current.sock") == before
+
+
+def test_an_app_that_fails_with_another_python_goes_on_with_its_own_over_a_restart(site: Site) -> None:
+    site.with_python("system").deploy(SERVER, "--revision", "picky")
+    before, serving = runs(), https(SERVER, "/commit", DOMAIN).stdout
+    answer = site.with_python('"3.13.5"')("deploy", SERVER, "--revision", "picky", "--json")
+    assert answer.status == 1
+    assert answer.host(SERVER)["error"] == "pulse: pulse:app cannot be imported: ImportError: no other Python"
+    shell(SERVER, f"systemctl restart {UNIT}")
+    assert (runs()[0], https(SERVER, "/commit", DOMAIN).stdout) == (before[0], serving)
+    site.with_python("system").deploy(SERVER, "--revision", "picky")
+    assert runs() == before
+    assert site.controller.plan(SERVER, "--revision", "picky").status == 0
