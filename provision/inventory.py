@@ -202,6 +202,9 @@ def _host_key(value: str) -> str:
     return value
 
 
+SYSTEM = "system"
+
+
 def _version(value: object) -> object:
     text = _text(value)
     if not isinstance(text, str):
@@ -210,9 +213,11 @@ def _version(value: object) -> object:
         raise ValueError(f"{text} is not a full Python version; write all three parts and quote it: '3.13.5'")
     if re.fullmatch(r"3\.\d+\.\d+-?(a|b|c|rc|dev)\.?\d*", text):
         raise ValueError(f"{text} is not a final release; write for example '3.13.5'")
+    if text == SYSTEM:
+        return text
     match = re.fullmatch(r"3\.(\d{1,3})\.(\d{1,3})", text)
     if not match:
-        raise ValueError(f"{shown(text)} is not a version of CPython 3; write for example '3.13.5'")
+        raise ValueError(f"{shown(text)} is not a version of CPython 3; write for example '3.13.5', or system")
     if int(match[1]) < 9:
         raise ValueError(f"Python {text} is too old for FastAPI; use 3.9.0 or newer, for example '3.13.5'")
     return text
@@ -665,13 +670,14 @@ class Source(Model):
 
 
 class Python(Model):
-    """The app's own Python, built by pyenv. A string alone is the version."""
+    """The app's Python: its own, built by pyenv, or the distribution's. A string alone is the version."""
 
     shorthand: ClassVar[str] = "version"
 
     version: Annotated[str, BeforeValidator(_version)] = Field(
         default="3.13.5",
-        description="Exact version of CPython, a final release from 3.9 on. Quote it.",
+        description="Exact version of CPython, a final release from 3.9 on. Quote it. Or system: the distribution's Python,"
+        " for which nothing is built; an upgrade of the distribution brings another one.",
         examples=["3.13.5"],
     )
     optimized: bool = Field(
@@ -685,9 +691,23 @@ class Python(Model):
         examples=[True],
     )
 
+    @field_validator("optimized")
+    @classmethod
+    def _built(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("version") == SYSTEM:
+            raise ValueError(
+                "the distribution's Python is not built here; remove optimized, or write a version: '3.13.5'"
+            )
+        return value
+
+    @property
+    def system(self) -> bool:
+        """Whether it is the distribution's."""
+        return self.version == SYSTEM
+
     @property
     def name(self) -> str:
-        """As one word: 3.13.5, or 3.13.5-optimized."""
+        """As one word: 3.13.5, 3.13.5-optimized, or system."""
         return f"{self.version}-optimized" if self.optimized else self.version
 
 

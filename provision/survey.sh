@@ -94,7 +94,7 @@ run_in() {
     IFS='	' read -r _ folder <"$release/.release"
     systemd-run --quiet --wait --pipe --collect --service-type=exec -p User="$1" -p Group="$1" \
         -p EnvironmentFile="/etc/$1/env" -p WorkingDirectory="$release/$folder" -p UMask=0027 -p PrivateTmp=yes \
-        -p NoNewPrivileges=yes --setenv=PATH="$release/.venv/bin:/usr/local/bin:/usr/bin:/bin" \
+        -p NoNewPrivileges=yes --setenv=PATH="/etc/$1/current/venv/bin:/usr/local/bin:/usr/bin:/bin" \
         --setenv=PYTHONDONTWRITEBYTECODE=1 --setenv=PYTHONUNBUFFERED=1 sh -c "$2" </dev/null 2>&1 || status=$?
     printf 'exit\t%s\n' "$status"
 }

@@ -180,6 +180,7 @@ prepare_slot() {
     done
     if [ "$manager" = supervisor ]; then sed "s/@SLOT@/$new/g" "$slot/program.conf" | put "$programs/$app-$new.conf" root root 644; fi
     point "$slot/release" "/srv/$app/releases/$release"
+    point "$slot/venv" "$(readlink -f "/srv/$app/releases/$release/.venv")"
     printf '%s\n' "$manager" | put "$slot/manager" root root 644
     printf '%s\n' "$fingerprint" | put "$slot/fingerprint" root root 644
 }
@@ -322,7 +323,7 @@ undo() {
     if [ -z "$old" ]; then rm -f "/run/$app/current.sock"; fi
 }
 
-# prune: the newest good releases stay, and those in use; environments stay while a release uses them.
+# prune: the newest good releases stay, and those in use; environments stay while a release or a slot uses them.
 prune() {
     used=$(readlink -f "/etc/$app/blue/release" "/etc/$app/green/release" "/srv/$app/current" || true)
     grep -l '^failed' "/var/lib/provision/apps/$app/releases/"* 2>/dev/null | while read -r path; do
@@ -335,7 +336,7 @@ prune() {
     for path in "/var/lib/provision/apps/$app/releases/"*; do
         if [ ! -e "/srv/$app/releases/${path##*/}" ]; then rm -f "$path"; fi
     done
-    used=$(readlink -f "/srv/$app"/releases/*/.venv || true)
+    used=$(readlink -f "/srv/$app"/releases/*/.venv "/etc/$app/blue/venv" "/etc/$app/green/venv" || true)
     find "/srv/$app/venvs" -mindepth 1 -maxdepth 1 -type d | while read -r path; do
         if ! printf '%s\n' "$used" | grep -qxF "$path"; then rm -rf "$path"; fi
     done

@@ -18,6 +18,11 @@ _PYENV, *KNOWN = (
 REVISIONS = _PYENV.split()[1:]
 
 
+def prefix(name: str) -> str:
+    """Where pyenv puts the Python `name` (3.13.5, 3.13.5-optimized): its program is PREFIX/bin/python3."""
+    return f"{ROOT}/versions/{name}"
+
+
 @dataclass(frozen=True, slots=True)
 class Pyenv:
     """pyenv at one release (a tag or a commit), unmodified."""
@@ -63,7 +68,7 @@ class CPython:
 
     @property
     def prefix(self) -> str:
-        return f"{ROOT}/versions/{self.name}"
+        return prefix(self.name)
 
     @property
     def id(self) -> str:

@@ -77,13 +77,13 @@ except BaseException as error:
     mark "$1" checked "$5"
 }
 
-# discard APP RELEASE: one that has never served, and its environment where no other release has it.
+# discard APP RELEASE: one that has never served, and its environment where no other release and no slot has it.
 discard() {
     if grep -qsF "{\"app\":\"$1\",\"release\":\"$2\"" /var/lib/provision/history.jsonl; then return 0; fi
     venv=$(readlink -f "/srv/$1/releases/$2/.venv" || true)
     rm -rf "/srv/$1/releases/$2"
     case $venv in
-    "/srv/$1/venvs/"*) if ! readlink -f "/srv/$1"/releases/*/.venv | grep -qxF "$venv"; then rm -rf "$venv"; fi ;;
+    "/srv/$1/venvs/"*) if ! readlink -f "/srv/$1"/releases/*/.venv "/etc/$1"/*/venv | grep -qxF "$venv"; then rm -rf "$venv"; fi ;;
     esac
 }
 

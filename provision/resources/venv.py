@@ -13,7 +13,10 @@ SERVER = ("gunicorn==27.0.1", "uvicorn[standard]==0.54.0", "uvicorn-worker==0.4.
 
 @dataclass(frozen=True, slots=True)
 class Uv:
-    """The pinned installer, which reads requirements.txt, pyproject.toml and uv.lock alike."""
+    """The pinned installer, which reads requirements.txt, pyproject.toml and uv.lock alike.
+
+    PYTHON/bin/python3 is what installs it; uv itself is a program that needs no Python to stay.
+    """
 
     python: str
     index: str = ""
@@ -42,7 +45,8 @@ class Venv:
     """The virtual environment of a release: what its requirements say, and the pinned server where they do not name one.
 
     It is built once for all releases with the same requirements, Python and platform. `release` is the release's
-    path, `folder` the app's place in it, `requirements` a path relative to that or `auto`.
+    path, `folder` the app's place in it, `requirements` a path relative to that or `auto`. PYTHON/bin/python3 is its
+    Python; the distribution's is known by its series (3.11), which an upgrade of the distribution changes.
     """
 
     app: str
@@ -62,6 +66,10 @@ class Venv:
     def base(self) -> str:
         return " ".join((self.python, self.platform, self.uv, *SERVER))
 
+    @property
+    def _whose(self) -> str:
+        return "the distribution's Python" if self.python == "/usr" else f"Python {self.python.rpartition('/')[2]}"
+
     def probe(self) -> Probe:
         return Probe("probe_venvs", LIBRARY, (self.release, self.folder, self.requirements, self.base))
 
@@ -69,11 +77,11 @@ class Venv:
         if state == (("right",),):
             return None
         where = "" if self.requirements == "auto" else f" of {self.requirements}"
-        what = (
-            "rebuild the venv (it was modified)"
-            if state
-            else f"venv for the requirements{where}: built, or shared where they are the same"
-        )
+        what = f"venv for the requirements{where}: built, or shared where they are the same"
+        if state == (("other",),):
+            what = f"another venv, with {self._whose}: built, or shared where it is the same"
+        elif state:
+            what = "rebuild the venv (it was modified)"
         script = words(
             "install_venv",
             self.app,

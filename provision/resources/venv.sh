@@ -10,9 +10,17 @@ probe_uv() {
 # install_uv PATH VERSION PYTHON INDEX
 install_uv() {
     umask 022
-    beside=${1%/*}/.new-$2
+    beside=${1%/*}/.new-$2 python=$3/bin/python3
+    installer=$(mktemp -d /var/tmp/provision-uv.XXXXXX)
+    trap 'rm -rf "$installer"' EXIT
     rm -rf "$beside"
     mkdir -p "${1%/*}"
+    # Of the distribution's Python, only a venv has a pip for sure; an old pip does not know each option.
+    if [ "$3" = /usr ]; then
+        "$python" -m venv "$installer"
+        python=$installer/bin/python3
+    fi
+    export PIP_ROOT_USER_ACTION=ignore
     if [ -n "$4" ]; then export PIP_INDEX_URL="$4"; fi
     # pip wants to be told that an index is to be asked without TLS; uv takes the address for the answer.
     case $4 in
@@ -21,8 +29,7 @@ install_uv() {
         export PIP_TRUSTED_HOST="${host##*@}"
         ;;
     esac
-    if ! "$3/bin/python" -m pip install --quiet --no-input --no-compile --disable-pip-version-check \
-        --root-user-action ignore --target "$beside" "uv==$2"; then
+    if ! "$python" -m pip install --quiet --no-input --no-compile --disable-pip-version-check --target "$beside" "uv==$2"; then
         # pip says that there is no such package, whatever the index answered.
         status=$(printf 'url = "%s"\n' "${4%/}/uv/" | curl -sL -m 20 -o /dev/null -w '%{http_code}' -K - || true)
         case $status in 401 | 403) fail "uv $2 cannot be installed: $(denied "$status")" ;; esac
@@ -58,11 +65,13 @@ flatten() {
 }
 
 # An installed project's own code is part of its environment; a list of requirements is the same for many commits.
+# The distribution's python3 leads to another program, python3.13, once the distribution is upgraded.
 # venv_key RELEASE FOLDER REQUIREMENTS BASE
 venv_key() {
     file=$(requirements_of "$1/$2" "$3")
     {
         printf '%s\n%s\n' "$4" "$file"
+        case $4 in '/usr '*) readlink -f /usr/bin/python3 ;; esac || true
         case $file in
         *.txt)
             flatten "$1/$2/$file"
@@ -83,14 +92,17 @@ venv_is_whole() {
         [ -z "$(find "$1/bin" "$1/lib" "$1/pyvenv.cfg" -name __pycache__ -prune -o -newer "$1/.complete" -print -quit 2>&1)" ]
 }
 
-# In: NUMBER RELEASE FOLDER REQUIREMENTS BASE. Out: NUMBER right|wrong, where the release has an environment.
+# In: NUMBER RELEASE FOLDER REQUIREMENTS BASE. Out: NUMBER right|wrong|other, where the release has an environment.
 probe_venvs() {
     while IFS='	' read -r number release folder requirements base; do
         if [ -e "$release/.venv" ]; then
             venv=$(readlink -f "$release/.venv")
             state=wrong
-            if [ "${venv##*/}" = "$(venv_key "$release" "$folder" "$requirements" "$base")" ] &&
-                venv_is_whole "$venv"; then state=right; fi
+            if [ "${venv##*/}" != "$(venv_key "$release" "$folder" "$requirements" "$base")" ]; then
+                state=other
+            elif venv_is_whole "$venv"; then
+                state=right
+            fi
             printf '%s\t%s\n' "$number" "$state"
         fi
     done
@@ -100,12 +112,15 @@ probe_venvs() {
 # The app's user builds, for a build runs the packages' code; then everything becomes root's.
 install_venv() {
     umask 022
-    app=$1 release=$2 source=$2/$3 python=$6 uv=$7 index=$8 work='' venv=''
+    app=$1 release=$2 source=$2/$3 uv=$7 index=$8 work='' venv=''
     trap clean EXIT
     if [ ! -d "$source" ]; then fail "$app: the commit has no folder $3"; fi
     file=$(requirements_of "$source" "$4")
     if [ -z "$file" ]; then fail "$app: $3 has no uv.lock, requirements.txt or pyproject.toml with [project]: requirements names another file"; fi
     if [ ! -e "$source/$file" ]; then fail "$app: the commit has no $3/$file (requirements)"; fi
+    # python3.11 stays for a time where an upgrade of the distribution brings python3.13.
+    python=$(readlink -f "$6/bin/python3")
+    check_python
     key=$(venv_key "$2" "$3" "$4" "$5")
     shift 8
     venv=/srv/$app/venvs/$key
@@ -120,6 +135,46 @@ clean() {
     if [ -n "$work" ]; then rm -rf "$work"; fi
     if [ -n "$venv" ] && [ ! -e "$venv/.complete" ]; then rm -rf "$venv"; fi
     if [ ! -L "$release/.venv" ] && [ "$(readlink -f "/srv/$app/current")" != "$release" ]; then rm -rf "$release"; fi
+}
+
+# check_python: the Python is one that the app's pyproject.toml allows, as uv reads it. Nothing else of that file counts here.
+check_python() {
+    project=pyproject.toml
+    case $file in *pyproject.toml) project=$file ;; esac
+    if [ ! -e "$source/$project" ]; then return 0; fi
+    wanted=$(required_python "$source/$project")
+    if [ -z "$wanted" ]; then return 0; fi
+    asked=$(mktemp -d /run/provision/python.XXXXXX)
+    printf '[project]\nname = "app"\nversion = "0"\nrequires-python = "%s"\n' "$wanted" >"$asked/pyproject.toml"
+    said=$("$uv/bin/uv" lock --quiet --directory "$asked" --python "$python" --no-python-downloads \
+        --no-config --no-cache --offline --dry-run 2>&1 || true)
+    rm -rf "$asked"
+    case $said in
+    *'incompatible with the project'*) fail "$app: $project wants Python $wanted (requires-python), and $(whose_python): write a full version that it allows, as in python: '3.13.5'" ;;
+    esac
+}
+
+# required_python FILE: what [project] of a pyproject.toml has as requires-python.
+required_python() {
+    awk '
+        /^[[:space:]]*\[/ { inside = /^[[:space:]]*\[project\]/ }
+        inside && sub(/^[[:space:]]*requires-python[[:space:]]*=[[:space:]]*/, "") {
+            split($0, part, substr($0, 1, 1))
+            print part[2]
+            exit
+        }' "$1"
+}
+
+# whose_python: where the Python comes from, and its version.
+whose_python() {
+    version=$("$python" -c 'import platform; print(platform.python_version())')
+    case $python in
+    /usr/*)
+        # shellcheck source=/dev/null
+        (. /etc/os-release && printf "%s %s's is %s\n" "$ID" "$VERSION_ID" "$version")
+        ;;
+    *) printf "the inventory's is %s\n" "$version" ;;
+    esac
 }
 
 # build_venv SERVER_REQUIREMENT...
@@ -170,7 +225,7 @@ as_builder() {
     export UV_CACHE_DIR="/var/cache/provision/uv-$app" UV_PROJECT_ENVIRONMENT="$venv" VIRTUAL_ENV="$venv" UV_COMPILE_BYTECODE=1
     export HOME="$work" TMPDIR="$work"
     if [ -n "$index" ]; then export UV_DEFAULT_INDEX="$index"; fi
-    setpriv --reuid="$app" --regid="$app" --clear-groups sh -eu -s "$uv/bin/uv" "$python/bin/python" "$venv" "$work/source" "$file" "$@" <<'END_OF_BUILD'
+    setpriv --reuid="$app" --regid="$app" --clear-groups sh -eu -s "$uv/bin/uv" "$python" "$venv" "$work/source" "$file" "$@" <<'END_OF_BUILD'
 uv=$1 python=$2 venv=$3 file=$5
 cd "$4"
 shift 5

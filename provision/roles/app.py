@@ -17,7 +17,7 @@ from provision.resources.package import Packages
 from provision.resources.release import Check, Migration, Release
 from provision.resources.service import Service
 from provision.resources.venv import UV, Venv
-from provision.roles.python import cpython
+from provision.roles.python import home
 from provision.template import render
 
 
@@ -157,14 +157,13 @@ def _release(
 ) -> Iterator[Resource]:
     commit = facts.commits[app.name]
     release = release_id(app, facts)
-    python = cpython(host, facts, app)
     tree = Release(app.name, release, commit, app.source.folder)
     venv = Venv(
         app.name,
         tree.path,
         app.source.folder,
         app.requirements,
-        python.prefix,
+        home(app),
         f"{facts.distribution} {facts.architecture}",
         f"/opt/uv/{UV}",
         host.mirrors.index or "",

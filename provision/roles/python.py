@@ -1,4 +1,4 @@
-"""pyenv, and the Pythons of the apps."""
+"""The Pythons of the apps: pyenv and what it builds, or the distribution's."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ from provision.engine.resource import Resource
 from provision.inventory import App, Host
 from provision.python_cache import archive
 from provision.resources.package import Packages
-from provision.resources.python import CPython, Pyenv
+from provision.resources.python import CPython, Pyenv, prefix
 from provision.resources.venv import Uv
 
 # pyenv's own list for Debian and Ubuntu (its wiki, "Suggested build environment"), without Tk.
@@ -25,6 +25,14 @@ BUILD = (
     "zlib1g-dev",
 )
 
+# python3-venv has the pip that uv is installed with.
+SYSTEM = ("python3", "python3-venv")
+
+
+def home(app: App) -> str:
+    """Where the app's Python is: its program is HOME/bin/python3."""
+    return "/usr" if app.python.system else prefix(app.python.name)
+
 
 def cpython(host: Host, facts: Facts, app: App) -> CPython:
     bare = CPython(
@@ -41,17 +49,18 @@ def cpython(host: Host, facts: Facts, app: App) -> CPython:
 
 
 def python(host: Host, facts: Facts) -> tuple[Resource, ...]:
-    pythons = {python.name: python for python in (cpython(host, facts, app) for app in host.apps.values())}
-    if not pythons:
+    apps = host.apps.values()
+    if not apps:
         return ()
+    pythons = {app.python.name: cpython(host, facts, app) for app in apps if not app.python.system}
     missing = [python for python in pythons.values() if python.name not in facts.pythons]
     built = [python for python in missing if not python.cached]
     libraries = sorted({name for python in missing if python.cached for name in python.cached.packages})
-    index = host.mirrors.index or ""
     return (
+        *([Packages("python", SYSTEM)] if any(app.python.system for app in apps) else []),
         *([Packages("build", BUILD)] if built else []),
         *([Packages("libraries", tuple(libraries))] if libraries else []),
-        Pyenv(host.mirrors.pyenv, host.mirrors.pyenv_revision),
+        *([Pyenv(host.mirrors.pyenv, host.mirrors.pyenv_revision)] if pythons else []),
         *pythons.values(),
-        Uv(next(iter(pythons.values())).prefix, index),
+        Uv(home(next(iter(apps))), host.mirrors.index or ""),
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from provision.resources.python import ROOT
+from provision.roles.python import home
 
 if TYPE_CHECKING:
     from provision.inventory import App
@@ -14,13 +14,18 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.role("app")
 
+WHICH = "import platform, sys; print(platform.python_version(), sys.base_prefix)"
 
-def test_the_venv_has_the_inventorys_python_from_pyenv(host: Any, app: App) -> None:
-    program = "import platform, sys; print(platform.python_version(), sys.base_prefix)"
-    said = host.check_output("%s -c %s", f"/srv/{app.name}/current/.venv/bin/python", program)
-    assert said == f"{app.python.version} {ROOT}/versions/{app.python.name}"
+
+def test_the_venv_has_the_inventorys_python(host: Any, app: App) -> None:
+    """The version that it names, built by pyenv, or the one that the distribution has now."""
+    said = host.check_output("%s -c %s", f"/srv/{app.name}/current/.venv/bin/python", WHICH)
+    wanted = (
+        host.check_output("/usr/bin/python3 -c %s", WHICH) if app.python.system else f"{app.python.version} {home(app)}"
+    )
+    assert said == wanted
 
 
 def test_the_service_runs_this_python(host: Any, app: App, slot: Slot) -> None:
     program = host.check_output("readlink %s", f"/proc/{slot.main_process()}/exe")
-    assert program.startswith(f"{ROOT}/versions/{app.python.name}/bin/python3")
+    assert program.startswith(f"{home(app)}/bin/python3")

@@ -448,11 +448,24 @@ def slots(tmp_path: Path, places: dict[str, object]) -> Path:
 SUPERVISED = "manager=supervisor copies=env,gunicorn.conf.py,start,program.conf; "
 
 
-def test_a_slot_has_its_own_copies_of_what_it_runs_with(slots: Path, shell: Shell, units: Units) -> None:
+def test_a_slot_has_its_own_copies_of_what_it_runs_with(
+    slots: Path, tmp_path: Path, shell: Shell, units: Units
+) -> None:
     (slots / "env").chmod(0o640)
+    venv = tmp_path / "srv" / "shop" / "releases" / ID / ".venv"
+    venv.parent.mkdir(parents=True, exist_ok=True)
+    venv.symlink_to("../../venvs/key")
+    (tmp_path / "srv" / "shop" / "venvs").mkdir(exist_ok=True)
     assert shell("new=green; prepare_slot").returncode == 0
     green = slots / "green"
-    assert {path.name for path in green.iterdir()} == {"env", "gunicorn.conf.py", "release", "manager", "fingerprint"}
+    assert {path.name for path in green.iterdir()} == {
+        "env",
+        "gunicorn.conf.py",
+        "release",
+        "venv",
+        "manager",
+        "fingerprint",
+    }
     assert (green / "env").read_text() == "A=1\n"
     assert (green / "env").stat().st_mode & 0o777 == 0o640
     assert green.stat().st_mode & 0o777 == 0o750
@@ -460,6 +473,7 @@ def test_a_slot_has_its_own_copies_of_what_it_runs_with(slots: Path, shell: Shel
     assert (green / "fingerprint").read_text() == "print\n"
     assert (slots / "blue" / "env").read_text() == "A=0\n"
     assert str((green / "release").readlink()).endswith(f"/srv/shop/releases/{ID}")
+    assert str((green / "venv").readlink()).endswith("/srv/shop/venvs/key")
     assert units.calls == ["is-enabled --quiet shop@green", "disable --quiet shop@green"]
 
 
@@ -796,6 +810,14 @@ def test_the_newest_releases_stay_and_those_in_use_with_their_venvs(
     prune: Callable[[int], tuple[list[str], list[str]]],
 ) -> None:
     assert prune(2) == (["1", "3", "6", "7"], ["1", "3", "6", "7"])
+
+
+def test_a_venv_that_only_a_slot_has_stays(tmp_path: Path, prune: Callable[[int], tuple[list[str], list[str]]]) -> None:
+    """The slot's release has another one since, with which it is yet to be started."""
+    shop = tmp_path / "srv" / "shop"
+    (shop / "venvs" / "key8").mkdir()
+    (tmp_path / "etc" / "shop" / "blue" / "venv").symlink_to(shop / "venvs" / "key8")
+    assert prune(2) == (["1", "3", "6", "7"], ["1", "3", "6", "7", "8"])
 
 
 def test_failed_releases_go_unless_a_slot_has_them_and_take_no_place_of_good_ones(

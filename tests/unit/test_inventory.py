@@ -154,6 +154,13 @@ def test_shorthands_and_mappings_are_merged() -> None:
     assert (shop.source.repository, shop.source.revision) == ("https://git.example.com/shop.git", "main")
 
 
+def test_the_distributions_python_is_asked_for_by_a_word() -> None:
+    for written in ("system", "{version: system}", "{version: system, cache: false}"):
+        python = host(f"{APP}    python: {written}\n{HOST}").apps["shop"].python
+        assert (python.system, python.name) == (True, "system")
+    assert not host(APP + HOST).apps["shop"].python.system
+
+
 def test_null_goes_back_to_the_default() -> None:
     web1 = host(LAYERS)
     assert web1.timezone == "Etc/UTC"
@@ -506,7 +513,8 @@ WRONG = [
     (APP + "    python: {version: 3.10}\n" + HOST, at(6, "apps.shop.python.version: 3.10 is not a full Python version; write all three parts and quote it: '3.13.5'")),
     (APP + "    python: 3.14.0rc1\n" + HOST, at(6, "apps.shop.python: 3.14.0rc1 is not a final release; write for example '3.13.5'")),
     (APP + "    python: 3.8.20\n" + HOST, at(6, "apps.shop.python: Python 3.8.20 is too old for FastAPI; use 3.9.0 or newer, for example '3.13.5'")),
-    (APP + "    python: pypy3.10\n" + HOST, at(6, "apps.shop.python: \"pypy3.10\" is not a version of CPython 3; write for example '3.13.5'")),
+    (APP + "    python: pypy3.10\n" + HOST, at(6, "apps.shop.python: \"pypy3.10\" is not a version of CPython 3; write for example '3.13.5', or system")),
+    (APP + "    python: {version: system, optimized: true}\n" + HOST, at(6, "apps.shop.python.optimized: the distribution's Python is not built here; remove optimized, or write a version: '3.13.5'")),
     (APP + "    requirements: deps\n" + HOST, at(6, 'apps.shop.requirements: "deps" is no requirements file; write auto, a requirements*.txt, pyproject.toml or uv.lock')),
     (APP + "    workers: 0\n" + HOST, at(6, "apps.shop.workers: 0 is not a number of workers; write auto or 1 to 256")),
     (APP + "    workers: many\n" + HOST, at(6, 'apps.shop.workers: "many" is not a number of workers; write auto or 1 to 256')),

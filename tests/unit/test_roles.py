@@ -17,6 +17,7 @@ from provision.resources.git import DeployKey, Mirror
 from provision.resources.manager import Retired
 from provision.resources.package import Packages
 from provision.resources.release import Migration, Release
+from provision.resources.venv import Uv, Venv
 from provision.roles.app import release_id
 
 if TYPE_CHECKING:
@@ -135,6 +136,36 @@ def test_two_apps_with_one_python_share_it(make_host: MakeHost, make_facts: Make
     assert ids(roles.server(make_host(TWO), make_facts())).count("python:3.13.5") == 1
 
 
+def test_where_every_app_has_the_distributions_python_nothing_is_built_and_pyenv_is_not_there(
+    make_host: MakeHost, make_facts: MakeFacts
+) -> None:
+    resources = roles.everything(make_host(f"{HOST}apps:\n{SHOP[:-2]}, python: system}}\n"), make_facts())
+    assert not [one for one in ids(resources) if one.startswith(("packages:build", "pyenv:", "python:"))]
+    packages = next(one for one in resources if one.id == "packages:python")
+    assert isinstance(packages, Packages)
+    assert packages.names == ("python3", "python3-venv")
+    (uv,) = (one for one in resources if isinstance(one, Uv))
+    (venv,) = (one for one in resources if isinstance(one, Venv))
+    assert uv.python == venv.python == "/usr"
+    assert ids(resources).index("packages:python") < ids(resources).index(uv.id)
+
+
+def test_one_app_may_have_the_distributions_python_and_another_its_own(
+    make_host: MakeHost, make_facts: MakeFacts
+) -> None:
+    text = f"{HOST}apps:\n{SHOP[:-2]}, python: {{version: system, cache: false}}}}\n{BLOG}"
+    resources = roles.everything(make_host(text), make_facts(commits={"shop": COMMIT, "blog": COMMIT}))
+    assert {"packages:python", "packages:build", "pyenv:v2.6.30", "python:3.13.5"} <= set(ids(resources))
+    venvs = {one.app: one.python for one in resources if isinstance(one, Venv)}
+    assert venvs == {"shop": "/usr", "blog": "/opt/pyenv/versions/3.13.5"}
+
+
+def test_a_server_without_the_distributions_python_has_no_package_of_it(
+    make_host: MakeHost, make_facts: MakeFacts
+) -> None:
+    assert "packages:python" not in ids(roles.server(make_host(), make_facts()))
+
+
 def test_a_self_signed_server_asks_no_authority_and_tells_no_browser_to_insist(
     make_host: MakeHost, make_facts: MakeFacts
 ) -> None:
@@ -210,6 +241,7 @@ def test_no_resources_repr_has_a_variables_value(make_host: MakeHost, make_facts
         "module: shop.other:app",
         "requirements: requirements-prod.txt",
         "python: '3.12.1'",
+        "python: system",
         "source: {repository: https://git.example.com/shop.git, folder: app}",
     ],
 )

@@ -297,13 +297,13 @@ def start(tmp_path: Path, make_host: MakeHost, make_facts: MakeFacts) -> Callabl
         inventory = inventory.replace("https://git.example.com/shop.git", "{repository: /srv/git/shop, folder: app}")
         found = roles.everything(make_host(inventory), make_facts())
         slot = tmp_path / "blue"
-        for folder in (tmp_path / "release" / ".venv" / "bin", tmp_path / "release" / "app", slot, tmp_path / "run"):
+        for folder in (slot / "venv" / "bin", tmp_path / "release" / "app", tmp_path / "run"):
             folder.mkdir(parents=True, exist_ok=True)
         (slot / "release").symlink_to(tmp_path / "release")
         (tmp_path / "current").symlink_to("blue")
         (slot / "env").write_text(file(found, "/etc/shop/env").content)
         (slot / "start").write_text(file(found, "/etc/shop/start").content.replace("/run/shop", f"{tmp_path}/run"))
-        gunicorn = tmp_path / "release" / ".venv" / "bin" / "gunicorn"
+        gunicorn = slot / "venv" / "bin" / "gunicorn"
         gunicorn.write_text('#!/bin/sh\necho "$*"\necho "$PROVISION_SLOT"\n')
         for program in (slot / "start", gunicorn):
             program.chmod(0o755)
@@ -327,7 +327,7 @@ def test_a_process_runs_in_the_releases_folder_as_the_app_with_its_environment(
         f"{tmp_path}/release/app",
         "/srv/shop/shared",
         "shop shop",
-        f"{tmp_path}/blue/release/.venv/bin:/usr/local/bin:/usr/bin:/bin",
+        f"{tmp_path}/blue/venv/bin:/usr/local/bin:/usr/bin:/bin",
         "0027",
         odd,
         ID,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -43,12 +44,19 @@ def test_uv_is_there_when_it_can_be_run(tmp_path: Path, observe: Observe) -> Non
         ((), "shop: venv for the requirements: built, or shared where they are the same"),
         ((("right",),), None),
         ((("wrong",),), "shop: rebuild the venv (it was modified)"),
+        ((("other",),), "shop: another venv, with Python 3.13.5: built, or shared where it is the same"),
     ],
 )
 def test_a_venv_is_built_where_it_is_not_right(state: State, expected: str | None) -> None:
     change = SHOP.plan(state, {})
     assert (change.summary if change else None) == expected
     assert change is None or change.id == "venv:shop"
+
+
+def test_a_venv_for_the_distributions_python_says_so() -> None:
+    change = replace(SHOP, python="/usr").plan((("other",),), {})
+    assert change is not None
+    assert change.summary == "shop: another venv, with the distribution's Python: built, or shared where it is the same"
 
 
 def test_a_venv_gets_the_pinned_server() -> None:
@@ -138,6 +146,31 @@ def test_another_base_is_another_venv(keys: Callable[..., list[str]]) -> None:
     assert keys(files, base="Python 3.13.5") != keys(files, base="Python 3.13.6")
 
 
+def test_an_upgrade_of_the_distributions_python_is_another_venv_and_a_security_update_is_not(
+    tmp_path: Path, call: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    release, python = tmp_path / "release", tmp_path / "usr" / "bin" / "python3"
+    release.mkdir()
+    (release / "requirements.txt").write_text(PINS)
+    python.parent.mkdir(parents=True)
+
+    def key(home: str) -> str:
+        ran = call([venv], f"venv_key '{release}' . auto '{home} debian12 x86_64'", {"/usr/": f"{tmp_path}/usr/"})
+        assert (ran.returncode, ran.stderr) == (0, "")
+        return ran.stdout
+
+    found = []
+    for series, content in (("3.11", "one"), ("3.11", "other"), ("3.13", "one")):
+        (python.parent / f"python{series}").write_text(content)
+        python.unlink(missing_ok=True)
+        python.symlink_to(f"python{series}")
+        found.append((key("/usr"), key(PYTHON)))
+    (system, own), updated, upgraded = found
+    assert updated == (system, own)
+    assert upgraded[0] != system != own
+    assert upgraded[1] == own
+
+
 def test_a_changed_file_that_is_included_is_another_venv(keys: Callable[..., list[str]]) -> None:
     files = {"requirements.txt": "-r base.txt\n", "base.txt": PINS}
     one, same, other = keys(files, files, {**files, "base.txt": "fastapi==0.120.0\n"})
@@ -196,6 +229,22 @@ def test_a_venv_is_right_until_a_hand_changes_it(tmp_path: Path, observe: Observ
     added.touch()
     os.utime(added, (later + 60, later + 60))
     assert observe(SHOP, places=places) == ((("wrong",),),)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ('[project]\nname = "shop"\nrequires-python = ">=3.12"\n', ">=3.12"),
+        ("[project]\r\nrequires-python='>=3.11, <4' # as tested\r\n", ">=3.11, <4"),
+        ('[tool.x]\nrequires-python = ">=3.8"\n[project]\nname = "shop"\n', ""),
+        ('[project]\nname = "shop"\n[tool.x]\nrequires-python = ">=3.8"\n', ""),
+        ('[project]\ndependencies = [\n    "a[b]>=1",\n]\n  requires-python = "~=3.12.1"\n', "~=3.12.1"),
+        ("", ""),
+    ],
+)
+def test_which_python_a_pyproject_wants(text: str, wanted: str, tmp_path: Path, ask: Callable[[str], str]) -> None:
+    (tmp_path / "pyproject.toml").write_bytes(text.encode())
+    assert ask(f"required_python '{tmp_path}/pyproject.toml'") == wanted
 
 
 def test_what_uv_says_is_wrong_is_one_line(call: Callable[..., subprocess.CompletedProcess[str]]) -> None:

@@ -1,0 +1,129 @@
+"""The distribution's Python: a server without pyenv, the way over to pyenv's Python and back, and a Python that does not do."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from provision import lab
+from tests.lab import pulse
+from tests.lab.conftest import LAB, Answer, Controller, https, seed, shell
+from tests.lab.load import load
+from tests.lab.repository import Repository
+
+SERVER = os.environ.get("PROVISION_TEST_SERVER", "lab2")
+SUITE = os.environ.get("PROVISION_SUITE", "bookworm")
+ADDRESS = f"10.213.0.{10 + int(SERVER.removeprefix('lab'))}"
+DOMAIN = f"pulse.{SERVER}.test"
+UNIT = "pulse@$(basename $(readlink /run/pulse/current.sock) .sock)"
+VENV = "/srv/pulse/current/.venv"
+PICKY = """
+import sys
+if sys.base_prefix != "/usr":
+    raise ImportError("no other Python")
+"""
+PROJECT = '[project]\nname = "pulse"\nversion = "1"\nrequires-python = "{}"\n'
+
+
+@dataclass(frozen=True)
+class Site:
+    """The app pulse, which allows Python 3.9 to 3.13, on a server that had nothing; `first` is that deploy."""
+
+    controller: Controller
+    commit: str
+    first: Answer
+
+    def with_python(self, version: str) -> Controller:
+        text = self.controller.inventory.read_text()
+        old = next(line for line in text.splitlines() if "python:" in line)
+        return self.controller.with_text(text.replace(old, f"    python: {version}"))
+
+
+@pytest.fixture(scope="module")
+def site(pythons: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("python")
+    repository = Repository.create(f"pulse-python-{SERVER}", folder / "work")
+    commit = repository.commit(pulse.files() | {"pyproject.toml": PROJECT.format(">=3.9,<3.14")})
+    repository.commit({"pyproject.toml": PROJECT.format(">=3.14")}, "newer")
+    repository.commit({"pulse.py": pulse.files()["pulse.py"] + PICKY}, "picky")
+    path = folder / "python.yml"
+    text = pulse.INVENTORY.format(
+        lab=LAB, url=repository.url, batch=1, migrate="false", memory="300M", manager="systemd"
+    )
+    path.write_text(text.replace("workers: 2", "workers: 1\n    python: system"))
+    seed(path, pythons)
+    lab.reset(SERVER, SUITE)
+    controller = Controller(path)
+    yield Site(controller, commit, controller.deploy(SERVER))
+    repository.remove()
+
+
+def runs() -> tuple[str, str]:
+    """The program of the process that serves, and the folder of the active release's environment."""
+    program = shell(SERVER, f"readlink /proc/$(systemctl show -p MainPID --value {UNIT})/exe")
+    return program, shell(SERVER, f"readlink -f {VENV}")
+
+
+def test_a_bare_server_gets_the_distributions_python_and_nothing_of_pyenv(site: Site) -> None:
+    changed = site.first.changed(SERVER)
+    assert "packages:python" in changed
+    assert not [one for one in changed if one.startswith(("pyenv:", "python:", "packages:build", "packages:libraries"))]
+    shell(SERVER, "test ! -e /opt/pyenv && ! command -v gcc")
+    assert https(SERVER, "/commit", DOMAIN).stdout.strip('"') == site.commit
+    assert runs()[0] == shell(SERVER, "readlink -f /usr/bin/python3")
+    assert site.controller.plan(SERVER).status == 0
+    assert site.controller("verify", SERVER, "--only", "python or answers").status == 0
+
+
+def test_a_deploy_goes_over_to_pyenvs_python_and_back_and_no_request_fails(site: Site) -> None:
+    system, first = runs()
+    with load(ADDRESS, DOMAIN, 120, heavy=False) as seen:
+        over = site.with_python('"3.13.5"').deploy(SERVER)
+        assert {"python:3.13.5", "venv:pulse", "check:pulse", "activation:pulse"} <= set(over.changed(SERVER))
+        assert not {"packages:python", "uv:0.13.9", "release:pulse"} & set(over.changed(SERVER))
+        program, second = runs()
+        assert program == "/opt/pyenv/versions/3.13.5/bin/python3.13"
+        assert second != first
+        assert site.controller.plan(SERVER).status == 0
+        back = site.with_python("system").deploy(SERVER)
+        assert back.changed(SERVER) == ["venv:pulse", "check:pulse", "activation:pulse"]
+    assert runs() == (system, first)
+    assert site.controller.plan(SERVER).status == 0
+    assert (seen.failed, seen.failures[:3]) == (0, [])
+    assert {commit for _, commit in seen.answers} == {site.commit}
+    print(f"{seen.requests} requests, none failed")
+
+
+@pytest.mark.parametrize("version", ["system", "3.13.5"])
+def test_a_python_that_the_app_does_not_allow_is_refused_and_nothing_is_switched(site: Site, version: str) -> None:
+    before = shell(SERVER, "ls /srv/pulse/releases /srv/pulse/venvs; readlink /run/pulse/current.sock")
+    answer = site.with_python(json.dumps(version))("deploy", SERVER, "--revision", "newer", "--json")
+    site.with_python("system")
+    if version == "system":
+        found = shell(SERVER, "/usr/bin/python3 -c 'import platform; print(platform.python_version())'")
+        distribution = shell(SERVER, '. /etc/os-release; echo "$ID $VERSION_ID"')
+        whose = f"{distribution}'s is {found}"
+    else:
+        whose = "the inventory's is 3.13.5"
+    assert answer.status == 1
+    assert answer.host(SERVER)["error"] == (
+        f"pulse: pyproject.toml wants Python >=3.14 (requires-python), and {whose}: "
+        "write a full version that it allows, as in python: '3.13.5'"
+    )
+    assert shell(SERVER, "ls /srv/pulse/releases /srv/pulse/venvs; readlink /run/pulse/current.sock") == before
+
+
+def test_an_app_that_fails_with_another_python_goes_on_with_its_own_over_a_restart(site: Site) -> None:
+    site.with_python("system").deploy(SERVER, "--revision", "picky")
+    before, serving = runs(), https(SERVER, "/commit", DOMAIN).stdout
+    answer = site.with_python('"3.13.5"')("deploy", SERVER, "--revision", "picky", "--json")
+    assert answer.status == 1
+    assert answer.host(SERVER)["error"] == "pulse: pulse:app cannot be imported: ImportError: no other Python"
+    shell(SERVER, f"systemctl restart {UNIT}")
+    assert (runs()[0], https(SERVER, "/commit", DOMAIN).stdout) == (before[0], serving)
+    site.with_python("system").deploy(SERVER, "--revision", "picky")
+    assert runs() == before
+    assert site.controller.plan(SERVER, "--revision", "picky").status == 0
