@@ -122,7 +122,12 @@ class Declared:
     def __call__(self, source: str, *more: str) -> Controller:
         path = self.folder / "private.yml"
         text = pulse.INVENTORY.format(
-            lab=LAB, url=f"{{repository: '{URL}', {source}}}", batch=1, migrate="false", memory="300M"
+            lab=LAB,
+            url=f"{{repository: '{URL}', {source}}}",
+            batch=1,
+            migrate="false",
+            memory="300M",
+            manager="systemd",
         )
         path.write_text(text.replace("workers: 2", "workers: 1") + "\n".join(more))
         return Controller(path, self.git_host.environ)
