@@ -59,8 +59,9 @@ class Controller:
         return [sys.executable, "-m", "invoke", task, "--host", host, "--inventory", str(self.inventory), *options]
 
     def start(self, task: str, host: str, *options: str) -> "subprocess.Popen[str]":
+        """A task, begun. It hears Ctrl-C, which what a shell runs in the background does not."""
         return subprocess.Popen(
-            self.command(task, host, *options),
+            ["env", "--default-signal=INT", *self.command(task, host, *options)],
             cwd=ROOT,
             env={**os.environ, **self.environ},
             stdin=subprocess.DEVNULL,
