@@ -1081,7 +1081,7 @@ class Host(Model):
     address: Annotated[str, AfterValidator(_host_address)] = Field(
         default="",
         validate_default=True,
-        description="DNS name or IP address to connect to; required, but with `connect: vagrant`.",
+        description="DNS name or IP address to connect to; required, except with `connect: vagrant`.",
         examples=["203.0.113.10"],
     )
     port: Whole = Field(default=22, ge=1, le=65535, description="SSH port.", examples=[22])

@@ -162,7 +162,7 @@ class Console:
 
     def sites(self, hosts: Sequence[Host]) -> None:
         """Where the apps of these hosts answer."""
-        urls = dict.fromkeys(url for host in hosts for app in host.apps.values() for url in _urls(host, app))
+        urls = dict.fromkeys(url for host in hosts for app in host.apps.values() for url in addresses(host, app))
         for url in urls:
             self._say(f"  {url}")
 
@@ -191,7 +191,7 @@ class Console:
         return answer
 
 
-def _urls(host: Host, app: App) -> list[str]:
+def addresses(host: Host, app: App) -> list[str]:
     """A machine of Vagrant's has no name in the DNS: its are lines for a terminal."""
     if host.connect != "vagrant":
         return [f"https://{domain}/" for domain in app.domains]

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -50,9 +51,25 @@ class Project:
         return self.folder / "checkout"
 
     def _run(self, *words: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            words, cwd=cwd, env=self.environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SECONDS
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(
+            words,
+            cwd=cwd,
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=pipe,
+            stderr=pipe,
+            text=True,
+            start_new_session=True,
         )
+        try:
+            stdout, stderr = process.communicate(timeout=SECONDS)
+        except BaseException:
+            # Vagrant goes on by itself where only its first process is ended.
+            os.killpg(process.pid, signal.SIGINT)
+            process.communicate(timeout=60)
+            raise
+        return subprocess.CompletedProcess(words, process.returncode, stdout, stderr)
 
     def vagrant(self, *words: str) -> str:
         """A vagrant command that must succeed; what it prints."""

@@ -120,7 +120,9 @@ def _tables() -> list[str]:
 
 def traces() -> dict[str, list[str]]:
     """What there is of virtual machines on this machine: processes, network, and what libvirt has noted."""
-    running = [line.split(maxsplit=1) for line in run("ps", "-e", "-o", "comm=,args=").splitlines()]
+    # One that has ended stays listed until its parent, the machine's first process, takes note of that.
+    every = [line.split(maxsplit=2) for line in run("ps", "-e", "-o", "stat=,comm=,args=").splitlines()]
+    running = [words[1:] for words in every if not words[0].startswith("Z")]
     links = [line.split(": ")[1] for line in run("ip", "-o", "link").splitlines()]
     return {
         "processes": sorted(words[-1] for words in running if words[0] in PROGRAMS),
