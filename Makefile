@@ -5,8 +5,15 @@ SHELL := /bin/bash
 BIN := .venv/bin
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
 LAB := mmdebstrap systemd-container nftables pebble dnsmasq-base iproute2 openssl git curl wrk
+VAGRANT := vagrant vagrant-libvirt libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils e2fsprogs
+# Install what is not there of a list of Debian's packages.
+install = missing=$$(for name in $(1); do dpkg-query -W -f='$${db:Status-Abbrev}' $$name 2>/dev/null | grep -q '^.i' || echo $$name; done); \
+	if [ -n "$$missing" ]; then \
+	  echo "installing:" $$missing; \
+	  $(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) -E apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	fi
 
-.PHONY: help demo test check test-unit test-lab test-trixie test-sample bench clean venv lab-packages
+.PHONY: help demo test check test-unit test-lab test-trixie test-vagrant test-sample bench clean venv lab-packages vagrant-packages
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -16,7 +23,7 @@ demo: venv lab-packages ## from nothing to an HTTPS URL on this machine
 
 test: venv test-unit test-sample test-lab ## all tests: units, the sample app's, and on real servers
 
-check: venv ## lint, format, types, shell
+check: venv .venv/.vagrantfile ## lint, format, types, shell
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
@@ -33,6 +40,9 @@ test-lab: venv lab-packages ## the tests on real servers, by systemd-nspawn
 
 test-trixie: venv lab-packages ## the whole path on Debian 13
 	PROVISION_SUITE=trixie $(BIN)/pytest -q tests/lab/test_path.py
+
+test-vagrant: venv lab-packages vagrant-packages ## the whole path on a Vagrant VM, by libvirt (20 minutes without KVM)
+	$(SUDO) $(BIN)/pytest -q -s -p no:cacheprovider tests/vagrant
 
 bench: venv lab-packages ## the figures of docs/performance.md
 	$(BIN)/python benchmarks/nothing_to_change.py
@@ -54,10 +64,16 @@ venv: .venv/.complete
 	@.venv-sample/bin/python -m pip install --quiet --disable-pip-version-check -r sample_app/requirements-dev.txt
 	@touch $@
 
+# Vagrant's own view of the Vagrantfile, where Vagrant can be had; it needs no provider.
+.venv/.vagrantfile: Vagrantfile | venv
+	@command -v vagrant >/dev/null || { command -v apt-get >/dev/null && { $(call install,vagrant); }; } || true
+	@if command -v vagrant >/dev/null; then \
+	  VAGRANT_HOME=$(CURDIR)/.venv/vagrant VAGRANT_DOTFILE_PATH=.venv/vagrant vagrant validate --ignore-provider >/dev/null && touch $@; \
+	else echo "vagrant is not installed: the Vagrantfile is not checked"; fi
+
 lab-packages:
-	@missing=$$(for name in $(LAB); do dpkg-query -W -f='$${db:Status-Abbrev}' $$name 2>/dev/null | grep -q '^.i' || echo $$name; done); \
-	if [ -n "$$missing" ]; then \
-	  command -v apt-get >/dev/null || { echo "The lab needs Debian or Ubuntu; docs/vagrant.md shows the other way."; exit 1; }; \
-	  echo "installing for the lab:" $$missing; \
-	  $(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) -E apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
-	fi
+	@command -v apt-get >/dev/null || { echo "The lab needs Debian or Ubuntu; docs/vagrant.md shows the other way."; exit 1; }
+	@$(call install,$(LAB))
+
+vagrant-packages:
+	@$(call install,$(VAGRANT))

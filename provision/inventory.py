@@ -27,6 +27,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -436,6 +437,18 @@ def _address(value: str) -> str:
         raise ValueError(f'"{value}" names a port; write port: {port} and address: {host}')
     if not re.fullmatch(r"(?!-)[A-Za-z0-9_.-]{1,253}", value) or re.fullmatch(r"[\d.]+", value):
         raise ValueError(f'"{value}" is neither a DNS name nor an IP address; write for example 203.0.113.10')
+    return value
+
+
+def _host_address(value: str, info: ValidationInfo) -> str:
+    if "connect" not in info.data:
+        return value
+    if info.data["connect"] != "vagrant":
+        if not value:
+            raise PydanticCustomError("missing", "missing")
+        return _address(value)
+    if value:
+        raise ValueError("where a machine answers is for Vagrant to say; remove the address, or connect: vagrant")
     return value
 
 
@@ -1127,8 +1140,17 @@ class Host(Model):
     """One server."""
 
     name: Name = Field(description="The host's key under `hosts`.", examples=["web1"])
-    address: Annotated[str, AfterValidator(_address)] = Field(
-        description="DNS name or IP address to connect to.", examples=["203.0.113.10"]
+    connect: Literal["ssh", "vagrant"] = Field(
+        default="ssh",
+        description="How to connect: ssh, to the `address`; vagrant, to the machine of the host's name in the Vagrantfile above"
+        " this inventory: `vagrant ssh-config` says its address, port, user and key, and its host key is pinned at the first contact.",
+        examples=["ssh"],
+    )
+    address: Annotated[str, AfterValidator(_host_address)] = Field(
+        default="",
+        validate_default=True,
+        description="DNS name or IP address to connect to; required, except with `connect: vagrant`.",
+        examples=["203.0.113.10"],
     )
     port: Whole = Field(default=22, ge=1, le=65535, description="SSH port.", examples=[22])
     user: Annotated[
@@ -1218,9 +1240,23 @@ class Host(Model):
         examples=[{}],
     )
 
+    _forwarded: dict[int, int] = PrivateAttr(default_factory=dict)
+
     def model_post_init(self, context: Any) -> None:
         for name, app in self.apps.items():
             app._name = name
+
+    @property
+    def forwarded(self) -> dict[int, int]:
+        """The ports of the server that clients find under another number at its address, and those numbers."""
+        return self._forwarded
+
+    @field_validator("port", "user", "key", "proxy_jump", "known_hosts")
+    @classmethod
+    def _not_for_vagrant(cls, value: Any, info: ValidationInfo) -> Any:
+        if info.data.get("connect") == "vagrant":
+            raise ValueError("with connect: vagrant, this is for Vagrant to say; remove one of the two")
+        return value
 
     @model_validator(mode="after")
     def _names_of_programs(self) -> Host:

@@ -172,7 +172,7 @@ def _check_together(hosts: Mapping[str, Host], nodes: Mapping[str, Node], proble
     addresses: dict[tuple[str, int, str | None], str] = {}
     for name, host in hosts.items():
         first = addresses.setdefault((host.address.lower(), host.port, host.proxy_jump), name)
-        if first != name:
+        if host.address and first != name:
             place = _locate(nodes[name], ["address"])
             problems.add(place, f"hosts {first} and {name} have the same address; correct one, or remove it")
         units: dict[str, str] = {}

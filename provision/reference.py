@@ -153,7 +153,7 @@ def _default(item: FieldInfo) -> str:
     value = item.get_default(call_default_factory=True, validated_data={})
     if isinstance(value, Model) and value.shorthand:
         value = getattr(value, value.shorthand)
-    if value is PydanticUndefined or value in (None, [], {}) or isinstance(value, Model):
+    if value is PydanticUndefined or value in (None, "", [], {}) or isinstance(value, Model):
         return ""
     return f"`{_value(value)}`"
 

@@ -60,6 +60,21 @@ def _fingerprint(key: paramiko.PKey) -> str:
     return f"{key.get_name()} SHA256:{digest}"
 
 
+def host_key(address: str, port: int, seconds: float = 10) -> str:
+    """The host key that a server shows, as a known_hosts file has it: type and key. Raises Unreachable."""
+    try:
+        with socket.create_connection((address, port), seconds) as connection:
+            transport = paramiko.Transport(connection)
+            try:
+                transport.start_client(timeout=seconds)
+                key = transport.get_remote_server_key()
+            finally:
+                transport.close()
+    except (OSError, EOFError, SSHException) as error:
+        raise Unreachable(f"{address} port {port} does not answer ({_reason(error)})") from None
+    return f"{key.get_name()} {key.get_base64()}"
+
+
 class _UnknownKey(paramiko.MissingHostKeyPolicy):
     """No key is trusted at first sight. `known` is the file that has those that are."""
 

@@ -15,7 +15,7 @@ from rich.text import Text
 from provision.engine.apply import Event
 from provision.engine.plan import Plan
 from provision.engine.resource import Change
-from provision.inventory import Host
+from provision.inventory import App, Host
 from provision.run import NOTE, Result
 
 MARKS = {"ok": "[green]✓[/]", "changed": "[yellow]●[/]", "failed": "[red]✗[/]", "unreachable": "[red]✗[/]"}
@@ -162,9 +162,7 @@ class Console:
 
     def sites(self, hosts: Sequence[Host]) -> None:
         """Where the apps of these hosts answer."""
-        urls = dict.fromkeys(
-            f"https://{domain}/" for host in hosts for app in host.apps.values() for domain in app.domains
-        )
+        urls = dict.fromkeys(url for host in hosts for app in host.apps.values() for url in addresses(host, app))
         for url in urls:
             self._say(f"  {url}")
 
@@ -191,3 +189,13 @@ class Console:
         while answer not in tuple(answers):
             answer = self.terminal.input(question, markup=False).strip().lower()[:1]
         return answer
+
+
+def addresses(host: Host, app: App) -> list[str]:
+    """A machine of Vagrant's has no name in the DNS: its are lines for a terminal."""
+    if host.connect != "vagrant":
+        return [f"https://{domain}/" for domain in app.domains]
+    port = host.forwarded.get(443, 443)
+    site = "" if port == 443 else f":{port}"
+    trust = "--insecure " if host.tls.issuer == "self-signed" else ""
+    return [f"curl {trust}--resolve {name}:{port}:{host.address} https://{name}{site}/" for name in app.domains]

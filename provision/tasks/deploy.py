@@ -11,7 +11,7 @@ from secrets import token_hex
 
 from invoke import Context, Exit, task
 
-from provision import fleet, roles
+from provision import fleet, roles, vagrant
 from provision.inventory import Host, Inventory, InventoryError
 from provision.inventory_file import find
 from provision.report import json
@@ -46,9 +46,12 @@ def hosts_of(host: str, inventory: str | None) -> tuple[Inventory, tuple[Host, .
     if host == "--help":
         raise Refused("Invoke takes --help before the task: invoke --help TASK")
     try:
-        return find(host, file=Path(inventory) if inventory else None)
+        found, hosts = find(host, file=Path(inventory) if inventory else None)
+        return found, vagrant.located(hosts, found.path)
     except InventoryError as error:
         raise Refused(*error.errors) from None
+    except vagrant.VagrantError as error:
+        raise Refused(str(error)) from None
 
 
 def password_for(hosts: Sequence[Host]) -> str | None:

@@ -7,6 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -376,9 +377,13 @@ def slot(host: Any, app: App) -> Slot:
 
 @dataclass(frozen=True)
 class Site:
-    """A host's web server, as clients reach it. `trusted` are the certificates that end a chain: a file's text, or the system's."""
+    """A host's web server, as clients reach it. `trusted` are the certificates that end a chain: a file's text, or the system's.
+
+    `forwarded` are the server's ports that have another number at the address.
+    """
 
     address: str
+    forwarded: dict[int, int] = field(repr=False)
     trusted: str | None = field(repr=False)
 
     def careful(self) -> ssl.SSLContext:
@@ -396,6 +401,7 @@ class Site:
         return context
 
     def dial(self, port: int) -> socket.socket:
+        port = self.forwarded.get(port, port)
         try:
             return socket.create_connection((self.address, port), SECONDS)
         except OSError as error:
@@ -438,10 +444,11 @@ def acme(declared: inventory.Host) -> bool:
 def site(declared: inventory.Host, host: Any, app: App, acme: bool) -> Site:
     # A host behind a jump host has an address for those who jump; its clients come by name.
     address = app.domains[0] if declared.proxy_jump else declared.address
+    site = partial(Site, address, declared.forwarded)
     if not acme:
-        return Site(address, host.check_output("cat %s", f"/etc/ssl/provision/placeholder/{app.name}/fullchain.pem"))
+        return site(host.check_output("cat %s", f"/etc/ssl/provision/placeholder/{app.name}/fullchain.pem"))
     if declared.tls.root_ca:
-        return Site(address, declared.tls.root_ca.read_text())
+        return site(declared.tls.root_ca.read_text())
     if declared.tls.issuer == "letsencrypt-staging":
-        return Site(address, host.check_output("cat %s", f"{link(app.name)}/fullchain.pem"))
-    return Site(address, None)
+        return site(host.check_output("cat %s", f"{link(app.name)}/fullchain.pem"))
+    return site(None)

@@ -16,6 +16,7 @@ from provision.resources.file import File
 from provision.resources.git import DeployKey, Mirror
 from provision.resources.manager import Retired
 from provision.resources.package import Packages
+from provision.resources.python import CPython
 from provision.resources.release import Migration, Release
 from provision.resources.venv import Uv, Venv
 from provision.roles.app import release_id
@@ -744,3 +745,32 @@ def test_the_files_of_authorities_are_not_read_again_by_roles(
     assert file(server, "/etc/provision/acme-ca.pem").content == CA.read_text()
     (trusted,) = (one for one in server if isinstance(one, Authorities))
     assert "".join(trusted.certificates) == CA.read_text()
+
+
+@pytest.mark.parametrize("python", ["system", '"3.13.5"'])
+def test_only_the_inventory_makes_a_vm_and_a_lab_server_differ(
+    python: str, make_host: MakeHost, make_facts: MakeFacts
+) -> None:
+    rest = (
+        "tls: {issuer: self-signed}\n"
+        "apps:\n  shop:\n    source: https://git.example.com/shop.git\n    module: shop.main:app\n"
+        f"    domains: [shop.test]\n    python: {python}\n"
+    )
+    vm = make_host(f"connect: vagrant\nhosts: {{web1: }}\n{rest}")
+    server = make_host(f"user: admin\nport: 2222\nhosts: {{web1: 203.0.113.10}}\n{rest}")
+    known = make_facts(login="admin", home="/home/admin", memory=24 * 1024**3)
+    emulated = make_facts(login="vagrant", home="/home/vagrant", memory=1024**3)
+    wanted = [unreached(roles.everything(host, seen)) for host, seen in ((vm, emulated), (server, known))]
+    assert wanted[0] == wanted[1]
+
+
+def unreached(resources: tuple[Resource, ...]) -> list[Resource]:
+    """Without the login and its home, by way of which files are sent: they belong to the connection."""
+    same: list[Resource] = []
+    for one in resources:
+        if isinstance(one, Mirror):
+            one = replace(one, home="")
+        elif isinstance(one, CPython):
+            one = replace(one, login="", home="")
+        same.append(one)
+    return same

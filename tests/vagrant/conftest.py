@@ -1,0 +1,192 @@
+"""A VM that `vagrant up` really made, and the command line as a user types it."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provision.lab import image
+from tests.vagrant import hypervisor
+
+ROOT = Path(__file__).parents[2]
+SECONDS = 1200
+
+# Each step and its seconds, and then all of it: the table in docs/vagrant.md.
+STEPS: list[tuple[str, float]] = []
+
+
+@contextmanager
+def step(name: str) -> Iterator[None]:
+    begun = time.monotonic()
+    yield
+    STEPS.append((name, time.monotonic() - begun))
+    print(f"\n{name}: {STEPS[-1][1]:.0f} s", flush=True)
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project with this one's Vagrantfile, an inventory over this one's inventories/vagrant.yml, and an app of its own."""
+
+    folder: Path
+    environ: dict[str, str]
+
+    @property
+    def inventory(self) -> Path:
+        return self.folder / "inventories/vagrant.yml"
+
+    @property
+    def checkout(self) -> Path:
+        return self.folder / "checkout"
+
+    def _run(self, *words: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(
+            words,
+            cwd=cwd,
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=pipe,
+            stderr=pipe,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            stdout, stderr = process.communicate(timeout=SECONDS)
+        except BaseException:
+            # Vagrant goes on by itself where only its first process is ended.
+            os.killpg(process.pid, signal.SIGINT)
+            process.communicate(timeout=60)
+            raise
+        return subprocess.CompletedProcess(words, process.returncode, stdout, stderr)
+
+    def vagrant(self, *words: str) -> str:
+        """A vagrant command that must succeed; what it prints."""
+        done = self._run("vagrant", *words, cwd=self.folder)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def invoke(self, task: str, *options: str) -> "subprocess.CompletedProcess[str]":
+        words = ("-m", "invoke", task, "--host", "vagrant", "--inventory", str(self.inventory), *options)
+        return self._run(sys.executable, *words, cwd=ROOT)
+
+    def document(self, task: str) -> dict[str, Any]:
+        """What a task says of vm1 with --json."""
+        done = self.invoke(task, "--json")
+        document: dict[str, Any] = json.loads(done.stdout)["hosts"]["vm1"]
+        return document
+
+    def deploy(self) -> str:
+        """A deploy that must succeed; what it prints."""
+        done = self.invoke("deploy")
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def commit(self, **files: str) -> str:
+        """A commit in the app's checkout; its seven digits."""
+        for name, text in files.items():
+            (self.checkout / "sample_app" / name).write_text(text)
+        git = ("git", "-c", "user.name=tests", "-c", "user.email=tests@example.com")
+        for words in (("add", "."), ("commit", "--quiet", "--allow-empty", "-m", "A commit")):
+            subprocess.run([*git, *words], cwd=self.checkout, check=True)
+        return subprocess.check_output([*git, "rev-parse", "HEAD"], cwd=self.checkout, text=True)[:7]
+
+
+@pytest.fixture(scope="session")
+def project() -> Iterator[Project]:
+    """Vagrant with a home of its own, a box, and libvirt. Nothing of it is left when the tests end."""
+    before = hypervisor.traces()
+    # Not pytest's own folder: the VM's processes, which are not root's, must reach its disk.
+    folder = Path(tempfile.mkdtemp(prefix="provision-vagrant-", dir="/var/tmp"))
+    folder.chmod(0o711)
+    made = Project(
+        folder,
+        {name: value for name, value in os.environ.items() if not name.startswith(("VAGRANT_", "PROVISION_"))}
+        | {
+            "VAGRANT_HOME": str(folder / "home"),
+            "VAGRANT_DEFAULT_PROVIDER": "libvirt",
+            "PROVISION_BOX": "provision-test",
+            "PROVISION_TEST_FOLDER": str(folder / "box"),
+        },
+    )
+    try:
+        _fill(made)
+        with step("make a box of Debian's packages"):
+            _box(made)
+        kvm = hypervisor.has_kvm(folder / "box/vmlinuz")
+        print(f"the VM runs {'on KVM' if kvm else 'in software emulation'}", flush=True)
+        made.environ["PROVISION_TEST_DRIVER"] = "kvm" if kvm else "qemu"
+        shutil.copy(ROOT / "tests/vagrant/libvirt.rb", folder / "home/Vagrantfile")
+        with hypervisor.libvirt(folder):
+            try:
+                yield made
+            finally:
+                with step("vagrant destroy"):
+                    made.vagrant("destroy", "--force")
+    finally:
+        shutil.rmtree(folder)
+    assert hypervisor.traces() == before
+    print(f"all: {sum(seconds for _, seconds in STEPS):.0f} s", flush=True)
+
+
+def _fill(project: Project) -> None:
+    for name in ("home", "box", "inventories"):
+        (project.folder / name).mkdir()
+    shutil.copy(ROOT / "Vagrantfile", project.folder)
+    shutil.copytree(ROOT / "sample_app", project.checkout / "sample_app", ignore=shutil.ignore_patterns(".*", "*.db"))
+    subprocess.run(["git", "init", "--quiet", "--initial-branch=main"], cwd=project.checkout, check=True)
+    project.commit()
+    # An emulated processor needs its time.
+    project.inventory.write_text(
+        f"include: {ROOT}/inventories/vagrant.yml\n"
+        "connect_timeout: 60\n"
+        "apps:\n"
+        "  sample:\n"
+        f"    source: {{push: {project.checkout}}}\n"
+        "    workers: 2\n"
+        "    health: {timeout: 240}\n"
+    )
+
+
+def _box(project: Project) -> None:
+    """In the way of any user: `vagrant box add`. The key is the one that Vagrant replaces at the first `up`."""
+    project.vagrant("box", "list")
+    key = project.folder / "box/key.pub"
+    key.write_text(hypervisor.run("ssh-keygen", "-y", "-f", project.folder / "home/insecure_private_key"))
+    script = ROOT / "tests/vagrant/box.sh"
+    hypervisor.run(script, project.folder / "box", key, *image.mirror().sources("bookworm"), seconds=600)
+    project.vagrant("box", "add", "--name", "provision-test", str(project.folder / "box/debian.box"))
+    (project.folder / "box/debian.box").unlink()
+
+
+@pytest.fixture(scope="session")
+def vm(project: Project) -> Project:
+    """The project, with vm1 up and the app's first commit deployed to it."""
+    with step("vagrant up"):
+        project.vagrant("up")
+    with step("the first deploy, to a bare server"):
+        printed = project.deploy()
+    (project.folder / "curl").write_text("".join(re.findall(r"^ *(curl .*)$", printed, re.MULTILINE)))
+    return project
+
+
+@pytest.fixture
+def site(vm: Project) -> Callable[..., str]:
+    """What the site answers, asked with the line that the deploy printed."""
+
+    def ask(path: str = "") -> str:
+        line = (vm.folder / "curl").read_text()
+        return subprocess.run(f"{line}{path} -sS --fail -m 20", shell=True, capture_output=True, text=True).stdout
+
+    return ask

@@ -1,0 +1,134 @@
+"""libvirt for as long as a test runs, on a machine where nothing of it runs; and what a test has left behind."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+POOL = NETWORK = "provision-test"
+FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
+PROGRAMS = ("libvirtd", "virtlogd", "qemu-system-x86_64", "qemu-system-x86", "dnsmasq")
+KVM_SECONDS = 20
+
+
+def run(*words: str | Path, check: bool = True, seconds: float = 60) -> str:
+    """A command's output."""
+    command = [str(word) for word in words]
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds, check=False
+    )
+    assert not check or done.returncode == 0, f"{' '.join(command)}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def virsh(*words: str | Path, check: bool = True) -> str:
+    return run("virsh", "--connect", "qemu:///system", *words, check=check)
+
+
+def answers() -> bool:
+    return subprocess.run(["virsh", "--connect", "qemu:///system", "uri"], capture_output=True).returncode == 0
+
+
+def has_kvm(kernel: Path) -> bool:
+    """Whether a guest really runs on /dev/kvm: on some machines it opens, and guests hang on it."""
+    if not Path("/dev/kvm").exists():
+        return False
+    words = [
+        "qemu-system-x86_64",
+        "-accel",
+        "kvm",
+        "-cpu",
+        "host",
+        "-m",
+        "256",
+        "-nodefaults",
+        "-display",
+        "none",
+        "-serial",
+        "stdio",
+        "-no-reboot",
+    ]
+    try:
+        done = subprocess.run(
+            [*words, "-kernel", str(kernel), "-append", "console=ttyS0 panic=-1"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=KVM_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    return b"Kernel panic" in done.stdout
+
+
+@contextmanager
+def libvirt(folder: Path) -> Iterator[None]:
+    """libvirt with a storage pool in the folder; daemons that are not there are started, and stopped again."""
+    with ExitStack() as stack:
+        if not answers():
+            stack.enter_context(_daemons(folder))
+        pool = folder / "pool"
+        pool.mkdir()
+        virsh("pool-define-as", POOL, "dir", "--target", pool)
+        stack.callback(virsh, "pool-undefine", POOL)
+        virsh("pool-start", POOL)
+        stack.callback(virsh, "pool-destroy", POOL)
+        stack.callback(_remove_domains, folder)
+        yield
+
+
+def _remove_domains(folder: Path) -> None:
+    """What an interrupted test left: machines whose disk is in the folder, and the network."""
+    for name in virsh("list", "--all", "--name").split():
+        if str(folder) in virsh("dumpxml", name):
+            virsh("destroy", name, check=False)
+            virsh("undefine", name, check=False)
+    if NETWORK in virsh("net-list", "--all", "--name").split():
+        virsh("net-destroy", NETWORK, check=False)
+        virsh("net-undefine", NETWORK, check=False)
+
+
+@contextmanager
+def _daemons(folder: Path) -> Iterator[None]:
+    tables, forward = set(_tables()), FORWARD.read_text()
+    started: list[subprocess.Popen[bytes]] = []
+    try:
+        for name in ("virtlogd", "libvirtd"):
+            with (folder / f"{name}.log").open("wb") as log:
+                started.append(subprocess.Popen([name], stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+        deadline = time.monotonic() + 30
+        while not answers():
+            assert time.monotonic() < deadline, "libvirtd does not answer"
+            time.sleep(0.2)
+        yield
+        for name in virsh("net-list", "--name").split():
+            virsh("net-destroy", name)
+    finally:
+        for daemon in reversed(started):
+            daemon.terminate()
+            daemon.wait(30)
+        # libvirt leaves its chains in the tables that it made.
+        for table in set(_tables()) - tables:
+            run("nft", "delete", *table.split())
+        FORWARD.write_text(forward)
+
+
+def _tables() -> list[str]:
+    return run("nft", "list", "tables").splitlines()
+
+
+def traces() -> dict[str, list[str]]:
+    """What there is of virtual machines on this machine: processes, network, and what libvirt has noted."""
+    # One that has ended stays listed until its parent, the machine's first process, takes note of that.
+    every = [line.split(maxsplit=2) for line in run("ps", "-e", "-o", "stat=,comm=,args=").splitlines()]
+    running = [words[1:] for words in every if not words[0].startswith("Z")]
+    links = [line.split(": ")[1] for line in run("ip", "-o", "link").splitlines()]
+    return {
+        "processes": sorted(words[-1] for words in running if words[0] in PROGRAMS),
+        "forwarded ports": sorted(words[-1] for words in running if words[0] == "ssh" and ":192.168.213." in words[-1]),
+        "links": sorted(link for link in links if link.startswith(("virbr", "vnet"))),
+        "tables": sorted(_tables()),
+        "definitions": sorted(map(str, Path("/etc/libvirt").rglob("*.xml"))),
+        "forwarding": [FORWARD.read_text().strip()],
+    }

@@ -1,0 +1,131 @@
+"""From `vagrant up` to a served app, and what comes after. The tests build upon each other, in this order."""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from provision import inventory_file, lab, roles, vagrant
+from provision.engine import facts
+from provision.inventory import Host
+from provision.lab import folder
+from provision.resources.git import Mirror
+from provision.ssh import Session
+from tests.vagrant.conftest import Project, step
+
+SERVER = os.environ.get("PROVISION_TEST_SERVER", "lab1")
+REBOOT_SECONDS = 600
+Site = Callable[..., str]
+
+
+def test_the_line_that_a_deploy_prints_shows_the_site(vm: Project, site: Site) -> None:
+    assert "<html" in site()
+
+
+def test_there_is_nothing_to_change_after_a_deploy(vm: Project) -> None:
+    with step("plan: nothing to change"):
+        plan = vm.invoke("plan", "--json")
+    assert (plan.returncode, json.loads(plan.stdout)["hosts"]["vm1"]["changes"]) == (0, [])
+
+
+def test_vagrant_is_not_asked_twice(vm: Project) -> None:
+    answer = vm.folder / ".vagrant/provision/ssh-config.json"
+    before = answer.stat().st_mtime_ns
+    assert vm.invoke("releases").returncode == 0
+    assert answer.stat().st_mtime_ns == before
+
+
+def test_a_second_commit_is_served_after_a_second_deploy(vm: Project, site: Site) -> None:
+    commit = vm.commit(**{"sample_app/static/second.txt": "the second commit\n"})
+    with step("a deploy of a second commit"):
+        vm.deploy()
+    assert site("static/second.txt") == "the second commit\n"
+    assert [one["commit"][:7] for one in releases(vm) if one["state"] == "active"] == [commit]
+
+
+def test_the_server_holds_to_the_inventory(vm: Project) -> None:
+    verify(vm, "verify")
+
+
+def test_after_a_reboot_the_same_release_serves_by_itself(vm: Project, site: Site) -> None:
+    serving, boot = standing(vm), boot_id(vm)
+    with step("reboot, until the site answers"):
+        session = Session(located(vm))
+        session.run("systemctl reboot")
+        session.close()
+        deadline = time.monotonic() + REBOOT_SECONDS
+        while not site("health") or boot_id(vm) == boot:
+            assert time.monotonic() < deadline, "the site does not come back"
+            time.sleep(1)
+    assert standing(vm) == serving
+    assert site("static/second.txt") == "the second commit\n"
+    verify(vm, "verify after the reboot")
+
+
+def test_only_the_inventory_makes_a_vm_and_a_lab_server_differ(vm: Project, tmp_path: Path) -> None:
+    """Two bare servers with the same inventory, but for how they are reached, are to have the same resources."""
+    mine = not folder.current().run.is_dir()
+    try:
+        if mine:
+            lab.up()
+        here = folder.current()
+        text = vm.inventory.read_text()
+        access = f"connect: ssh\nuser: admin\nkey: {here.key}\nknown_hosts: {here.known_hosts}\n"
+        address = inventory_file.load(here.inventory, {}).hosts[SERVER].address
+        path = tmp_path / "lab.yml"
+        path.write_text(f"{text}{access}hosts: {{vm1: {{address: {address}}}}}\n")
+        hosts = (located(vm), inventory_file.load(path, {}).hosts["vm1"])
+        seen = [bare(host) for host in hosts]
+    finally:
+        if mine:
+            lab.down()
+    assert seen[0].memory != seen[1].memory
+    same = replace(seen[1], now=seen[0].now)
+    wanted = [roles.everything(host, known) for host, known in zip(hosts, (seen[0], same), strict=True)]
+    # By way of the login's home, commits are sent: it belongs to the connection.
+    same_home = [[replace(one, home="") if isinstance(one, Mirror) else one for one in each] for each in wanted]
+    assert same_home[0] == same_home[1]
+    assert len(wanted[0]) > 30
+
+
+def bare(host: Host) -> facts.Facts:
+    """A server's facts, without what it has got already."""
+    session = Session(host)
+    known = facts.parse(session.run(facts.script()).stdout)
+    session.close()
+    fresh = facts.Facts(
+        known.system, known.version, known.architecture, known.cpus, known.memory, known.login, known.home, known.now
+    )
+    return replace(fresh, commits=dict.fromkeys(host.apps, "0123456789abcdef0123456789abcdef01234567"))
+
+
+def located(vm: Project) -> Host:
+    os.environ.update({name: value for name, value in vm.environ.items() if name.startswith("VAGRANT_")})
+    found = inventory_file.load(vm.inventory)
+    return vagrant.located([found.hosts["vm1"]], vm.inventory)[0]
+
+
+def boot_id(vm: Project) -> str:
+    session = Session(located(vm))
+    try:
+        return session.run("cat /proc/sys/kernel/random/boot_id").stdout
+    finally:
+        session.close()
+
+
+def releases(vm: Project) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = vm.document("releases")["releases"]
+    return found
+
+
+def standing(vm: Project) -> list[tuple[str, str]]:
+    """The active release and its slot."""
+    return [(one["release"], one["slot"]) for one in vm.document("status")["status"]]
+
+
+def verify(vm: Project, name: str) -> None:
+    with step(name):
+        done = vm.invoke("verify")
+    assert done.returncode == 0, done.stdout + done.stderr
