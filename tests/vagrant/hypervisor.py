@@ -1,14 +1,17 @@
 """libvirt for as long as a test runs, on a machine where nothing of it runs; and what a test has left behind."""
 
+import re
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from provision.lab import network
+
 POOL = NETWORK = "provision-test"
 FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
-PROGRAMS = ("libvirtd", "virtlogd", "qemu-system-x86_64", "qemu-system-x86", "dnsmasq")
+PROGRAMS = ("libvirtd", "virtlogd", "qemu-system-x86_64", "qemu-system-x86")
 KVM_SECONDS = 20
 
 
@@ -111,11 +114,14 @@ def _daemons(folder: Path) -> Iterator[None]:
         # libvirt leaves its chains in the tables that it made.
         for table in set(_tables()) - tables:
             run("nft", "delete", *table.split())
-        FORWARD.write_text(forward)
+        # A lab that came up meanwhile forwards too.
+        if not network.exists(network.BRIDGE):
+            FORWARD.write_text(forward)
 
 
 def _tables() -> list[str]:
-    return run("nft", "list", "tables").splitlines()
+    """Those that libvirt makes, by iptables; others may come and go."""
+    return re.findall(r"^table ip6? (?:filter|nat|mangle)$", run("nft", "list", "tables"), re.MULTILINE)
 
 
 def traces() -> dict[str, list[str]]:
@@ -125,10 +131,9 @@ def traces() -> dict[str, list[str]]:
     running = [words[1:] for words in every if not words[0].startswith("Z")]
     links = [line.split(": ")[1] for line in run("ip", "-o", "link").splitlines()]
     return {
-        "processes": sorted(words[-1] for words in running if words[0] in PROGRAMS),
+        "processes": sorted(words[-1] for words in running if words[0] in PROGRAMS or "/libvirt/" in words[-1]),
         "forwarded ports": sorted(words[-1] for words in running if words[0] == "ssh" and ":192.168.213." in words[-1]),
         "links": sorted(link for link in links if link.startswith(("virbr", "vnet"))),
         "tables": sorted(_tables()),
         "definitions": sorted(map(str, Path("/etc/libvirt").rglob("*.xml"))),
-        "forwarding": [FORWARD.read_text().strip()],
     }
