@@ -188,6 +188,8 @@ prepare_slot() {
 # arm: from here on, a failure is undone.
 arm() {
     switched=
+    # What a killed activation left: the old slot must not answer for the new one in the check through nginx.
+    rm -f "/run/$app/previous.sock"
     was=$(readlink "/srv/$app/current" || true)
     log_bytes=$(log_end "/var/log/supervisor/$app/$new.log")
     log_since=$(date '+%Y-%m-%d %H:%M:%S')
