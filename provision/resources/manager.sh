@@ -30,9 +30,18 @@ program_state() {
     esac
 }
 
+# stop_program NAME: one that has just ended by itself is said not to run, and is started again at once.
+stop_program() {
+    for _ in 1 2 3 4 5; do
+        case $(rpc stopProcess "$1") in *NOT_RUNNING*) ;; *) return 0 ;; esac
+        case $(rpc getProcessInfo "$1" | told statename) in STOPPED | FATAL) return 0 ;; esac
+        sleep 0.1
+    done
+}
+
 # load_program NAME: Supervisor runs it as its file says now; what it ran before under that name is stopped.
 load_program() {
-    rpc stopProcess "$1" >/dev/null
+    stop_program "$1"
     rpc removeProcessGroup "$1" >/dev/null
     rpc reloadConfig >/dev/null
     case $(rpc addProcessGroup "$1") in
@@ -43,7 +52,7 @@ load_program() {
 
 unload_program() {
     if ! has_supervisor; then return 0; fi
-    rpc stopProcess "$1" >/dev/null
+    stop_program "$1"
     rpc reloadConfig >/dev/null
     rpc removeProcessGroup "$1" >/dev/null
 }
@@ -75,7 +84,7 @@ slot_start() {
 slot_stop() {
     systemctl stop "$1@$2" 2>/dev/null || true
     systemctl reset-failed "$1@$2" 2>/dev/null || true
-    if has_supervisor; then rpc stopProcess "$1-$2" >/dev/null; fi
+    if has_supervisor; then stop_program "$1-$2"; fi
 }
 
 # slot_at_boot APP SLOT yes|no. What Supervisor starts at boot is what /etc/APP/current names.
@@ -140,7 +149,7 @@ processes_stop() {
         for path in "$programs/$1-"*.conf; do
             if grep -qsF "; provision: $1. " "$path"; then
                 path=${path##*/}
-                case $path in "$1-blue.conf" | "$1-green.conf") ;; *) rpc stopProcess "${path%.conf}" >/dev/null ;; esac
+                case $path in "$1-blue.conf" | "$1-green.conf") ;; *) stop_program "${path%.conf}" ;; esac
             fi
         done
     else

@@ -15,6 +15,8 @@ import pytest
 
 from provision import inventory_file, lab, python_cache
 
+pytest.register_assert_rewrite("tests.lab.releases")
+
 ROOT = Path(__file__).parents[2]
 LAB = ROOT / ".lab"
 SERVERS = 3

@@ -1,12 +1,13 @@
 """The same releases under Supervisor, and an app that goes from one manager to the other."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
-from tests.lab.conftest import Answer, shell
+from tests.lab.conftest import ROOT, Answer, shell
 from tests.lab.load import load
 from tests.lab.releases import ADDRESS, DOMAIN, SERVER, Releases, Site, make
 
@@ -18,6 +19,21 @@ def site(pythons: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
 
 class TestUnderSupervisor(Releases):
     kills: ClassVar[tuple[float, ...]] = (0.9, 2.1)
+
+    def test_a_slot_that_has_just_ended_by_itself_is_stopped_all_the_same(self, site: Site) -> None:
+        """Supervisor does not count it as running, and would start it again a moment later."""
+        manager = (ROOT / "provision/resources/manager.sh").read_text()
+        site.deploy("--revision", "one")
+        site.deploy("--revision", "two")
+        idle = {"blue": "green", "green": "blue"}[site.slot()]
+        for _ in range(5):
+            shell(
+                SERVER,
+                f"{manager}\nload_program pulse-{idle}; rpc startProcess pulse-{idle} >/dev/null;"
+                f" kill -9 $(supervisorctl pid pulse-{idle}); sleep 0.05; slot_stop pulse {idle}",
+            )
+            time.sleep(1.5)
+            assert site.running() == [site.slot()]
 
 
 PROCESSES = "    processes: {worker: python -m worker worker}\n    schedules: {tick: {at: '03:00', run: python -m worker tick}}\n"
