@@ -88,8 +88,9 @@ finish() {
     exit 0
 }
 
-# put PATH OWNER GROUP MODE <content: beside, synced, renamed.
+# put PATH OWNER GROUP MODE <content: beside, synced, renamed. What a killed run left beside goes.
 put() {
+    for beside in "${1%/*}"/.provision.??????; do if [ -f "$beside" ]; then rm -f "$beside"; fi; done
     beside=$(mktemp "${1%/*}/.provision.XXXXXX")
     cat >"$beside"
     chown "$2:$3" "$beside"

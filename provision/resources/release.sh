@@ -47,12 +47,20 @@ export_release() {
     rm -rf "$releases/.old-$2"
 }
 
-# as_app APP RELEASE FOLDER COMMAND...: in the release, with the app's user, environment and sandbox.
+# commands_of APP: the units of what as_app runs.
+commands_of() { systemctl list-units --no-legend --plain --state=active,activating,deactivating "provision.$1.*" | cut -d' ' -f1; }
+
+# as_app APP RELEASE FOLDER COMMAND...: in the release, with the app's user, environment and sandbox. There is one such command
+# of an app at a time: a run that is killed leaves its own going, a migration for example.
 as_app() {
     app=$1 tree=/srv/$1/releases/$2
     directory=$tree/$3
     shift 3
-    systemd-run --quiet --wait --pipe --collect --service-type=exec \
+    if [ -n "$(commands_of "$app")" ]; then
+        echo "a command of an earlier run still goes on, and is waited for: $(commands_of "$app")" >&2
+        while [ -n "$(commands_of "$app")" ]; do sleep 0.2; done
+    fi
+    systemd-run --quiet --wait --pipe --collect --unit="provision.$app.$(cat /proc/sys/kernel/random/uuid)" --service-type=exec \
         -p User="$app" -p Group="$app" -p EnvironmentFile="/etc/$app/env" -p WorkingDirectory="$directory" \
         -p ProtectSystem=strict -p ReadWritePaths="/srv/$app/shared" -p PrivateTmp=yes -p NoNewPrivileges=yes -p UMask=0027 \
         --setenv=PATH="$tree/.venv/bin:/usr/local/bin:/usr/bin:/bin" --setenv=PYTHONDONTWRITEBYTECODE=1 "$@" </dev/null

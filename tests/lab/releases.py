@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from provision import lab
-from tests.lab import pulse
+from tests.lab import pulse, steps
 from tests.lab.conftest import LAB, Answer, Controller, https, seed, shell
 from tests.lab.load import load
 from tests.lab.repository import Repository
@@ -26,6 +26,8 @@ SERVER = os.environ.get("PROVISION_TEST_SERVER", "lab3")
 DOMAIN = f"pulse.{SERVER}.test"
 ADDRESS = f"10.213.0.{10 + int(SERVER.removeprefix('lab'))}"
 DEPLOYS = int(os.environ.get("PROVISION_DEPLOYS", "6"))
+# Of an activation's steps, one in so many: 1 is all of them.
+EVERY = int(os.environ.get("PROVISION_EVERY_STEP", "6"))
 Manager = Literal["systemd", "supervisor"]
 
 
@@ -69,6 +71,32 @@ class Site:
         )
         return said.split()
 
+    def next(self) -> tuple[str, str]:
+        """The branch that is not being served, and its commit."""
+        number = 1 - self.commits.index(self.serving())
+        return ("one", "two")[number], self.commits[number]
+
+    def held_up(self, revision: str, change: str, number: int) -> "tuple[subprocess.Popen[str], str]":
+        """A deploy that stands still before a step of the changes whose ids begin so; the controller, and the step."""
+        steps.arm(SERVER, change, number)
+        process = self.controller.start("deploy", SERVER, "--revision", revision)
+        return process, steps.wait(SERVER)
+
+    def wait(self, after: str) -> None:
+        """Until it serves one of its commits by itself."""
+        deadline = time.monotonic() + 30
+        while self.serving() not in self.commits:
+            assert time.monotonic() < deadline, after
+            time.sleep(0.2)
+
+    def left(self) -> list[str]:
+        """What only an activation that goes on may have."""
+        return shell(
+            SERVER,
+            "find /etc/pulse /run/pulse /srv/pulse -maxdepth 2"
+            " \\( -name '.provision.*' -o -name '*.provision-new' -o -name previous.sock -o -name held -o -name 'preview*' \\)",
+        ).splitlines()
+
 
 def make(manager: Manager, folder: Path, pythons: Path) -> Iterator[Site]:
     """The app at the branch one, on a bare server."""
@@ -86,14 +114,13 @@ def make(manager: Manager, folder: Path, pythons: Path) -> Iterator[Site]:
     lab.reset(SERVER)
     site = Site(Controller(path), repository, commits, manager)
     site.deploy("--revision", "one")
+    steps.install(SERVER)
     yield site
     repository.remove()
 
 
 class Releases:
     """What is true under either manager. A subclass has `manager`, and a test module its site."""
-
-    kills: ClassVar[tuple[float, ...]] = (0.3, 0.9, 1.6, 2.6)
 
     def test_no_request_fails_over_deploys_under_load(self, site: Site) -> None:
         site.deploy("--revision", "one")
@@ -266,54 +293,70 @@ class Releases:
         refused = site("promote", "--json").host(SERVER)["error"]
         assert refused == f"{SERVER}: no release is held here: invoke deploy --hold holds one"
 
-    @pytest.mark.parametrize("victim", ["server", "controller"])
-    def test_wherever_the_script_or_the_controller_is_killed_the_site_answers_and_the_next_deploy_ends_right(
-        self, site: Site, victim: str
-    ) -> None:
-        site.deploy("--revision", "one")
-        with load(ADDRESS, DOMAIN, 240, heavy=False) as seen:
-            for number, delay in enumerate(self.kills):
-                wanted = ("two", "one")[number % 2]
-                process = site.controller.start("deploy", SERVER, "--revision", wanted)
-                wait_for_a_run()
-                time.sleep(delay)
-                if victim == "controller":
-                    process.kill()
-                else:
-                    shell(SERVER, "pkill -9 -s $(ls -t /run/provision/runs/*/pid | head -n 1 | xargs cat) || true")
-                process.communicate(timeout=60)
-                assert site.serving() in site.commits
-                wait_for_the_end()
-                after = site.deploy("--revision", wanted)
-                assert site.serving() == site.commits[(1, 0)[number % 2]]
-                if victim == "controller":
-                    assert after.changed(SERVER) == [], "the server finishes by itself"
-                else:
-                    assert site("plan", "--revision", wanted).status == 0
-                assert site.running() == [site.slot()]
-        assert (seen.failed, seen.failures[:3]) == (0, [])
+    def test_whatever_is_killed_before_a_step_the_site_answers_and_the_next_deploy_ends_right(self, site: Site) -> None:
+        """The script on the server or the controller, by SIGKILL, before one step of the activation after the other."""
+        for victim, first in (("script", 1), ("controller", 1 + EVERY // 2)):
+            with load(ADDRESS, DOMAIN, 900, heavy=False) as seen:
+                for number in range(first, every_step(site) + 1, EVERY):
+                    name, commit = site.next()
+                    process, before = site.held_up(name, "activation:", number)
+                    if victim == "script":
+                        steps.end_the_script(SERVER)
+                    else:
+                        process.kill()
+                        steps.go(SERVER)
+                    process.communicate(timeout=60)
+                    assert site.serving() in site.commits, before
+                    wait_for_the_end()
+                    after = site.deploy("--revision", name)
+                    assert (site.serving(), site.running()) == (commit, [site.slot()]), before
+                    assert site.left() == [], before
+                    if victim == "controller":
+                        assert after.changed(SERVER) == [], "the server finishes by itself"
+            assert (seen.failed, seen.failures[:3]) == (0, []), victim
+        assert site("plan", "--revision", name).status == 0
 
-    def test_a_power_cut_or_a_reboot_in_an_activation_leaves_a_whole_release_after_the_boot(self, site: Site) -> None:
-        site.deploy("--revision", "one")
-        for number, delay in enumerate((*self.kills[:2], 2.0)):
-            wanted = (1, 0)[number % 2]
-            process = site.controller.start("deploy", SERVER, "--revision", ("one", "two")[wanted])
-            wait_for_a_run()
-            time.sleep(delay)
+    def test_a_power_cut_before_a_step_leaves_a_whole_release_that_serves_by_itself_after_the_boot(
+        self, site: Site
+    ) -> None:
+        for number in range(1 + EVERY // 3, every_step(site) + 1, 2 * EVERY):
+            name, commit = site.next()
+            process, before = site.held_up(name, "activation:", number)
+            lab.kill(SERVER)
             process.kill()
             process.communicate()
-            if delay == 2.0:
-                lab.reboot(SERVER)
-            else:
-                lab.kill(SERVER)
-                lab.start(SERVER)
-            deadline = time.monotonic() + 30
-            while site.serving() not in site.commits and time.monotonic() < deadline:
-                time.sleep(0.5)
-            assert site.serving() in site.commits
-            site.deploy("--revision", ("one", "two")[wanted])
-            assert site.serving() == site.commits[wanted]
-            assert site.running() == [site.slot()]
+            lab.start(SERVER)
+            site.wait(before)
+            assert site.running() == [site.slot()], before
+            site.deploy("--revision", name)
+            assert (site.serving(), site.running()) == (commit, [site.slot()]), before
+            assert site.left() == [], before
+
+    def test_a_reboot_in_an_activation_leaves_a_whole_release_that_serves_by_itself_after_the_boot(
+        self, site: Site
+    ) -> None:
+        name, commit = site.next()
+        process = site.controller.start("deploy", SERVER, "--revision", name)
+        while site.serving() != commit:
+            time.sleep(0.05)
+        process.kill()
+        process.communicate()
+        lab.reboot(SERVER)
+        site.wait("reboot")
+        site.deploy("--revision", name)
+        assert (site.serving(), site.running()) == (commit, [site.slot()])
+
+
+def every_step(site: Site) -> int:
+    """How many steps an activation has, going either way."""
+    counts = set()
+    for _ in site.commits:
+        steps.arm(SERVER)
+        site.deploy("--revision", site.next()[0])
+        counts.add(len(steps.taken(SERVER, "activation:")))
+    assert len(counts) == 1
+    assert min(counts) > 30
+    return counts.pop()
 
 
 def chat(socket: ClientConnection) -> None:
@@ -328,13 +371,6 @@ def chat(socket: ClientConnection) -> None:
 def running() -> bool:
     """Whether a run holds the lock. After a boot there is no lock before the first run."""
     return lab.shell(SERVER, "test ! -e /run/provision/lock || flock -n -s /run/provision/lock true").returncode != 0
-
-
-def wait_for_a_run() -> None:
-    deadline = time.monotonic() + 30
-    while not running():
-        assert time.monotonic() < deadline, "no run began"
-        time.sleep(0.05)
 
 
 def wait_for_the_end() -> None:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 
@@ -18,8 +17,6 @@ def site(pythons: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
 
 
 class TestUnderSupervisor(Releases):
-    kills: ClassVar[tuple[float, ...]] = (0.9, 2.1)
-
     def test_a_slot_that_has_just_ended_by_itself_is_stopped_all_the_same(self, site: Site) -> None:
         """Supervisor does not count it as running, and would start it again a moment later."""
         manager = (ROOT / "provision/resources/manager.sh").read_text()
