@@ -247,12 +247,20 @@ watch_slot() {
     await_health || fail "$app: $release was no longer healthy after ${watch}s with the traffic ($health answered $answer); its last log lines stand above"
 }
 
-# drain_slot: the old slot ends once it has answered what it began, or at the limit.
+# drain_slot: the old slot ends once it has answered what it began, or at the limit: then its websockets are closed, and what
+# has no end is cut two seconds later.
 drain_slot() {
     sleep 0.1
     deadline=$(($(date +%s) + drain))
-    while [ "$(date +%s)" -lt "$deadline" ]; do
-        if ! grep -q " 0[23] *[0-9]* /run/$app/$old.sock\$" /proc/net/unix; then break; fi
+    while grep -q " 0[23] *[0-9]* /run/$app/$old.sock\$" /proc/net/unix; do
+        if [ "$(date +%s)" -ge "$deadline" ]; then
+            workers=$(workers_of "$(slot_pid "$app" "$old")")
+            # shellcheck disable=SC2086 # the ids are words
+            { sleep 2 && kill -KILL $workers; } >/dev/null 2>&1 &
+            slot_stop "$app" "$old"
+            kill "$!" 2>/dev/null || true
+            return 0
+        fi
         sleep 0.1
     done
     slot_stop "$app" "$old"

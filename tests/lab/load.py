@@ -119,3 +119,17 @@ def watch(address: str, domain: str, wanted: str, seconds: float, path: str = "/
             return time.monotonic()
         time.sleep(0.005)
     raise TimeoutError(wanted)
+
+
+def stream(address: str, domain: str, path: str) -> tuple[list[str], bool, float]:
+    """The lines of a streamed response, whether it came to its end, and when it ended, by the monotonic clock."""
+    connection = _Connection(address, domain)
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    body, whole = b"", True
+    try:
+        while part := answer.read1(65536):
+            body += part
+    except (OSError, http.client.HTTPException):
+        whole = False
+    return body.decode().split(), whole, time.monotonic()

@@ -6,6 +6,7 @@ import os
 import socket
 
 from fastapi import FastAPI, WebSocket
+from fastapi.responses import StreamingResponse
 
 BREAKS = {breaks!r}
 ONLY = {only!r}
@@ -46,6 +47,16 @@ async def commit():
 async def slow(seconds: float = 5):
     await asyncio.sleep(seconds)
     return os.environ["PROVISION_COMMIT"]
+
+
+@app.get("/stream")
+async def stream(seconds: float = 5):
+    async def lines():
+        for _ in range(int(seconds * 5)):
+            yield os.environ["PROVISION_COMMIT"] + "\\n"
+            await asyncio.sleep(0.2)
+
+    return StreamingResponse(lines(), headers={{"X-Accel-Buffering": "no"}})
 
 
 @app.websocket("/ws")

@@ -19,7 +19,7 @@ from websockets.sync.client import ClientConnection, connect
 from provision import lab
 from tests.lab import pulse, steps
 from tests.lab.conftest import LAB, Answer, Controller, https, seed, shell
-from tests.lab.load import load
+from tests.lab.load import load, stream
 from tests.lab.repository import Repository
 
 SERVER = os.environ.get("PROVISION_TEST_SERVER", "lab3")
@@ -137,30 +137,40 @@ class Releases:
         assert seen.requests >= 1000 * DEPLOYS
         print(f"{site.manager}: {seen.requests} requests over {DEPLOYS} deploys, none failed; p99 {seen.p99}")
 
-    def test_what_the_old_release_has_begun_it_ends_and_a_websocket_lives_until_the_drain_limit(
+    def test_what_the_old_release_has_begun_it_ends_and_what_has_no_end_lives_until_the_drain_limit(
         self, site: Site
     ) -> None:
         site.deploy("--revision", "one")
         slow: list[subprocess.CompletedProcess[str]] = []
-        asking = threading.Thread(target=lambda: slow.append(https(SERVER, "/slow?seconds=5", DOMAIN)))
+        streams: dict[int, tuple[list[str], bool, float]] = {}
+        asking = [threading.Thread(target=lambda: slow.append(https(SERVER, "/slow?seconds=5", DOMAIN)))]
+        for seconds in (5, 60):
+            path = f"/stream?seconds={seconds}"
+            asking.append(
+                threading.Thread(target=lambda s=seconds, p=path: streams.update({s: stream(ADDRESS, DOMAIN, p)}))
+            )
         trust = ssl.create_default_context(cafile=str(LAB / "acme-root.pem"))
         with connect(f"wss://{DOMAIN}/ws", ssl=trust, sock=create_connection((ADDRESS, 443))) as socket:
             deploying = threading.Thread(target=lambda: site.deploy("--revision", "two"))
             deploying.start()
+            for thread in asking:
+                thread.start()
             while site.serving() != site.commits[1]:
-                if not asking.is_alive() and not slow:
-                    asking.start()
                 time.sleep(0.05)
             switched = time.monotonic()
             with pytest.raises(ConnectionClosed) as closed:
                 chat(socket)
             lived = time.monotonic() - switched
-        asking.join()
-        deploying.join()
+        for thread in (*asking, deploying):
+            thread.join()
         assert (slow[0].returncode, slow[0].stdout.strip('"')) == (0, site.commits[0])
+        assert streams[5][:2] == ([site.commits[0]] * 25, True)
+        lines, whole, ended = streams[60]
+        assert (set(lines), whole) == ({site.commits[0]}, False)
         assert closed.value.rcvd is not None, f"{closed.value!r} after {lived:.1f} s"
         assert closed.value.rcvd.code == 1012, "service restart: RFC 6455's registry"
-        assert 6.5 < lived < 16, f"it lived {lived:.1f} s, and the limit is 8 s"
+        for what, outlived in (("the websocket", lived), ("the stream", ended - switched)):
+            assert 6.5 < outlived < 14, f"{what} lived {outlived:.1f} s, and the limit is 8 s"
         assert site.serving() == site.commits[1]
         assert len(site.running()) == 1
 
@@ -348,7 +358,8 @@ class Releases:
 
 
 def every_step(site: Site) -> int:
-    """How many steps an activation has, going either way."""
+    """How many steps an activation has, going either way, once both slots have been used."""
+    site.deploy("--revision", site.next()[0])
     counts = set()
     for _ in site.commits:
         steps.arm(SERVER)

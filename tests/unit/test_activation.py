@@ -732,6 +732,13 @@ def test_an_activation_of_what_is_held_only_takes_over(
     assert not (tmp_path / "run" / "shop" / "held").exists()
 
 
+def test_no_slot_of_a_killed_activation_stands_by_in_the_next_one(slots: Path, tmp_path: Path, shell: Shell) -> None:
+    standing_by = tmp_path / "run" / "shop" / "previous.sock"
+    standing_by.symlink_to("blue.sock")
+    assert shell("old=blue new=green; arm; trap - EXIT").returncode == 0
+    assert not standing_by.is_symlink()
+
+
 def test_an_activation_that_fails_after_the_switch_gives_everything_back(
     slots: Path, tmp_path: Path, shell: Shell, health: Serve, units: Units
 ) -> None:
