@@ -82,11 +82,11 @@ while True:
 """
 
 
-def files(breaks: str = "", only: str = "", note: str = "") -> dict[str, str]:
-    """The repository's files; `breaks` says how the release is broken, `only` on which host."""
+def files(breaks: str = "", only: str = "", note: str = "", requirements: str = "") -> dict[str, str]:
+    """The repository's files; `breaks` says how the release is broken, `only` on which host; `requirements` are more."""
     return {
         "pulse.py": MAIN.format(breaks=breaks, only=only),
-        "requirements.txt": "fastapi==0.165.0\n"
+        "requirements.txt": f"fastapi==0.165.0\n{requirements}"
         + ("no-such-package-anywhere==1.0\n" if breaks == "requirement" else ""),
         "note.txt": note,
         "worker.py": WORKER,

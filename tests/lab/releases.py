@@ -82,10 +82,10 @@ class Site:
         process = self.controller.start("deploy", SERVER, "--revision", revision)
         return process, steps.wait(SERVER)
 
-    def wait(self, after: str) -> None:
-        """Until it serves one of its commits by itself."""
+    def wait(self, after: str, commits: tuple[str, ...] = ()) -> None:
+        """Until it serves one of these commits by itself, or one of its good ones."""
         deadline = time.monotonic() + 30
-        while self.serving() not in self.commits:
+        while self.serving() not in (commits or self.commits):
             assert time.monotonic() < deadline, after
             time.sleep(0.2)
 

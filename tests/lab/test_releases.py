@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import pulse
+from provision import lab
+from tests.lab import pulse, steps
 from tests.lab.conftest import https, shell
 from tests.lab.load import load
 from tests.lab.releases import ADDRESS, DOMAIN, SERVER, Releases, Site, make
@@ -46,6 +47,65 @@ def test_a_failing_migration_stops_the_deploy_with_nothing_switched(site: Site) 
     assert answer.status == 1
     assert "the migration failed" in answer.host(SERVER)["error"]
     assert site.serving() == before
+
+
+SHARED = "/srv/pulse/shared/migrations"
+SLOW_MIGRATION = f"migrate: 'echo begun >>{SHARED}; sleep 3; echo done >>{SHARED}'"
+
+
+@pytest.fixture
+def migrating(site: Site) -> Iterator[Site]:
+    """The site with a migration that takes three seconds."""
+    text = site.text
+    shell(SERVER, f"rm -f {SHARED}")
+    yield site.with_text(text.replace("migrate: false", SLOW_MIGRATION))
+    site.with_text(text).deploy("--revision", "one")
+
+
+def migrations() -> list[str]:
+    return lab.shell(SERVER, f"cat {SHARED}").stdout.split()
+
+
+def begin_to_migrate(site: Site, revision: str) -> "subprocess.Popen[str]":
+    process = site.controller.start("deploy", SERVER, "--revision", revision)
+    deadline = time.monotonic() + 30
+    while not migrations():
+        assert time.monotonic() < deadline, "no migration began"
+        time.sleep(0.05)
+    return process
+
+
+def test_a_power_cut_while_a_release_is_prepared_or_migrated_leaves_the_old_one_serving(migrating: Site) -> None:
+    site, before = migrating, migrating.serving()
+    for change in ("release:", "venv:", "file:", "check:", "migration"):
+        commit = site.repository.commit(pulse.files(note=change, requirements=f"# {change}\n"), "cut")
+        if change == "migration":
+            process = begin_to_migrate(site, "cut")
+        else:
+            process, _ = site.held_up("cut", change, 1)
+        lab.kill(SERVER)
+        process.kill()
+        process.communicate()
+        lab.start(SERVER)
+        site.wait(change, (before,))
+        assert site.running() == [site.slot()], change
+    assert migrations() == ["begun"]
+    site.deploy("--revision", "cut")
+    assert (site.serving(), site.running()) == (commit, [site.slot()])
+    assert migrations() == ["begun", "begun", "done"]
+    assert site.left() == []
+    assert site("plan", "--revision", "cut").status == 0
+
+
+def test_a_migration_of_a_killed_run_ends_before_the_next_one_begins(migrating: Site) -> None:
+    site, (name, commit) = migrating, migrating.next()
+    process = begin_to_migrate(site, name)
+    steps.end_the_script(SERVER)
+    process.communicate(timeout=60)
+    assert migrations() == ["begun"]
+    site.deploy("--revision", name)
+    assert migrations() == ["begun", "done"] * 2
+    assert site.serving() == commit
 
 
 def test_rollback_goes_to_the_good_release_before_without_a_fetch(site: Site) -> None:
