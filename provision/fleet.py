@@ -70,6 +70,9 @@ def _steps(runs: Sequence[Run], hosts: Sequence[Host], applies: bool) -> None:
     reached = [one for one in runs if one.error is None]
     if len(runs) == 1:
         _each(reached, Run.apply)
+        for one in reached:
+            if one.broken == "activate" and one.host.rollout.on_failure == "rollback":
+                one.take_back()
         return
     _each(reached, lambda one: one.apply("prepare"))
     broken = next((one for one in reached if one.error), None) or _migrate(reached) or _activate(reached, hosts)

@@ -99,6 +99,7 @@ class Run:
     run: str = ""
     done: int = 0
     failed: int = 0
+    broken: Phase | None = None
     begun: float = 0.0
     took: dict[str, float] = field(default_factory=dict)
     releases: dict[str, str] = field(default_factory=dict)
@@ -199,7 +200,7 @@ class Run:
         finally:
             self._fetch(one.download for one in part.changes[: len(self.took) - made] if one.download)
 
-    def take_back(self, reason: str) -> None:
+    def take_back(self, reason: str = "") -> None:
         """Undo the activations that were made; the host counts as failed, for `reason` or for what failed on it."""
         undone, made = self.part("activate").undone(self.took, self.run), self.done
         if not undone.changes:
@@ -207,7 +208,9 @@ class Run:
         error, output, failed = self.error, self.output, self.failed
         self.error = None
         if self.attempt(partial(self._apply, undone)):
-            self.error, self.output = error or f"went back to the release before: {reason}", output
+            apps = " and ".join(change.id.partition(":")[2] for change in reversed(undone.changes))
+            self.error = f"{error}; {apps} went back" if error else f"went back to the release before: {reason}"
+            self.output = output
             self.done = made - len(undone.changes)
             self.previews = {}
         self.status, self.failed = "failed", max(failed, self.failed)
@@ -314,7 +317,7 @@ class Run:
                 self.previews.update(change.previews)
                 self.took[change.id] = round(time.monotonic() - self.begun, 3)
             case "failed":
-                self.failed = 1
+                self.failed, self.broken = 1, plan.changes[event.change].phase
                 raise Failed(_reason(plan.changes[event.change], output, event.text), output[-30:])
             case "stopped":
                 raise Failed(f"stopped on request; not done: {len(plan.changes) - self.done} changes")

@@ -3,9 +3,12 @@
 import difflib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 from provision.engine.probe import Observation
 from provision.engine.resource import Change, Phase, Resource
+
+PHASES: tuple[Phase, ...] = get_args(Phase)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +35,16 @@ class Plan:
 
 
 def plan(resources: Sequence[Resource], seen: Observation) -> Plan:
-    """Raises Refusal when a resource cannot become what it should be."""
+    """One phase after the other, and in a phase in the order of the resources: on a server with several apps, all are prepared
+    before one is activated. Raises Refusal when a resource cannot become what it should be.
+    """
     changes: dict[str, Change] = {}
     for resource, state in zip(resources, seen.states, strict=True):
         change = resource.plan(state, changes)
         if change:
             changes[change.id] = change
-    return Plan(tuple(changes.values()), len(resources), seen.generation)
+    ordered = sorted(changes.values(), key=lambda change: PHASES.index(change.phase))
+    return Plan(tuple(ordered), len(resources), seen.generation)
 
 
 def diff(path: str, old: str, new: str) -> str:

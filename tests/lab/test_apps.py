@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from provision import lab
+from provision import inventory_file, lab, python_cache
 from provision.resources.venv import SERVER as PINNED
 from tests.lab.conftest import LAB, Answer, Controller, https, seed, shell
 from tests.lab.index import PACKAGE, WHEEL, Index, serving
@@ -326,6 +326,29 @@ def test_a_changed_requirement_builds_another_venv_for_that_app_alone(
         assert (app.venv == before[name]) == (name not in ("listed", "plain"))
         assert ("itsdangerous" in app.installed()) == (name in ("listed", "plain"))
         assert app.answer()["greeting"] == f"good morning from {name}"
+
+
+def test_when_one_apps_release_fails_those_that_were_switched_in_the_same_deploy_go_back(
+    all_four: Controller, apps: dict[str, App]
+) -> None:
+    content: dict[str, Any] = yaml.safe_load(all_four.inventory.read_text())
+    content["apps"]["plain"]["health"] = {"path": "/", "timeout": 4}
+    impatient = all_four.with_text(yaml.safe_dump(content, sort_keys=False), "impatient")
+    seed(impatient.inventory, python_cache.location(inventory_file.load(all_four.inventory)))
+    apps["built"].commit("good morning from", "good evening from", apps["built"].main)
+    apps["plain"].commit(apps["plain"].domain, "elsewhere.test", apps["plain"].main)
+    answer = impatient("deploy", SERVER, "--json")
+    assert answer.status == 1
+    error = answer.host(SERVER)["error"]
+    assert "was not healthy within 4s (/ answered 400)" in error
+    assert error.endswith("; built went back")
+    changed = answer.changed(SERVER)
+    assert changed.index("check:plain") < changed.index("activation:built") < changed.index("activation:plain")
+    for name in ("built", "plain"):
+        assert apps[name].answer()["greeting"] == f"good morning from {name}"
+    apps["plain"].commit("elsewhere.test", apps["plain"].domain, apps["plain"].main)
+    all_four.deploy(SERVER)
+    assert apps["built"].answer()["greeting"] == "good evening from built"
 
 
 @contextmanager

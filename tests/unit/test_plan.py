@@ -19,6 +19,7 @@ class Thing:
 
     id: str
     saw: list[str] = field(default_factory=list)
+    phase: Phase = "prepare"
 
     def probe(self) -> Probe:
         return Probe("probe_things", "")
@@ -27,7 +28,7 @@ class Thing:
         self.saw.extend(before)
         if state == (("impossible",),):
             raise Refusal(f"{self.id} cannot be")
-        return None if state == (("right",),) else Change(self.id, f"make {self.id}", "true")
+        return None if state == (("right",),) else Change(self.id, f"make {self.id}", "true", phase=self.phase)
 
 
 def seen(*states: str) -> Observation:
@@ -38,6 +39,13 @@ def test_changes_stand_in_the_order_of_the_resources() -> None:
     made = plan([Thing("c"), Thing("a"), Thing("b")], seen("wrong", "right", "wrong"))
     assert [change.id for change in made.changes] == ["c", "b"]
     assert made.total == 3
+
+
+def test_all_is_prepared_before_anything_is_activated() -> None:
+    shop, blog = Thing("shop", phase="activate"), Thing("blog", phase="activate")
+    made = plan([Thing("a"), shop, Thing("b"), Thing("rest", phase="finish"), blog], seen(*["wrong"] * 5))
+    assert [change.id for change in made.changes] == ["a", "b", "shop", "blog", "rest"]
+    assert blog.saw == ["a", "shop", "b", "rest"]
 
 
 def test_a_plan_remembers_the_generation_that_it_was_made_from() -> None:
