@@ -75,6 +75,7 @@ class Serving:
     reload_needed: str
     snapshot: str
     idle: str
+    unfinished: str
     current: str
     health: str
     down: str
@@ -142,6 +143,7 @@ class Activation:
             (serving.snapshot != "same", f"the files of slot {slot} were modified"),
             (serving.enabled != "enabled", f"its slot {slot} would not start at boot"),
             (serving.idle not in ("inactive", "failed", "unknown"), "both slots run"),
+            (bool(serving.unfinished), "its last activation was not finished"),
         )
         return next((reason for wrong, reason in reasons if wrong), "")
 

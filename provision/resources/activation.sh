@@ -2,7 +2,7 @@
 # A plan's call assigns what these functions read.
 
 # In: NUMBER APP HEALTH_PATH DOMAIN|- NAME=SHA256,NAME=SHA256... PROCESS,PROCESS...|-. Out: NUMBER SLOT FINGERPRINT ACTIVE ENABLED
-# NEEDS_DAEMON_RELOAD same|differs IDLE_SLOT_ACTIVE CURRENT_RELEASE HEALTH_STATUS DOWN_PROCESSES HELD_RELEASE HELD_FINGERPRINT
+# NEEDS_DAEMON_RELOAD same|differs IDLE_SLOT_ACTIVE UNFINISHED_RELEASE CURRENT_RELEASE HEALTH_STATUS DOWN_PROCESSES HELD_RELEASE HELD_FINGERPRINT
 # HELD_HEALTH_STATUS, where a slot has the traffic.
 probe_activations() {
     while IFS='	' read -r number app health domain copies names; do
@@ -34,9 +34,9 @@ END_OF_UNIT
             done
         fi
         current=$(readlink "/srv/$app/current" || true)
-        printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$number" "$slot" \
+        printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$number" "$slot" \
             "$(cat "/etc/$app/$slot/fingerprint" 2>/dev/null)" "$active" "${enabled:-none}" "$reload" \
-            "$(copies_of "$app" "$slot" "$copies")" "$idle_state" "${current##*/}" "$(ask "/run/$app/$slot.sock" "$domain" "$health")" \
+            "$(copies_of "$app" "$slot" "$copies")" "$idle_state" "$(cat "/var/lib/provision/apps/$app/unfinished" 2>/dev/null)" "${current##*/}" "$(ask "/run/$app/$slot.sock" "$domain" "$health")" \
             "${down# }" "$held" "$held_print" "$held_health"
     done
 }
@@ -89,6 +89,7 @@ activate() {
     take_over
     prune
     run_after
+    finished
 }
 
 # hold TOKEN: the idle slot is brought up, and has no traffic but that of those who have the token.
@@ -118,6 +119,7 @@ promote() {
     take_over
     prune
     run_after
+    finished
 }
 
 # drop: the release that is held goes.
@@ -140,6 +142,7 @@ revert() {
     if [ ! -e "/etc/$app/$new/fingerprint" ]; then fail "$app: there is no release to go back to"; fi
     release=$(readlink "/etc/$app/$new/release") release=${release##*/}
     take_over
+    finished
 }
 
 bring_up_slot() {
@@ -203,17 +206,19 @@ start_slot() {
     await_health || fail "$app: $release was not healthy within ${timeout}s ($health answered $answer); its last log lines stand above"
 }
 
+# take_over: until it is finished, a mark says that the next run is to end what this one leaves, should it be killed.
 take_over() {
     arm
     start_slot
+    mark "$app" unfinished "$release"
     switched=$(date +%s)
     point "/run/$app/current.sock" "$new.sock"
     point "/srv/$app/current" "releases/$release"
     check_through_nginx
     # While the old slot stands by, nginx turns to it for what the new one fails to answer.
     if [ -n "$old" ]; then point "/run/$app/previous.sock" "$old.sock"; fi
-    point "/etc/$app/current" "$new"
     slot_at_boot "$app" "$new" yes
+    point "/etc/$app/current" "$new"
     restart_processes "$new" || fail "$app: $process does not keep running with $release"
     watch_slot
     trap - EXIT
@@ -225,6 +230,8 @@ take_over() {
     fi
     record good
 }
+
+finished() { rm -f "/var/lib/provision/apps/$app/unfinished"; }
 
 check_through_nginx() {
     if [ -z "$domain" ]; then return 0; fi
@@ -316,13 +323,14 @@ undo() {
     if [ -n "$switched" ]; then
         if [ -n "$old" ]; then point "/run/$app/current.sock" "$old.sock"; else rm -f "/run/$app/current.sock"; fi
         if [ -n "$was" ]; then point "/srv/$app/current" "$was"; else rm -f "/srv/$app/current"; fi
-        slot_at_boot "$app" "$new" no
         if [ -n "$old" ] && [ -e "/etc/$app/$old/release" ]; then
             point "/etc/$app/current" "$old"
+            slot_at_boot "$app" "$new" no
             restart_processes "$old" || true
         else
             processes_stop "$app" systemd
             if has_supervisor; then processes_stop "$app" supervisor; fi
+            slot_at_boot "$app" "$new" no
             rm -f "/etc/$app/current"
         fi
     fi
@@ -331,6 +339,7 @@ undo() {
     slot_stop "$app" "$new"
     rm -f "/run/$app/previous.sock"
     if [ -z "$old" ]; then rm -f "/run/$app/current.sock"; fi
+    finished
 }
 
 # prune: the newest good releases stay, and those in use; environments stay while a release or a slot uses them.

@@ -52,6 +52,7 @@ SERVING = Serving(
     reload_needed="no",
     snapshot="same",
     idle="inactive",
+    unfinished="",
     current=ID,
     health="200",
     down="",
@@ -100,6 +101,7 @@ def function(script: str) -> str:
         (replace(SERVING, snapshot="differs"), "the files of slot blue were modified"),
         (replace(SERVING, enabled="disabled"), "its slot blue would not start at boot"),
         (replace(SERVING, idle="active"), "both slots run"),
+        (replace(SERVING, unfinished=ID), "its last activation was not finished"),
         (HELD, f"{OTHER} is active"),
     ],
 )
@@ -555,6 +557,7 @@ def test_the_probes_row_says_how_the_app_is_served(
         reload_needed="no",
         snapshot="differs",
         idle="inactive",
+        unfinished="",
         current=OTHER,
         health="200",
         down="mail tidy",
@@ -739,6 +742,23 @@ def test_no_slot_of_a_killed_activation_stands_by_in_the_next_one(slots: Path, t
     assert not standing_by.is_symlink()
 
 
+def test_from_the_switch_until_all_is_done_a_mark_says_that_it_is_not(
+    slots: Path, tmp_path: Path, shell: Shell, health: Serve, units: Units, look: Callable[[Slot], Serving]
+) -> None:
+    units.start("shop@blue")
+    health(tmp_path / "run" / "shop" / "green.sock")
+    (units.folder / "systemd-run").write_text("#!/bin/sh\nexit 7\n")
+    (units.folder / "systemd-run").chmod(0o755)
+    ran = shell("after='python -m shop.tell'; activate")
+    assert ran.stdout == (
+        f"error: shop: {ID} has the traffic, but the hook after the activation failed: python -m shop.tell\n"
+    )
+    assert look(SLOT).unfinished == ID
+    health(tmp_path / "run" / "shop" / "blue.sock")
+    assert shell("activate").returncode == 0
+    assert look(SLOT).unfinished == ""
+
+
 def test_an_activation_that_fails_after_the_switch_gives_everything_back(
     slots: Path, tmp_path: Path, shell: Shell, health: Serve, units: Units
 ) -> None:
@@ -753,6 +773,7 @@ def test_an_activation_that_fails_after_the_switch_gives_everything_back(
     assert str((slots / "current").readlink()) == "blue"
     assert [path.name for path in (units.folder / "running").iterdir()] == ["shop@blue"]
     assert not (tmp_path / "run" / "shop" / "previous.sock").is_symlink()
+    assert not (tmp_path / "var" / "lib" / "provision" / "apps" / "shop" / "unfinished").exists()
     assert units.calls.index("enable --quiet shop@green") < len(units.calls) - units.calls[::-1].index(
         "disable --quiet shop@green"
     )
