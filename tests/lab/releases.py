@@ -27,7 +27,7 @@ DOMAIN = f"pulse.{SERVER}.test"
 ADDRESS = f"10.213.0.{10 + int(SERVER.removeprefix('lab'))}"
 DEPLOYS = int(os.environ.get("PROVISION_DEPLOYS", "6"))
 # Of an activation's steps, one in so many: 1 is all of them.
-EVERY = int(os.environ.get("PROVISION_EVERY_STEP", "6"))
+EVERY = int(os.environ.get("PROVISION_EVERY_STEP", "9"))
 Manager = Literal["systemd", "supervisor"]
 
 

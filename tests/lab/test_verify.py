@@ -47,6 +47,7 @@ def drop_in(*lines: str) -> str:
 
 NO_DROP_IN = f"rm -r {DROP_IN} && systemctl daemon-reload"
 
+MARK = "/var/lib/provision/apps/sample/unfinished"
 BREAKAGES = {
     "files are open to others": (
         f"chmod 644 /etc/sample/env && chmod 640 {KEY} && chown sample {CODE} && chmod 2755 /run/sample",
@@ -59,12 +60,13 @@ BREAKAGES = {
             "only_the_app_and_nginx_can_reach_the_socket",
         },
     ),
-    "units would not start at boot, or should not": (
+    "units would not start at boot, or should not, and an activation was cut off": (
         f"systemctl disable --quiet {UNIT} certbot.timer sample-worker && systemctl enable --quiet {OTHER} && "
-        "systemctl disable --quiet --now sample-tick.timer",
+        f"systemctl disable --quiet --now sample-tick.timer && echo RELEASE >{MARK}",
         f"systemctl enable --quiet {UNIT} certbot.timer sample-worker && systemctl disable --quiet {OTHER} && "
-        "systemctl enable --quiet --now sample-tick.timer",
+        f"systemctl enable --quiet --now sample-tick.timer && rm {MARK}",
         {
+            "the_last_activation_was_finished",
             "the_service_is_enabled",
             "certificates_are_renewed_by_a_timer",
             "every_process_runs_the_active_release_and_starts_at_boot",
@@ -154,7 +156,7 @@ def failed(controller: Controller, only: str = "") -> set[str]:
 def test_a_deployed_server_passes(deployed: Controller) -> None:
     answer = deployed("verify", SERVER)
     assert answer.status == 0, answer.stdout
-    assert "36 passed" in answer.stdout
+    assert "37 passed" in answer.stdout
     assert f"test_the_service_runs_as_the_apps_user[{SERVER}-sample] PASSED" in answer.stdout
 
 

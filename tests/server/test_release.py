@@ -46,6 +46,11 @@ def test_only_one_slot_runs(host: Any, app: App, slot: Slot) -> None:
     assert not slot.manager.starts_at_boot(slot.other), f"{slot.other} would start at boot"
 
 
+def test_the_last_activation_was_finished(host: Any, app: App) -> None:
+    mark = host.file(f"/var/lib/provision/apps/{app.name}/unfinished")
+    assert not mark.exists, f"invoke deploy finishes that of {mark.content_string.strip()}"
+
+
 def test_nothing_runs_as_the_apps_user_but_its_active_release(
     app: App, slot: Slot, release: str, processes: list[Process]
 ) -> None:
