@@ -231,7 +231,16 @@ cd "$4"
 shift 5
 "$uv" venv --quiet --allow-existing --python "$python" "$venv"
 case $file in
-*uv.lock) "$uv" sync --frozen --no-dev --no-editable --python "$python" ;;
+*uv.lock)
+    if [ -z "${UV_DEFAULT_INDEX:-}" ]; then
+        "$uv" sync --frozen --no-dev --no-editable --python "$python"
+    else
+        # A lock names the place of each file as its author had it. Here they come from the inventory's index, with the lock's hashes.
+        "$uv" export --quiet --frozen --no-dev --no-editable --no-emit-project --python "$python" --output-file "$TMPDIR/locked"
+        "$uv" pip install --python "$venv" -r "$TMPDIR/locked"
+        if grep -q '^\[build-system\]' pyproject.toml; then "$uv" pip install --python "$venv" --no-deps .; fi
+    fi
+    ;;
 *pyproject.toml)
     if grep -q '^\[build-system\]' "$file"; then
         "$uv" pip install --python "$venv" "./$(dirname "$file")"

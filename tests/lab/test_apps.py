@@ -388,18 +388,27 @@ class Private:
 
 
 @pytest.fixture(scope="module")
-def private(all_four: Controller, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Private]:
+def private(all_four: Controller, apps: dict[str, App], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Private]:
     repository = Repository.create(f"private-{SERVER}", tmp_path_factory.mktemp("private") / "tree")
     main = MAIN.replace("from fastapi", "from lab_greeting import greeting as words\nfrom fastapi", 1)
     main = main.replace('"hello from NAME"', "words()").replace("NAME", "private")
     repository.commit({"requirements.txt": f"fastapi==0.165.0\n{PACKAGE}==1.0\n", "main.py": main})
+    sealed = Repository.create(f"sealed-{SERVER}", tmp_path_factory.mktemp("sealed") / "tree")
+    sealed.commit({name: out_of_reach(text) for name, text in apps["locked"].files.items()})
     shell(SERVER, "rm -r /opt/uv")
     secret = token_hex(16)
     with serving(f"p@ss/{secret}", tls=True) as index:
         content: dict[str, Any] = yaml.safe_load(all_four.inventory.read_text())
         content["mirrors"] |= {"index": index.url(), "ca_bundle": str(LAB / "acme-api-ca.pem")}
         site = {"domains": [f"private.{SERVER}.test"], "health": "/", "workers": 1}
-        content["apps"] = {"private": {"source": repository.url, "module": "main:app", **site}}
+        content["apps"] = {
+            "private": {"source": repository.url, "module": "main:app", **site},
+            "sealed": {
+                **content["apps"]["locked"],
+                "source": sealed.url,
+                "domains": [f"sealed.{SERVER}.test"],
+            },
+        }
         controller = all_four.with_text(yaml.safe_dump(content, sort_keys=False), "private")
         planned = controller.plan(SERVER)
         with watched(secret) as seen:
@@ -409,6 +418,22 @@ def private(all_four: Controller, tmp_path_factory: pytest.TempPathFactory) -> I
         said = "".join(answer.stdout + answer.stderr for answer in answers)
         yield Private(index, controller, [*seen, *(["what the tasks print"] if secret in said else [])], said)
     repository.remove()
+    sealed.remove()
+
+
+def out_of_reach(text: str) -> str:
+    """A file of the app locked, for another name, and in a lock no file's place can be reached."""
+    return re.sub('url = "[^"]*/', 'url = "https://files.invalid/', text.replace("locked", "sealed"))
+
+
+def test_the_files_of_a_lock_come_from_the_private_index_and_are_those_of_the_lock(
+    private: Private, apps: dict[str, App]
+) -> None:
+    done = https(SERVER, "/", f"sealed.{SERVER}.test")
+    assert json.loads(done.stdout)["greeting"] == "good morning from sealed", done.stderr
+    sealed = App("sealed", "sealed/main.py", {})
+    same = ("fastapi", "starlette", "pydantic")
+    assert [sealed.installed()[name] for name in same] == [apps["locked"].installed()[name] for name in same]
 
 
 def test_an_app_with_a_package_that_only_a_private_index_has_is_served(private: Private) -> None:
