@@ -1115,7 +1115,7 @@ class Mirrors(Model):
     )
     index: Url | None = Field(
         default=None,
-        description="Package index for pip. It may hold a password, so it is treated as a secret.",
+        description="Package index for all requirements, also those of a uv.lock. It may hold a password, so it is treated as a secret.",
         examples=["https://packages.example.com/simple"],
         repr=False,
     )
