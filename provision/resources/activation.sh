@@ -200,6 +200,8 @@ arm() {
 }
 
 start_slot() {
+    # Where it was lost, or nothing runs: without it the unit of a slot that had no traffic would take this for a boot.
+    if [ ! -L "/run/$app/current.sock" ]; then point "/run/$app/current.sock" "${old:-$new}.sock"; fi
     if ! slot_runs "$app" "$new"; then
         slot_start "$app" "$new" || fail "$app: $release did not start within ${timeout}s; its last log lines stand above"
     fi

@@ -303,6 +303,26 @@ class Releases:
         refused = site("promote", "--json").host(SERVER)["error"]
         assert refused == f"{SERVER}: no release is held here: invoke deploy --hold holds one"
 
+    @pytest.mark.parametrize("stops", [False, True], ids=["serves without its link", "is stopped"])
+    def test_a_site_that_was_taken_down_by_hand_is_brought_back_by_a_deploy_of_either_release(
+        self, site: Site, stops: bool
+    ) -> None:
+        for _ in range(2):
+            name, commit = site.next()
+            slot = site.slot()
+            if stops:
+                by = (
+                    f"supervisorctl stop pulse-{slot}"
+                    if site.manager == "supervisor"
+                    else f"systemctl stop pulse@{slot}"
+                )
+                shell(SERVER, by)
+            shell(SERVER, "rm /run/pulse/current.sock")
+            assert site.serving() not in site.commits
+            site.deploy("--revision", name)
+            assert (site.serving(), site.running()) == (commit, [site.slot()])
+            assert site("plan", "--revision", name).status == 0
+
     def test_whatever_is_killed_before_a_step_the_site_answers_and_the_next_deploy_ends_right(self, site: Site) -> None:
         """The script on the server or the controller, by SIGKILL, before one step of the activation after the other."""
         for victim, first in (("script", 1), ("controller", 1 + EVERY // 2)):
