@@ -51,25 +51,7 @@ class Project:
         return self.folder / "checkout"
 
     def _run(self, *words: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
-        pipe = subprocess.PIPE
-        process = subprocess.Popen(
-            words,
-            cwd=cwd,
-            env=self.environ,
-            stdin=subprocess.DEVNULL,
-            stdout=pipe,
-            stderr=pipe,
-            text=True,
-            start_new_session=True,
-        )
-        try:
-            stdout, stderr = process.communicate(timeout=SECONDS)
-        except BaseException:
-            # Vagrant goes on by itself where only its first process is ended.
-            os.killpg(process.pid, signal.SIGINT)
-            process.communicate(timeout=60)
-            raise
-        return subprocess.CompletedProcess(words, process.returncode, stdout, stderr)
+        return hypervisor.run_alone(*words, cwd=cwd, env=self.environ, seconds=SECONDS)
 
     def vagrant(self, *words: str) -> str:
         """A vagrant command that must succeed; what it prints."""
@@ -105,8 +87,10 @@ class Project:
 
 @pytest.fixture(scope="session")
 def project() -> Iterator[Project]:
-    """Vagrant with a home of its own, a box, and libvirt. Nothing of it is left when the tests end."""
+    """Vagrant with a home of its own, a box, and libvirt. Nothing of it is left when the tests end, or are broken off."""
     before = hypervisor.traces()
+    # Whoever ends the tests in another way than by Ctrl-C means the same.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # Not pytest's own folder: the VM's processes, which are not root's, must reach its disk.
     folder = Path(tempfile.mkdtemp(prefix="provision-vagrant-", dir="/var/tmp"))
     folder.chmod(0o711)
@@ -132,9 +116,11 @@ def project() -> Iterator[Project]:
             try:
                 yield made
             finally:
+                hypervisor.undisturbed()
                 with step("vagrant destroy"):
                     made.vagrant("destroy", "--force")
     finally:
+        hypervisor.undisturbed()
         shutil.rmtree(folder)
     assert hypervisor.traces() == before
     print(f"all: {sum(seconds for _, seconds in STEPS):.0f} s", flush=True)
@@ -164,8 +150,9 @@ def _box(project: Project) -> None:
     project.vagrant("box", "list")
     key = project.folder / "box/key.pub"
     key.write_text(hypervisor.run("ssh-keygen", "-y", "-f", project.folder / "home/insecure_private_key"))
-    script = ROOT / "tests/vagrant/box.sh"
-    hypervisor.run(script, project.folder / "box", key, *image.mirror().sources("bookworm"), seconds=600)
+    script, sources = ROOT / "tests/vagrant/box.sh", image.mirror().sources("bookworm")
+    done = hypervisor.run_alone(script, project.folder / "box", key, *sources, cwd=ROOT, seconds=600)
+    assert done.returncode == 0, done.stdout + done.stderr
     project.vagrant("box", "add", "--name", "provision-test", str(project.folder / "box/debian.box"))
     (project.folder / "box/debian.box").unlink()
 

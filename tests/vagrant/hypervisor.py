@@ -1,9 +1,11 @@
 """libvirt for as long as a test runs, on a machine where nothing of it runs; and what a test has left behind."""
 
+import os
 import re
+import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -13,6 +15,8 @@ POOL = NETWORK = "provision-test"
 FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 PROGRAMS = ("libvirtd", "virtlogd", "qemu-system-x86_64", "qemu-system-x86")
 KVM_SECONDS = 20
+# What Vagrant takes at most to remove the machine of an `up` that was broken off.
+BREAK_OFF_SECONDS = 120
 
 
 def run(*words: str | Path, check: bool = True, seconds: float = 60) -> str:
@@ -23,6 +27,38 @@ def run(*words: str | Path, check: bool = True, seconds: float = 60) -> str:
     )
     assert not check or done.returncode == 0, f"{' '.join(command)}: {done.stdout}{done.stderr}"
     return done.stdout
+
+
+def undisturbed() -> None:
+    """From here on no second Ctrl-C breaks off what removes things."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def run_alone(
+    *words: str | Path, cwd: Path, env: Mapping[str, str] | None = None, seconds: float
+) -> "subprocess.CompletedProcess[str]":
+    """A command out of Ctrl-C's reach, for it would have to end before what it makes can be removed: when this is broken
+    off, the command and all that it started are too, in their own time.
+    """
+    command = [str(word) for word in words]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(
+        command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    )
+    try:
+        stdout, stderr = process.communicate(timeout=seconds)
+    except BaseException as problem:
+        if isinstance(problem, KeyboardInterrupt):
+            undisturbed()
+        os.killpg(process.pid, signal.SIGINT)
+        try:
+            process.communicate(timeout=BREAK_OFF_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+        raise
+    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
 
 
 def virsh(*words: str | Path, check: bool = True) -> str:
@@ -99,14 +135,19 @@ def _daemons(folder: Path) -> Iterator[None]:
     try:
         for name in ("virtlogd", "libvirtd"):
             with (folder / f"{name}.log").open("wb") as log:
-                started.append(subprocess.Popen([name], stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+                # Out of Ctrl-C's reach: what removes the machines needs them.
+                started.append(
+                    subprocess.Popen([name], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+                )
         deadline = time.monotonic() + 30
         while not answers():
             assert time.monotonic() < deadline, "libvirtd does not answer"
             time.sleep(0.2)
-        yield
-        for name in virsh("net-list", "--name").split():
-            virsh("net-destroy", name)
+        try:
+            yield
+        finally:
+            for name in virsh("net-list", "--name").split():
+                virsh("net-destroy", name)
     finally:
         for daemon in reversed(started):
             daemon.terminate()
@@ -136,4 +177,6 @@ def traces() -> dict[str, list[str]]:
         "links": sorted(link for link in links if link.startswith(("virbr", "vnet"))),
         "tables": sorted(_tables()),
         "definitions": sorted(map(str, Path("/etc/libvirt").rglob("*.xml"))),
+        "boxes": sorted(map(str, (Path.home() / ".vagrant.d/boxes").glob("*"))),
+        "folders": sorted(map(str, Path("/var/tmp").glob("provision-vagrant-*"))),
     }
