@@ -22,6 +22,7 @@ from tests.vagrant import hypervisor
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 1200
+BOX = "provision-test"
 
 # Each step and its seconds, and then all of it: the table in docs/vagrant.md.
 STEPS: list[tuple[str, float]] = []
@@ -49,6 +50,10 @@ class Project:
     @property
     def checkout(self) -> Path:
         return self.folder / "checkout"
+
+    @property
+    def boxes(self) -> Path:
+        return self.folder / "home/boxes"
 
     def _run(self, *words: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
         return hypervisor.run_alone(*words, cwd=cwd, env=self.environ, seconds=SECONDS)
@@ -100,15 +105,13 @@ def project() -> Iterator[Project]:
         | {
             "VAGRANT_HOME": str(folder / "home"),
             "VAGRANT_DEFAULT_PROVIDER": "libvirt",
-            "PROVISION_BOX": "provision-test",
-            "PROVISION_TEST_FOLDER": str(folder / "box"),
+            "PROVISION_BOX": BOX,
         },
     )
     try:
         _fill(made)
-        with step("make a box of Debian's packages"):
-            _box(made)
-        kvm = hypervisor.has_kvm(folder / "box/vmlinuz")
+        _box(made)
+        kvm = hypervisor.has_kvm((*made.boxes.rglob("vmlinuz"), *Path("/boot").glob("vmlinuz-*")))
         print(f"the VM runs {'on KVM' if kvm else 'in software emulation'}", flush=True)
         made.environ["PROVISION_TEST_DRIVER"] = "kvm" if kvm else "qemu"
         shutil.copy(ROOT / "tests/vagrant/libvirt.rb", folder / "home/Vagrantfile")
@@ -127,7 +130,7 @@ def project() -> Iterator[Project]:
 
 
 def _fill(project: Project) -> None:
-    for name in ("home", "box", "inventories"):
+    for name in ("home", "inventories"):
         (project.folder / name).mkdir()
     shutil.copy(ROOT / "Vagrantfile", project.folder)
     shutil.copytree(ROOT / "sample_app", project.checkout / "sample_app", ignore=shutil.ignore_patterns(".*", "*.db"))
@@ -146,15 +149,38 @@ def _fill(project: Project) -> None:
 
 
 def _box(project: Project) -> None:
-    """In the way of any user: `vagrant box add`. The key is the one that Vagrant replaces at the first `up`."""
+    """The box that `vagrant up` would take, where it is at hand: PROVISION_BOX is a file or a box of the user's. Else one is
+    made. It comes into the tests' own home of Vagrant, and goes with that.
+    """
     project.vagrant("box", "list")
-    key = project.folder / "box/key.pub"
+    wanted = os.environ.get("PROVISION_BOX", "debian/bookworm64")
+    home = Path(os.environ.get("VAGRANT_HOME") or Path.home() / ".vagrant.d")
+    theirs = home / "boxes" / wanted.replace("/", "-VAGRANTSLASH-")
+    if Path(wanted).is_file():
+        with step(f"the box {wanted}"):
+            project.vagrant("box", "add", "--name", BOX, str(Path(wanted).absolute()))
+    elif any(theirs.rglob("libvirt")):
+        with step(f"the box {wanted}, of {home}"):
+            shutil.copytree(theirs, project.boxes / BOX)
+    else:
+        assert "PROVISION_BOX" not in os.environ, (
+            f"PROVISION_BOX: {wanted} is no file, and no box for libvirt in {home}"
+        )
+        with step("a box of Debian's packages"):
+            _make(project)
+
+
+def _make(project: Project) -> None:
+    """A box in the way of any user's. Its key is the one that Vagrant replaces at the first `up`."""
+    folder = project.folder / "box"
+    folder.mkdir()
+    key = folder / "key.pub"
     key.write_text(hypervisor.run("ssh-keygen", "-y", "-f", project.folder / "home/insecure_private_key"))
-    script, sources = ROOT / "tests/vagrant/box.sh", image.mirror().sources("bookworm")
-    done = hypervisor.run_alone(script, project.folder / "box", key, *sources, cwd=ROOT, seconds=600)
+    sources = image.mirror().sources("bookworm")
+    done = hypervisor.run_alone(ROOT / "tests/vagrant/box.sh", folder, key, *sources, cwd=ROOT, seconds=600)
     assert done.returncode == 0, done.stdout + done.stderr
-    project.vagrant("box", "add", "--name", "provision-test", str(project.folder / "box/debian.box"))
-    (project.folder / "box/debian.box").unlink()
+    project.vagrant("box", "add", "--name", BOX, str(folder / "debian.box"))
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

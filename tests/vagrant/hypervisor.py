@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -69,9 +69,9 @@ def answers() -> bool:
     return subprocess.run(["virsh", "--connect", "qemu:///system", "uri"], capture_output=True).returncode == 0
 
 
-def has_kvm(kernel: Path) -> bool:
-    """Whether a guest really runs on /dev/kvm: on some machines it opens, and guests hang on it."""
-    if not Path("/dev/kvm").exists():
+def has_kvm(kernels: Sequence[Path]) -> bool:
+    """Whether a guest really runs on /dev/kvm: on some machines it opens, and guests hang on it. Any kernel shows it."""
+    if not Path("/dev/kvm").exists() or not kernels:
         return False
     words = [
         "qemu-system-x86_64",
@@ -90,7 +90,7 @@ def has_kvm(kernel: Path) -> bool:
     ]
     try:
         done = subprocess.run(
-            [*words, "-kernel", str(kernel), "-append", "console=ttyS0 panic=-1"],
+            [*words, "-kernel", str(kernels[0]), "-append", "console=ttyS0 panic=-1"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=KVM_SECONDS,
