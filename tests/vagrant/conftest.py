@@ -115,7 +115,7 @@ def project() -> Iterator[Project]:
         print(f"the VM runs {'on KVM' if kvm else 'in software emulation'}", flush=True)
         made.environ["PROVISION_TEST_DRIVER"] = "kvm" if kvm else "qemu"
         shutil.copy(ROOT / "tests/vagrant/libvirt.rb", folder / "home/Vagrantfile")
-        with hypervisor.libvirt(folder):
+        with hypervisor.libvirt(folder, kvm):
             try:
                 yield made
             finally:

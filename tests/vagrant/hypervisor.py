@@ -14,6 +14,7 @@ from provision.lab import network
 POOL = NETWORK = "provision-test"
 FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 PROGRAMS = ("libvirtd", "virtlogd", "qemu-system-x86_64", "qemu-system-x86")
+KVM = Path("/dev/kvm")
 KVM_SECONDS = 20
 # What Vagrant takes at most to remove the machine of an `up` that was broken off.
 BREAK_OFF_SECONDS = 120
@@ -71,7 +72,7 @@ def answers() -> bool:
 
 def has_kvm(kernels: Sequence[Path]) -> bool:
     """Whether a guest really runs on /dev/kvm: on some machines it opens, and guests hang on it. Any kernel shows it."""
-    if not Path("/dev/kvm").exists() or not kernels:
+    if not KVM.exists() or not kernels:
         return False
     words = [
         "qemu-system-x86_64",
@@ -102,11 +103,11 @@ def has_kvm(kernels: Sequence[Path]) -> bool:
 
 
 @contextmanager
-def libvirt(folder: Path) -> Iterator[None]:
+def libvirt(folder: Path, kvm: bool) -> Iterator[None]:
     """libvirt with a storage pool in the folder; daemons that are not there are started, and stopped again."""
     with ExitStack() as stack:
         if not answers():
-            stack.enter_context(_daemons(folder))
+            stack.enter_context(_daemons(folder, kvm))
         pool = folder / "pool"
         pool.mkdir()
         virsh("pool-define-as", POOL, "dir", "--target", pool)
@@ -129,15 +130,17 @@ def _remove_domains(folder: Path) -> None:
 
 
 @contextmanager
-def _daemons(folder: Path) -> Iterator[None]:
+def _daemons(folder: Path, kvm: bool) -> Iterator[None]:
     tables, forward = set(_tables()), FORWARD.read_text()
     started: list[subprocess.Popen[bytes]] = []
+    hidden = () if kvm or not KVM.exists() else _without_kvm(folder)
     try:
         for name in ("virtlogd", "libvirtd"):
             with (folder / f"{name}.log").open("wb") as log:
+                command = [*hidden, name]
                 # Out of Ctrl-C's reach: what removes the machines needs them.
                 started.append(
-                    subprocess.Popen([name], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+                    subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
                 )
         deadline = time.monotonic() + 30
         while not answers():
@@ -158,6 +161,18 @@ def _daemons(folder: Path) -> Iterator[None]:
         # A lab that came up meanwhile forwards too.
         if not network.exists(network.BRIDGE):
             FORWARD.write_text(forward)
+
+
+def _without_kvm(folder: Path) -> tuple[str, ...]:
+    """The words before a command that is not to see /dev/kvm. Where libvirtd may use that and the VM's user may not, it
+    examines QEMU again at each step, for seconds each time.
+    """
+    nothing, settings = folder / "kvm", folder / "qemu.conf"
+    nothing.touch(mode=0)
+    # A VM with a /dev of its own cannot be had where something is mounted below /dev.
+    settings.write_text("namespaces = []\n")
+    script = f'mount --bind "$0" {KVM}; mount --bind "$1" /etc/libvirt/qemu.conf; shift; exec "$@"'
+    return ("unshare", "--mount", "sh", "-euc", script, str(nothing), str(settings))
 
 
 def _tables() -> list[str]:
