@@ -23,17 +23,15 @@ from tests.vagrant import hypervisor
 ROOT = Path(__file__).parents[2]
 SECONDS = 1200
 BOX = "provision-test"
-
-# Each step and its seconds, and then all of it: the table in docs/vagrant.md.
-STEPS: list[tuple[str, float]] = []
+MACHINES = tuple(f"vm{number + 1}" for number in range(int(os.environ.get("PROVISION_VMS", "1"))))
 
 
 @contextmanager
 def step(name: str) -> Iterator[None]:
+    """A line of the table in docs/vagrant.md."""
     begun = time.monotonic()
     yield
-    STEPS.append((name, time.monotonic() - begun))
-    print(f"\n{name}: {STEPS[-1][1]:.0f} s", flush=True)
+    print(f"\n{name}: {time.monotonic() - begun:.0f} s", flush=True)
 
 
 @dataclass(frozen=True)
@@ -68,11 +66,14 @@ class Project:
         words = ("-m", "invoke", task, "--host", "vagrant", "--inventory", str(self.inventory), *options)
         return self._run(sys.executable, *words, cwd=ROOT)
 
-    def document(self, task: str) -> dict[str, Any]:
-        """What a task says of vm1 with --json."""
-        done = self.invoke(task, "--json")
-        document: dict[str, Any] = json.loads(done.stdout)["hosts"]["vm1"]
-        return document
+    def documents(self, task: str) -> dict[str, dict[str, Any]]:
+        """What a task says of each machine with --json."""
+        documents: dict[str, dict[str, Any]] = json.loads(self.invoke(task, "--json").stdout)["hosts"]
+        return documents
+
+    def pinned(self, name: str) -> list[str]:
+        """The host keys that the tool trusts a machine by."""
+        return (self.folder / f".vagrant/provision/{name}.known_hosts").read_text().splitlines()[1:]
 
     def deploy(self) -> str:
         """A deploy that must succeed; what it prints."""
@@ -93,7 +94,7 @@ class Project:
 @pytest.fixture(scope="session")
 def project() -> Iterator[Project]:
     """Vagrant with a home of its own, a box, and libvirt. Nothing of it is left when the tests end, or are broken off."""
-    before = hypervisor.traces()
+    begun, before = time.monotonic(), hypervisor.traces()
     # Whoever ends the tests in another way than by Ctrl-C means the same.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # Not pytest's own folder: the VM's processes, which are not root's, must reach its disk.
@@ -106,6 +107,7 @@ def project() -> Iterator[Project]:
             "VAGRANT_HOME": str(folder / "home"),
             "VAGRANT_DEFAULT_PROVIDER": "libvirt",
             "PROVISION_BOX": BOX,
+            "PROVISION_VMS": str(len(MACHINES)),
         },
     )
     try:
@@ -126,7 +128,7 @@ def project() -> Iterator[Project]:
         hypervisor.undisturbed()
         shutil.rmtree(folder)
     assert hypervisor.traces() == before
-    print(f"all: {sum(seconds for _, seconds in STEPS):.0f} s", flush=True)
+    print(f"all, with what lies between: {time.monotonic() - begun:.0f} s", flush=True)
 
 
 def _fill(project: Project) -> None:
@@ -140,6 +142,7 @@ def _fill(project: Project) -> None:
     project.inventory.write_text(
         f"include: {ROOT}/inventories/vagrant.yml\n"
         "connect_timeout: 60\n"
+        f"hosts: {{{', '.join(f'{name}: ' for name in MACHINES)}}}\n"
         "apps:\n"
         "  sample:\n"
         f"    source: {{push: {project.checkout}}}\n"
@@ -185,21 +188,23 @@ def _make(project: Project) -> None:
 
 @pytest.fixture(scope="session")
 def vm(project: Project) -> Project:
-    """The project, with vm1 up and the app's first commit deployed to it."""
+    """The project, with its machines up and the app's first commit deployed to each."""
     with step("vagrant up"):
         project.vagrant("up")
     with step("the first deploy, to a bare server"):
         printed = project.deploy()
-    (project.folder / "curl").write_text("".join(re.findall(r"^ *(curl .*)$", printed, re.MULTILINE)))
+    (project.folder / "curl").write_text("\n".join(re.findall(r"^ *(curl .*)$", printed, re.MULTILINE)))
     return project
 
 
 @pytest.fixture
-def site(vm: Project) -> Callable[..., str]:
-    """What the site answers, asked with the line that the deploy printed."""
+def site(vm: Project) -> Callable[..., list[str]]:
+    """What each machine's site answers, asked with the lines that the deploy printed."""
+    lines = (vm.folder / "curl").read_text().splitlines()
+    assert len(lines) == len(MACHINES)
 
-    def ask(path: str = "") -> str:
-        line = (vm.folder / "curl").read_text()
-        return subprocess.run(f"{line}{path} -sS --fail -m 20", shell=True, capture_output=True, text=True).stdout
+    def ask(path: str = "") -> list[str]:
+        words = [f"{line}{path} -sS --fail -m 20" for line in lines]
+        return [subprocess.run(each, shell=True, capture_output=True, text=True).stdout for each in words]
 
     return ask
