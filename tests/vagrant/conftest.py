@@ -95,8 +95,10 @@ class Project:
 def project() -> Iterator[Project]:
     """Vagrant with a home of its own, a box, and libvirt. Nothing of it is left when the tests end, or are broken off."""
     begun, before = time.monotonic(), hypervisor.traces()
-    # Whoever ends the tests in another way than by Ctrl-C means the same.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Whoever ends the tests in another way than by Ctrl-C means the same. What a shell runs in the background, and all that it
+    # runs, is deaf to the one signal that Vagrant tidies up at.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     # Not pytest's own folder: the VM's processes, which are not root's, must reach its disk.
     folder = Path(tempfile.mkdtemp(prefix="provision-vagrant-", dir="/var/tmp"))
     folder.chmod(0o711)
