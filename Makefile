@@ -3,14 +3,14 @@ PYTHON ?= python3
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 BIN := .venv/bin
-SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
+SUDO := $(shell test "$$(id -u)" = 0 || echo sudo -E)
 LAB := mmdebstrap systemd-container nftables pebble dnsmasq-base iproute2 openssl git curl wrk
 VAGRANT := vagrant vagrant-libvirt libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils e2fsprogs
 # Install what is not there of a list of Debian's packages.
 install = missing=$$(for name in $(1); do dpkg-query -W -f='$${db:Status-Abbrev}' $$name 2>/dev/null | grep -q '^.i' || echo $$name; done); \
 	if [ -n "$$missing" ]; then \
 	  echo "installing:" $$missing; \
-	  $(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) -E apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	  $(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	fi
 
 .PHONY: help demo test check test-unit test-lab test-trixie test-vagrant test-sample bench clean venv lab-packages vagrant-packages
@@ -54,7 +54,7 @@ clean: ## end the lab, remove what the targets made
 venv: .venv/.complete
 
 .venv/.complete: pyproject.toml
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { echo "Python's venv module is missing: $(SUDO) apt-get install python3-venv"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { echo "Python's venv module is missing: sudo apt-get install python3-venv"; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
 	@touch $@

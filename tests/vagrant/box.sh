@@ -1,6 +1,6 @@
 #!/bin/sh
 # box.sh FOLDER KEY [SOURCE...]: a Debian box for Vagrant's libvirt provider, from Debian's packages alone.
-# It leaves FOLDER/debian.box and, for a boot without a boot loader, FOLDER/vmlinuz and FOLDER/initrd.img.
+# It leaves FOLDER/debian.box. The box has no boot loader: its kernel lies in it, beside the disk.
 # KEY is the public key that Vagrant logs in with at first; the SOURCEs are lines for apt.
 set -eu
 folder=$1 key=$2
@@ -46,11 +46,19 @@ echo debian >"$root/etc/hostname"
 : >"$root/etc/machine-id"
 rm -rf "$root"/etc/ssh/ssh_host_*_key* "$root/var/lib/apt/lists" "$root"/var/cache/apt/archives/*.deb
 
-cp -L "$root/vmlinuz" "$folder/vmlinuz"
-cp -L "$root/initrd.img" "$folder/initrd.img"
+mkdir "$folder/box"
+cp -L "$root/vmlinuz" "$root/initrd.img" "$folder/box"
 mke2fs -q -t ext4 -d "$root" "$folder/disk.raw" 6G
-qemu-img convert -O qcow2 "$folder/disk.raw" "$folder/box.img"
-echo '{"provider": "libvirt", "format": "qcow2", "virtual_size": 6}' >"$folder/metadata.json"
-echo 'Vagrant.configure("2") { |config| }' >"$folder/Vagrantfile"
-tar -C "$folder" -czf "$folder/debian.box" metadata.json Vagrantfile box.img
-rm -rf "$root" "$folder/disk.raw" "$folder/box.img" "$folder/metadata.json" "$folder/Vagrantfile"
+qemu-img convert -O qcow2 "$folder/disk.raw" "$folder/box/box.img"
+echo '{"provider": "libvirt", "format": "qcow2", "virtual_size": 6}' >"$folder/box/metadata.json"
+cat >"$folder/box/Vagrantfile" <<'END'
+Vagrant.configure("2") do |config|
+  config.vm.provider "libvirt" do |vm|
+    vm.kernel = File.join(__dir__, "vmlinuz")
+    vm.initrd = File.join(__dir__, "initrd.img")
+    vm.cmd_line = "root=/dev/vda rw console=ttyS0"
+  end
+end
+END
+tar -C "$folder/box" -czf "$folder/debian.box" .
+rm -rf "$root" "$folder/disk.raw" "$folder/box"

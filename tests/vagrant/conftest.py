@@ -22,17 +22,16 @@ from tests.vagrant import hypervisor
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 1200
-
-# Each step and its seconds, and then all of it: the table in docs/vagrant.md.
-STEPS: list[tuple[str, float]] = []
+BOX = "provision-test"
+MACHINES = tuple(f"vm{number + 1}" for number in range(int(os.environ.get("PROVISION_VMS", "1"))))
 
 
 @contextmanager
 def step(name: str) -> Iterator[None]:
+    """A line of the table in docs/vagrant.md."""
     begun = time.monotonic()
     yield
-    STEPS.append((name, time.monotonic() - begun))
-    print(f"\n{name}: {STEPS[-1][1]:.0f} s", flush=True)
+    print(f"\n{name}: {time.monotonic() - begun:.0f} s", flush=True)
 
 
 @dataclass(frozen=True)
@@ -50,26 +49,12 @@ class Project:
     def checkout(self) -> Path:
         return self.folder / "checkout"
 
+    @property
+    def boxes(self) -> Path:
+        return self.folder / "home/boxes"
+
     def _run(self, *words: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
-        pipe = subprocess.PIPE
-        process = subprocess.Popen(
-            words,
-            cwd=cwd,
-            env=self.environ,
-            stdin=subprocess.DEVNULL,
-            stdout=pipe,
-            stderr=pipe,
-            text=True,
-            start_new_session=True,
-        )
-        try:
-            stdout, stderr = process.communicate(timeout=SECONDS)
-        except BaseException:
-            # Vagrant goes on by itself where only its first process is ended.
-            os.killpg(process.pid, signal.SIGINT)
-            process.communicate(timeout=60)
-            raise
-        return subprocess.CompletedProcess(words, process.returncode, stdout, stderr)
+        return hypervisor.run_alone(*words, cwd=cwd, env=self.environ, seconds=SECONDS)
 
     def vagrant(self, *words: str) -> str:
         """A vagrant command that must succeed; what it prints."""
@@ -81,11 +66,14 @@ class Project:
         words = ("-m", "invoke", task, "--host", "vagrant", "--inventory", str(self.inventory), *options)
         return self._run(sys.executable, *words, cwd=ROOT)
 
-    def document(self, task: str) -> dict[str, Any]:
-        """What a task says of vm1 with --json."""
-        done = self.invoke(task, "--json")
-        document: dict[str, Any] = json.loads(done.stdout)["hosts"]["vm1"]
-        return document
+    def documents(self, task: str) -> dict[str, dict[str, Any]]:
+        """What a task says of each machine with --json."""
+        documents: dict[str, dict[str, Any]] = json.loads(self.invoke(task, "--json").stdout)["hosts"]
+        return documents
+
+    def pinned(self, name: str) -> list[str]:
+        """The host keys that the tool trusts a machine by."""
+        return (self.folder / f".vagrant/provision/{name}.known_hosts").read_text().splitlines()[1:]
 
     def deploy(self) -> str:
         """A deploy that must succeed; what it prints."""
@@ -105,8 +93,12 @@ class Project:
 
 @pytest.fixture(scope="session")
 def project() -> Iterator[Project]:
-    """Vagrant with a home of its own, a box, and libvirt. Nothing of it is left when the tests end."""
-    before = hypervisor.traces()
+    """Vagrant with a home of its own, a box, and libvirt. Nothing of it is left when the tests end, or are broken off."""
+    begun, before = time.monotonic(), hypervisor.traces()
+    # Whoever ends the tests in another way than by Ctrl-C means the same. What a shell runs in the background, and all that it
+    # runs, is deaf to the one signal that Vagrant tidies up at.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     # Not pytest's own folder: the VM's processes, which are not root's, must reach its disk.
     folder = Path(tempfile.mkdtemp(prefix="provision-vagrant-", dir="/var/tmp"))
     folder.chmod(0o711)
@@ -116,32 +108,33 @@ def project() -> Iterator[Project]:
         | {
             "VAGRANT_HOME": str(folder / "home"),
             "VAGRANT_DEFAULT_PROVIDER": "libvirt",
-            "PROVISION_BOX": "provision-test",
-            "PROVISION_TEST_FOLDER": str(folder / "box"),
+            "PROVISION_BOX": BOX,
+            "PROVISION_VMS": str(len(MACHINES)),
         },
     )
     try:
         _fill(made)
-        with step("make a box of Debian's packages"):
-            _box(made)
-        kvm = hypervisor.has_kvm(folder / "box/vmlinuz")
+        _box(made)
+        kvm = hypervisor.has_kvm((*made.boxes.rglob("vmlinuz"), *Path("/boot").glob("vmlinuz-*")))
         print(f"the VM runs {'on KVM' if kvm else 'in software emulation'}", flush=True)
         made.environ["PROVISION_TEST_DRIVER"] = "kvm" if kvm else "qemu"
         shutil.copy(ROOT / "tests/vagrant/libvirt.rb", folder / "home/Vagrantfile")
-        with hypervisor.libvirt(folder):
+        with hypervisor.libvirt(folder, kvm):
             try:
                 yield made
             finally:
+                hypervisor.undisturbed()
                 with step("vagrant destroy"):
                     made.vagrant("destroy", "--force")
     finally:
+        hypervisor.undisturbed()
         shutil.rmtree(folder)
     assert hypervisor.traces() == before
-    print(f"all: {sum(seconds for _, seconds in STEPS):.0f} s", flush=True)
+    print(f"all, with what lies between: {time.monotonic() - begun:.0f} s", flush=True)
 
 
 def _fill(project: Project) -> None:
-    for name in ("home", "box", "inventories"):
+    for name in ("home", "inventories"):
         (project.folder / name).mkdir()
     shutil.copy(ROOT / "Vagrantfile", project.folder)
     shutil.copytree(ROOT / "sample_app", project.checkout / "sample_app", ignore=shutil.ignore_patterns(".*", "*.db"))
@@ -151,6 +144,7 @@ def _fill(project: Project) -> None:
     project.inventory.write_text(
         f"include: {ROOT}/inventories/vagrant.yml\n"
         "connect_timeout: 60\n"
+        f"hosts: {{{', '.join(f'{name}: ' for name in MACHINES)}}}\n"
         "apps:\n"
         "  sample:\n"
         f"    source: {{push: {project.checkout}}}\n"
@@ -160,33 +154,59 @@ def _fill(project: Project) -> None:
 
 
 def _box(project: Project) -> None:
-    """In the way of any user: `vagrant box add`. The key is the one that Vagrant replaces at the first `up`."""
+    """The box that `vagrant up` would take, where it is at hand: PROVISION_BOX is a file or a box of the user's. Else one is
+    made. It comes into the tests' own home of Vagrant, and goes with that.
+    """
     project.vagrant("box", "list")
-    key = project.folder / "box/key.pub"
+    wanted = os.environ.get("PROVISION_BOX", "debian/bookworm64")
+    home = Path(os.environ.get("VAGRANT_HOME") or Path.home() / ".vagrant.d")
+    theirs = home / "boxes" / wanted.replace("/", "-VAGRANTSLASH-")
+    if Path(wanted).is_file():
+        with step(f"the box {wanted}"):
+            project.vagrant("box", "add", "--name", BOX, str(Path(wanted).absolute()))
+    elif any(theirs.rglob("libvirt")):
+        with step(f"the box {wanted}, of {home}"):
+            shutil.copytree(theirs, project.boxes / BOX)
+    else:
+        assert "PROVISION_BOX" not in os.environ, (
+            f"PROVISION_BOX: {wanted} is no file, and no box for libvirt in {home}"
+        )
+        with step("a box of Debian's packages"):
+            _make(project)
+
+
+def _make(project: Project) -> None:
+    """A box in the way of any user's. Its key is the one that Vagrant replaces at the first `up`."""
+    folder = project.folder / "box"
+    folder.mkdir()
+    key = folder / "key.pub"
     key.write_text(hypervisor.run("ssh-keygen", "-y", "-f", project.folder / "home/insecure_private_key"))
-    script = ROOT / "tests/vagrant/box.sh"
-    hypervisor.run(script, project.folder / "box", key, *image.mirror().sources("bookworm"), seconds=600)
-    project.vagrant("box", "add", "--name", "provision-test", str(project.folder / "box/debian.box"))
-    (project.folder / "box/debian.box").unlink()
+    sources = image.mirror().sources("bookworm")
+    done = hypervisor.run_alone(ROOT / "tests/vagrant/box.sh", folder, key, *sources, cwd=ROOT, seconds=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    project.vagrant("box", "add", "--name", BOX, str(folder / "debian.box"))
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")
 def vm(project: Project) -> Project:
-    """The project, with vm1 up and the app's first commit deployed to it."""
+    """The project, with its machines up and the app's first commit deployed to each."""
     with step("vagrant up"):
         project.vagrant("up")
     with step("the first deploy, to a bare server"):
         printed = project.deploy()
-    (project.folder / "curl").write_text("".join(re.findall(r"^ *(curl .*)$", printed, re.MULTILINE)))
+    (project.folder / "curl").write_text("\n".join(re.findall(r"^ *(curl .*)$", printed, re.MULTILINE)))
     return project
 
 
 @pytest.fixture
-def site(vm: Project) -> Callable[..., str]:
-    """What the site answers, asked with the line that the deploy printed."""
+def site(vm: Project) -> Callable[..., list[str]]:
+    """What each machine's site answers, asked with the lines that the deploy printed."""
+    lines = (vm.folder / "curl").read_text().splitlines()
+    assert len(lines) == len(MACHINES)
 
-    def ask(path: str = "") -> str:
-        line = (vm.folder / "curl").read_text()
-        return subprocess.run(f"{line}{path} -sS --fail -m 20", shell=True, capture_output=True, text=True).stdout
+    def ask(path: str = "") -> list[str]:
+        words = [f"{line}{path} -sS --fail -m 20" for line in lines]
+        return [subprocess.run(each, shell=True, capture_output=True, text=True).stdout for each in words]
 
     return ask

@@ -1,9 +1,11 @@
 """libvirt for as long as a test runs, on a machine where nothing of it runs; and what a test has left behind."""
 
+import os
 import re
+import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -12,7 +14,10 @@ from provision.lab import network
 POOL = NETWORK = "provision-test"
 FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 PROGRAMS = ("libvirtd", "virtlogd", "qemu-system-x86_64", "qemu-system-x86")
+KVM = Path("/dev/kvm")
 KVM_SECONDS = 20
+# What Vagrant takes at most to remove the machine of an `up` that was broken off.
+BREAK_OFF_SECONDS = 120
 
 
 def run(*words: str | Path, check: bool = True, seconds: float = 60) -> str:
@@ -25,6 +30,38 @@ def run(*words: str | Path, check: bool = True, seconds: float = 60) -> str:
     return done.stdout
 
 
+def undisturbed() -> None:
+    """From here on no second Ctrl-C breaks off what removes things."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def run_alone(
+    *words: str | Path, cwd: Path, env: Mapping[str, str] | None = None, seconds: float
+) -> "subprocess.CompletedProcess[str]":
+    """A command out of Ctrl-C's reach, for it would have to end before what it makes can be removed: when this is broken
+    off, the command and all that it started are too, in their own time.
+    """
+    command = [str(word) for word in words]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(
+        command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    )
+    try:
+        stdout, stderr = process.communicate(timeout=seconds)
+    except BaseException as problem:
+        if isinstance(problem, KeyboardInterrupt):
+            undisturbed()
+        os.killpg(process.pid, signal.SIGINT)
+        try:
+            process.communicate(timeout=BREAK_OFF_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+        raise
+    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
+
+
 def virsh(*words: str | Path, check: bool = True) -> str:
     return run("virsh", "--connect", "qemu:///system", *words, check=check)
 
@@ -33,9 +70,9 @@ def answers() -> bool:
     return subprocess.run(["virsh", "--connect", "qemu:///system", "uri"], capture_output=True).returncode == 0
 
 
-def has_kvm(kernel: Path) -> bool:
-    """Whether a guest really runs on /dev/kvm: on some machines it opens, and guests hang on it."""
-    if not Path("/dev/kvm").exists():
+def has_kvm(kernels: Sequence[Path]) -> bool:
+    """Whether a guest really runs on /dev/kvm: on some machines it opens, and guests hang on it. Any kernel shows it."""
+    if not KVM.exists() or not kernels:
         return False
     words = [
         "qemu-system-x86_64",
@@ -54,7 +91,7 @@ def has_kvm(kernel: Path) -> bool:
     ]
     try:
         done = subprocess.run(
-            [*words, "-kernel", str(kernel), "-append", "console=ttyS0 panic=-1"],
+            [*words, "-kernel", str(kernels[0]), "-append", "console=ttyS0 panic=-1"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=KVM_SECONDS,
@@ -66,11 +103,11 @@ def has_kvm(kernel: Path) -> bool:
 
 
 @contextmanager
-def libvirt(folder: Path) -> Iterator[None]:
+def libvirt(folder: Path, kvm: bool) -> Iterator[None]:
     """libvirt with a storage pool in the folder; daemons that are not there are started, and stopped again."""
     with ExitStack() as stack:
         if not answers():
-            stack.enter_context(_daemons(folder))
+            stack.enter_context(_daemons(folder, kvm))
         pool = folder / "pool"
         pool.mkdir()
         virsh("pool-define-as", POOL, "dir", "--target", pool)
@@ -93,20 +130,27 @@ def _remove_domains(folder: Path) -> None:
 
 
 @contextmanager
-def _daemons(folder: Path) -> Iterator[None]:
+def _daemons(folder: Path, kvm: bool) -> Iterator[None]:
     tables, forward = set(_tables()), FORWARD.read_text()
     started: list[subprocess.Popen[bytes]] = []
+    hidden = () if kvm or not KVM.exists() else _without_kvm(folder)
     try:
         for name in ("virtlogd", "libvirtd"):
             with (folder / f"{name}.log").open("wb") as log:
-                started.append(subprocess.Popen([name], stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+                command = [*hidden, name]
+                # Out of Ctrl-C's reach: what removes the machines needs them.
+                started.append(
+                    subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+                )
         deadline = time.monotonic() + 30
         while not answers():
             assert time.monotonic() < deadline, "libvirtd does not answer"
             time.sleep(0.2)
-        yield
-        for name in virsh("net-list", "--name").split():
-            virsh("net-destroy", name)
+        try:
+            yield
+        finally:
+            for name in virsh("net-list", "--name").split():
+                virsh("net-destroy", name)
     finally:
         for daemon in reversed(started):
             daemon.terminate()
@@ -117,6 +161,18 @@ def _daemons(folder: Path) -> Iterator[None]:
         # A lab that came up meanwhile forwards too.
         if not network.exists(network.BRIDGE):
             FORWARD.write_text(forward)
+
+
+def _without_kvm(folder: Path) -> tuple[str, ...]:
+    """The words before a command that is not to see /dev/kvm. Where libvirtd may use that and the VM's user may not, it
+    examines QEMU again at each step, for seconds each time.
+    """
+    nothing, settings = folder / "kvm", folder / "qemu.conf"
+    nothing.touch(mode=0)
+    # A VM with a /dev of its own cannot be had where something is mounted below /dev.
+    settings.write_text("namespaces = []\n")
+    script = f'mount --bind "$0" {KVM}; mount --bind "$1" /etc/libvirt/qemu.conf; shift; exec "$@"'
+    return ("unshare", "--mount", "sh", "-euc", script, str(nothing), str(settings))
 
 
 def _tables() -> list[str]:
@@ -136,4 +192,6 @@ def traces() -> dict[str, list[str]]:
         "links": sorted(link for link in links if link.startswith(("virbr", "vnet"))),
         "tables": sorted(_tables()),
         "definitions": sorted(map(str, Path("/etc/libvirt").rglob("*.xml"))),
+        "boxes": sorted(map(str, (Path.home() / ".vagrant.d/boxes").glob("*"))),
+        "folders": sorted(map(str, Path("/var/tmp").glob("provision-vagrant-*"))),
     }

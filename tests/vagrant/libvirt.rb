@@ -1,16 +1,13 @@
 # The machine's own settings for the tests' VM, as a user has them in ~/.vagrant.d/Vagrantfile.
 Vagrant.configure("2") do |config|
   config.vm.boot_timeout = 900
+  config.vm.box_check_update = false
   config.vm.provider "libvirt" do |vm|
-    folder = ENV.fetch("PROVISION_TEST_FOLDER")
     vm.driver = ENV.fetch("PROVISION_TEST_DRIVER")
     if vm.driver == "qemu"
       vm.cpu_mode = "custom"
       vm.cpu_model = "qemu64"
     end
-    vm.kernel = "#{folder}/vmlinuz"
-    vm.initrd = "#{folder}/initrd.img"
-    vm.cmd_line = "root=/dev/vda rw console=ttyS0"
     vm.storage_pool_name = "provision-test"
     vm.management_network_name = "provision-test"
     vm.management_network_address = "192.168.213.0/24"
