@@ -43,7 +43,7 @@ class Project:
 
     @property
     def inventory(self) -> Path:
-        return self.folder / "inventories/vagrant.yml"
+        return self.folder / "inventories/vms.yml"
 
     @property
     def checkout(self) -> Path:
@@ -63,7 +63,7 @@ class Project:
         return done.stdout
 
     def invoke(self, task: str, *options: str) -> "subprocess.CompletedProcess[str]":
-        words = ("-m", "invoke", task, "--host", "vagrant", "--inventory", str(self.inventory), *options)
+        words = ("-m", "invoke", task, "--host", "vms", "--inventory", str(self.inventory), *options)
         return self._run(sys.executable, *words, cwd=ROOT)
 
     def documents(self, task: str) -> dict[str, dict[str, Any]]:
@@ -141,16 +141,17 @@ def _fill(project: Project) -> None:
     subprocess.run(["git", "init", "--quiet", "--initial-branch=main"], cwd=project.checkout, check=True)
     project.commit()
     # An emulated processor needs its time.
-    project.inventory.write_text(
+    project.inventory.with_name("vagrant.yml").write_text(
         f"include: {ROOT}/inventories/vagrant.yml\n"
         "connect_timeout: 60\n"
-        f"hosts: {{{', '.join(f'{name}: ' for name in MACHINES)}}}\n"
         "apps:\n"
         "  sample:\n"
         f"    source: {{push: {project.checkout}}}\n"
         "    workers: 2\n"
         "    health: {timeout: 240}\n"
     )
+    hosts = ", ".join(f"{name}: " for name in MACHINES)
+    project.inventory.write_text(f"include: vagrant.yml\nhosts: {{{hosts}}}\n")
 
 
 def _box(project: Project) -> None:

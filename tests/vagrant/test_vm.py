@@ -76,7 +76,7 @@ def test_only_the_inventory_makes_a_vm_and_a_lab_server_differ(vm: Project, tmp_
         if not any(one.name == SERVER and one.state == "running" for one in lab.status().servers):
             lab.up()
         here = folder.current()
-        text = vm.inventory.read_text()
+        text = vm.inventory.with_name("vagrant.yml").read_text()
         access = f"connect: ssh\nuser: admin\nkey: {here.key}\nknown_hosts: {here.known_hosts}\n"
         address = inventory_file.load(here.inventory, {}).hosts[SERVER].address
         path = tmp_path / "lab.yml"
