@@ -10,6 +10,7 @@ import re
 import ssl
 import zoneinfo
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
@@ -31,6 +32,9 @@ from pydantic_core import PydanticCustomError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+    from cryptography.x509 import Certificate
 
 Role = Literal["base", "python", "app", "web", "tls"]
 ROLES: tuple[Role, ...] = ("base", "python", "app", "web", "tls")
@@ -366,6 +370,59 @@ def _ca_file(path: Path, info: ValidationInfo) -> Path:
     return path
 
 
+def _chain_file(path: Path, info: ValidationInfo) -> Path:
+    path = _existing(path, info)
+    if not _context(info).partial:
+        _chain(path)
+    return path
+
+
+def _chain(path: Path) -> tuple[Certificate, ...]:
+    """The certificates in a PEM file, the server's own first."""
+    from cryptography import x509
+
+    found = tuple(x509.load_pem_x509_certificate(one.encode()) for one in _certificates(path))
+    now = datetime.now(UTC)
+    if found[0].not_valid_after_utc < now:
+        raise ValueError(f"the certificate in {path} expired on {found[0].not_valid_after_utc:%Y-%m-%d}; get a new one")
+    if found[0].not_valid_before_utc > now:
+        raise ValueError(f"the certificate in {path} is not valid before {found[0].not_valid_before_utc:%Y-%m-%d}")
+    return found
+
+
+def _names_on(certificate: Certificate) -> tuple[str, ...]:
+    from cryptography import x509
+
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    return tuple(names.get_values_for_type(x509.DNSName))
+
+
+def _tls_key_file(path: Path, info: ValidationInfo) -> Path:
+    path = _existing(path, info)
+    if not _context(info).partial:
+        _tls_key(path)
+    return path
+
+
+def _tls_key(path: Path) -> PrivateKeyTypes:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        return load_pem_private_key(path.read_bytes(), None)
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}") from None
+    except TypeError:
+        raise ValueError(
+            f"{path} is locked by a passphrase, and nginx has nobody to ask; name a key without one"
+        ) from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise ValueError(f"{path} is not a private key in PEM form, with -----BEGIN PRIVATE KEY-----") from None
+
+
 def _read(path: Path | None, context: object) -> tuple[str, ...]:
     """The certificates in a CA file that validation has read, or reads now where nothing was validated."""
     known = context if isinstance(context, Context) else Context(os.environ)
@@ -465,7 +522,7 @@ def _without_password(value: str) -> str:
     return value
 
 
-ISSUERS = ("letsencrypt", "letsencrypt-staging", "self-signed")
+ISSUERS = ("letsencrypt", "letsencrypt-staging", "self-signed", "files")
 
 
 def _issuer(value: str) -> str:
@@ -1028,8 +1085,20 @@ class TLS(Model):
     issuer: Annotated[str, AfterValidator(_issuer)] = Field(
         default="letsencrypt",
         description="Who signs: letsencrypt, letsencrypt-staging (for trials; browsers distrust it),"
-        " self-signed, or the https:// URL of another ACME directory.",
+        " self-signed, the https:// URL of another ACME directory, or files: you have a certificate and its key.",
         examples=["letsencrypt"],
+    )
+    certificate: Annotated[Path, AfterValidator(_chain_file)] | None = Field(
+        default=None,
+        description="With files: the certificate for all domains of a host, and after it those that lead to its root, in one"
+        " PEM file, relative to this inventory.",
+        examples=["../tls/shop.pem"],
+    )
+    key: Annotated[Path, AfterValidator(_tls_key_file)] | None = Field(
+        default=None,
+        description="With files: the certificate's private key, a PEM file without a passphrase, relative to this inventory."
+        " Keep it out of Git.",
+        examples=["../tls/shop.key"],
     )
     email: (
         Annotated[
@@ -1067,9 +1136,45 @@ class TLS(Model):
     )
 
     _authorities: tuple[str, ...] = PrivateAttr(default=())
+    _given_chain: str = PrivateAttr(default="")
+    _given_key: str = PrivateAttr(default="")
 
     def model_post_init(self, context: Any) -> None:
         self._authorities = _read(self.issuer_ca, context)
+        known = context if isinstance(context, Context) else Context(os.environ)
+        if self.certificate and self.key and not known.partial:
+            self._given_chain = "".join(_certificates(self.certificate))
+            self._given_key = self.key.read_text().strip() + "\n"
+
+    @model_validator(mode="after")
+    def _own_files(self, info: ValidationInfo) -> TLS:
+        if _context(info).partial:
+            return self
+        if self.issuer != "files":
+            if self.certificate or self.key:
+                raise ValueError("certificate and key are for issuer: files; write that, or remove them")
+        elif not (self.certificate and self.key):
+            raise ValueError("issuer: files needs certificate and key, the paths of two PEM files")
+        elif _chain(self.certificate)[0].public_key() != _tls_key(self.key).public_key():
+            raise ValueError(f"{self.key} is not the key of the certificate in {self.certificate}; name its own")
+        return self
+
+    @property
+    def chain(self) -> str:
+        """The text of the file that `certificate` names; empty where there is none."""
+        return self._given_chain
+
+    @property
+    def private_key(self) -> str:
+        """The text of the file that `key` names; empty where there is none. Never print it."""
+        return self._given_key
+
+    def covers(self, domain: str) -> bool:
+        """Whether the certificate that was given is for a domain (RFC 9525: a wildcard stands for one label)."""
+        if not self.certificate:
+            return True
+        names = {name.lower() for name in _names_on(_chain(self.certificate)[0])}
+        return not names.isdisjoint({domain, f"*.{domain.partition('.')[2]}"})
 
     @property
     def authorities(self) -> tuple[str, ...]:

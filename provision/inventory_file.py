@@ -192,6 +192,11 @@ def _check_together(hosts: Mapping[str, Host], nodes: Mapping[str, Node], proble
                 if other != app_name:
                     place = _locate(nodes[name], ["apps", app_name, "domains", index])
                     problems.add(place, f"the apps {other} and {app_name} of host {name} have the same domain {domain}")
+                if host.tls.issuer == "files" and not host.tls.covers(domain):
+                    place = _locate(nodes[name], ["apps", app_name, "domains", index])
+                    problems.add(
+                        place, f"the certificate in {host.tls.certificate} is not for {domain}; get one that is"
+                    )
 
 
 def load(path: Path, environ: Mapping[str, str] = os.environ) -> Inventory:

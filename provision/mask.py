@@ -18,14 +18,19 @@ class Mask:
                 if name not in app.environment or self.NAMES.search(name):
                     found.add(value)
                 found |= _password(value)
-            # A private key's lines; its last one may be short.
-            found.update(line for line in app.source.private_key.splitlines()[1:-1] if len(line) >= 16)
+            found |= _lines(app.source.private_key)
+        found |= _lines(host.tls.private_key)
         found |= _password(host.mirrors.index or "", alone=True)
         values = sorted((value for value in found if len(value) >= 4), key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, values))) if values else None
 
     def __call__(self, text: str) -> str:
         return self._pattern.sub("********", text) if self._pattern else text
+
+
+def _lines(key: str) -> set[str]:
+    """A private key's lines; its last one may be short."""
+    return {line for line in key.splitlines()[1:-1] if len(line) >= 16}
 
 
 def _password(url: str, alone: bool = False) -> set[str]:

@@ -1,10 +1,11 @@
-"""TLS certificates: a self-signed placeholder, and an ACME certificate by certbot over the webroot (RFC 8555, HTTP-01)."""
+"""TLS certificates: a self-signed placeholder, an ACME certificate by certbot over the webroot (RFC 8555, HTTP-01), and own files."""
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from provision.engine.resource import Change, Probe, Refusal, State
-from provision.engine.shell import library, words
+from provision.engine.shell import heredoc, library, words
 
 LIBRARY = library(__file__)
 WEBROOT = "/var/www/acme"
@@ -110,3 +111,37 @@ class Certificate:
                     f"{self.app}: {domain} points to {where}, not to this server ({self.address}): change its DNS record, "
                     "or set tls.check_dns: false where a proxy stands in front"
                 )
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """A certificate that the inventory gives, with its chain, and its private key: both PEM, and both at once."""
+
+    app: str
+    domains: tuple[str, ...]
+    chain: str
+    key: str = field(repr=False)
+
+    @property
+    def id(self) -> str:
+        return f"certificate:{link(self.app)}"
+
+    @property
+    def target(self) -> str:
+        return f"files/{self.app}@{_sha256(self.chain + self.key)[:16]}"
+
+    def probe(self) -> Probe:
+        return Probe("probe_installed", LIBRARY, (self.app,))
+
+    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+        wanted = (self.target, _sha256(self.chain), _sha256(self.key), "600 root:root")
+        if state == (wanted,):
+            return None
+        lines = len(self.chain.splitlines())
+        command = words("install_certificate", self.app, self.target, str(lines))
+        script = heredoc(command, (self.chain + self.key).encode())
+        return Change(self.id, f"certificate for {', '.join(self.domains)}, from its files", script, LIBRARY)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -72,3 +72,28 @@ obtain_certificate() {
     fi
     point "$tls/$app" "/etc/letsencrypt/live/$app"
 }
+
+# In: NUMBER APP. Out: NUMBER LINK_TARGET SHA256_OF_CHAIN SHA256_OF_KEY "MODE OWNER:GROUP", the key's.
+probe_installed() {
+    while IFS='	' read -r number app; do
+        chain=$tls/$app/fullchain.pem key=$tls/$app/privkey.pem
+        if [ ! -e "$chain" ] || [ ! -e "$key" ]; then continue; fi
+        printf '%s\t%s\t%s\t%s\t%s\n' "$number" "$(readlink "$tls/$app")" "$(sha256sum <"$chain" | cut -d' ' -f1)" \
+            "$(sha256sum <"$key" | cut -d' ' -f1)" "$(stat -c '%a %U:%G' "$key")"
+    done
+}
+
+# install_certificate APP TARGET LINES <the chain's so many lines, and the key's
+install_certificate() {
+    beside=$tls/files/.new-$1
+    rm -rf "$beside"
+    (umask 022 && mkdir -p "$tls/files" "$tls/$2" && mkdir "$beside")
+    (umask 077 && awk -v lines="$3" -v chain="$beside/fullchain.pem" -v key="$beside/privkey.pem" '{ print >(NR <= lines ? chain : key) }')
+    chmod 644 "$beside/fullchain.pem"
+    sync -f "$beside"
+    mv -fT "$beside/fullchain.pem" "$tls/$2/fullchain.pem"
+    mv -fT "$beside/privkey.pem" "$tls/$2/privkey.pem"
+    rmdir "$beside"
+    point "$tls/$1" "$2"
+    for old in "$tls/files/$1@"*; do if [ "$old" != "$tls/$2" ]; then rm -rf "$old"; fi; done
+}

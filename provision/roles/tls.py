@@ -1,9 +1,9 @@
-"""Certificates from an ACME authority, and their renewal."""
+"""Certificates from an ACME authority, and their renewal; or those that the inventory gives."""
 
 from provision.engine.facts import Facts
 from provision.engine.resource import Resource
 from provision.inventory import Host
-from provision.resources.certificate import Certificate, link
+from provision.resources.certificate import Certificate, Installed, link
 from provision.resources.file import Directory, File
 from provision.resources.package import Packages
 from provision.resources.service import Service
@@ -19,6 +19,10 @@ CA = "/etc/provision/acme-ca.pem"
 def tls(host: Host, facts: Facts) -> tuple[Resource, ...]:
     if host.tls.issuer == "self-signed" or not host.apps:
         return ()
+    read = Service("nginx", tuple(link(app) for app in host.apps), "reload", "nginx -t", stamp="nginx-certificates")
+    if host.tls.issuer == "files":
+        given = (host.tls.chain, host.tls.private_key)
+        return (*(Installed(app.name, tuple(app.domains), *given) for app in host.apps.values()), read)
     return (
         Packages("certbot", ("certbot",)),
         Directory("/etc/letsencrypt/renewal-hooks/deploy"),
@@ -37,7 +41,7 @@ def tls(host: Host, facts: Facts) -> tuple[Resource, ...]:
             )
             for app in host.apps.values()
         ),
-        Service("nginx", tuple(link(app) for app in host.apps), "reload", "nginx -t", stamp="nginx-certificates"),
+        read,
     )
 
 

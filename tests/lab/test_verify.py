@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from provision import lab
-from tests.lab.conftest import SUITE, Controller, seed, shell
+from tests import pem
+from tests.lab.conftest import SUITE, Controller, https, seed, shell
 
 SERVER = os.environ.get("PROVISION_TEST_SERVER", "lab2")
 
@@ -172,6 +173,35 @@ def test_a_service_that_does_not_come_back_is_found_and_brought_back(deployed: C
     finally:
         shell(SERVER, NO_DROP_IN)
     assert failed(deployed) == set()
+
+
+def test_a_certificate_of_ones_own_is_installed_replaced_and_given_up_again(
+    deployed: Controller, sample: str, tmp_path: Path
+) -> None:
+    own = f"tls: {{issuer: files, certificate: {tmp_path}/own.pem, key: {tmp_path}/own.key, root_ca: {tmp_path}/own-root.pem}}\n"
+    text = deployed.inventory.read_text()
+    assert "\ntls:" not in text
+    try:
+        given = deployed.with_text(text + own)
+        for _ in range(2):
+            pem.write(tmp_path, "own", f"*.{SERVER}.test", f"sample.{SERVER}.test")
+            planned = given("plan", SERVER)
+            answer = given("deploy", SERVER, "--json")
+            assert answer.changed(SERVER) == ["certificate:/etc/ssl/provision/sample", "service:nginx-certificates"]
+            trusted = https(SERVER, "/health", "", "--cacert", f"{tmp_path}/own-root.pem")
+            assert trusted.returncode == 0, trusted.stderr
+            secret = (tmp_path / "own.key").read_text().splitlines()[1]
+            assert secret not in "".join((planned.stdout, planned.stderr, answer.stdout, answer.stderr))
+            assert given("plan", SERVER).status == 0
+            assert failed(given, "not sigkill") == set()
+        refused = deployed.with_text(text + own.replace("own.key", "other.key"), "refused")
+        pem.write(tmp_path, "other", f"sample.{SERVER}.test")
+        (line,) = refused("deploy", SERVER).stderr.splitlines()
+        assert line.endswith(f"other.key is not the key of the certificate in {tmp_path}/own.pem; name its own")
+    finally:
+        deployed.with_text(text).deploy(SERVER)
+    assert https(SERVER, "/health").returncode == 0
+    assert failed(deployed, "certificate") == set()
 
 
 def test_a_server_that_is_off_is_one_line(deployed: Controller, sample: str) -> None:

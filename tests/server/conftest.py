@@ -437,7 +437,7 @@ class Site:
 @pytest.fixture
 def acme(declared: inventory.Host) -> bool:
     """Whether certificates come from an ACME authority."""
-    return declared.tls.issuer != "self-signed" and "tls" in declared.roles
+    return declared.tls.issuer not in ("self-signed", "files") and "tls" in declared.roles
 
 
 @pytest.fixture
@@ -445,7 +445,8 @@ def site(declared: inventory.Host, host: Any, app: App, acme: bool) -> Site:
     # A host behind a jump host has an address for those who jump; its clients come by name.
     address = app.domains[0] if declared.proxy_jump else declared.address
     site = partial(Site, address, declared.forwarded)
-    if not acme:
+    given = declared.tls.issuer == "files" and "tls" in declared.roles
+    if not acme and not given:
         return site(host.check_output("cat %s", f"/etc/ssl/provision/placeholder/{app.name}/fullchain.pem"))
     if declared.tls.root_ca:
         return site(declared.tls.root_ca.read_text())

@@ -7,7 +7,7 @@ import pytest
 
 from provision.engine.resource import Refusal
 from provision.resources import certificate as module
-from provision.resources.certificate import WEBROOT, Certificate, Placeholder
+from provision.resources.certificate import WEBROOT, Certificate, Installed, Placeholder
 
 if TYPE_CHECKING:
     import subprocess
@@ -177,3 +177,40 @@ def test_a_file_that_is_no_certificate_has_no_names_and_no_days(tmp_path: Path, 
     (tmp_path / "junk").write_text("junk")
     ran = call([module], f"names_of '{tmp_path}/junk'; days_of '{tmp_path}/junk'")
     assert ran.stdout.strip() == ""
+
+
+def test_a_certificate_from_files_is_installed_with_its_key_and_repaired(
+    tmp_path: Path, observe: Observe, make: Call, me: tuple[str, str]
+) -> None:
+    places = {"/etc/ssl/provision": tmp_path}
+    chain, key = "a certificate\nand its authority's\n", "a\nsecret\nkey\n"
+    given = Installed("shop", SHOP.domains, chain, key)
+    assert "secret" not in f"{given}"
+
+    def right(resource: Installed) -> bool:
+        (state,) = observe(resource, places=places)
+        owner = [tuple(field.replace(":".join(me), "root:root") for field in row) for row in state]
+        return resource.plan(tuple(owner), {}) is None
+
+    assert not right(given)
+    for resource in (replace(given, key="an older key\n"), given):
+        change = resource.plan((), {})
+        assert change is not None
+        assert change.summary == "certificate for www.example.com, shop.example.com, from its files"
+        assert change.diff == ""
+        assert make(change, places).returncode == 0
+        assert right(resource)
+        assert len(list((tmp_path / "files").iterdir())) == 1, "the one before is gone"
+    folder = tmp_path / "shop"
+    assert [(folder / name).read_text() for name in ("fullchain.pem", "privkey.pem")] == [chain, key]
+    assert [(folder / name).stat().st_mode & 0o777 for name in ("fullchain.pem", "privkey.pem")] == [0o644, 0o600]
+    for harm in (
+        lambda: (folder / "privkey.pem").write_text("another"),
+        lambda: (folder / "privkey.pem").chmod(0o640),
+        lambda: (folder / "fullchain.pem").unlink(),
+        folder.unlink,
+    ):
+        harm()
+        assert not right(given)
+        assert make(given.plan((), {}), places).returncode == 0
+        assert right(given)

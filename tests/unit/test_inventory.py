@@ -12,6 +12,7 @@ import pytest
 from provision import reference
 from provision.inventory import MODELS, Host, Inventory, InventoryError, Model
 from provision.inventory_file import find, load
+from tests import pem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -361,6 +362,66 @@ def test_a_repository_over_ssh_has_a_host_and_a_port(repository: str, expected: 
     assert host(source("folder: .", repository)).apps["shop"].source.ssh == expected
 
 
+OWN = "tls: {issuer: files, certificate: own.pem, key: own.key}\n"
+SITE = HOST + "apps: {shop: {source: /srv/git/shop.git, module: shop:app, domains: [www.example.com]}}\n"
+
+
+def test_a_certificate_and_its_key_are_read_and_the_key_is_not_shown() -> None:
+    pem.write(Path(), "own", "*.example.com")
+    tls = host(SITE + OWN).tls
+    assert (tls.chain, tls.private_key) == (Path("own.pem").read_text(), Path("own.key").read_text())
+    assert tls.chain.count("BEGIN CERTIFICATE") == 2
+    assert tls.private_key.splitlines()[1] not in f"{tls!r} {tls}"
+
+
+@pytest.mark.parametrize(
+    ("domains", "covered"),
+    [
+        (("www.example.com",), True),
+        (("shop.example.com", "WWW.example.com"), True),
+        (("*.example.com",), True),
+        (("example.com",), False),
+        (("*.com",), False),
+        (("*.www.example.com",), False),
+    ],
+)
+def test_a_certificate_is_for_the_domains_of_the_host(domains: tuple[str, ...], covered: bool) -> None:
+    pem.write(Path(), "own", *domains)
+    wrong = f"the certificate in {Path('own.pem').absolute()} is not for www.example.com; get one that is"
+    if covered:
+        assert inventory(SITE + OWN)
+    else:
+        assert [line.split(": ", 2)[2] for line in errors(SITE + OWN)] == [wrong]
+
+
+@pytest.mark.parametrize(
+    ("tls", "wrong"),
+    [
+        ("issuer: files", "tls: issuer: files needs certificate and key, the paths of two PEM files"),
+        ("issuer: files, key: own.key", "tls: issuer: files needs certificate and key, the paths of two PEM files"),
+        ("certificate: own.pem, key: own.key", "tls: certificate and key are for issuer: files; write that, or remove them"),
+        ("issuer: files, certificate: own.pem, key: other.key", "tls: {cwd}/other.key is not the key of the certificate in {cwd}/own.pem; name its own"),
+        ("issuer: files, certificate: own.pem, key: locked.key", "tls.key: {cwd}/locked.key is locked by a passphrase, and nginx has nobody to ask; name a key without one"),
+        ("issuer: files, certificate: own.pem, key: own.pem", "tls.key: {cwd}/own.pem is not a private key in PEM form, with -----BEGIN PRIVATE KEY-----"),
+        ("issuer: files, certificate: own.key, key: own.key", "tls.certificate: {cwd}/own.key has a private key, and servers let everybody read it; leave only certificates in it"),
+        ("issuer: files, certificate: none.pem, key: own.key", "tls.certificate: there is no file {cwd}/none.pem; correct the path (relative ones start at the inventory's folder)"),
+    ],
+)  # fmt: skip
+def test_a_certificate_or_key_that_nginx_could_not_use_is_one_line(tls: str, wrong: str) -> None:
+    for name, passphrase in (("own", ""), ("other", ""), ("locked", "a passphrase")):
+        pem.write(Path(), name, "www.example.com", passphrase=passphrase)
+    (line,) = errors(SITE + f"tls: {{{tls}}}\n")
+    assert line.partition(": ")[2] == wrong.replace("{cwd}", str(Path.cwd()))
+
+
+def test_a_certificate_that_expired_is_refused() -> None:
+    pem.write(Path(), "own", "www.example.com", days=-1)
+    (line,) = errors(SITE + OWN)
+    assert re.search(
+        r"tls\.certificate: the certificate in /.*/own\.pem expired on \d{4}-\d\d-\d\d; get a new one$", line
+    )
+
+
 def test_a_deploy_key_is_generated_or_a_key_file_without_a_passphrase() -> None:
     assert host(source("deploy_key: generate")).apps["shop"].source.deploy_key == "generate"
     for name, passphrase in (("open", ""), ("locked", "a passphrase")):
@@ -418,7 +479,7 @@ WRONG = [
     ("address: a.example.com\n" + HOST, at(1, 'address: "address" belongs to one host; write it under hosts.NAME')),
     (HOST + "groups: {web: {prot: 1}}\n", at(4, 'groups.web.prot: unknown key; did you mean "port"?')),
     (HOST + "groups: {web: {address: a}}\n", at(4, 'groups.web.address: "address" belongs to one host; write it under hosts.NAME')),
-    (HOST + "tls: {foo: 1}\n", at(4, "tls.foo: unknown key; known are: check_dns, email, hsts, issuer, issuer_ca, root_ca")),
+    (HOST + "tls: {foo: 1}\n", at(4, "tls.foo: unknown key; known are: certificate, check_dns, email, hsts, issuer, issuer_ca, key, root_ca")),
     (HOST + "    port: abc\n", at(4, 'hosts.web1.port: "abc" is not a whole number; write digits only')),
     (HOST + "    port: true\n", at(4, "hosts.web1.port: true is not a whole number; write digits only")),
     (HOST + "    port: 2.5\n", at(4, "hosts.web1.port: 2.5 is not a whole number; write digits only")),
@@ -444,7 +505,7 @@ WRONG = [
     (HOST + "    key: id\n", at(4, "hosts.web1.key: there is no file {cwd}/id; correct the path (relative ones start at the inventory's folder)")),
     (HOST + "    known_hosts: ~/known\n", at(4, "hosts.web1.known_hosts: there is no file {cwd}/home/known; correct the path (relative ones start at the inventory's folder)")),
     (HOST + "tls: {issuer_ca: ca.pem}\n", at(4, "tls.issuer_ca: there is no file {cwd}/ca.pem; correct the path (relative ones start at the inventory's folder)")),
-    (HOST + "tls: {issuer: lets}\n", at(4, 'tls.issuer: "lets" is not an issuer; write letsencrypt, letsencrypt-staging, self-signed or the https:// URL of an ACME directory')),
+    (HOST + "tls: {issuer: mine}\n", at(4, 'tls.issuer: "mine" is not an issuer; write letsencrypt, letsencrypt-staging, self-signed, files or the https:// URL of an ACME directory')),
     (HOST + "tls: {email: ops}\n", at(4, 'tls.email: "ops" is not an email address; write for example ops@example.com')),
     (HOST + "tls: 3\n", at(4, "tls: 3 is not a mapping; write keys and values below it")),
     (HOST + "rollout: {batch: 0}\n", at(4, 'rollout.batch: "0" is no batch; write a number of hosts such as 2, or a percentage such as 25%')),
@@ -798,8 +859,11 @@ def test_the_examples_are_valid_as_they_are_and_with_every_setting_in_use(name: 
     issuers = {each.tls.issuer for each in loaded.hosts.values()}
     assert issuers == {"letsencrypt-staging" if name == "staging" else "letsencrypt"}
 
-    # Of three ways to the code, one can be in use.
+    # Of three ways to the code, one can be in use; own certificates come in place of an issuer's.
     text = re.sub(r"(?m)^ *#push: .*\n", "", text).replace("https://git.example.com/", "git@git.example.com:")
+    text = re.sub(r"(?m)^  issuer: .*$", "  issuer: files", text)
+    Path("tls").mkdir()
+    pem.write(Path("tls"), "shop", "*.example.com", "*.staging.example.com")
     for file in ("home/.ssh/id_ed25519", "inventories/known_hosts"):
         write("", file)
     for file in ("ca/acme.pem", "ca/root.pem", "ca/mirrors.pem"):

@@ -20,6 +20,7 @@ from provision.resources.python import CPython
 from provision.resources.release import Migration, Release
 from provision.resources.venv import Uv, Venv
 from provision.roles.app import release_id
+from tests import pem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -165,6 +166,18 @@ def test_a_server_without_the_distributions_python_has_no_package_of_it(
     make_host: MakeHost, make_facts: MakeFacts
 ) -> None:
     assert "packages:python" not in ids(roles.server(make_host(), make_facts()))
+
+
+def test_a_server_with_a_certificate_of_its_own_asks_no_authority(
+    make_host: MakeHost, make_facts: MakeFacts, tmp_path: Path
+) -> None:
+    pem.write(tmp_path, "own", "*.example.com")
+    files = f"tls: {{issuer: files, certificate: {tmp_path}/own.pem, key: {tmp_path}/own.key}}\n"
+    given = roles.server(make_host(f"{HOST}{files}apps:\n{SHOP}"), make_facts())
+    assert [name for name in ids(given) if "certbot" in name or "certificate" in name] == [
+        "certificate:/etc/ssl/provision/shop",
+        "service:nginx-certificates",
+    ]
 
 
 def test_a_self_signed_server_asks_no_authority_and_tells_no_browser_to_insist(
