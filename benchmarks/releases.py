@@ -33,7 +33,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for site in releases.make(arguments.manager, Path(folder), pythons):
             windows = []
-            with load(releases.ADDRESS, releases.DOMAIN, 60 * arguments.deploys) as seen:
+            with load(releases.ADDRESS, releases.DOMAIN, 60 * arguments.deploys, heavy=True) as seen:
                 for number in range(arguments.deploys):
                     begun = time.monotonic()
                     site.deploy("--revision", ("two", "one")[number % 2])

@@ -80,7 +80,7 @@ def test_a_bare_server_gets_the_distributions_python_and_nothing_of_pyenv(site: 
 
 def test_a_deploy_goes_over_to_pyenvs_python_and_back_and_no_request_fails(site: Site) -> None:
     system, first = runs()
-    with load(ADDRESS, DOMAIN, 120, heavy=False) as seen:
+    with load(ADDRESS, DOMAIN, 120) as seen:
         over = site.with_python('"3.13.5"').deploy(SERVER)
         assert {"python:3.13.5", "venv:pulse", "check:pulse", "activation:pulse"} <= set(over.changed(SERVER))
         assert not {"packages:python", "uv:0.13.9", "release:pulse"} & set(over.changed(SERVER))

@@ -77,7 +77,7 @@ def begin_to_migrate(site: Site, revision: str) -> "subprocess.Popen[str]":
 
 def test_a_power_cut_while_a_release_is_prepared_or_migrated_leaves_the_old_one_serving(migrating: Site) -> None:
     site, before = migrating, migrating.serving()
-    for change in ("release:", "venv:", "file:", "check:", "migration"):
+    for change in ("release:", "venv:", "check:", "migration"):
         commit = site.repository.commit(pulse.files(note=change, requirements=f"# {change}\n"), "cut")
         if change == "migration":
             process = begin_to_migrate(site, "cut")
