@@ -176,7 +176,7 @@ def test_a_service_that_does_not_come_back_is_found_and_brought_back(deployed: C
 
 
 def test_a_certificate_of_ones_own_is_installed_replaced_and_given_up_again(
-    deployed: Controller, sample: str, tmp_path: Path
+    deployed: Controller, tmp_path: Path
 ) -> None:
     own = f"tls: {{issuer: files, certificate: {tmp_path}/own.pem, key: {tmp_path}/own.key, root_ca: {tmp_path}/own-root.pem}}\n"
     text = deployed.inventory.read_text()
@@ -184,7 +184,7 @@ def test_a_certificate_of_ones_own_is_installed_replaced_and_given_up_again(
     try:
         given = deployed.with_text(text + own)
         for _ in range(2):
-            pem.write(tmp_path, "own", f"*.{SERVER}.test", f"sample.{SERVER}.test")
+            pem.write(tmp_path, "own", *(f"*.lab{number}.test" for number in range(1, 10)))
             planned = given("plan", SERVER)
             answer = given("deploy", SERVER, "--json")
             assert answer.changed(SERVER) == ["certificate:/etc/ssl/provision/sample", "service:nginx-certificates"]
