@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -584,6 +585,17 @@ class Killed:
         return Change(self.id, "kill the run", 'kill -9 "$(cat "$run/pid")"')
 
 
+def settled() -> set[str]:
+    """nginx's workers, once a reload of before has come to its end: it goes on after nginx -s reload has."""
+    seen: list[set[str]] = []
+    deadline = time.monotonic() + 20
+    while seen[-3:] != seen[-1:] * 3 or not seen:
+        assert time.monotonic() < deadline, seen
+        time.sleep(0.2)
+        seen.append(set(shell(SERVER, WORKERS).split()))
+    return seen[-1]
+
+
 def test_a_run_killed_between_writing_the_site_and_the_reload_reloads_next_time(apply: Apply) -> None:
     def wanted(content: str) -> tuple[Resource, Resource]:
         return File(NGINX_EXTRA, content, check="nginx -t"), Service(
@@ -592,7 +604,7 @@ def test_a_run_killed_between_writing_the_site_and_the_reload_reloads_next_time(
 
     assert ids(apply(*wanted("# one\n"))) == [f"file:{NGINX_EXTRA}", "service:kinds"]
     file, service = wanted("# two\n")
-    workers = set(shell(SERVER, WORKERS).split())
+    workers = settled()
     killed = apply(file, Killed(), service)
     assert (killed.status, killed.changed, killed.failed, killed.skipped) == ("failed", 1, 0, 2)
     assert "was ended on the server (killed, or a reboot): run again to finish its work" in str(killed.error)
@@ -607,7 +619,7 @@ def test_a_run_killed_between_writing_the_site_and_the_reload_reloads_next_time(
 
 
 def test_a_configuration_that_nginx_refuses_is_not_loaded(apply: Apply) -> None:
-    workers = set(shell(SERVER, WORKERS).split())
+    workers = settled()
     refused = apply(File(NGINX_EXTRA, "nonsense\n"), Service("nginx", (NGINX_EXTRA,), "reload", "nginx -t", "kinds"))
     assert refused.error == "nginx goes on with the configuration that it has: nginx -t refused the new one"
     assert any("nonsense" in line or NGINX_EXTRA in line for line in refused.output)
