@@ -16,7 +16,8 @@ class Service:
 
     What it last loaded is kept as a stamp: each watched file's inode, size and time. A file that was replaced since
     has another one, so a run that dies between writing and reloading still reloads next time. `check` must succeed
-    before a reload (`nginx -t`). A second resource for the same unit needs a `stamp` of another name.
+    before a reload (`nginx -t`); a reload is for a main process that replaces its workers (nginx), and has failed when it
+    has not within ten seconds. A second resource for the same unit needs a `stamp` of another name.
     """
 
     name: str

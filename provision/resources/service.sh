@@ -27,6 +27,32 @@ probe_services() {
     done
 }
 
+# workers_of PID: the children of a main process that take requests; nginx names those that end "shutting down".
+workers_of() {
+    tr ' ' '\n' 2>/dev/null <"/proc/$1/task/$1/children" | while read -r child; do
+        if [ -e "/proc/$child" ] && ! grep -qs 'shutting down' "/proc/$child/cmdline"; then echo "$child"; fi
+    done
+}
+
+# reload UNIT, until no worker of before takes requests. systemctl does not wait for that, and succeeds also where the main
+# process then finds that it cannot use what it has read (nginx: a port that another program has).
+reload() {
+    log=/var/log/$1/error.log
+    logged=$(stat -c %s "$log" 2>/dev/null || echo 0)
+    main=$(systemctl show -p MainPID --value "$1")
+    before=$(workers_of "$main")
+    systemctl reload "$1"
+    tries=0
+    while [ -n "$(printf '%s\n' "$before" "$(workers_of "$main")" | sed '/^$/d' | sort | uniq -d)" ]; do
+        tries=$((tries + 1))
+        if [ "$tries" -gt 100 ]; then
+            tail -c "+$((logged + 1))" "$log" 2>/dev/null | grep -F '[emerg]' | tail -n 3
+            fail "$1 goes on with the configuration that it has: 10 s after its reload its processes are those of before"
+        fi
+        sleep 0.1
+    done
+}
+
 # bring_up UNIT STAMP reload|restart CHECK PATH...: the stamp is of the files as they were before they were loaded.
 bring_up() {
     unit=$1 name=$2 on_change=$3 check=$4
@@ -39,7 +65,7 @@ bring_up() {
     if [ "$(systemctl show -p NeedDaemonReload --value "$unit")" = yes ]; then systemctl daemon-reload; fi
     systemctl enable --quiet "$unit"
     if systemctl is-active --quiet "$unit"; then
-        systemctl "$on_change" "$unit"
+        if [ "$on_change" = reload ]; then reload "$unit"; else systemctl "$on_change" "$unit"; fi
     else
         systemctl start "$unit"
     fi

@@ -628,6 +628,25 @@ def test_a_configuration_that_nginx_refuses_is_not_loaded(apply: Apply) -> None:
     shell(SERVER, f"rm {NGINX_EXTRA}")
 
 
+def test_a_configuration_that_nginx_cannot_use_is_not_taken_for_loaded(apply: Apply) -> None:
+    """nginx -t passes, and so does the reload: that another program has the port is found out after it."""
+    workers = settled()
+    file = File(NGINX_EXTRA, "server { listen 22; }\n", check="nginx -t")
+    service = Service("nginx", (NGINX_EXTRA,), "reload", "nginx -t", "kinds")
+    for expected in ([file.id, service.id], [service.id]):
+        failed = apply(file, service)
+        assert failed.error == (
+            "nginx goes on with the configuration that it has: 10 s after its reload its processes are those of before"
+        )
+        assert any("bind() to 0.0.0.0:22 failed (98: Address already in use)" in line for line in failed.output)
+        assert [change.id for change in failed.changes] == expected
+        assert set(shell(SERVER, WORKERS).split()) <= workers
+        assert status() == "200"
+    assert ids(apply(File(NGINX_EXTRA, "# right\n", check="nginx -t"), service)) == [file.id, service.id]
+    assert set(shell(SERVER, WORKERS).split()) - workers
+    shell(SERVER, f"rm {NGINX_EXTRA}; nginx -s reload")
+
+
 def test_the_number_of_resources_does_not_change_the_round_trips(apply: Apply, folder: str) -> None:
     many = tuple(File(f"{folder}/{number}", f"content of {number}\n") for number in range(100))
     mixed = (*many, Directory(folder), Absent(f"{folder}/none"), Service("nginx"), Packages("one", ("curl",)))

@@ -181,6 +181,7 @@ def test_a_certificate_of_ones_own_is_installed_replaced_and_given_up_again(
     own = f"tls: {{issuer: files, certificate: {tmp_path}/own.pem, key: {tmp_path}/own.key, root_ca: {tmp_path}/own-root.pem}}\n"
     text = deployed.inventory.read_text()
     assert "\ntls:" not in text
+    deployed.deploy(SERVER)
     try:
         given = deployed.with_text(text + own)
         for _ in range(2):
