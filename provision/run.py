@@ -94,7 +94,7 @@ class Run:
     output: tuple[str, ...] = ()
     seconds: float = 0.0
     session: Session = field(init=False)
-    folder: TemporaryDirectory[str] = field(init=False)
+    folder: TemporaryDirectory[str] | None = None
     plan: Plan | None = None
     run: str = ""
     done: int = 0
@@ -107,7 +107,6 @@ class Run:
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.folder = TemporaryDirectory(prefix="provision-")
         self.session = Session(self.host, self.password)
 
     def __call__(self) -> Result:
@@ -136,7 +135,8 @@ class Run:
     def result(self) -> Result:
         """What has become of the host; the connection ends."""
         self.session.close()
-        self.folder.cleanup()
+        if self.folder is not None:
+            self.folder.cleanup()
         planned = self.plan.changes if self.plan else ()
         changed = self.done if self.applies else len(planned)
         mask = Mask(self.host)
@@ -248,6 +248,7 @@ class Run:
         for name, commit in known.commits.items():
             source, there = self.host.apps[name].source, known.pushed.get(name)
             if source.push and there != commit:
+                self.folder = self.folder or TemporaryDirectory(prefix="provision-")
                 packs[name] = revision.pack(source, commit, there, Path(self.folder.name) / f"{name}.pack")
         return packs
 

@@ -78,9 +78,14 @@ def down() -> None:
     run("ip", "route", "delete", *FENCE, check=False)
     run("nft", "-f", "-", stdin=f"table ip {TABLE} {{}}\ndelete table ip {TABLE}\n")
     held = owner()
-    if held is not None:
+    if held is not None and not others():
         FORWARD.write_text(f"{held[1]}\n")
     OWNER.unlink(missing_ok=True)
+
+
+def others() -> bool:
+    """Whether there are other bridges, as libvirt and Docker make them: what is behind those needs the forwarding too."""
+    return bool(run("ip", "-o", "link", "show", "type", "bridge").stdout)
 
 
 def unplug(name: str) -> None:

@@ -314,6 +314,22 @@ print(json.dumps([before, traces()]))
     assert before == after
 
 
+@pytest.mark.parametrize("bridge", [True, False])
+def test_forwarding_ends_with_the_lab_unless_another_bridge_needs_it(bridge: bool, tmp_path: Path) -> None:
+    other = 'subprocess.run(["ip", "link", "add", "other0", "type", "bridge"], check=True)' if bridge else ""
+    forwards = alone(
+        tmp_path,
+        f"""
+network.FORWARD.write_text("0\\n")
+lab.up(1)
+{other}
+lab.down()
+print(json.dumps(traces()["forward"].strip()))
+""",
+    )
+    assert forwards == str(int(bridge))
+
+
 def test_a_killed_predecessor_is_survived(tmp_path: Path) -> None:
     suite = image.place("bookworm")
     half = suite.with_name(f".{suite.name}")
