@@ -41,7 +41,7 @@ test-lab: venv lab-packages ## the tests on real servers, by systemd-nspawn
 test-trixie: venv lab-packages ## the whole path on Debian 13
 	PROVISION_SUITE=trixie $(BIN)/pytest -q tests/lab/test_path.py
 
-test-vagrant: venv lab-packages vagrant-packages ## the whole path on a Vagrant VM, by libvirt (20 minutes without KVM)
+test-vagrant: venv lab-packages vagrant-packages ## the whole path on a Vagrant VM, by libvirt (ten minutes without KVM)
 	$(SUDO) $(BIN)/pytest -q -s -p no:cacheprovider tests/vagrant
 
 bench: venv lab-packages ## the figures of docs/performance.md

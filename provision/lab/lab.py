@@ -81,7 +81,8 @@ def up(count: int = 1, suite: str = "bookworm") -> None:
         for one, state in zip(wanted, states, strict=True):
             if state != "running":
                 print(f"lab: {one.name} is {state}: invoke lab.ssh --name {one.name}, then systemctl --failed")
-    print(f"lab: {len(server.servers(here))} servers up in {time.monotonic() - begun:.1f} s", flush=True)
+    count = len(server.servers(here))
+    print(f"lab: {count} {'server' if count == 1 else 'servers'} up in {time.monotonic() - begun:.1f} s", flush=True)
 
 
 def claim(here: Folder) -> None:
