@@ -27,8 +27,8 @@ probe_services() {
     done
 }
 
-# workers_of PID: the children of a main process that take requests; nginx names those that end "shutting down".
-workers_of() {
+# accepting PID: the children of a main process that take new connections; nginx names those that end "shutting down".
+accepting() {
     tr ' ' '\n' 2>/dev/null <"/proc/$1/task/$1/children" | while read -r child; do
         if [ -e "/proc/$child" ] && ! grep -qs 'shutting down' "/proc/$child/cmdline"; then echo "$child"; fi
     done
@@ -40,10 +40,10 @@ reload() {
     log=/var/log/$1/error.log
     logged=$(stat -c %s "$log" 2>/dev/null || echo 0)
     main=$(systemctl show -p MainPID --value "$1")
-    before=$(workers_of "$main")
+    before=$(accepting "$main")
     systemctl reload "$1"
     tries=0
-    while [ -n "$(printf '%s\n' "$before" "$(workers_of "$main")" | sed '/^$/d' | sort | uniq -d)" ]; do
+    while [ -n "$(printf '%s\n' "$before" "$(accepting "$main")" | sed '/^$/d' | sort | uniq -d)" ]; do
         tries=$((tries + 1))
         if [ "$tries" -gt 100 ]; then
             tail -c "+$((logged + 1))" "$log" 2>/dev/null | grep -F '[emerg]' | tail -n 3

@@ -647,6 +647,28 @@ def test_a_configuration_that_nginx_cannot_use_is_not_taken_for_loaded(apply: Ap
     shell(SERVER, f"rm {NGINX_EXTRA}; nginx -s reload")
 
 
+def test_a_reload_does_not_wait_for_those_who_are_still_served(apply: Apply) -> None:
+    """Whoever holds a connection to a worker of before, as a websocket does, keeps that one, which takes no others."""
+    shell(SERVER, "head -c 60000 /dev/zero >/var/www/slow")
+    file = "server {{ listen 8099; root /var/www; limit_rate 1000; }} # {}\n"
+    resources = [
+        (File(NGINX_EXTRA, file.format(number)), Service("nginx", (NGINX_EXTRA,), "reload", "nginx -t", "kinds"))
+        for number in ("one", "two")
+    ]
+    apply(*resources[0])
+    address = f"http://10.213.0.{10 + int(SERVER.removeprefix('lab'))}:8099/slow"
+    client = subprocess.Popen(["curl", "-s", "-m", "60", "-o", "/dev/null", address])
+    try:
+        time.sleep(1)
+        answer = apply(*resources[1])
+        assert (answer.error, client.poll()) == (None, None)
+        assert "shutting down" in shell(SERVER, f"for one in $({WORKERS}); do cat /proc/$one/cmdline; done")
+    finally:
+        client.kill()
+        client.wait()
+        shell(SERVER, f"rm /var/www/slow {NGINX_EXTRA}; nginx -s reload")
+
+
 def test_the_number_of_resources_does_not_change_the_round_trips(apply: Apply, folder: str) -> None:
     many = tuple(File(f"{folder}/{number}", f"content of {number}\n") for number in range(100))
     mixed = (*many, Directory(folder), Absent(f"{folder}/none"), Service("nginx"), Packages("one", ("curl",)))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,6 +55,13 @@ def test_the_engines_libraries_are_well_formed(module: str, parses: Callable[[st
 )
 def test_the_resources_libraries_are_well_formed(module: str, parses: Callable[[str], bool]) -> None:
     assert parses(f"resources/{module}.py")
+
+
+def test_no_two_libraries_define_the_same_function_for_one_script_holds_them_all() -> None:
+    files = sorted(Path(provision.__file__).parent.glob("*/*.sh"))
+    names = [name for file in files for name in re.findall(r"^([a-z_]+)\(\)", file.read_text(), re.MULTILINE)]
+    assert len(names) > 100
+    assert sorted(set(names)) == sorted(names)
 
 
 @pytest.fixture
