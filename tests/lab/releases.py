@@ -114,7 +114,6 @@ def make(manager: Manager, folder: Path, pythons: Path) -> Iterator[Site]:
     lab.reset(SERVER)
     site = Site(Controller(path), repository, commits, manager)
     site.deploy("--revision", "one")
-    steps.install(SERVER)
     yield site
     repository.remove()
 
@@ -316,6 +315,7 @@ class Releases:
         assert (site.serving(), site.running()) == (commit, [site.slot()])
         assert site("plan", "--revision", name).status == 0
 
+    @steps.noted(SERVER)
     def test_whatever_is_killed_before_a_step_the_site_answers_and_the_next_deploy_ends_right(self, site: Site) -> None:
         """The script on the server or the controller, by SIGKILL, before one step of the activation after the other."""
         last = how_many_steps(site)
@@ -340,6 +340,7 @@ class Releases:
             assert (seen.failed, seen.failures[:3]) == (0, []), victim
         assert site("plan", "--revision", name).status == 0
 
+    @steps.noted(SERVER)
     def test_a_power_cut_before_a_step_leaves_a_whole_release_that_serves_by_itself_after_the_boot(
         self, site: Site
     ) -> None:

@@ -1,6 +1,8 @@
 """A run that stands still before one of its steps, so that a test can end something there."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from provision import lab
@@ -10,8 +12,9 @@ COMMANDS = ("curl", "install", "ln", "mkdir", "mv", "rm", "systemctl", "systemd-
 SECONDS = 60
 
 
-def install(server: str) -> None:
-    """Each command that changes something is noted on its way, and can be held up."""
+@contextmanager
+def noted(server: str) -> Iterator[None]:
+    """Each command that changes something is noted on its way, and can be held up. It makes them slower."""
     text = Path(__file__).with_suffix(".sh").read_text()
     names = " ".join(COMMANDS)
     shell(
@@ -19,10 +22,10 @@ def install(server: str) -> None:
         f"cat >/usr/local/sbin/.step <<'END_OF_STEP'\n{text}END_OF_STEP\n"
         f"chmod 755 /usr/local/sbin/.step; for name in {names}; do ln -sf .step /usr/local/sbin/$name; done",
     )
-
-
-def remove(server: str) -> None:
-    shell(server, f"cd /usr/local/sbin && rm -rf .step {' '.join(COMMANDS)} /run/steps")
+    try:
+        yield
+    finally:
+        shell(server, f"cd /usr/local/sbin && /usr/bin/rm -rf .step {names} /run/steps")
 
 
 def arm(server: str, change: str = "-", number: int = 0) -> None:

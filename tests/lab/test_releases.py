@@ -75,6 +75,7 @@ def begin_to_migrate(site: Site, revision: str) -> "subprocess.Popen[str]":
     return process
 
 
+@steps.noted(SERVER)
 def test_a_power_cut_while_a_release_is_prepared_or_migrated_leaves_the_old_one_serving(migrating: Site) -> None:
     site, before = migrating, migrating.serving()
     for change in ("release:", "venv:", "check:", "migration"):
