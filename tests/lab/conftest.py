@@ -160,12 +160,13 @@ def controller(sample: str, tmp_path: Path, pythons: Path) -> Controller:
     return Controller(path)
 
 
-def seed(path: Path, pythons: Path) -> None:
-    """Give an inventory the Pythons in a folder."""
+def seed(path: Path, pythons: Path) -> Path:
+    """Give an inventory the Pythons in a folder; they go when the tests end, or with the cache's folder that it returns."""
     own = python_cache.location(inventory_file.load(path))
     shutil.rmtree(own, ignore_errors=True)
     shutil.copytree(pythons, own, copy_function=os.link)
     SEEDED.append(own)
+    return own
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """A site on a lab server, and what is true of its releases under either process manager."""
 
 import os
+import shutil
 import signal
 import ssl
 import subprocess
@@ -110,12 +111,13 @@ def make(manager: Manager, folder: Path, pythons: Path) -> Iterator[Site]:
     path.write_text(
         pulse.INVENTORY.format(lab=LAB, url=repository.url, batch=1, migrate="false", memory="300M", manager=manager)
     )
-    seed(path, pythons)
+    seeded = seed(path, pythons)
     lab.reset(SERVER)
     site = Site(Controller(path), repository, commits, manager)
     site.deploy("--revision", "one")
     yield site
     repository.remove()
+    shutil.rmtree(seeded)
 
 
 class Releases:
