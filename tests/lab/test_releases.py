@@ -50,14 +50,15 @@ def test_a_failing_migration_stops_the_deploy_with_nothing_switched(site: Site) 
 
 
 SHARED = "/srv/pulse/shared/migrations"
-SLOW_MIGRATION = f"migrate: 'echo begun >>{SHARED}; sleep 3; echo done >>{SHARED}'"
+WAIT = f'timeout 100 sh -c "until [ -e {SHARED}-go ]; do sleep 0.1; done"'
+SLOW_MIGRATION = f"migrate: 'echo begun >>{SHARED}; {WAIT}; echo done >>{SHARED}'"
 
 
 @pytest.fixture
 def migrating(site: Site) -> Iterator[Site]:
-    """The site with a migration that takes three seconds."""
+    """The site with a migration that goes on until it is let."""
     text = site.text
-    shell(SERVER, f"rm -f {SHARED}")
+    shell(SERVER, f"rm -f {SHARED} {SHARED}-go")
     yield site.with_text(text.replace("migrate: false", SLOW_MIGRATION))
     site.with_text(text).deploy("--revision", "one")
 
@@ -66,9 +67,13 @@ def migrations() -> list[str]:
     return lab.shell(SERVER, f"cat {SHARED}").stdout.split()
 
 
+def let_migrate() -> None:
+    shell(SERVER, f": >{SHARED}-go")
+
+
 def begin_to_migrate(site: Site, revision: str) -> "subprocess.Popen[str]":
     process = site.controller.start("deploy", SERVER, "--revision", revision)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not migrations():
         assert time.monotonic() < deadline, "no migration began"
         time.sleep(0.05)
@@ -91,6 +96,7 @@ def test_a_power_cut_while_a_release_is_prepared_or_migrated_leaves_the_old_one_
         site.wait(change, (before,))
         assert site.running() == [site.slot()], change
     assert migrations() == ["begun"]
+    let_migrate()
     site.deploy("--revision", "cut")
     assert (site.serving(), site.running()) == (commit, [site.slot()])
     assert migrations() == ["begun", "begun", "done"]
@@ -103,8 +109,14 @@ def test_a_migration_of_a_killed_run_ends_before_the_next_one_begins(migrating: 
     process = begin_to_migrate(site, name)
     steps.end_the_script(SERVER)
     process.communicate(timeout=60)
+    after = site.controller.start("deploy", SERVER, "--revision", name)
+    deadline = time.monotonic() + 60
+    while lab.shell(SERVER, "grep -qs 'still goes on, and is waited for' /run/provision/runs/*/events").returncode:
+        assert time.monotonic() < deadline, "the next migration does not wait"
+        time.sleep(0.05)
     assert migrations() == ["begun"]
-    site.deploy("--revision", name)
+    let_migrate()
+    assert after.wait(60) == 0
     assert migrations() == ["begun", "done"] * 2
     assert site.serving() == commit
 
