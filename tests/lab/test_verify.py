@@ -99,13 +99,13 @@ BREAKAGES = {
         f"cp -p {SITE} /root/site && sed -i -e '/Strict-Transport/d' "
         f"-e '/ssl_certificate_key/a ssl_protocols TLSv1.1 TLSv1.2; ssl_ciphers ALL:@SECLEVEL=0;' {SITE} && "
         "sed -i '/ssl_certificate_key/a ssl_protocols TLSv1.1 TLSv1.2; ssl_ciphers ALL:@SECLEVEL=0;' "
-        "/etc/nginx/sites-available/000-default.conf && systemctl reload nginx && sleep 0.5",
+        "/etc/nginx/sites-available/000-default.conf && systemctl reload nginx && sleep 2",
         f"cp -p /root/site {SITE} && sed -i '/ssl_protocols/d' /etc/nginx/sites-available/000-default.conf && "
         "systemctl reload nginx",
         {"tls_1_1_is_refused", "browsers_are_told_to_stay_with_https_where_the_inventory_says_so"},
     ),
     "the certificate is self-signed": (
-        "ln -sfn placeholder/sample /etc/ssl/provision/sample && systemctl reload nginx && sleep 0.5",
+        "ln -sfn placeholder/sample /etc/ssl/provision/sample && systemctl reload nginx && sleep 2",
         "ln -sfn /etc/letsencrypt/live/sample /etc/ssl/provision/sample && systemctl reload nginx",
         {"clients_trust_the_certificate_for_every_domain", "the_certificate_is_the_issuers"},
     ),
