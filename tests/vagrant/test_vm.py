@@ -122,7 +122,9 @@ def bare(host: Host) -> facts.Facts:
 
 
 def located(vm: Project) -> Host:
-    os.environ.update({name: value for name, value in vm.environ.items() if name.startswith("VAGRANT_")})
+    os.environ.update(
+        {name: value for name, value in vm.environ.items() if name.startswith(("VAGRANT_", "PROVISION_"))}
+    )
     found = inventory_file.load(vm.inventory)
     return vagrant.located([found.hosts["vm1"]], vm.inventory)[0]
 
