@@ -38,7 +38,8 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=5)
     arguments = parser.parse_args()
     os.environ["PROVISION_TEST_SERVER"] = arguments.host
-    from provision import inventory_file, python_cache
+    from provision.controller import python_cache
+    from provision.inventory import load as inventory_file
     from tests.lab import pulse, releases
     from tests.lab.conftest import ROOT, shell
     from tests.lab.load import watch

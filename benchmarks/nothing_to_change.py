@@ -19,13 +19,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from provision import python_cache, revision, roles
+from provision import roles
+from provision.controller import commits as revision
+from provision.controller import python_cache
+from provision.controller.ssh import Session
 from provision.engine import facts, probe
 from provision.engine.resource import Resource
 from provision.inventory import Host
-from provision.inventory_file import find
+from provision.inventory.load import find
 from provision.resources.file import File
-from provision.ssh import Session
 
 ADDED = 100
 FOLDER = "/root/provision-benchmark"
@@ -92,7 +94,7 @@ def main() -> None:
         named = ["--inventory", str(inventory.path.resolve())]
         task = [python, "-m", "invoke", "deploy", "--host", host.name, *named, "--json"]
         with_more = [python, "-m", "invoke", "--search-root", folder, "deploy", "--host", host.name, *named, "--json"]
-        imports = [python, "-c", "import tasks, provision.fleet, invoke.program"]
+        imports = [python, "-c", "import tasks, provision.run.fleet, invoke.program"]
         measured: dict[str, list[float]] = {"start": [], "login": [], "run": [], "more": []}
         measures: dict[str, Callable[[], float]] = {
             "start": lambda: seconds(imports),

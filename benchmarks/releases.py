@@ -20,7 +20,8 @@ def main() -> None:
     parser.add_argument("--host", default="lab1")
     arguments = parser.parse_args()
     os.environ["PROVISION_TEST_SERVER"] = arguments.host
-    from provision import inventory_file, python_cache
+    from provision.controller import python_cache
+    from provision.inventory import load as inventory_file
     from tests.lab import releases
     from tests.lab.conftest import ROOT
     from tests.lab.load import load

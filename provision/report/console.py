@@ -16,7 +16,7 @@ from provision.engine.apply import Event
 from provision.engine.plan import Plan
 from provision.engine.resource import Change
 from provision.inventory import App, Host
-from provision.run import NOTE, Result
+from provision.run.host import NOTE, Result
 
 MARKS = {"ok": "[green]✓[/]", "changed": "[yellow]●[/]", "failed": "[red]✗[/]", "unreachable": "[red]✗[/]"}
 

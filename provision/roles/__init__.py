@@ -3,7 +3,7 @@
 from provision.engine.facts import Facts
 from provision.engine.resource import Resource
 from provision.inventory import Host
-from provision.resources.manager import Retired
+from provision.release.manager import Retired
 from provision.roles import app, base, python, tls, web
 
 SERVER = {"base": base.base, "python": python.python, "app": app.app, "web": web.web, "tls": tls.tls}

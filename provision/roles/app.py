@@ -9,16 +9,16 @@ from provision.engine.facts import Facts, Kept
 from provision.engine.resource import Refusal, Resource
 from provision.engine.shell import quote
 from provision.inventory import GENERATE, App, Host
-from provision.resources.activation import Activation, Dropped, Hold, Promotion, Slot
+from provision.release.activation import Activation, Dropped, Hold, Promotion, Slot
+from provision.release.manager import JOBS, PROGRAMS, UNITS, Program, Retired
+from provision.release.template import render
+from provision.release.tree import Check, Migration, Release
+from provision.release.venv import UV, Venv
 from provision.resources.file import Directory, File
 from provision.resources.git import PUSHED, Access, DeployKey, Mirror
-from provision.resources.manager import JOBS, PROGRAMS, UNITS, Program, Retired
 from provision.resources.package import Packages
-from provision.resources.release import Check, Migration, Release
 from provision.resources.service import Service
-from provision.resources.venv import UV, Venv
 from provision.roles.python import home
-from provision.template import render
 
 
 def app(host: Host, facts: Facts) -> tuple[Resource, ...]:

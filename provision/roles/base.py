@@ -3,10 +3,10 @@
 from provision.engine.facts import Facts
 from provision.engine.resource import Resource
 from provision.inventory import Host
-from provision.resources.authority import Authorities
 from provision.resources.file import Directory, File, Link
 from provision.resources.locale import Locale
 from provision.resources.package import Packages
+from provision.resources.trust import Authorities
 from provision.resources.user import Group, User
 
 BUILT_IN = ("C.UTF-8", "C", "POSIX")

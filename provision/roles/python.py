@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
+from provision.controller.python_cache import archive
 from provision.engine.facts import Facts
 from provision.engine.resource import Resource
 from provision.inventory import App, Host
-from provision.python_cache import archive
+from provision.release.venv import Uv
 from provision.resources.package import Packages
 from provision.resources.python import CPython, Pyenv, prefix
-from provision.resources.venv import Uv
 
 # pyenv's own list for Debian and Ubuntu (its wiki, "Suggested build environment"), without Tk.
 BUILD = (

@@ -3,11 +3,11 @@
 from provision.engine.facts import Facts
 from provision.engine.resource import Resource
 from provision.inventory import App, Host
+from provision.release.template import render
 from provision.resources.certificate import WEBROOT, Placeholder, link
 from provision.resources.file import Directory, File, Link
 from provision.resources.package import Packages
 from provision.resources.service import Service
-from provision.template import render
 
 NGINX = "/etc/nginx"
 # nginx 1.25.1 made `http2` a directive of its own; these come with an older one.

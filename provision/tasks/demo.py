@@ -5,9 +5,10 @@ import time
 
 from invoke import Context, Exit, task
 
-from provision import fleet, lab, roles
-from provision.inventory_file import find
+from provision import lab, roles
+from provision.inventory.load import find
 from provision.report.console import Console
+from provision.run import fleet
 
 
 def say(text: str) -> None:

@@ -11,12 +11,14 @@ from secrets import token_hex
 
 from invoke import Context, Exit, task
 
-from provision import fleet, roles, vagrant
+from provision import roles
+from provision.controller import vagrant
 from provision.inventory import Host, Inventory, InventoryError
-from provision.inventory_file import find
-from provision.report import json
+from provision.inventory.load import find
+from provision.report import document
 from provision.report.console import Console
-from provision.run import Result, Roles, Run, Watcher
+from provision.run import fleet
+from provision.run.host import Result, Roles, Run, Watcher
 
 HELP = {
     "host": "an inventory (all its hosts), a group, or one host",
@@ -83,10 +85,10 @@ def run_task(
         password = password_for(hosts)
     except Refused as error:
         if as_json:
-            print(json.failure(name, error.errors, time.monotonic() - begun))
+            print(document.failure(name, error.errors, time.monotonic() - begun))
         raise Exit(str(error), code=1) from None
     with Console(error=as_json, diffs=True) as console:
-        watcher: Watcher = json.Silence() if as_json else console
+        watcher: Watcher = document.Silence() if as_json else console
         results = fleet.run(
             name,
             found,
@@ -100,7 +102,7 @@ def run_task(
             lambda runs: _interrupted(console, runs),
         )
         if as_json:
-            print(json.document(name, results, time.monotonic() - begun))
+            print(document.document(name, results, time.monotonic() - begun))
         else:
             console.recap(results, applies)
             serving = {result.host for result in results if result.releases and not result.error}

@@ -12,11 +12,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from provision import roles, survey
+from provision import roles
 from provision.engine.shell import words
 from provision.inventory import GENERATE, Host
 from provision.report import pipe
-from provision.survey import Answer, DeployKey, Listed, Standing
+from provision.run import ask as survey
+from provision.run.ask import Answer, DeployKey, Listed, Standing
 from provision.tasks.deploy import Refused, end, help_for, hosts_of, password_for, run_task
 
 STATES = {

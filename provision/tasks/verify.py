@@ -5,7 +5,7 @@ import time
 
 from invoke import Context, Exit, task
 
-from provision.report import json as report
+from provision.report import document
 from provision.tasks.deploy import HELP, Refused, hosts_of, password_for
 
 
@@ -18,7 +18,7 @@ from provision.tasks.deploy import HELP, Refused, hosts_of, password_for
 def verify(context: Context, host: str, inventory: str | None = None, only: str = "", json: bool = False) -> None:
     """Check running servers against the inventory. The last check kills each app's main process, to see it come back."""
     # pytest and testinfra are slow to import, and no other task needs them.
-    from provision import verification
+    from provision.run import verification
 
     begun = time.monotonic()
     try:
@@ -26,7 +26,7 @@ def verify(context: Context, host: str, inventory: str | None = None, only: str 
         password = password_for(hosts)
     except Refused as error:
         if json:
-            print(report.failure("verify", error.errors, time.monotonic() - begun))
+            print(document.failure("verify", error.errors, time.monotonic() - begun))
         raise Exit(str(error), code=1) from None
     outcome = verification.verify(hosts, password, only, quiet=json)
     if json:

@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
-from provision import inventory_file, lab, python_cache
+from provision import lab
+from provision.controller import python_cache
+from provision.inventory import load as inventory_file
 
 pytest.register_assert_rewrite("tests.lab.releases")
 

@@ -17,8 +17,10 @@ from typing import Any
 import pytest
 import yaml
 
-from provision import inventory_file, lab, python_cache
-from provision.resources.venv import SERVER as PINNED
+from provision import lab
+from provision.controller import python_cache
+from provision.inventory import load as inventory_file
+from provision.release.venv import SERVER as PINNED
 from tests.lab.conftest import LAB, Answer, Controller, https, seed, shell
 from tests.lab.index import PACKAGE, WHEEL, Index, serving
 from tests.lab.repository import Repository

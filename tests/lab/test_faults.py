@@ -13,15 +13,16 @@ from secrets import token_hex
 
 import pytest
 
-from provision import inventory_file, lab
+from provision import lab
+from provision.controller.ssh import Session
 from provision.engine import apply
 from provision.engine.facts import Facts
 from provision.engine.plan import Plan
 from provision.engine.resource import Change, Probe, Resource, State
 from provision.inventory import Host
-from provision.report.json import Silence
-from provision.run import Run, who
-from provision.ssh import Session
+from provision.inventory import load as inventory_file
+from provision.report.document import Silence
+from provision.run.host import Run, who
 from tests.lab.conftest import LAB, Controller, https, shell
 
 SERVER = os.environ.get("PROVISION_TEST_SERVER", "lab2")

@@ -19,8 +19,8 @@ import pytest
 import yaml
 
 from provision import lab
+from provision.release.venv import UV
 from provision.resources.python import KNOWN
-from provision.resources.venv import UV
 from tests.lab.conftest import LAB, ROOT, Answer, Controller, https, seed, shell
 from tests.lab.index import PACKAGE, serving
 from tests.lab.repository import Repository

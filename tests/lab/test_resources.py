@@ -9,15 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from provision import fleet, inventory_file, lab
+from provision import lab
 from provision.engine.resource import Change, Probe, Resource, State
+from provision.inventory import load as inventory_file
 from provision.lab import acme
-from provision.report.json import Silence
+from provision.report.document import Silence
 from provision.resources.file import Absent, Directory, File, Link
 from provision.resources.package import Packages
 from provision.resources.service import Service
 from provision.resources.user import Group, User
-from provision.run import Result
+from provision.run import fleet
+from provision.run.host import Result
 from tests.lab.conftest import LAB, ROOT, SUITE, Answer, Controller, https, seed, shell
 
 SERVER = os.environ.get("PROVISION_TEST_SERVER", "lab1")

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from provision.engine.resource import Change, Refusal
-from provision.resources import activation, manager, release
-from provision.resources.activation import Activation, Dropped, Hold, Promotion, Serving, Slot
+from provision.release import activation, manager
+from provision.release import tree as release
+from provision.release.activation import Activation, Dropped, Hold, Promotion, Serving, Slot
 
 if TYPE_CHECKING:
     import subprocess

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from provision import reference
 from provision.inventory import MODELS, Host, Inventory, InventoryError, Model
-from provision.inventory_file import find, load
+from provision.inventory import manual as reference
+from provision.inventory.load import find, load
 from tests import pem
 
 if TYPE_CHECKING:
@@ -849,7 +849,7 @@ def test_a_hundred_hosts_load_at_once() -> None:
 
 @pytest.mark.parametrize("path", reference.files(), ids=str)
 def test_the_committed_reference_is_what_the_models_say(path: Path) -> None:
-    assert (reference.ROOT / path).read_text() == reference.files()[path], "run python -m provision.reference"
+    assert (reference.ROOT / path).read_text() == reference.files()[path], "run python -m provision.inventory.manual"
 
 
 @pytest.mark.parametrize("name", reference.EXAMPLES)

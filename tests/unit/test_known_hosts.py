@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from provision import known_hosts
+from provision.controller import known_hosts
 from provision.engine.resource import Refusal
 from provision.engine.shell import quote
 from provision.inventory import Source

@@ -9,8 +9,8 @@ from xmlrpc.server import SimpleXMLRPCDispatcher, SimpleXMLRPCRequestHandler
 import pytest
 
 from provision.engine.resource import Change
-from provision.resources import manager
-from provision.resources.manager import Program, Retired
+from provision.release import manager
+from provision.release.manager import Program, Retired
 
 if TYPE_CHECKING:
     import subprocess

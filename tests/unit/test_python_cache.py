@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from provision import python_cache
-from provision.python_cache import CacheError
+from provision.controller import python_cache
+from provision.controller.python_cache import CacheError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,15 +10,15 @@ import pytest
 from provision import roles
 from provision.engine.facts import Kept
 from provision.engine.resource import Refusal
-from provision.resources.activation import Activation, Dropped, Hold, Promotion
-from provision.resources.authority import Authorities
+from provision.release.activation import Activation, Dropped, Hold, Promotion
+from provision.release.manager import Retired
+from provision.release.tree import Migration, Release
+from provision.release.venv import Uv, Venv
 from provision.resources.file import File
 from provision.resources.git import DeployKey, Mirror
-from provision.resources.manager import Retired
 from provision.resources.package import Packages
 from provision.resources.python import CPython
-from provision.resources.release import Migration, Release
-from provision.resources.venv import Uv, Venv
+from provision.resources.trust import Authorities
 from provision.roles.app import release_id
 from tests import pem
 

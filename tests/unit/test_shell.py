@@ -51,10 +51,15 @@ def test_the_engines_libraries_are_well_formed(module: str, parses: Callable[[st
 
 
 @pytest.mark.parametrize(
-    "module", ["certificate", "file", "git", "package", "python", "release", "service", "user", "venv"]
+    "module",
+    sorted(
+        str(path.relative_to(Path(provision.__file__).parent).with_suffix(".py"))
+        for folder in ("resources", "release")
+        for path in (Path(provision.__file__).parent / folder).glob("*.sh")
+    ),
 )
-def test_the_resources_libraries_are_well_formed(module: str, parses: Callable[[str], bool]) -> None:
-    assert parses(f"resources/{module}.py")
+def test_the_libraries_of_kinds_are_well_formed(module: str, parses: Callable[[str], bool]) -> None:
+    assert parses(module)
 
 
 def test_no_two_libraries_define_the_same_function_for_one_script_holds_them_all() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from provision.ssh import Agent, agent_has_keys
+from provision.controller.ssh import Agent, agent_has_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,9 +14,9 @@ import pytest
 from provision import roles
 from provision.engine import probe
 from provision.engine.facts import Kept
-from provision.resources.activation import Activation, Hold, Promotion
+from provision.release.activation import Activation, Hold, Promotion
+from provision.release.manager import Retired
 from provision.resources.file import File
-from provision.resources.manager import Retired
 
 if TYPE_CHECKING:
     from collections.abc import Callable

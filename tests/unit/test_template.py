@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from provision.engine.resource import Refusal
-from provision.template import PACKAGED, render
+from provision.release.template import PACKAGED, render
 
 if TYPE_CHECKING:
     from pathlib import Path

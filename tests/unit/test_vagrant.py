@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import paramiko
 import pytest
 
+from provision.controller.vagrant import Machine, VagrantError, located, parse, parse_ports
 from provision.inventory import InventoryError
-from provision.inventory_file import load
+from provision.inventory.load import load
 from provision.report.console import addresses
-from provision.vagrant import Machine, VagrantError, located, parse, parse_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

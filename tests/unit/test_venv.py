@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from provision.resources import venv
-from provision.resources.venv import SERVER, UV, Uv, Venv
+from provision.release import venv
+from provision.release.venv import SERVER, UV, Uv, Venv
 
 if TYPE_CHECKING:
     import subprocess

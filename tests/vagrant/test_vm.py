@@ -7,12 +7,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from provision import inventory_file, lab, roles, vagrant
+from provision import lab, roles
+from provision.controller import vagrant
+from provision.controller.ssh import Dropped, Session, Unreachable
 from provision.engine import facts
 from provision.inventory import Host
+from provision.inventory import load as inventory_file
 from provision.lab import folder
 from provision.resources.git import Mirror
-from provision.ssh import Dropped, Session, Unreachable
 from tests.vagrant.conftest import MACHINES, Project, step
 
 SERVER = os.environ.get("PROVISION_TEST_SERVER", "lab1")

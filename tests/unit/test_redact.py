@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from provision.mask import Mask
+from provision.controller.redact import Mask
 
 if TYPE_CHECKING:
     from collections.abc import Callable

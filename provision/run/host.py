@@ -14,7 +14,11 @@ from secrets import token_hex
 from tempfile import TemporaryDirectory
 from typing import Literal, Protocol
 
-from provision import known_hosts, python_cache, revision
+from provision.controller import commits as revision
+from provision.controller import known_hosts, python_cache
+from provision.controller.python_cache import CacheError
+from provision.controller.redact import Mask
+from provision.controller.ssh import Agent, Denied, Dropped, Session, Unreachable, agent_has_keys
 from provision.engine import apply, facts, probe
 from provision.engine.apply import Event
 from provision.engine.facts import Facts
@@ -22,11 +26,8 @@ from provision.engine.plan import Plan, plan
 from provision.engine.probe import Lock, ProbeError
 from provision.engine.resource import Change, Phase, Refusal, Resource, Transfer
 from provision.inventory import Host, Inventory
-from provision.mask import Mask
-from provision.python_cache import CacheError
 from provision.resources.python import OUTBOX
 from provision.roles.app import release_id
-from provision.ssh import Agent, Denied, Dropped, Session, Unreachable, agent_has_keys
 
 Roles = Callable[[Host, Facts], tuple[Resource, ...]]
 Status = Literal["ok", "changed", "failed", "unreachable"]

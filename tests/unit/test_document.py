@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 from provision.engine.resource import Change
-from provision.report.json import document, failure
-from provision.run import Result
+from provision.report.document import document, failure
+from provision.run.host import Result
 
 CHANGE = Change("file:/etc/nginx/nginx.conf", "write /etc/nginx/nginx.conf", "a script", "a library", "a diff")
 LAB1 = Result(

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from provision import known_hosts
+from provision.controller import known_hosts
 from provision.engine.resource import Refusal
 from provision.engine.shell import quote
 from provision.inventory import Source, known_as

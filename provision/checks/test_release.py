@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from provision.checks.conftest import Process, Slot
     from provision.inventory import App
-    from tests.server.conftest import Process, Slot
 
 pytestmark = pytest.mark.role("app")
 

@@ -8,8 +8,8 @@ import pytest
 
 if TYPE_CHECKING:
     from provision import inventory
+    from provision.checks.conftest import As, Slot
     from provision.inventory import App
-    from tests.server.conftest import As, Slot
 
 pytestmark = pytest.mark.role("app")
 

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from provision.controller.ssh import Denied, Dropped, Session, Unreachable
 from provision.engine.shell import library, words
 from provision.inventory import Host
-from provision.resources import manager
-from provision.ssh import Denied, Dropped, Session, Unreachable
+from provision.release import manager
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The manual of the inventory, made from the models' own descriptions: `python -m provision.reference`."""
+"""The manual of the inventory, made from the models' own descriptions: `python -m provision.inventory.manual`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic_core import PydanticUndefined
 
-from provision.inventory import (
+from provision.inventory.models import (
     MODELS,
     App,
     Host,
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 INTRODUCTION = """\
 # The inventory
 
-Made by `python -m provision.reference` from the models in `provision/inventory.py`; change those instead.
+Made by `python -m provision.inventory.manual` from the models in `provision/inventory/`; change those instead.
 
 An inventory is one YAML file, `inventories/NAME.yml`. `--host NAME` means all of its hosts; a group or a host
 is named in the same way. This is enough for one server and one app:

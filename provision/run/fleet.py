@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 
-from provision import revision
+from provision.controller import commits as revision
 from provision.inventory import Host, Inventory
-from provision.run import Result, Roles, Run, Watcher
+from provision.run.host import Result, Roles, Run, Watcher
 
 PARALLEL = 20
 Interrupted = Callable[[Sequence[Run]], None]

@@ -14,9 +14,9 @@ import pytest
 
 from provision import inventory
 from provision.inventory import App
+from provision.release.manager import JOBS, PROGRAMS, UNITS
 from provision.resources.certificate import link
-from provision.resources.manager import JOBS, PROGRAMS, UNITS
-from provision.verification import Verification
+from provision.run.verification import Verification
 
 SECONDS = 15
 As = Callable[[str, str], bool]

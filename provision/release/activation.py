@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from provision.engine.resource import Change, Probe, Refusal, State
 from provision.engine.shell import library, quote, words
-from provision.resources import manager, release
+from provision.release import manager
+from provision.release import tree as release
 
 PROBE = f"{manager.LIBRARY}{library(__file__)}"
 LIBRARY = f"{release.LIBRARY}{PROBE}"

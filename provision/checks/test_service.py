@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from provision.checks.conftest import Slot
     from provision.inventory import App
-    from tests.server.conftest import Slot
 
 pytestmark = pytest.mark.role("app")
 

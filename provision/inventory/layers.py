@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import yaml
 
-from provision.inventory import (
+from provision.inventory.models import (
     MODELS,
     TLS,
     App,

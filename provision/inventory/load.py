@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from provision.inventory import Context, Host, Inventory, InventoryError, Model, meant, shown, there_are
-from provision.layers import (
+from provision.inventory.layers import (
     SHAPES,
     SHARED_KEYS,
     Node,
@@ -24,6 +23,7 @@ from provision.layers import (
     normalized,
     outline,
 )
+from provision.inventory.models import Context, Host, Inventory, InventoryError, Model, meant, shown, there_are
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

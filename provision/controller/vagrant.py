@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from provision import ssh
+from provision.controller import ssh
 from provision.inventory import Host, known_as
 
 if TYPE_CHECKING:

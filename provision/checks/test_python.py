@@ -9,8 +9,8 @@ import pytest
 from provision.roles.python import home
 
 if TYPE_CHECKING:
+    from provision.checks.conftest import Slot
     from provision.inventory import App
-    from tests.server.conftest import Slot
 
 pytestmark = pytest.mark.role("app")
 

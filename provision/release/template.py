@@ -15,11 +15,7 @@ from jinja2 import (
 
 from provision.engine.resource import Refusal
 
-PACKAGED = next(
-    folder
-    for folder in (Path(__file__).parent / "templates", Path(__file__).parents[1] / "templates")
-    if folder.is_dir()
-)
+PACKAGED = Path(__file__).parents[1] / "templates"
 
 
 @cache

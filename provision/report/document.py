@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from provision.engine.apply import Event
 from provision.engine.plan import Plan
 from provision.engine.resource import Change
-from provision.run import Result
+from provision.run.host import Result
 
 
 class Silence:

@@ -13,8 +13,8 @@ from provision.roles.tls import DIRECTORIES
 
 if TYPE_CHECKING:
     from provision import inventory
+    from provision.checks.conftest import Site
     from provision.inventory import App
-    from tests.server.conftest import Site
 
 pytestmark = pytest.mark.role("web")
 

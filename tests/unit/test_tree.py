@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from provision.engine.resource import Change
-from provision.resources import release as release_module
-from provision.resources.release import Check, Migration, Release
+from provision.release import tree as release_module
+from provision.release.tree import Check, Migration, Release
 
 if TYPE_CHECKING:
     import subprocess

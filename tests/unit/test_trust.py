@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from provision.resources.authority import FOLDER, Authorities
+from provision.resources.trust import FOLDER, Authorities
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from provision.checks.conftest import Process, Slot
     from provision.inventory import App
-    from tests.server.conftest import Process, Slot
 
 pytestmark = pytest.mark.role("app")
 

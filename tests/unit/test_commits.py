@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from provision import revision
+from provision.controller import commits as revision
+from provision.controller.commits import resolve
 from provision.engine.resource import Refusal
 from provision.inventory import Source
-from provision.revision import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,15 +16,11 @@ from testinfra.backend.base import CommandResult
 from testinfra.backend.ssh import SshBackend
 from testinfra.host import Host as Remote
 
+from provision.controller.ssh import Denied, Dropped, Session, Unreachable
 from provision.engine.shell import quote
 from provision.inventory import Host
-from provision.ssh import Denied, Dropped, Session, Unreachable
 
-CHECKS = next(
-    folder
-    for folder in (Path(__file__).parent / "checks", Path(__file__).parents[1] / "tests/server")
-    if folder.is_dir()
-)
+CHECKS = Path(__file__).parents[1] / "checks"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from provision import survey
 from provision.engine.shell import library, words
-from provision.resources import manager
-from provision.survey import Answer, Listed, Standing
+from provision.release import manager
+from provision.run import ask as survey
+from provision.run.ask import Answer, Listed, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,41 @@
+"""What the user declares: hosts, groups and apps, checked before any connection."""
+
+from provision.inventory.models import (
+    GENERATE,
+    MODELS,
+    App,
+    Context,
+    Host,
+    Inventory,
+    InventoryError,
+    Mirrors,
+    Model,
+    Python,
+    Schedule,
+    Source,
+    host_key,
+    known_as,
+    meant,
+    shown,
+    there_are,
+)
+
+__all__ = [
+    "GENERATE",
+    "MODELS",
+    "App",
+    "Context",
+    "Host",
+    "Inventory",
+    "InventoryError",
+    "Mirrors",
+    "Model",
+    "Python",
+    "Schedule",
+    "Source",
+    "host_key",
+    "known_as",
+    "meant",
+    "shown",
+    "there_are",
+]
