@@ -17,17 +17,17 @@ from pathlib import Path
 
 OWN_START = """
 for try in 1 2 3; do
-    slot=$(readlink /run/pulse/current.sock); if [ $slot = blue.sock ]; then idle=green; else idle=blue; fi
+    slot=$(readlink /run/probe/current.sock); if [ $slot = blue.sock ]; then idle=green; else idle=blue; fi
     begun=$(date +%s%N)
     {start}
-    until [ "$(curl -s -o /dev/null -w '%{{http_code}}' --unix-socket /run/pulse/$idle.sock http://localhost/health)" = 200 ]; do sleep 0.01; done
+    until [ "$(curl -s -o /dev/null -w '%{{http_code}}' --unix-socket /run/probe/$idle.sock http://localhost/health)" = 200 ]; do sleep 0.01; done
     echo $((($(date +%s%N) - begun) / 1000000))
     {stop}
 done
 """
 STARTS = {
-    "systemd": ("systemctl start --no-block pulse@$idle", "systemctl stop pulse@$idle"),
-    "supervisor": ("supervisorctl start pulse-$idle >/dev/null &", "wait; supervisorctl stop pulse-$idle >/dev/null"),
+    "systemd": ("systemctl start --no-block probe@$idle", "systemctl stop probe@$idle"),
+    "supervisor": ("supervisorctl start probe-$idle >/dev/null &", "wait; supervisorctl stop probe-$idle >/dev/null"),
 }
 
 
@@ -40,7 +40,7 @@ def main() -> None:
     os.environ["PROVISION_TEST_SERVER"] = arguments.host
     from provision.controller import python_cache
     from provision.inventory import load as inventory_file
-    from tests.lab import pulse, releases
+    from tests.lab import probe_app, releases
     from tests.lab.conftest import ROOT, shell
     from tests.lab.load import watch
 
@@ -54,7 +54,7 @@ def main() -> None:
             start, stop = STARTS[arguments.manager]
             own = [int(line) / 1000 for line in shell(arguments.host, OWN_START.format(start=start, stop=stop)).split()]
             for number in range(arguments.times):
-                commit = site.repository.commit(pulse.files(note=f"line {number}"), f"line{number}")
+                commit = site.repository.commit(probe_app.files(note=f"line {number}"), f"line{number}")
                 first: list[float] = []
                 looking = threading.Thread(
                     target=lambda wanted=commit, first=first: first.append(

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from provision.controller import known_hosts
-from provision.engine.resource import Refusal
 from provision.engine.shell import quote
+from provision.errors import PlanError
 from provision.inventory import Source, known_as
 
 FULL = re.compile(r"[0-9a-f]{40}")
@@ -19,7 +19,7 @@ SECONDS = 60
 
 
 def resolve(app: str, source: Source, revision: str | None = None) -> str:
-    """The commit, 40 hex digits, of a branch, a tag or a commit. Raises Refusal when there is none."""
+    """The commit, 40 hex digits, of a branch, a tag or a commit. Raises PlanError when there is none."""
     wanted = revision or source.revision
     if source.push:
         return _local(app, source.push, wanted)
@@ -36,16 +36,16 @@ def _resolve(app: str, source: Source, wanted: str, environ: Mapping[str, str]) 
         if name in refs:
             return refs[name]
     if FULL.fullmatch(wanted) or SHORT.fullmatch(wanted):
-        found = _commit(source.place, wanted, environ)
+        found = _commit(source.location, wanted, environ)
         if found:
             return found
-    raise Refusal(f"{app}: {source.place} has no branch, tag or commit {wanted}: was it pushed?")
+    raise PlanError(f"{app}: {source.location} has no branch, tag or commit {wanted}: was it pushed?")
 
 
 def pack(source: Source, commit: str, known: str | None, path: Path) -> Path:
     """Write a pack with the commit to `path`: with all that leads to it, or with what the commit `known` does not have.
 
-    The format is git's own (gitformat-pack(5)); Raises Refusal.
+    The format is git's own (gitformat-pack(5)); Raises PlanError.
     """
     checkout = ("-C", str(source.push))
     has_known = known and _git(*checkout, "cat-file", "-e", f"{known}^{{commit}}").returncode == 0
@@ -54,14 +54,14 @@ def pack(source: Source, commit: str, known: str | None, path: Path) -> Path:
         words = ("git", *checkout, "pack-objects", "--revs", "--stdout", "--quiet", *(("--thin",) if has_known else ()))
         done = subprocess.run(words, input=wanted.encode(), stdout=file, stderr=subprocess.PIPE)
     if done.returncode:
-        raise Refusal(f"{source.push}: git cannot pack {commit[:7]}: {done.stderr.decode(errors='replace').strip()}")
+        raise PlanError(f"{source.push}: git cannot pack {commit[:7]}: {done.stderr.decode(errors='replace').strip()}")
     return path
 
 
 def _local(app: str, checkout: Path, wanted: str) -> str:
     found = _git("-C", str(checkout), "rev-parse", "--quiet", "--verify", f"{wanted}^{{commit}}")
     if found.returncode:
-        raise Refusal(f"{app}: {checkout} is no checkout that has a branch, tag or commit {wanted}")
+        raise PlanError(f"{app}: {checkout} is no checkout that has a branch, tag or commit {wanted}")
     return found.stdout.strip()
 
 
@@ -92,15 +92,15 @@ def _git(*arguments: str, environ: Mapping[str, str] | None = None) -> subproces
 
 
 def _refs(app: str, source: Source, wanted: str, environ: Mapping[str, str]) -> dict[str, str]:
-    repository = source.place
+    repository = source.location
     try:
         listed = _git("ls-remote", "--", repository, wanted, f"{wanted}^{{}}", environ=environ)
     except FileNotFoundError:
-        raise Refusal("git is not installed on this machine: install it") from None
+        raise PlanError("git is not installed on this machine: install it") from None
     except subprocess.TimeoutExpired:
-        raise Refusal(f"{app}: {repository} did not answer within {SECONDS} seconds") from None
+        raise PlanError(f"{app}: {repository} did not answer within {SECONDS} seconds") from None
     if listed.returncode:
-        raise Refusal(why(app, source, listed.stderr))
+        raise PlanError(why(app, source, listed.stderr))
     return {name: commit for commit, _, name in (line.partition("\t") for line in listed.stdout.splitlines())}
 
 
@@ -120,9 +120,7 @@ def why(app: str, source: Source, said: str) -> str:
         )
     lines = [line.strip() for line in said.splitlines() if line.strip(" \r@*") and not line.startswith("Warning: ")]
     reason = (lines or ["git ls-remote failed"])[0].rstrip(".")
-    return (
-        f"{app}: {source.place} cannot be read from here: {reason}; this machine needs access too, to find the commit"
-    )
+    return f"{app}: {source.location} cannot be read from here: {reason}; this machine needs access too, to find the commit"
 
 
 def _commit(repository: str, wanted: str, environ: Mapping[str, str]) -> str | None:
@@ -135,6 +133,6 @@ def _commit(repository: str, wanted: str, environ: Mapping[str, str]) -> str | N
             if not one or one.returncode:
                 _git(*into, repository, "+refs/*:refs/*", environ=environ)
         except subprocess.TimeoutExpired:
-            raise Refusal(f"{repository} did not answer within {SECONDS} seconds") from None
+            raise PlanError(f"{repository} did not answer within {SECONDS} seconds") from None
         found = _git("--git-dir", folder, "rev-parse", "--quiet", "--verify", f"{wanted}^{{commit}}")
         return found.stdout.strip() if found.returncode == 0 else None

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from provision.engine.resource import Refusal
 from provision.engine.shell import words
+from provision.errors import PlanError
 from provision.inventory import Source, host_key, known_as
 
 DEFAULT = ("~/.ssh/known_hosts", "~/.ssh/known_hosts2", "/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
@@ -17,7 +17,7 @@ SECONDS = 20
 def pinned(app: str, source: Source) -> tuple[str, ...]:
     """The lines of a known_hosts file for the repository's host; none where it is not read over SSH.
 
-    Raises Refusal where nothing says which keys are the host's.
+    Raises PlanError where nothing says which keys are the host's.
     """
     if source.ssh is None:
         return ()
@@ -26,7 +26,7 @@ def pinned(app: str, source: Source) -> tuple[str, ...]:
     if all(line.startswith("@revoked") for line in lines):
         host, port = source.ssh
         scan = words("ssh-keyscan", *(("-p", str(port)) if port != 22 else ()), host)
-        raise Refusal(
+        raise PlanError(
             f"{app}: the host key of {name} is known neither here nor in the inventory: compare what {scan} prints with the "
             "keys that the host publishes, then write it into the inventory as source.host_key, or into ~/.ssh/known_hosts"
         )

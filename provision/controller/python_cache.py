@@ -9,11 +9,8 @@ import os
 from pathlib import Path
 
 from provision.engine.facts import CachedPython, Facts
+from provision.errors import CacheError
 from provision.inventory import Host, Inventory
-
-
-class CacheError(Exception):
-    """What a server packed did not arrive whole."""
 
 
 def folder() -> Path:

@@ -24,6 +24,7 @@ from paramiko.ssh_exception import (
 )
 
 from provision.engine.shell import quote, words
+from provision.errors import AccessDenied, ConnectionLost, Unreachable
 from provision.inventory import Host
 
 # What Paramiko logs of a connection that ends is said by an exception, in words for people.
@@ -31,18 +32,6 @@ logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 SCRIPT_SECONDS = 300
 DEAD_MILLISECONDS = 20_000
-
-
-class Unreachable(Exception):
-    """No session can be had on the host; one line that says why."""
-
-
-class Dropped(Exception):
-    """The connection ended while something was going on."""
-
-
-class Denied(Exception):
-    """The session is there, but not the rights of root; one line that says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,14 +223,14 @@ class Session:
             self._connection = None
 
     def run(self, script: str) -> Output:
-        """Run a script as root. Raises Unreachable, Dropped, Denied."""
+        """Run a script as root. Raises Unreachable, ConnectionLost, AccessDenied."""
         channel = self._execute(script)
         channel.settimeout(SCRIPT_SECONDS)
         try:
             stdout = b"".join(iter(lambda: channel.recv(1 << 16), b""))
             stderr = b"".join(iter(lambda: channel.recv_stderr(1 << 16), b""))
         except TimeoutError:
-            raise Dropped(f"{self.host.address} said nothing for {SCRIPT_SECONDS} seconds") from None
+            raise ConnectionLost(f"{self.host.address} said nothing for {SCRIPT_SECONDS} seconds") from None
         output = Output(stdout.decode(errors="replace"), stderr.decode(errors="replace"), self._status(channel))
         if output.status and not output.stdout:
             self._check_rights(output)
@@ -278,7 +267,7 @@ class Session:
             channel.shutdown_write()
         except (SSHException, OSError, EOFError) as error:
             self.close()
-            raise Dropped(f"the connection to {self.host.address} ended ({_reason(error)})") from None
+            raise ConnectionLost(f"the connection to {self.host.address} ended ({_reason(error)})") from None
         return channel
 
     def _command(self) -> tuple[str, str]:
@@ -301,15 +290,15 @@ class Session:
     def _check_rights(self, output: Output) -> None:
         user, said = self.host.user, output.stderr.strip()
         if "a password is required" in said or "a terminal is required" in said:
-            raise Denied(
+            raise AccessDenied(
                 f"sudo wants a password for {user}: set become: sudo-password, or allow {user} to use sudo without one"
             )
         if "incorrect password" in said or "Sorry, try again" in said or "no password was provided" in said:
-            raise Denied(f"sudo refused the password of {user}")
+            raise AccessDenied(f"sudo refused the password of {user}")
         if "not in the sudoers file" in said or "not allowed to" in said:
-            raise Denied(f"{user} may not use sudo: add it to the sudo group, or log in as root")
+            raise AccessDenied(f"{user} may not use sudo: add it to the sudo group, or log in as root")
         if "sudo" in said and "not found" in said:
-            raise Denied("sudo is not installed: install it, or log in as root")
+            raise AccessDenied("sudo is not installed: install it, or log in as root")
 
     def put(self, local: Path, remote: str, progress: Callable[[int, int], object] | None = None) -> None:
         """Send a file over SFTP; `remote` is relative to the login's home."""

@@ -19,16 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision.controller import ssh
+from provision.errors import Unreachable, VagrantError
 from provision.inventory import Host, known_as
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 SECONDS = 120
-
-
-class VagrantError(Exception):
-    """Vagrant cannot say where a machine is; one line with what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +40,7 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class VagrantState:
     """What Vagrant said: the machines, and their ports that have another number on this machine."""
 
     machines: Mapping[str, Machine]
@@ -114,12 +111,12 @@ def parse_ports(text: str) -> dict[int, int]:
     return {int(guest): int(here) for guest, here in found}
 
 
-def _located(host: Host, answer: Answer, folder: Path, id_: str) -> Host:
+def _located(host: Host, answer: VagrantState, folder: Path, id_: str) -> Host:
     machine = answer.machines[host.name]
     known = folder / f"{host.name}.known_hosts"
     try:
         pin(known, id_, machine)
-    except ssh.Unreachable as problem:
+    except Unreachable as problem:
         raise VagrantError(f"{host.name}: {problem}: vagrant up {host.name}") from None
     reached = {"address": machine.address, "port": machine.port, "user": machine.user, "key": machine.key}
     found = host.model_copy(update={**reached, "agent": host.agent and not machine.keys_only, "known_hosts": known})
@@ -128,7 +125,7 @@ def _located(host: Host, answer: Answer, folder: Path, id_: str) -> Host:
 
 
 def pin(file: Path, id_: str, machine: Machine) -> None:
-    """A known_hosts file with the machine's host key under its present address. Raises ssh.Unreachable."""
+    """A known_hosts file with the machine's host key under its present address. Raises Unreachable."""
     lines = file.read_text().splitlines() if file.is_file() else []
     keys = [line.split()[1:3] for line in lines[1:] if len(line.split()) > 2] if lines[:1] == [f"# {id_}"] else []
     if not keys:
@@ -139,7 +136,7 @@ def pin(file: Path, id_: str, machine: Machine) -> None:
         _write(file, "\n".join(wanted) + "\n")
 
 
-def _answer(folder: Path, place: Path, ids: Mapping[str, str]) -> Answer:
+def _answer(folder: Path, place: Path, ids: Mapping[str, str]) -> VagrantState:
     file = place / "ssh-config.json"
     try:
         kept = json.loads(file.read_text())
@@ -152,7 +149,7 @@ def _answer(folder: Path, place: Path, ids: Mapping[str, str]) -> Answer:
         # Vagrant notes each of its commands, these too.
         kept = {"mark": _mark(ids), "ssh_config": said, "ports": ports}
         _write(file, json.dumps(kept))
-    return Answer(parse(kept["ssh_config"]), {name: parse_ports(text) for name, text in kept["ports"].items()})
+    return VagrantState(parse(kept["ssh_config"]), {name: parse_ports(text) for name, text in kept["ports"].items()})
 
 
 def _mark(ids: Mapping[str, str]) -> list[object]:

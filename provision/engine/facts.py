@@ -7,14 +7,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from provision.engine.resource import Refusal
 from provision.engine.shell import library
+from provision.errors import PlanError
 
 SUPPORTED = {"debian": ("11", "12", "13"), "ubuntu": ("22.04",)}
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class ServerRelease:
     """A release that is complete on the server's disk: it serves, has served, has failed, or is yet to serve."""
 
     app: str
@@ -58,7 +58,7 @@ class Facts:
     now: datetime
     pythons: frozenset[str] = frozenset()
     packed: frozenset[str] = frozenset()
-    releases: tuple[Kept, ...] = ()
+    releases: tuple[ServerRelease, ...] = ()
     units: tuple[tuple[str, str], ...] = ()
     held: Mapping[str, tuple[str, str]] = field(default_factory=lambda: MappingProxyType({}))
     pushed: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -80,11 +80,11 @@ def script() -> str:
 
 
 def parse(output: str) -> Facts:
-    """Raises Refusal for a system that is not supported."""
+    """Raises PlanError for a system that is not supported."""
     single: dict[str, str] = {}
     pythons: set[str] = set()
     packed: set[str] = set()
-    releases: list[Kept] = []
+    releases: list[ServerRelease] = []
     units: list[tuple[str, str]] = []
     pushed: dict[str, str] = {}
     held: dict[str, tuple[str, str]] = {}
@@ -102,14 +102,14 @@ def parse(output: str) -> Facts:
             held[fields[0]] = (fields[1], fields[2])
         elif key == "release":
             app, release, commit, folder, state = fields
-            releases.append(Kept(app, release, commit, folder, state))  # type: ignore[arg-type]
+            releases.append(ServerRelease(app, release, commit, folder, state))  # type: ignore[arg-type]
         else:
             single[key] = fields[0]
     system, version = single.get("system", "unknown"), single.get("version", "")
     if not _supported(system, version):
-        raise Refusal(f"{system} {version} is not supported: Debian 11 to 13, Ubuntu 22.04 and newer are")
+        raise PlanError(f"{system} {version} is not supported: Debian 11 to 13, Ubuntu 22.04 and newer are")
     if single["init"] != "systemd":
-        raise Refusal(
+        raise PlanError(
             f"the init system is {single['init']}, not systemd: a server (not a container of one program) is needed"
         )
     return Facts(

@@ -19,7 +19,7 @@ class Plan:
     total: int
     generation: str
 
-    def part(self, phase: Phase | None, generation: str = "") -> "Plan":
+    def for_phase(self, phase: Phase | None, generation: str = "") -> "Plan":
         """The changes of one phase (None: of all), for a server whose last run was `generation`, if not the probed one."""
         changes = tuple(change for change in self.changes if phase in (None, change.phase))
         return Plan(changes, len(changes), generation or self.generation)
@@ -36,7 +36,7 @@ class Plan:
 
 def plan(resources: Sequence[Resource], seen: Observation) -> Plan:
     """One phase after the other, and in a phase in the order of the resources: on a server with several apps, all are prepared
-    before one is activated. Raises Refusal when a resource cannot become what it should be.
+    before one is activated. Raises PlanError when a resource cannot become what it should be.
     """
     changes: dict[str, Change] = {}
     for resource, state in zip(resources, seen.states, strict=True):

@@ -5,12 +5,9 @@ from dataclasses import dataclass
 
 from provision.engine.resource import Resource, Row, State
 from provision.engine.shell import library
+from provision.errors import ProbeError
 
 END = "end"
-
-
-class ProbeError(Exception):
-    """The probe script did not run to its end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,6 @@ Row = tuple[str, ...]
 State = tuple[Row, ...]
 
 
-class Refusal(Exception):
-    """What is wanted cannot be: one line that says what, where and what to do. Raised before anything is touched."""
-
-
 @dataclass(frozen=True, slots=True)
 class Probe:
     """How to read the state of one thing.
@@ -48,7 +44,7 @@ class Change:
     host by host; what is to `finish` waits until all have activated. `undo` is the script that takes an activation back,
     `elsewhere` what the other hosts run once one host has migrated; `previews` are apps, and the tokens with which their
     held releases can be looked at once it is done; an empty one ends what was. `agent`: while it is made, it asks the
-    controller's SSH agent. A line `tell: TEXT` that it prints is for whoever started the run.
+    controller's SSH agent. A line `notice: TEXT` that it prints is for whoever started the run.
     """
 
     id: str
@@ -60,7 +56,7 @@ class Change:
     download: Transfer | None = None
     phase: Phase = "prepare"
     undo: str = ""
-    elsewhere: str = ""
+    follower_script: str = ""
     previews: tuple[tuple[str, str], ...] = ()
     agent: bool = False
 
@@ -73,10 +69,10 @@ class Resource(Protocol):
 
     def probe(self) -> Probe: ...
 
-    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
         """The change that is needed, or none.
 
-        `state` is what the probe printed for this resource; `before` are the changes already planned, by id, so
-        that a service knows that its configuration is about to change. Raises Refusal.
+        `state` is what the probe printed for this resource; `earlier` are the changes already planned, by id, so
+        that a service knows that its configuration is about to change. Raises PlanError.
         """
         ...

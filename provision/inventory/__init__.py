@@ -1,5 +1,6 @@
 """What the user declares: hosts, groups and apps, checked before any connection."""
 
+from provision.errors import InventoryError
 from provision.inventory.models import (
     GENERATE,
     MODELS,
@@ -7,17 +8,16 @@ from provision.inventory.models import (
     Context,
     Host,
     Inventory,
-    InventoryError,
     Mirrors,
     Model,
     Python,
     Schedule,
     Source,
+    display,
     host_key,
     known_as,
-    meant,
-    shown,
-    there_are,
+    known_names,
+    suggestion,
 )
 
 __all__ = [
@@ -33,9 +33,9 @@ __all__ = [
     "Python",
     "Schedule",
     "Source",
+    "display",
     "host_key",
     "known_as",
-    "meant",
-    "shown",
-    "there_are",
+    "known_names",
+    "suggestion",
 ]

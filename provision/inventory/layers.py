@@ -19,15 +19,15 @@ from provision.inventory.models import (
     Health,
     Hooks,
     Host,
-    Layout,
+    InventoryFile,
     Mirrors,
     Model,
     Python,
     Rollout,
     Source,
+    display,
     expanded,
-    meant,
-    shown,
+    suggestion,
 )
 
 if TYPE_CHECKING:
@@ -209,13 +209,13 @@ OWNERS = {
 HOST_KEYS = frozenset(SHAPES[Host])
 SHARED_KEYS = HOST_KEYS - {"address", "groups"}
 GROUP_KEYS = SHARED_KEYS | {"hosts"}
-TOP_KEYS = SHARED_KEYS | Layout.model_fields.keys()
+TOP_KEYS = SHARED_KEYS | InventoryFile.model_fields.keys()
 
 
 def _unknown(key: str, known: Iterable[str]) -> str:
     if key in ("address", "groups", "name"):
         return f'"{key}" belongs to one host; write it under hosts.NAME'
-    near = meant(key, known)
+    near = suggestion(key, known)
     if key in OWNERS:
         near = f'; did you mean "{OWNERS[key]}"?'
     return f"unknown key{near or '; known are: ' + ', '.join(sorted(known))}"
@@ -363,7 +363,7 @@ def _section(node: Node, problems: Problems, keys: Iterable[str]) -> Node:
     if node.data is None:
         return Node(node.place, {})
     if not isinstance(node.data, dict):
-        problems.add(node.place, f"{shown(node.data)} is not a mapping; write keys and values below it")
+        problems.add(node.place, f"{display(node.data)} is not a mapping; write keys and values below it")
         return Node(node.place, None)
     return _normal(node, Host, problems, keys)
 
@@ -379,7 +379,7 @@ def normalized(root: Node, problems: Problems) -> Node:
         if node is None or node.data is None:
             document.data.pop(key, None)
         elif not isinstance(node.data, dict):
-            problems.add(node.place, f"{shown(node.data)} is not a mapping; write names and what belongs to them")
+            problems.add(node.place, f"{display(node.data)} is not a mapping; write names and what belongs to them")
             document.data.pop(key)
         else:
             layers = {name: layer(child, problems) for name, child in node.items()}

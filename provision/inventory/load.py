@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
+from provision.errors import InventoryError
 from provision.inventory.layers import (
     SHAPES,
     SHARED_KEYS,
@@ -23,7 +24,7 @@ from provision.inventory.layers import (
     normalized,
     outline,
 )
-from provision.inventory.models import Context, Host, Inventory, InventoryError, Model, meant, shown, there_are
+from provision.inventory.models import Context, Host, Inventory, Model, display, known_names, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,14 +63,14 @@ def _explain(error: Mapping[str, Any]) -> str:
     """A Pydantic error in the words of whoever writes an inventory."""
     kind, context = error["type"], error.get("ctx", {})
     quiet = QUIET.intersection(map(str, error["loc"]))
-    value = "the value" if quiet else shown(error["input"])
+    value = "the value" if quiet else display(error["input"])
     if kind == "value_error":
         return str(context["error"])
     if kind == "missing":
         return f"missing{_example(Host, error['loc'])}"
     if kind == "literal_error":
         choices = [choice.strip("' ") for choice in re.split(r", | or ", context["expected"])]
-        near = meant(str(error["input"]), choices)
+        near = suggestion(str(error["input"]), choices)
         return f"{value} is not known; write {' or '.join(choices)}" if not near else f"{value} is not known{near}"
     if kind == "greater_than_equal":
         return f"{value} is too small; at least {context['ge']}"
@@ -129,16 +130,16 @@ def _membership(document: Node, problems: Problems) -> dict[str, list[str]]:
         listed = names(host.data.get("groups"))
         groups[name] = list(dict.fromkeys(item.data for item in listed))
         for item in listed:
-            near = meant(item.data, declared) if item.data not in declared else ""
+            near = suggestion(item.data, declared) if item.data not in declared else ""
             if near and re.sub(r"\d", "", item.data) != re.sub(r"\d", "", near.split('"')[1]):
                 problems.add(item.place, f'the group "{item.data}" is not under groups{near} (or add it there)')
     for name, group in declared.items():
         members = group.data.get("hosts")
         if members is not None and members.data is not None and not isinstance(members.data, list):
-            problems.add(members.place, f"{shown(members.data)} is not a list; write [HOST, HOST]")
+            problems.add(members.place, f"{display(members.data)} is not a list; write [HOST, HOST]")
         for item in names(members):
             if item.data not in hosts:
-                hint = meant(item.data, hosts) or "; add it under hosts"
+                hint = suggestion(item.data, hosts) or "; add it under hosts"
                 problems.add(item.place, f'there is no host "{item.data}"{hint}')
             elif name not in groups[item.data]:
                 groups[item.data].append(name)
@@ -277,7 +278,7 @@ def find(
             "groups": sorted(set().union(*(each.groups for each in outlines.values()))),
             "hosts": sorted(set().union(*(each.hosts for each in outlines.values()))),
         }
-        message = f'"{name}" is no inventory, group or host{there_are(name, known)}'
+        message = f'"{name}" is no inventory, group or host{known_names(name, known)}'
         raise InventoryError([message, *problems.lines()])
     for line in problems.lines():
         log.warning("%s", line)

@@ -16,7 +16,7 @@ from provision.inventory.models import (
     MODELS,
     App,
     Host,
-    Layout,
+    InventoryFile,
     Model,
 )
 
@@ -159,7 +159,7 @@ def _default(item: FieldInfo) -> str:
 
 
 def _table(model: type[Model]) -> Iterator[str]:
-    yield f"\n## {model.__name__ if model is not Layout else 'The file'}\n"
+    yield f"\n## {model.__name__ if model is not InventoryFile else 'The file'}\n"
     yield f"{model.__doc__}\n"
     yield "| Key | Type | Default | Meaning |"
     yield "|---|---|---|---|"
@@ -170,7 +170,7 @@ def _table(model: type[Model]) -> Iterator[str]:
 
 def page() -> str:
     """docs/inventory.md."""
-    models: tuple[type[Model], ...] = (Layout, *MODELS)
+    models: tuple[type[Model], ...] = (InventoryFile, *MODELS)
     lines = [line for model in models for line in _table(model)]
     return INTRODUCTION.format(smallest=SMALLEST) + "\n".join(lines) + "\n"
 
@@ -201,7 +201,7 @@ def _settings(model: type[Model], path: str, used: Mapping[str, Any], depth: int
 def example(name: str) -> str:
     """inventories/NAME.example.yml, with every key there is; `name` is one of EXAMPLES."""
     title, used, hosts = EXAMPLES[name]
-    layout = Layout.model_fields
+    layout = InventoryFile.model_fields
     lines = [
         *_comment(layout["include"].description or "", ""),
         "#include: common.yml",

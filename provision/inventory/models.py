@@ -30,6 +30,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from provision.errors import InventoryError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -52,14 +54,6 @@ SYSTEM_USERS = """
     udev ufw update-motd user vim xdg
 """
 RESERVED = frozenset(SYSTEM_USERS.split())
-
-
-class InventoryError(Exception):
-    """What is wrong with an inventory: one line each in `errors`, "path:line: message; suggestion"."""
-
-    def __init__(self, errors: Iterable[str]) -> None:
-        self.errors = tuple(errors)
-        super().__init__("\n".join(self.errors))
 
 
 @dataclass(slots=True)
@@ -89,7 +83,7 @@ def _matching(pattern: str, message: str) -> AfterValidator:
 
 def _whole(value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, int | str) or not re.fullmatch(r"-?\d{1,18}", str(value)):
-        raise ValueError(f"{shown(value)} is not a whole number; write digits only")
+        raise ValueError(f"{display(value)} is not a whole number; write digits only")
     return int(value)
 
 
@@ -97,7 +91,7 @@ def _text(value: object) -> object:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-def shown(value: object) -> str:
+def display(value: object) -> str:
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list | tuple):
@@ -137,7 +131,7 @@ def _deploy_key(value: object, info: ValidationInfo) -> object:
     if value == GENERATE:
         return value
     if not isinstance(value, str | Path):
-        raise ValueError(f"{shown(value)} is no deploy key; write generate, or the path of a private key file")
+        raise ValueError(f"{display(value)} is no deploy key; write generate, or the path of a private key file")
     path = _existing(Path(value), info)
     if not _context(info).partial:
         _read_key(path)
@@ -194,7 +188,7 @@ def _host_keys(value: object) -> object:
     """Lines, as they are printed or as a list, without comments."""
     lines = [value] if isinstance(value, str) else value
     if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
-        raise ValueError(f"{shown(value)} is no host key; write the lines that ssh-keyscan HOST prints")
+        raise ValueError(f"{display(value)} is no host key; write the lines that ssh-keyscan HOST prints")
     found = [line.strip() for text in lines for line in text.splitlines()]
     return [line for line in found if line and not line.startswith("#")]
 
@@ -222,7 +216,7 @@ def _version(value: object) -> object:
         return text
     match = re.fullmatch(r"3\.(\d{1,3})\.(\d{1,3})", text)
     if not match:
-        raise ValueError(f"{shown(text)} is not a version of CPython 3; write for example '3.13.5', or system")
+        raise ValueError(f"{display(text)} is not a version of CPython 3; write for example '3.13.5', or system")
     if int(match[1]) < 9:
         raise ValueError(f"Python {text} is too old for FastAPI; use 3.9.0 or newer, for example '3.13.5'")
     return text
@@ -269,7 +263,7 @@ def _workers(value: object) -> object:
         return value
     number = _whole(value) if re.fullmatch(r"\d{1,3}", str(value)) else None
     if not isinstance(number, int) or not 1 <= number <= 256:
-        raise ValueError(f"{shown(value)} is not a number of workers; write auto or 1 to 256")
+        raise ValueError(f"{display(value)} is not a number of workers; write auto or 1 to 256")
     return number
 
 
@@ -529,7 +523,7 @@ def _issuer(value: str) -> str:
     if value not in ISSUERS and not re.fullmatch(r"https://[^\s'\"\\/]+(/[^\s'\"\\]*)?", value):
         raise ValueError(
             f'"{value}" is not an issuer; write {", ".join(ISSUERS)} or the https:// URL of an ACME directory'
-            + meant(value, ISSUERS)
+            + suggestion(value, ISSUERS)
         )
     return value
 
@@ -550,7 +544,7 @@ def _migrate(value: object) -> object:
     if isinstance(value, str) and value.lower() in ("yes", "no", "on", "off", "true", "false"):
         return value.lower() in ("yes", "on", "true")
     if not isinstance(value, bool) and not (isinstance(value, str) and value.strip()):
-        raise ValueError(f"{shown(value)} is not a migration; write true, false or a command")
+        raise ValueError(f"{display(value)} is not a migration; write true, false or a command")
     return _single_line(value) if isinstance(value, str) else value
 
 
@@ -573,7 +567,7 @@ def _timezone(value: str) -> str:
     except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
         known = zoneinfo.available_timezones()
         if known or not re.fullmatch(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*", value):
-            hint = meant(value, known) or "; write for example Europe/Berlin"
+            hint = suggestion(value, known) or "; write for example Europe/Berlin"
             raise ValueError(f'"{value}" is not a time zone{hint}') from None
     return value
 
@@ -604,7 +598,7 @@ def _app_name(value: str) -> str:
     return value
 
 
-def meant(word: str, words: Iterable[str]) -> str:
+def suggestion(word: str, words: Iterable[str]) -> str:
     near = difflib.get_close_matches(word, sorted(words), 1, 0.6)
     return f'; did you mean "{near[0]}"?' if near else ""
 
@@ -724,7 +718,7 @@ class Source(Model):
             self._private_key = _read_key(self.deploy_key)
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """Where the commits are: the repository, or the checkout's folder."""
         return str(self.push or self.repository)
 
@@ -1044,7 +1038,7 @@ class App(Model):
         return self._name
 
     @property
-    def limit(self) -> int:
+    def drain_seconds(self) -> int:
         """Seconds that an old release may drain."""
         return self.timeout if self.drain is None else self.drain
 
@@ -1392,7 +1386,7 @@ class Host(Model):
         return {**data, "apps": apps}
 
 
-class Layout(Model):
+class InventoryFile(Model):
     """What a file holds beside the keys of Host, which are the defaults for all of its hosts."""
 
     hosts: dict[str, Host] = Field(
@@ -1438,7 +1432,7 @@ class Inventory(Model):
             )
         if not meanings:
             known = {"inventory": [self.name], "groups": list(self.groups), "hosts": list(self.hosts)}
-            hint = there_are(name, known)
+            hint = known_names(name, known)
             raise InventoryError([f'{self.path}: "{name}" is no group and no host here{hint}'])
         hosts = next(iter(meanings))
         if not hosts:
@@ -1446,9 +1440,9 @@ class Inventory(Model):
         return tuple(self.hosts[host] for host in hosts)
 
 
-def there_are(name: str, known: Mapping[str, Sequence[str]]) -> str:
+def known_names(name: str, known: Mapping[str, Sequence[str]]) -> str:
     listed = "; ".join(f"{kind} {', '.join(names)}" for kind, names in known.items() if names)
-    near = meant(name, [item for names in known.values() for item in names])
+    near = suggestion(name, [item for names in known.values() for item in names])
     return f"{near}; there are: {listed}"
 
 

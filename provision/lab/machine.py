@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 
+from provision.errors import ProvisionError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -44,7 +46,7 @@ ENVIRONMENT = {
 }
 
 
-class LabError(Exception):
+class LabError(ProvisionError):
     """What is wrong and what to do, in one or two lines."""
 
 

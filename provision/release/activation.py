@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from provision.engine.resource import Change, Probe, Refusal, State
+from provision.engine.resource import Change, Probe, State
 from provision.engine.shell import library, quote, words
+from provision.errors import PlanError
 from provision.release import manager
 from provision.release import tree as release
 
@@ -104,10 +105,10 @@ class Activation:
     def probe(self) -> Probe:
         return self.slot.probe()
 
-    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
         app = self.slot.app
         serving = Serving(*state[0]) if state else None
-        why = self._why(serving, before)
+        why = self._why(serving, earlier)
         if why:
             script = self.slot.call("activate", release=self.release, folder=self.folder, fingerprint=self.fingerprint)
             summary = f"{app}: activate {self.release} ({why})"
@@ -125,7 +126,7 @@ class Activation:
             return Change(self.id, summary, self.slot.call("keep_processes"), LIBRARY, phase="activate")
         return None
 
-    def _why(self, serving: Serving | None, before: Mapping[str, Change]) -> str:
+    def _why(self, serving: Serving | None, earlier: Mapping[str, Change]) -> str:
         if not serving:
             return "nothing serves yet"
         app, slot = self.slot.app, serving.slot
@@ -135,10 +136,10 @@ class Activation:
             (serving.fingerprint != self.fingerprint, "its configuration changed"),
             (serving.active != "active", f"its slot {slot} is {serving.active}"),
             (serving.health != "200", f"its health check answered {serving.health}"),
-            (release.rebuilt(app, before), "its files were restored"),
-            (release.emptied(app, before), "its shared folder was restored"),
+            (release.rebuilt(app, earlier), "its files were restored"),
+            (release.emptied(app, earlier), "its shared folder was restored"),
             (
-                f"file:{manager.UNITS}/{app}@.service" in before or serving.reload_needed == "yes",
+                f"file:{manager.UNITS}/{app}@.service" in earlier or serving.reload_needed == "yes",
                 "its unit changed",
             ),
             (serving.snapshot != "same", f"the files of slot {slot} were modified"),
@@ -150,7 +151,7 @@ class Activation:
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class Preview:
     """The release is healthy in the idle slot, and has only the traffic of those who know the `token`."""
 
     slot: Slot
@@ -166,15 +167,15 @@ class Hold:
     def probe(self) -> Probe:
         return self.slot.probe()
 
-    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
-        """Raises Refusal where nothing serves yet."""
+    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
+        """Raises PlanError where nothing serves yet."""
         app = self.slot.app
         if not state:
-            raise Refusal(
+            raise PlanError(
                 f"{app}: nothing serves yet, so there is nothing to hold a release back from: deploy without --hold"
             )
         serving = Serving(*state[0])
-        untouched = not (release.rebuilt(app, before) or release.emptied(app, before))
+        untouched = not (release.rebuilt(app, earlier) or release.emptied(app, earlier))
         active = (serving.current, serving.fingerprint) == (self.release, self.fingerprint)
         held = (serving.held, serving.held_fingerprint, serving.held_health) == (self.release, self.fingerprint, "200")
         if untouched and (active or held):
@@ -202,14 +203,14 @@ class Promotion:
     def probe(self) -> Probe:
         return self.slot.probe()
 
-    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
         script = self.slot.call("promote", release=self.release, folder=self.folder)
         summary = f"{self.slot.app}: activate {self.release} (it is held)"
         return Change(self.id, summary, script, LIBRARY, phase="activate", undo=self.slot.call("revert"))
 
 
 @dataclass(frozen=True, slots=True)
-class Dropped:
+class NoPreview:
     """No release is held."""
 
     slot: Slot
@@ -222,6 +223,6 @@ class Dropped:
     def probe(self) -> Probe:
         return self.slot.probe()
 
-    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
         summary = f"{self.slot.app}: drop {self.release}, which is held"
         return Change(self.id, summary, self.slot.call("drop"), LIBRARY, phase="activate")

@@ -25,14 +25,14 @@ class Program:
     def probe(self) -> Probe:
         return Probe("probe_programs", LIBRARY, (self.name,))
 
-    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
-        if state == (("loaded",),) and f"file:{PROGRAMS}/{self.name}.conf" not in before:
+    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
+        if state == (("loaded",),) and f"file:{PROGRAMS}/{self.name}.conf" not in earlier:
             return None
         return Change(self.id, f"{self.name}: load into Supervisor", words("keep_program", self.name), LIBRARY)
 
 
 @dataclass(frozen=True, slots=True)
-class Retired:
+class RemovedUnit:
     """A unit, a program or a cron job of ours, at `path`, that the inventory no longer wants: stopped, disabled, gone.
 
     What belongs to a manager that the app has left goes in the phase `finish`, once no slot runs there any more.
@@ -48,6 +48,6 @@ class Retired:
     def probe(self) -> Probe:
         return Probe("probe_retired", LIBRARY, (self.path,))
 
-    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
         summary = f"{self.path.rpartition('/')[2]}: stop and remove"
         return Change(self.id, summary, words("retire", self.path), LIBRARY, phase=self.phase)

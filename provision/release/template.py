@@ -13,7 +13,7 @@ from jinja2 import (
     TemplateSyntaxError,
 )
 
-from provision.engine.resource import Refusal
+from provision.errors import PlanError
 
 PACKAGED = Path(__file__).parents[1] / "templates"
 
@@ -31,13 +31,13 @@ def _environment(project: Path) -> Environment:
 
 
 def render(name: str, /, **values: object) -> str:
-    """The template's text. Raises Refusal with the template's file and line."""
+    """The template's text. Raises PlanError with the template's file and line."""
     try:
         return _environment(Path.cwd()).get_template(name).render(**values)
     except TemplateSyntaxError as error:
-        raise Refusal(f"{error.filename or name}:{error.lineno}: {error.message}") from None
+        raise PlanError(f"{error.filename or name}:{error.lineno}: {error.message}") from None
     except Exception as error:
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.endswith(".j2")]
         where = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else name
         said = error.message if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
-        raise Refusal(f"{where}: {said}") from None
+        raise PlanError(f"{where}: {said}") from None

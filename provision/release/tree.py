@@ -29,7 +29,7 @@ class Release:
     def probe(self) -> Probe:
         return Probe("probe_releases", LIBRARY, (self.path, self.commit, self.folder))
 
-    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
         if state == (("unmodified",),):
             return None
         what = "restore release" if state else "release"
@@ -58,8 +58,8 @@ class Check:
     def probe(self) -> Probe:
         return Probe("probe_marks", LIBRARY, (f"/var/lib/provision/apps/{self.app}/checked",))
 
-    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
-        if state == ((self.fingerprint,),) and not rebuilt(self.app, before):
+    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
+        if state == ((self.fingerprint,),) and not rebuilt(self.app, earlier):
             return None
         script = words("check_release", self.app, self.release, self.folder, self.module, self.fingerprint)
         return Change(self.id, f"{self.app}: check that {self.module} can be imported", script, LIBRARY)
@@ -87,19 +87,21 @@ class Migration:
     def probe(self) -> Probe:
         return Probe("probe_marks", LIBRARY, (f"/var/lib/provision/apps/{self.app}/migrated",))
 
-    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
-        if state == ((self.fingerprint,),) and not emptied(self.app, before):
+    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
+        if state == ((self.fingerprint,),) and not emptied(self.app, earlier):
             return None
         script = words("migrate_release", self.app, self.release, self.folder, self.fingerprint, self.command)
         what = self.command or "alembic upgrade head, where there is an alembic.ini"
         follow = "" if self.every else words("mark", self.app, "migrated", self.fingerprint)
-        return Change(self.id, f"{self.app}: migrate ({what})", script, LIBRARY, phase="migrate", elsewhere=follow)
+        return Change(
+            self.id, f"{self.app}: migrate ({what})", script, LIBRARY, phase="migrate", follower_script=follow
+        )
 
 
-def rebuilt(app: str, before: Mapping[str, Change]) -> bool:
-    return f"release:{app}" in before or f"venv:{app}" in before
+def rebuilt(app: str, earlier: Mapping[str, Change]) -> bool:
+    return f"release:{app}" in earlier or f"venv:{app}" in earlier
 
 
-def emptied(app: str, before: Mapping[str, Change]) -> bool:
+def emptied(app: str, earlier: Mapping[str, Change]) -> bool:
     """Whether the folder where a database may be is made anew: its migrations run again, its users connect again."""
-    return f"directory:/srv/{app}/shared" in before
+    return f"directory:/srv/{app}/shared" in earlier

@@ -33,7 +33,7 @@ class Uv:
     def probe(self) -> Probe:
         return Probe("probe_uv", LIBRARY, (self.path,))
 
-    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
         if state:
             return None
         script = words("install_uv", self.path, self.version, self.python, self.index)
@@ -73,7 +73,7 @@ class Venv:
     def probe(self) -> Probe:
         return Probe("probe_venvs", LIBRARY, (self.release, self.folder, self.requirements, self.base))
 
-    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
         if state == (("right",),):
             return None
         where = "" if self.requirements == "auto" else f" of {self.requirements}"

@@ -16,7 +16,7 @@ from provision.engine.apply import Event
 from provision.engine.plan import Plan
 from provision.engine.resource import Change
 from provision.inventory import App, Host
-from provision.run.host import NOTE, Result
+from provision.run.host import NOTICE, Result
 
 MARKS = {"ok": "[green]✓[/]", "changed": "[yellow]●[/]", "failed": "[red]✗[/]", "unreachable": "[red]✗[/]"}
 
@@ -101,8 +101,8 @@ class Console:
         with self._lock:
             if event.kind == "begin":
                 self._doing[host] = (plan.changes[event.change].summary, time.monotonic(), "")
-            elif event.kind == "out" and event.text.startswith(NOTE):
-                self._say(f"[bold]{host}[/] [cyan]➜[/] {escape(event.text.removeprefix(NOTE))}")
+            elif event.kind == "out" and event.text.startswith(NOTICE):
+                self._say(f"[bold]{host}[/] [cyan]➜[/] {escape(event.text.removeprefix(NOTICE))}")
             elif event.kind == "out" and host in self._doing:
                 what, since, _ = self._doing[host]
                 self._doing[host] = (what, since, event.text)

@@ -61,6 +61,6 @@ def _host(result: Result) -> dict[str, object]:
             }
             for change in result.changes
         ],
-        "notes": list(result.notes),
+        "notes": list(result.notices),
         "error": result.error,
     }

@@ -4,8 +4,9 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from provision.engine.resource import Change, Probe, Refusal, State
+from provision.engine.resource import Change, Probe, State
 from provision.engine.shell import heredoc, library, words
+from provision.errors import PlanError
 
 LIBRARY = library(__file__)
 WEBROOT = "/var/www/acme"
@@ -46,7 +47,7 @@ class Placeholder:
     def probe(self) -> Probe:
         return Probe("probe_certificates", LIBRARY, (self.app, "-", "-", " ".join(sorted(self.domains))))
 
-    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
         seen = _Seen.of(state)
         ours = seen.target.startswith("placeholder/")
         right = (
@@ -85,7 +86,7 @@ class Certificate:
             (self.app, self.server, self.address, " ".join(sorted(self.domains))),
         )
 
-    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
         seen = _Seen.of(state)
         wanted = " ".join(sorted(self.domains))
         fits = seen.server == self.server and seen.names == wanted
@@ -104,17 +105,19 @@ class Certificate:
         for domain in self.domains:
             found = {address for row in state if row[:2] == ("domain", domain) for address in row[2].split()}
             if not found:
-                raise Refusal(f"{self.app}: {domain} does not resolve: add a DNS record that points to {self.address}")
+                raise PlanError(
+                    f"{self.app}: {domain} does not resolve: add a DNS record that points to {self.address}"
+                )
             if here and not found & here:
                 where = ", ".join(sorted(found))
-                raise Refusal(
+                raise PlanError(
                     f"{self.app}: {domain} points to {where}, not to this server ({self.address}): change its DNS record, "
                     "or set tls.check_dns: false where a proxy stands in front"
                 )
 
 
 @dataclass(frozen=True, slots=True)
-class Installed:
+class ProvidedCertificate:
     """A certificate that the inventory gives, with its chain, and its private key: both PEM, and both at once."""
 
     app: str
@@ -133,7 +136,7 @@ class Installed:
     def probe(self) -> Probe:
         return Probe("probe_installed", LIBRARY, (self.app,))
 
-    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
         wanted = (self.target, _sha256(self.chain), _sha256(self.key), "600 root:root")
         if state == (wanted,):
             return None

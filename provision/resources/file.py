@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from provision.engine.plan import diff
-from provision.engine.resource import Change, Probe, Refusal, State
+from provision.engine.resource import Change, Probe, State
 from provision.engine.shell import heredoc, library, words
+from provision.errors import PlanError
 
 LIBRARY = library(__file__)
 SHOWN = 256 * 1024  # bytes of a file's present content that a probe brings back, for the diff
@@ -65,7 +66,7 @@ class File:
     def probe(self) -> Probe:
         return Probe("probe_paths", LIBRARY, (self.path, self.sha256))
 
-    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
         found = _Found.of(state)
         attributes = found.attributes(self.owner, self.group, self.mode) if found.type.startswith("regular") else []
         if found.type.startswith("regular") and found.value == self.sha256:
@@ -124,10 +125,10 @@ class Directory:
     def probe(self) -> Probe:
         return Probe("probe_paths", LIBRARY, (self.path, "-"))
 
-    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
         found = _Found.of(state)
         if found.type == "symbolic link":
-            raise Refusal(
+            raise PlanError(
                 f"{self.path} is a link to {found.value}, and a directory is wanted: remove the link, "
                 "or mount what it leads to there"
             )
@@ -153,7 +154,7 @@ class Link:
     def probe(self) -> Probe:
         return Probe("probe_paths", LIBRARY, (self.path, "-"))
 
-    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
         found = _Found.of(state)
         if found.type == "symbolic link" and found.value == self.target:
             return None
@@ -175,7 +176,7 @@ class Absent:
     def probe(self) -> Probe:
         return Probe("probe_paths", LIBRARY, (self.path, "-"))
 
-    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
         if not _Found.of(state).type:
             return None
         return Change(self.id, f"remove {self.path}", words("rm", "-rf", "--", self.path), LIBRARY)

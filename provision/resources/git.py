@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from provision.engine.resource import Change, Probe, Refusal, State, Transfer
+from provision.engine.resource import Change, Probe, State, Transfer
 from provision.engine.shell import heredoc, library, words
+from provision.errors import PlanError
 
 LIBRARY = library(__file__)
 PUSHED = "pushed"
@@ -34,7 +35,7 @@ class DeployKey:
     def probe(self) -> Probe:
         return Probe("probe_deploy_keys", LIBRARY, (self.path,))
 
-    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
         usable, attributes = state[0] if state else ("no", "")
         if usable == "yes":
             if attributes == "600 root:root":
@@ -88,7 +89,7 @@ class Mirror:
     def probe(self) -> Probe:
         return Probe("probe_mirrors", LIBRARY, (self.path, self.commit))
 
-    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
         if state and state[0] == (self.repository,):
             return None
         if self.repository == PUSHED:
@@ -107,7 +108,7 @@ class Mirror:
 
     def _receive(self) -> Change:
         if self.pack is None:
-            raise Refusal(f"the server has lost the commit {self.commit[:7]}: deploy, to send it again")
+            raise PlanError(f"the server has lost the commit {self.commit[:7]}: deploy, to send it again")
         remote = f".provision-{self.commit}.pack"
         script = words("receive", self.path, self.commit, f"{self.home}/{remote}")
         summary = f"send {self.commit[:7]} from this machine"

@@ -37,7 +37,7 @@ make_deploy_key() {
     sync "$beside/key"
     mv -fT "$beside/key" "$2"
     sync "${2%/*}"
-    printf 'tell: %s\n' "$1: add this deploy key at $4 (read-only is enough): $(public_half "$2") $3"
+    printf 'notice: %s\n' "$1: add this deploy key at $4 (read-only is enough): $(public_half "$2") $3"
 }
 
 # over_ssh APP own|sent|agent|root WHO mirror PATH REPOSITORY COMMIT [<private key]: with this key, and for a host that

@@ -22,7 +22,7 @@ class Locale:
     def probe(self) -> Probe:
         return Probe("probe_locales", LIBRARY, (self.name,))
 
-    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
         if state:
             return None
         charset = self.name.partition(".")[2].partition("@")[0] or "ISO-8859-1"

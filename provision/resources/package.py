@@ -23,7 +23,7 @@ class Packages:
     def probe(self) -> Probe:
         return Probe("probe_packages", LIBRARY, (" ".join(self.names),))
 
-    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
         present = {name for row in state for name in row}
         missing = [name for name in self.names if name not in present]
         if not missing:

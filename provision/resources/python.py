@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provision.engine.facts import CachedPython
-from provision.engine.resource import Change, Probe, Refusal, State, Transfer
+from provision.engine.resource import Change, Probe, State, Transfer
 from provision.engine.shell import library, words
+from provision.errors import PlanError
 
 LIBRARY = library(__file__)
 ROOT = "/opt/pyenv"
@@ -37,7 +38,7 @@ class Pyenv:
     def probe(self) -> Probe:
         return Probe("probe_pyenv", LIBRARY, (self.revision,))
 
-    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
         if state == (("unmodified",),):
             return None
         what = f"pyenv {self.revision[:12]}"
@@ -77,7 +78,7 @@ class CPython:
     def probe(self) -> Probe:
         return Probe("probe_pythons", LIBRARY, (self.prefix, self.version))
 
-    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
         if state == ((),):
             return None
         if self.cached:
@@ -86,7 +87,7 @@ class CPython:
             script = words("place_python", self.prefix, f"{self.home}/{remote}", self.cached.sha256)
             upload = Transfer(self.cached.path, remote, self.cached.sha256, self.cached.size)
             return Change(self.id, summary, script, LIBRARY, upload=upload)
-        self._check_known(state, before)
+        self._check_known(state, earlier)
         options = "--enable-optimizations --with-lto" if self.optimized else ""
         packed = f"{OUTBOX}/{self.name}.tar.gz" if self.keep else ""
         script = words("build_python", self.prefix, self.version, options, self.mirror, packed, self.login)
@@ -94,10 +95,10 @@ class CPython:
         download = Transfer(self.keep, packed) if self.keep else None
         return Change(self.id, summary, script, LIBRARY, download=download)
 
-    def _check_known(self, state: State, before: Mapping[str, Change]) -> None:
+    def _check_known(self, state: State, earlier: Mapping[str, Change]) -> None:
         """The pyenv on the server knows best; where it is yet to come, the list does, of the revisions that it is of."""
         series = self.version.rpartition(".")[0]
-        if f"pyenv:{self.pyenv}" not in before:
+        if f"pyenv:{self.pyenv}" not in earlier:
             unknown, newest = bool(state), state[0][1] if state else ""
         elif self.pyenv in REVISIONS:
             unknown = self.version not in KNOWN
@@ -106,7 +107,7 @@ class CPython:
             return
         if unknown:
             has = f"the newest {series} that it knows is {newest}" if newest else f"it knows no {series} at all"
-            raise Refusal(
+            raise PlanError(
                 f"pyenv {self.pyenv[:12]} does not know Python {self.version}: {has}; "
                 "write a version that it knows, or name a newer pyenv with mirrors.pyenv_revision"
             )

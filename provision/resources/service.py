@@ -33,12 +33,12 @@ class Service:
     def probe(self) -> Probe:
         return Probe("probe_services", LIBRARY, (self.name, self.stamp or self.name, " ".join(self.watches)))
 
-    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
         active, enabled, reload_needed, stamp = state[0] if state else ("inactive", "", "no", "none")
-        changing = {name.partition(":")[2] for name in before}
+        changing = {name.partition(":")[2] for name in earlier}
         watched = [path for path in self.watches if path in changing]
         # Another resource for the same unit, earlier in the plan, enables and starts it.
-        begun = bool(self.stamp) and f"service:{self.name}" in before
+        begun = bool(self.stamp) and f"service:{self.name}" in earlier
         what = []
         if enabled != "enabled" and not begun:
             what.append("enable")

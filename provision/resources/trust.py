@@ -12,7 +12,7 @@ FOLDER = "/usr/local/share/ca-certificates"
 
 
 @dataclass(frozen=True, slots=True)
-class Authorities:
+class TrustedCertificates:
     """All programs of the server trust these certificates, in PEM form, and none that was put there for an earlier inventory.
 
     Each has a file of its own, as OpenSSL finds it in no other way; a file is named by its content, as
@@ -32,7 +32,7 @@ class Authorities:
     def probe(self) -> Probe:
         return Probe("probe_authorities", LIBRARY)
 
-    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
         files = self._files()
         present = {name: trusted == "trusted" for name, trusted in state}
         missing = [name for name in files if not present.get(name)]

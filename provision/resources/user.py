@@ -22,7 +22,7 @@ class Group:
     def probe(self) -> Probe:
         return Probe("probe_groups", LIBRARY, (self.name,))
 
-    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
         if state:
             return None
         return Change(self.id, f"create group {self.name}", words("groupadd", "--system", self.name))
@@ -43,7 +43,7 @@ class User:
     def probe(self) -> Probe:
         return Probe("probe_users", LIBRARY, (self.name,))
 
-    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
         if not state:
             script = words("useradd", "--system", "-g", self.name, "-M", "-d", self.home, "-s", self.shell, self.name)
             return Change(self.id, f"create user {self.name}", script)

@@ -3,7 +3,7 @@
 from provision.engine.facts import Facts
 from provision.engine.resource import Resource
 from provision.inventory import Host
-from provision.release.manager import Retired
+from provision.release.manager import RemovedUnit
 from provision.roles import app, base, python, tls, web
 
 SERVER = {"base": base.base, "python": python.python, "app": app.app, "web": web.web, "tls": tls.tls}
@@ -22,7 +22,7 @@ def everything(host: Host, facts: Facts) -> tuple[Resource, ...]:
 
 def held(host: Host, facts: Facts, token: str) -> tuple[Resource, ...]:
     """The server, and the releases beside those that have the traffic, which keep all that they run."""
-    kept = (resource for resource in server(host, facts) if not isinstance(resource, Retired))
+    kept = (resource for resource in server(host, facts) if not isinstance(resource, RemovedUnit))
     return (*kept, *app.held(host, facts, token))
 
 

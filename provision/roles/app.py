@@ -5,12 +5,13 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from provision.engine.facts import Facts, Kept
-from provision.engine.resource import Refusal, Resource
+from provision.engine.facts import Facts, ServerRelease
+from provision.engine.resource import Resource
 from provision.engine.shell import quote
+from provision.errors import PlanError
 from provision.inventory import GENERATE, App, Host
-from provision.release.activation import Activation, Dropped, Hold, Promotion, Slot
-from provision.release.manager import JOBS, PROGRAMS, UNITS, Program, Retired
+from provision.release.activation import Activation, NoPreview, Preview, Promotion, Slot
+from provision.release.manager import JOBS, PROGRAMS, UNITS, Program, RemovedUnit
 from provision.release.template import render
 from provision.release.tree import Check, Migration, Release
 from provision.release.venv import UV, Venv
@@ -45,7 +46,7 @@ def _place(app: App, facts: Facts) -> Iterator[Resource]:
 
 def _deploy_key(host: Host, app: App) -> Iterator[Resource]:
     if app.source.deploy_key == GENERATE:
-        yield DeployKey(app.name, f"{app.name}@{host.name}", app.source.place)
+        yield DeployKey(app.name, f"{app.name}@{host.name}", app.source.location)
 
 
 def _access(host: Host, app: App) -> Access | None:
@@ -188,7 +189,7 @@ def _release(
         yield File(access.known_hosts, "".join(f"{line}\n" for line in facts.host_keys[app.name]))
     yield Mirror(
         f"/srv/{app.name}/repository.git",
-        PUSHED if app.source.push else app.source.place,
+        PUSHED if app.source.push else app.source.location,
         commit,
         facts.packs.get(app.name),
         facts.home,
@@ -212,7 +213,7 @@ def _release(
         )
     slot = _serving(host, app, tuple((file.path.rpartition("/")[2], file.sha256) for file in copied))
     if token:
-        yield Hold(slot, release, app.source.folder, fingerprint, token)
+        yield Preview(slot, release, app.source.folder, fingerprint, token)
         return
     yield Activation(slot, release, app.source.folder, fingerprint, again)
     yield from _timers(app)
@@ -228,12 +229,12 @@ def _timers(app: App) -> Iterator[Resource]:
 
 def _retired(app: App, facts: Facts) -> Iterator[Resource]:
     """What the app's manager reads, and the inventory no longer has."""
-    return (Retired(path) for path in _unwanted(app, facts) if _manager(path) == app.process_manager)
+    return (RemovedUnit(path) for path in _unwanted(app, facts) if _manager(path) == app.process_manager)
 
 
 def _left(app: App, facts: Facts) -> Iterator[Resource]:
     """What is left of a manager that ran the app before."""
-    return (Retired(path, "finish") for path in _unwanted(app, facts) if _manager(path) != app.process_manager)
+    return (RemovedUnit(path, "finish") for path in _unwanted(app, facts) if _manager(path) != app.process_manager)
 
 
 def _serving(host: Host, app: App, copies: tuple[tuple[str, str], ...] = ()) -> Slot:
@@ -245,7 +246,7 @@ def _serving(host: Host, app: App, copies: tuple[tuple[str, str], ...] = ()) -> 
         passes=app.health.passes,
         timeout=app.health.timeout,
         watch=app.health.watch,
-        drain=app.limit,
+        drain=app.drain_seconds,
         domain=app.domains[0] if "web" in host.roles else "",
         keep=app.keep_releases,
         before=app.hooks.before or "",
@@ -261,10 +262,10 @@ def held(host: Host, facts: Facts, token: str) -> tuple[Resource, ...]:
 
 
 def promoted(host: Host, facts: Facts) -> tuple[Resource, ...]:
-    """The releases that are held, with all of the traffic. Raises Refusal where none is held."""
+    """The releases that are held, with all of the traffic. Raises PlanError where none is held."""
     apps = [app for app in host.apps.values() if app.name in facts.held and "app" in host.roles]
     if not apps:
-        raise Refusal(f"{host.name}: no release is held here: invoke deploy --hold holds one")
+        raise PlanError(f"{host.name}: no release is held here: invoke deploy --hold holds one")
     folders = {(one.app, one.id): one.folder for one in facts.releases}
     found: list[Resource] = []
     for app in apps:
@@ -277,12 +278,12 @@ def promoted(host: Host, facts: Facts) -> tuple[Resource, ...]:
 def rolled_back(host: Host, facts: Facts, to: str | None = None) -> tuple[Resource, ...]:
     """Each app at the release before the active one, or at the release `to`: nothing is fetched, built or migrated.
 
-    Where a release is held, and no other is asked for, it is dropped instead. Raises Refusal when there is no such release.
+    Where a release is held, and no other is asked for, it is dropped instead. Raises PlanError when there is no such release.
     """
     wanted = host.apps.values() if "app" in host.roles else ()
     holding = [app for app in wanted if app.name in facts.held]
     if holding and not to:
-        return tuple(Dropped(_serving(host, app), facts.held[app.name][0]) for app in holding)
+        return tuple(NoPreview(_serving(host, app), facts.held[app.name][0]) for app in holding)
     return _kept(host, facts, [_earlier(app, facts, to) for app in wanted])
 
 
@@ -292,7 +293,7 @@ def restarted(host: Host, facts: Facts) -> tuple[Resource, ...]:
     return _kept(host, facts, [kept for kept in facts.releases if kept.active and kept.app in wanted], again=True)
 
 
-def _kept(host: Host, facts: Facts, kept: Sequence[Kept], again: bool = False) -> tuple[Resource, ...]:
+def _kept(host: Host, facts: Facts, kept: Sequence[ServerRelease], again: bool = False) -> tuple[Resource, ...]:
     """The resources of releases that the server has, each with the app in the folder that it had then."""
     chosen = replace(facts, commits={one.app: one.commit for one in kept}, chosen={one.app: one.id for one in kept})
     apps = [
@@ -308,18 +309,18 @@ def _kept(host: Host, facts: Facts, kept: Sequence[Kept], again: bool = False) -
     return (*_supervisor(apps), *placed)
 
 
-def _earlier(app: App, facts: Facts, to: str | None) -> Kept:
+def _earlier(app: App, facts: Facts, to: str | None) -> ServerRelease:
     kept = [one for one in facts.releases if one.app == app.name]
     if to:
         found = [one for one in kept if one.id == to or one.id.endswith(f"-{to}")]
         if not found:
             names = ", ".join(sorted(one.id for one in kept)) or "none"
-            raise Refusal(f"{app.name}: there is no release {to} on this server; there are: {names}")
+            raise PlanError(f"{app.name}: there is no release {to} on this server; there are: {names}")
         return max(found, key=lambda one: one.id)
     active = next((one.id for one in kept if one.active), "")
     good = [one for one in kept if one.state == "good" and one.id < active]
     if not good:
-        raise Refusal(f"{app.name}: there is no good release before {active or 'the first one'} on this server")
+        raise PlanError(f"{app.name}: there is no good release before {active or 'the first one'} on this server")
     return max(good, key=lambda one: one.id)
 
 

@@ -6,7 +6,7 @@ from provision.inventory import Host
 from provision.resources.file import Directory, File, Link
 from provision.resources.locale import Locale
 from provision.resources.package import Packages
-from provision.resources.trust import Authorities
+from provision.resources.trust import TrustedCertificates
 from provision.resources.user import Group, User
 
 BUILT_IN = ("C.UTF-8", "C", "POSIX")
@@ -21,7 +21,7 @@ def base(host: Host, facts: Facts) -> tuple[Resource, ...]:
         Link("/etc/localtime", f"/usr/share/zoneinfo/{host.timezone}"),
         File("/etc/timezone", f"{host.timezone}\n"),
         *_locale(host.locale),
-        Authorities(host.mirrors.authorities),
+        TrustedCertificates(host.mirrors.authorities),
         Directory("/var/lib/provision", mode=0o711),
         Directory("/var/cache/provision"),
         *(

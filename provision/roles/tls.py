@@ -3,7 +3,7 @@
 from provision.engine.facts import Facts
 from provision.engine.resource import Resource
 from provision.inventory import Host
-from provision.resources.certificate import Certificate, Installed, link
+from provision.resources.certificate import Certificate, ProvidedCertificate, link
 from provision.resources.file import Directory, File
 from provision.resources.package import Packages
 from provision.resources.service import Service
@@ -22,7 +22,7 @@ def tls(host: Host, facts: Facts) -> tuple[Resource, ...]:
     read = Service("nginx", tuple(link(app) for app in host.apps), "reload", "nginx -t", stamp="nginx-certificates")
     if host.tls.issuer == "files":
         given = (host.tls.chain, host.tls.private_key)
-        return (*(Installed(app.name, tuple(app.domains), *given) for app in host.apps.values()), read)
+        return (*(ProvidedCertificate(app.name, tuple(app.domains), *given) for app in host.apps.values()), read)
     return (
         Packages("certbot", ("certbot",)),
         Directory("/etc/letsencrypt/renewal-hooks/deploy"),

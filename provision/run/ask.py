@@ -5,14 +5,15 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from provision.controller.ssh import Denied, Dropped, Session, Unreachable
+from provision.controller.ssh import Session
 from provision.engine.shell import library, words
+from provision.errors import AccessDenied, ConnectionLost, Unreachable
 from provision.inventory import Host
 from provision.release import manager
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HostOutput:
     """A host's lines, or the one line that says why there are none."""
 
     host: str
@@ -21,7 +22,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ReleaseInfo:
     """A release on a host. `state` is active, kept, held, failed or new; `when` is UTC."""
 
     host: str
@@ -36,7 +37,7 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class AppStatus:
     """How an app stands on a host. `health` is an HTTP status, `memory` in bytes, `days` the certificate's."""
 
     host: str
@@ -62,16 +63,16 @@ class DeployKey:
     public: str
 
 
-def ask(hosts: Sequence[Host], call: Callable[[Host], str], password: str | None = None) -> tuple[Answer, ...]:
+def ask(hosts: Sequence[Host], call: Callable[[Host], str], password: str | None = None) -> tuple[HostOutput, ...]:
     """The answers of all hosts to a call of one of the functions in survey.sh, side by side."""
 
-    def one(host: Host) -> Answer:
+    def one(host: Host) -> HostOutput:
         session = Session(host, password)
         try:
             output = session.run(f"{manager.LIBRARY}{library(__file__)}main() {{ {call(host)}; }}\nmain </dev/null\n")
-            return Answer(host.name, tuple(output.stdout.removesuffix("\n").split("\n")))
-        except (Unreachable, Denied, Dropped) as problem:
-            return Answer(host.name, error=str(problem))
+            return HostOutput(host.name, tuple(output.stdout.removesuffix("\n").split("\n")))
+        except (Unreachable, AccessDenied, ConnectionLost) as problem:
+            return HostOutput(host.name, error=str(problem))
         finally:
             session.close()
 
@@ -79,10 +80,10 @@ def ask(hosts: Sequence[Host], call: Callable[[Host], str], password: str | None
         return tuple(workers.map(one, hosts))
 
 
-def releases(answer: Answer) -> list[Listed]:
+def releases(answer: HostOutput) -> list[ReleaseInfo]:
     """The releases in an answer to `releases APP...`, oldest first."""
     rows = [_printable(line).split("\t", 7) for line in answer.lines if line]
-    return [Listed(answer.host, *(*row, "", "")[:8]) for row in rows]
+    return [ReleaseInfo(answer.host, *(*row, "", "")[:8]) for row in rows]
 
 
 def _printable(line: str) -> str:
@@ -90,25 +91,25 @@ def _printable(line: str) -> str:
     return "".join(character for character in line if character == "\t" or character.isprintable())
 
 
-def standings(answer: Answer) -> list[Standing]:
+def standings(answer: HostOutput) -> list[AppStatus]:
     """The apps in an answer to `status APP DOMAIN HEALTH...`."""
     rows = [line.split("\t") for line in answer.lines if line]
     updates = next((int(row[1]) for row in rows if row[0] == "updates"), 0)
     return [_standing(answer.host, row, updates) for row in rows if row[0] != "updates"]
 
 
-def deploy_keys(answer: Answer, host: Host) -> list[DeployKey]:
+def deploy_keys(answer: HostOutput, host: Host) -> list[DeployKey]:
     """The keys in an answer to `deploy_keys APP...`."""
     rows = [line.partition("\t")[::2] for line in answer.lines if line]
     return [
-        DeployKey(answer.host, app, host.apps[app].source.place, f"{public} {app}@{answer.host}" if public else "")
+        DeployKey(answer.host, app, host.apps[app].source.location, f"{public} {app}@{answer.host}" if public else "")
         for app, public in rows
     ]
 
 
-def _standing(host: str, row: Sequence[str], updates: int) -> Standing:
+def _standing(host: str, row: Sequence[str], updates: int) -> AppStatus:
     app, release, since, slot, health, workers, memory, days, maintenance = row
-    return Standing(
+    return AppStatus(
         host=host,
         app=app,
         release=release,
@@ -125,14 +126,14 @@ def _standing(host: str, row: Sequence[str], updates: int) -> Standing:
 
 def follow(
     hosts: Sequence[Host], call: Callable[[Host], str], tell: Callable[[str, str], None], password: str | None = None
-) -> Iterable[Answer]:
+) -> Iterable[HostOutput]:
     """Tell each line of all hosts as it comes, until their scripts end; then what went wrong.
 
     On Ctrl-C it raises KeyboardInterrupt at once, while its threads may still read.
     """
     lock = threading.Lock()
 
-    def one(host: Host) -> Answer:
+    def one(host: Host) -> HostOutput:
         session = Session(host, password)
         try:
             for line in session.lines(
@@ -140,9 +141,9 @@ def follow(
             ):
                 with lock:
                     tell(host.name, line)
-            return Answer(host.name)
-        except (Unreachable, Denied, Dropped) as problem:
-            return Answer(host.name, error=str(problem))
+            return HostOutput(host.name)
+        except (Unreachable, AccessDenied, ConnectionLost) as problem:
+            return HostOutput(host.name, error=str(problem))
         finally:
             session.close()
 

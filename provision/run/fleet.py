@@ -56,7 +56,7 @@ def _commits(
     shared: dict[tuple[str, str], Future[str]] = {}
     for host in hosts:
         for name, app in host.apps.items():
-            key = (app.source.place, wanted or app.source.revision)
+            key = (app.source.location, wanted or app.source.revision)
             if key not in shared:
                 shared[key] = resolvers.submit(revision.resolve, name, app.source, wanted)
             commits.setdefault(host.name, {})[name] = shared[key]
@@ -64,7 +64,7 @@ def _commits(
 
 
 def _steps(runs: Sequence[Run], hosts: Sequence[Host], applies: bool) -> None:
-    _each(runs, Run.look)
+    _each(runs, Run.make_plan)
     if not applies:
         return
     reached = [one for one in runs if one.error is None]
@@ -72,13 +72,13 @@ def _steps(runs: Sequence[Run], hosts: Sequence[Host], applies: bool) -> None:
         _each(reached, Run.apply)
         for one in reached:
             if one.broken == "activate" and one.host.rollout.on_failure == "rollback":
-                one.take_back()
+                one.roll_back()
         return
     _each(reached, lambda one: one.apply("prepare"))
     broken = next((one for one in reached if one.error), None) or _migrate(reached) or _activate(reached, hosts)
     if broken:
         for one in reached:
-            one.leave(f"the release failed on {broken.host.name}")
+            one.skip(f"the release failed on {broken.host.name}")
         return
     _each(reached, lambda one: one.apply("finish"))
 
@@ -92,7 +92,7 @@ def _each(runs: Sequence[Run], step: Callable[[Run], None]) -> None:
 
 def _migrate(runs: Sequence[Run]) -> Run | None:
     """Migrate on the first host that has to; the others then follow. The host on which it failed."""
-    waiting = [one for one in runs if one.part("migrate").changes]
+    waiting = [one for one in runs if one.for_phase("migrate").changes]
     for first in waiting[:1]:
         if not first.attempt(partial(first.apply, "migrate")):
             return first
@@ -103,7 +103,7 @@ def _migrate(runs: Sequence[Run]) -> Run | None:
 def _activate(runs: Sequence[Run], hosts: Sequence[Host]) -> Run | None:
     """Activate in batches. When one fails, those that were switched go back, unless the inventory says stop."""
     rollout = hosts[0].rollout
-    waiting = [one for one in runs if one.part("activate").changes]
+    waiting = [one for one in runs if one.for_phase("activate").changes]
     size = rollout.size(len(waiting))
     for start in range(0, len(waiting), size):
         _each(waiting[start : start + size], lambda one: one.apply("activate"))
@@ -111,6 +111,6 @@ def _activate(runs: Sequence[Run], hosts: Sequence[Host]) -> Run | None:
         if broken:
             if rollout.on_failure == "rollback":
                 for one in waiting[: start + size]:
-                    one.take_back(f"the release failed on {broken.host.name}")
+                    one.roll_back(f"the release failed on {broken.host.name}")
             return broken
     return None

@@ -16,15 +16,15 @@ from typing import Literal, Protocol
 
 from provision.controller import commits as revision
 from provision.controller import known_hosts, python_cache
-from provision.controller.python_cache import CacheError
 from provision.controller.redact import Mask
-from provision.controller.ssh import Agent, Denied, Dropped, Session, Unreachable, agent_has_keys
+from provision.controller.ssh import Agent, Session, agent_has_keys
 from provision.engine import apply, facts, probe
 from provision.engine.apply import Event
 from provision.engine.facts import Facts
 from provision.engine.plan import Plan, plan
-from provision.engine.probe import Lock, ProbeError
-from provision.engine.resource import Change, Phase, Refusal, Resource, Transfer
+from provision.engine.probe import Lock
+from provision.engine.resource import Change, Phase, Resource, Transfer
+from provision.errors import AccessDenied, CacheError, ConnectionLost, PlanError, ProbeError, RunError, Unreachable
 from provision.inventory import Host, Inventory
 from provision.resources.python import OUTBOX
 from provision.roles.app import release_id
@@ -32,7 +32,7 @@ from provision.roles.app import release_id
 Roles = Callable[[Host, Facts], tuple[Resource, ...]]
 Status = Literal["ok", "changed", "failed", "unreachable"]
 RECONNECT_SECONDS = 300
-NOTE = "tell: "
+NOTICE = "notice: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Result:
     """What became of a host. `ok`, `changed`, `failed` and `skipped` count resources; `seconds` is wall time.
 
     `took` has the seconds of each change that was made, by its id; `previews` the token of each app's release that is
-    held; `notes` is what changes had to say to whoever reads this.
+    held; `notices` is what changes had to say to whoever reads this.
     """
 
     host: str
@@ -57,7 +57,7 @@ class Result:
     took: Mapping[str, float] = field(default_factory=dict)
     error: str | None = None
     output: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
 
 
 class Watcher(Protocol):
@@ -68,14 +68,6 @@ class Watcher(Protocol):
     def happened(self, host: str, plan: Plan, event: Event) -> None: ...
     def reconnecting(self, host: str, reason: str) -> None: ...
     def finished(self, result: Result) -> None: ...
-
-
-class Failed(Exception):
-    """The host's run ended; one line that says why, and the output that led to it."""
-
-    def __init__(self, message: str, output: Sequence[str] = ()) -> None:
-        super().__init__(message)
-        self.output = tuple(output)
 
 
 @dataclass(slots=True)
@@ -105,14 +97,14 @@ class Run:
     took: dict[str, float] = field(default_factory=dict)
     releases: dict[str, str] = field(default_factory=dict)
     previews: dict[str, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.session = Session(self.host, self.password)
 
     def __call__(self) -> Result:
         """All of it, for one host alone."""
-        steps = (self.look, self.apply) if self.applies else (self.look,)
+        steps = (self.make_plan, self.apply) if self.applies else (self.make_plan,)
         all(self.attempt(step) for step in steps)
         return self.result()
 
@@ -125,9 +117,9 @@ class Run:
             step()
         except Unreachable as problem:
             self.status, self.error = "unreachable", str(problem)
-        except (Refusal, Denied, Dropped, ProbeError, CacheError) as problem:
+        except (PlanError, AccessDenied, ConnectionLost, ProbeError, CacheError) as problem:
             self.status, self.error = "failed", str(problem)
-        except Failed as problem:
+        except RunError as problem:
             self.status, self.error, self.output = "failed", str(problem), problem.output
         finally:
             self.seconds += time.monotonic() - begun
@@ -156,12 +148,12 @@ class Run:
             took=self.took,
             error=mask(self.error) if self.error else None,
             output=tuple(map(mask, self.output)),
-            notes=tuple(self.notes),
+            notices=tuple(self.notices),
         )
         self.watcher.finished(result)
         return result
 
-    def look(self) -> None:
+    def make_plan(self) -> None:
         """Facts, probe, plan: two execs, and nothing is changed."""
         known = self._facts()
         resources = self.roles(self.host, known)
@@ -171,26 +163,26 @@ class Run:
         except ProbeError as error:
             raise ProbeError(f"{error}; {answer.stderr.strip()[-300:]}") from None
         if seen.lock and self.applies:
-            raise Failed(_held(seen.lock))
+            raise RunError(_held(seen.lock))
         self.plan = plan(resources, seen)
         self.watcher.planned(self.host.name, self.plan)
         asks = next((one for one in self.plan.changes if one.agent), None)
         if asks and self.applies and not agent_has_keys():
-            raise Failed(
+            raise RunError(
                 f"{asks.summary}: forward_agent is set, and there is no SSH agent with a key on this machine: "
                 "start one with ssh-agent, and ssh-add a key that opens the repository"
             )
 
-    def part(self, phase: Phase | None) -> Plan:
+    def for_phase(self, phase: Phase | None) -> Plan:
         """What is to do in one phase, or in all. A host that could not be looked at has nothing to do."""
-        return self.plan.part(phase, self.run) if self.plan else Plan((), 0, "")
+        return self.plan.for_phase(phase, self.run) if self.plan else Plan((), 0, "")
 
     def apply(self, phase: Phase | None = None, elsewhere: bool = False) -> None:
         """Make the changes of one phase, or of all, in one exec; with `elsewhere`, only what is left to do where another host did the work."""
-        part = self.part(phase)
+        part = self.for_phase(phase)
         if elsewhere:
             part = replace(
-                part, changes=tuple(replace(one, script=one.elsewhere or one.script) for one in part.changes)
+                part, changes=tuple(replace(one, script=one.follower_script or one.script) for one in part.changes)
             )
         if not part.changes:
             return
@@ -201,9 +193,9 @@ class Run:
         finally:
             self._fetch(one.download for one in part.changes[: len(self.took) - made] if one.download)
 
-    def take_back(self, reason: str = "") -> None:
+    def roll_back(self, reason: str = "") -> None:
         """Undo the activations that were made; the host counts as failed, for `reason` or for what failed on it."""
-        undone, made = self.part("activate").undone(self.took, self.run), self.done
+        undone, made = self.for_phase("activate").undone(self.took, self.run), self.done
         if not undone.changes:
             return
         error, output, failed = self.error, self.output, self.failed
@@ -216,7 +208,7 @@ class Run:
             self.previews = {}
         self.status, self.failed = "failed", max(failed, self.failed)
 
-    def leave(self, reason: str) -> None:
+    def skip(self, reason: str) -> None:
         """The rest of the plan is not done."""
         if self.error is None and self.plan and self.done < len(self.plan.changes):
             self.status, self.error = "failed", f"not activated: {reason}"
@@ -224,7 +216,7 @@ class Run:
     def _facts(self) -> Facts:
         answer = self.session.run(facts.script())
         if answer.status:
-            raise Failed(
+            raise RunError(
                 f"the server cannot run a shell script as root: {answer.stderr.strip()[-300:] or answer.status}"
             )
         known = facts.parse(answer.stdout)
@@ -279,31 +271,31 @@ class Run:
                     if agent and event.kind in ("done", "failed") and event.change == last:
                         agent.close()
                     self.watcher.happened(self.host.name, plan, event)
-                    if self._take(plan, event, output):
+                    if self._handle(plan, event, output):
                         return
                 reason = "the connection ended"
-            except (Dropped, Unreachable) as error:
+            except (ConnectionLost, Unreachable) as error:
                 reason = str(error)
             if not lost_since:
                 lost_since = time.monotonic()
                 self.watcher.reconnecting(self.host.name, reason)
             if time.monotonic() - lost_since > RECONNECT_SECONDS:
-                raise Failed(f"{reason}; the run {self.run} goes on on the server: run again to see how it ended")
+                raise RunError(f"{reason}; the run {self.run} goes on on the server: run again to see how it ended")
             self.session.close()
             agent = None
             time.sleep(1)
             script = apply.follow(self.run, offset)
 
-    def _take(self, plan: Plan, event: Event, output: list[str]) -> bool:
+    def _handle(self, plan: Plan, event: Event, output: list[str]) -> bool:
         """Take an event in; true when it was the last one."""
         match event.kind:
             case "locked":
                 who_, since, run = (*event.text.split("\t"), "", "", "")[:3]
-                raise Failed(_held(Lock(who_, since, run)))
+                raise RunError(_held(Lock(who_, since, run)))
             case "stale":
-                raise Failed("another run changed the server since this plan was made: run again")
+                raise RunError("another run changed the server since this plan was made: run again")
             case "lost":
-                raise Failed(
+                raise RunError(
                     f"the run {self.run} was ended on the server (killed, or a reboot): run again to finish its work"
                 )
             case "begin":
@@ -311,8 +303,8 @@ class Run:
                 self.begun = time.monotonic()
             case "out":
                 output.append(event.text)
-                if event.text.startswith(NOTE):
-                    self.notes.append(event.text.removeprefix(NOTE))
+                if event.text.startswith(NOTICE):
+                    self.notices.append(event.text.removeprefix(NOTICE))
             case "done":
                 change = plan.changes[event.change]
                 self.done += 1
@@ -320,9 +312,9 @@ class Run:
                 self.took[change.id] = round(time.monotonic() - self.begun, 3)
             case "failed":
                 self.failed, self.broken = 1, plan.changes[event.change].phase
-                raise Failed(_reason(plan.changes[event.change], output, event.text), output[-30:])
+                raise RunError(_reason(plan.changes[event.change], output, event.text), output[-30:])
             case "stopped":
-                raise Failed(f"stopped on request; not done: {len(plan.changes) - self.done} changes")
+                raise RunError(f"stopped on request; not done: {len(plan.changes) - self.done} changes")
             case "end":
                 return True
         return False

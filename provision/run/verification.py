@@ -16,8 +16,9 @@ from testinfra.backend.base import CommandResult
 from testinfra.backend.ssh import SshBackend
 from testinfra.host import Host as Remote
 
-from provision.controller.ssh import Denied, Dropped, Session, Unreachable
+from provision.controller.ssh import Session
 from provision.engine.shell import quote
+from provision.errors import AccessDenied, ConnectionLost, Unreachable
 from provision.inventory import Host
 
 CHECKS = Path(__file__).parents[1] / "checks"
@@ -133,7 +134,7 @@ def refusal(host: Host, password: str | None) -> str:
     session = Session(host, password)
     try:
         output = session.run("id -u")
-    except (Unreachable, Denied, Dropped) as error:
+    except (Unreachable, AccessDenied, ConnectionLost) as error:
         return str(error)
     finally:
         session.close()

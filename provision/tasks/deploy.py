@@ -13,7 +13,8 @@ from invoke import Context, Exit, task
 
 from provision import roles
 from provision.controller import vagrant
-from provision.inventory import Host, Inventory, InventoryError
+from provision.errors import InventoryError, UsageError, VagrantError
+from provision.inventory import Host, Inventory
 from provision.inventory.load import find
 from provision.report import document
 from provision.report.console import Console
@@ -34,26 +35,18 @@ def help_for(*names: str) -> dict[str, str]:
     return {name: HELP[name] for name in names}
 
 
-class Refused(Exception):
-    """Nothing was done; the lines that say why."""
-
-    def __init__(self, *errors: str) -> None:
-        self.errors = errors
-        super().__init__("\n".join(errors))
-
-
 def hosts_of(host: str, inventory: str | None) -> tuple[Inventory, tuple[Host, ...]]:
-    """The inventory and the hosts that are meant. Raises Refused."""
+    """The inventory and the hosts that are meant. Raises UsageError."""
     # Invoke takes what follows a task for its first required argument, even this.
     if host == "--help":
-        raise Refused("Invoke takes --help before the task: invoke --help TASK")
+        raise UsageError("Invoke takes --help before the task: invoke --help TASK")
     try:
         found, hosts = find(host, file=Path(inventory) if inventory else None)
         return found, vagrant.located(hosts, found.path)
     except InventoryError as error:
-        raise Refused(*error.errors) from None
-    except vagrant.VagrantError as error:
-        raise Refused(str(error)) from None
+        raise UsageError(*error.errors) from None
+    except VagrantError as error:
+        raise UsageError(str(error)) from None
 
 
 def password_for(hosts: Sequence[Host]) -> str | None:
@@ -64,7 +57,7 @@ def password_for(hosts: Sequence[Host]) -> str | None:
     if known is not None:
         return known
     if not sys.stdin.isatty():
-        raise Refused("sudo wants a password and there is no terminal to ask: set PROVISION_SUDO_PASSWORD")
+        raise UsageError("sudo wants a password and there is no terminal to ask: set PROVISION_SUDO_PASSWORD")
     return getpass.getpass("sudo password: ")
 
 
@@ -83,7 +76,7 @@ def run_task(
     try:
         found, hosts = hosts_of(host, inventory)
         password = password_for(hosts)
-    except Refused as error:
+    except UsageError as error:
         if as_json:
             print(document.failure(name, error.errors, time.monotonic() - begun))
         raise Exit(str(error), code=1) from None

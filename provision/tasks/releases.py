@@ -14,11 +14,12 @@ from rich.table import Table
 
 from provision import roles
 from provision.engine.shell import words
+from provision.errors import UsageError
 from provision.inventory import GENERATE, Host
 from provision.report import pipe
 from provision.run import ask as survey
-from provision.run.ask import Answer, DeployKey, Listed, Standing
-from provision.tasks.deploy import Refused, end, help_for, hosts_of, password_for, run_task
+from provision.run.ask import AppStatus, DeployKey, HostOutput, ReleaseInfo
+from provision.tasks.deploy import end, help_for, hosts_of, password_for, run_task
 
 STATES = {
     "active": "[green]active[/]",
@@ -29,15 +30,15 @@ STATES = {
 }
 
 
-def _ask(host: str, inventory: str | None, call: Callable[[Host], str]) -> tuple[Answer, ...]:
+def _ask(host: str, inventory: str | None, call: Callable[[Host], str]) -> tuple[HostOutput, ...]:
     try:
         _, hosts = hosts_of(host, inventory)
         return survey.ask(hosts, call, password_for(hosts))
-    except Refused as error:
+    except UsageError as error:
         raise Exit(str(error), code=1) from None
 
 
-def _print(table: Table, answers: Sequence[Answer]) -> None:
+def _print(table: Table, answers: Sequence[HostOutput]) -> None:
     terminal = Console(highlight=False)
     if not terminal.is_terminal:
         terminal.width = 200
@@ -45,7 +46,7 @@ def _print(table: Table, answers: Sequence[Answer]) -> None:
     _errors(answers)
 
 
-def _errors(answers: Sequence[Answer]) -> None:
+def _errors(answers: Sequence[HostOutput]) -> None:
     for answer in answers:
         if answer.error:
             print(f"{answer.host}: {answer.error}", file=sys.stderr)
@@ -53,7 +54,7 @@ def _errors(answers: Sequence[Answer]) -> None:
         raise Exit(code=1)
 
 
-def _document(name: str, answers: Sequence[Answer], rows: Sequence[Listed | Standing | DeployKey]) -> None:
+def _document(name: str, answers: Sequence[HostOutput], rows: Sequence[ReleaseInfo | AppStatus | DeployKey]) -> None:
     listed: dict[str, list[dict[str, object]]] = {answer.host: [] for answer in answers}
     for row in rows:
         fields = asdict(row)
@@ -188,7 +189,7 @@ def logs(
     try:
         _, hosts = hosts_of(host, inventory)
         password = password_for(hosts)
-    except Refused as error:
+    except UsageError as error:
         raise Exit(str(error), code=1) from None
 
     def tell(name: str, line: str) -> None:
@@ -216,9 +217,9 @@ def run(context: Context, host: str, app: str = "", command: str = "", inventory
     try:
         _, hosts = hosts_of(host, inventory)
         if not command:
-            raise Refused("nothing to run: write it after --, for example invoke run --host NAME -- alembic current")
+            raise UsageError("nothing to run: write it after --, for example invoke run --host NAME -- alembic current")
         password = password_for(hosts)
-    except Refused as error:
+    except UsageError as error:
         raise Exit(str(error), code=1) from None
     for each in hosts:
         if (app and app not in each.apps) or (not app and len(each.apps) != 1):

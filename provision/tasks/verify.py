@@ -5,8 +5,9 @@ import time
 
 from invoke import Context, Exit, task
 
+from provision.errors import UsageError
 from provision.report import document
-from provision.tasks.deploy import HELP, Refused, hosts_of, password_for
+from provision.tasks.deploy import HELP, hosts_of, password_for
 
 
 @task(
@@ -24,7 +25,7 @@ def verify(context: Context, host: str, inventory: str | None = None, only: str 
     try:
         _, hosts = hosts_of(host, inventory)
         password = password_for(hosts)
-    except Refused as error:
+    except UsageError as error:
         if json:
             print(document.failure("verify", error.errors, time.monotonic() - begun))
         raise Exit(str(error), code=1) from None

@@ -18,13 +18,13 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from provision import lab
-from tests.lab import pulse, steps
+from tests.lab import probe_app, steps
 from tests.lab.conftest import LAB, Answer, Controller, https, seed, shell
 from tests.lab.load import load, stream
 from tests.lab.repository import Repository
 
 SERVER = os.environ.get("PROVISION_TEST_SERVER", "lab3")
-DOMAIN = f"pulse.{SERVER}.test"
+DOMAIN = f"probe.{SERVER}.test"
 ADDRESS = f"10.213.0.{10 + int(SERVER.removeprefix('lab'))}"
 DEPLOYS = int(os.environ.get("PROVISION_DEPLOYS", "4"))
 # Of an activation's steps, one in so many: 1 is all of them.
@@ -34,7 +34,7 @@ Manager = Literal["systemd", "supervisor"]
 
 @dataclass(frozen=True)
 class Site:
-    """The app pulse on the server, under a manager; its good commits are on the branches one and two."""
+    """The app probe on the server, under a manager; its good commits are on the branches one and two."""
 
     controller: Controller
     repository: Repository
@@ -61,14 +61,14 @@ class Site:
         return https(SERVER, "/commit", DOMAIN).stdout.strip('"')
 
     def slot(self) -> str:
-        return shell(SERVER, "readlink /run/pulse/current.sock").removesuffix(".sock")
+        return shell(SERVER, "readlink /run/probe/current.sock").removesuffix(".sock")
 
     def running(self) -> list[str]:
         """The slots that run, under either manager."""
         said = shell(
             SERVER,
-            "for slot in blue green; do systemctl -q is-active pulse@$slot && echo $slot; done;"
-            " supervisorctl status 2>/dev/null | sed -n 's/^pulse-\\(blue\\|green\\) *\\(RUNNING\\|STARTING\\).*/\\1/p'",
+            "for slot in blue green; do systemctl -q is-active probe@$slot && echo $slot; done;"
+            " supervisorctl status 2>/dev/null | sed -n 's/^probe-\\(blue\\|green\\) *\\(RUNNING\\|STARTING\\).*/\\1/p'",
         )
         return said.split()
 
@@ -94,22 +94,24 @@ class Site:
         """What only an activation that goes on may have."""
         return shell(
             SERVER,
-            "find /etc/pulse /run/pulse /srv/pulse -maxdepth 2"
+            "find /etc/probe /run/probe /srv/probe -maxdepth 2"
             " \\( -name '.provision.*' -o -name '*.provision-new' -o -name previous.sock -o -name held -o -name 'preview*' \\)",
         ).splitlines()
 
 
 def make(manager: Manager, folder: Path, pythons: Path) -> Iterator[Site]:
     """The app at the branch one, on a bare server."""
-    repository = Repository.create(f"pulse-{SERVER}", folder / "work")
-    repository.commit(pulse.files(note="base"))
+    repository = Repository.create(f"probe-{SERVER}", folder / "work")
+    repository.commit(probe_app.files(note="base"))
     commits = (
-        repository.commit(pulse.files(note="one"), "one"),
-        repository.commit(pulse.files(note="two"), "two"),
+        repository.commit(probe_app.files(note="one"), "one"),
+        repository.commit(probe_app.files(note="two"), "two"),
     )
-    path = folder / "pulse.yml"
+    path = folder / "probe.yml"
     path.write_text(
-        pulse.INVENTORY.format(lab=LAB, url=repository.url, batch=1, migrate="false", memory="300M", manager=manager)
+        probe_app.INVENTORY.format(
+            lab=LAB, url=repository.url, batch=1, migrate="false", memory="300M", manager=manager
+        )
     )
     seeded = seed(path, pythons)
     lab.reset(SERVER)
@@ -187,7 +189,7 @@ class Releases:
         before, slot, text = site.serving(), site.slot(), site.text
         site.with_text(text.replace("timeout: 10, watch: 1", "timeout: 6, watch: 3"))
         for breaks, said in self.broken:
-            site.repository.commit(pulse.files(breaks, note=breaks), "broken")
+            site.repository.commit(probe_app.files(breaks, note=breaks), "broken")
             with load(ADDRESS, DOMAIN, 60) as seen:
                 answer = site("deploy", "--revision", "broken", "--json")
             assert answer.status == 1, breaks
@@ -205,46 +207,46 @@ class Releases:
         more = "    processes: {worker: python -m worker worker}\n    schedules: {tick: {at: '03:00', run: python -m worker tick}}\n"
         more += "    hooks: {before: python -m worker before, after: python -m worker after}\n"
         site.with_text(text + more)
-        kill = "kill -9 $(supervisorctl pid pulse-worker)" if supervised else "systemctl kill -s KILL pulse-worker"
-        is_up = "supervisorctl status pulse-worker" if supervised else "systemctl is-active pulse-worker"
-        stop = "supervisorctl stop pulse-worker" if supervised else "systemctl stop pulse-worker"
-        start = "$(tail -n 1 /etc/cron.d/pulse-tick | cut -d' ' -f7-)" if supervised else "systemctl start pulse-tick"
+        kill = "kill -9 $(supervisorctl pid probe-worker)" if supervised else "systemctl kill -s KILL probe-worker"
+        is_up = "supervisorctl status probe-worker" if supervised else "systemctl is-active probe-worker"
+        stop = "supervisorctl stop probe-worker" if supervised else "systemctl stop probe-worker"
+        start = "$(tail -n 1 /etc/cron.d/probe-tick | cut -d' ' -f7-)" if supervised else "systemctl start probe-tick"
         try:
             for name, commit in zip(("one", "two"), site.commits, strict=True):
                 site.deploy("--revision", name)
                 time.sleep(0.5)
                 for file in ("worker", "before", "after"):
-                    assert shell(SERVER, f"cat /srv/pulse/shared/{file}") == commit
+                    assert shell(SERVER, f"cat /srv/probe/shared/{file}") == commit
             shell(SERVER, f"{kill}; sleep 2.5; {is_up}")
             shell(SERVER, f'eval "{start}"; sleep 1')
-            assert shell(SERVER, "cat /srv/pulse/shared/tick") == site.commits[1]
+            assert shell(SERVER, "cat /srv/probe/shared/tick") == site.commits[1]
             if supervised:
-                assert shell(SERVER, "grep -v '^[A-Z#]' /etc/cron.d/pulse-tick").startswith("0 3 * * * root ")
+                assert shell(SERVER, "grep -v '^[A-Z#]' /etc/cron.d/probe-tick").startswith("0 3 * * * root ")
             else:
-                shell(SERVER, "systemctl is-active pulse-tick.timer && systemctl is-enabled pulse-tick.timer")
+                shell(SERVER, "systemctl is-active probe-tick.timer && systemctl is-enabled probe-tick.timer")
             assert "working" in site("logs", "--process", "worker").stdout
             assert "Booting worker" in site("logs", "--lines", "100").stdout
             assert site("plan", "--revision", "two").status == 0
             shell(SERVER, stop)
             repair = site.deploy("--revision", "two").host(SERVER)["changes"]
-            assert [change["summary"] for change in repair] == ["pulse: start worker"]
+            assert [change["summary"] for change in repair] == ["probe: start worker"]
             shell(SERVER, is_up)
         finally:
             site.with_text(text)
         gone = set(site.deploy("--revision", "two").changed(SERVER))
-        units = {"pulse-worker.conf", "pulse-tick.conf", "pulse-tick"}
+        units = {"probe-worker.conf", "probe-tick.conf", "probe-tick"}
         if not supervised:
-            units = {"pulse-worker.service", "pulse-tick.service", "pulse-tick.timer"}
+            units = {"probe-worker.service", "probe-tick.service", "probe-tick.timer"}
         assert {f"retired:{unit}" for unit in units} <= gone
         left = (
             "supervisorctl status | grep -e worker -e tick"
             if supervised
-            else "systemctl list-units --all --no-legend 'pulse-*'"
+            else "systemctl list-units --all --no-legend 'probe-*'"
         )
         assert shell(SERVER, f"{left} || true") == ""
 
     def test_ctrl_c_ends_the_following_of_logs_and_nothing_of_it_stays_on_the_server(self, site: Site) -> None:
-        follows = "pgrep -fx '(tail|journalctl) .*pulse.*'"
+        follows = "pgrep -fx '(tail|journalctl) .*probe.*'"
         process = site.controller.start("logs", SERVER, "--follow")
         try:
             deadline = time.monotonic() + 20
@@ -276,7 +278,7 @@ class Releases:
         one, two = site.commits
         with load(ADDRESS, DOMAIN, 90) as seen:
             answer = site.deploy("--revision", "two", "--hold")
-            token = answer.host(SERVER)["previews"]["pulse"]
+            token = answer.host(SERVER)["previews"]["probe"]
             assert site.serving() == one
             assert https(SERVER, "/commit", DOMAIN, "-H", f"X-Preview: {token}").stdout.strip('"') == two
             with_cookie = ("-L", "-b", "", "-c", os.devnull)
@@ -287,13 +289,13 @@ class Releases:
                 assert https(SERVER, "/commit", DOMAIN, "-H", wrong).stdout.strip('"') == one
             assert https(SERVER, f"/.preview/{'0' * 32}", DOMAIN, "-f", *with_cookie).returncode
             again = site.deploy("--revision", "two", "--hold").host(SERVER)
-            assert (again["changes"], again["previews"]) == ([], {"pulse": token})
+            assert (again["changes"], again["previews"]) == ([], {"probe": token})
             states = [row["state"] for row in site("releases", "--json").document["hosts"][SERVER]["releases"]]
             assert states.count("held") == 1
             assert site("promote").status == 0
             assert site.serving() == two
             assert https(SERVER, "/commit", DOMAIN, "-H", f"X-Preview: {token}").stdout.strip('"') == two
-            assert set(shell(SERVER, "ls -A /run/pulse").split()) == {"current.sock", f"{site.slot()}.sock"}
+            assert set(shell(SERVER, "ls -A /run/probe").split()) == {"current.sock", f"{site.slot()}.sock"}
             assert site("plan", "--revision", "two").status == 0
             site.deploy("--revision", "one", "--hold")
             assert site("rollback").status == 0
@@ -309,9 +311,9 @@ class Releases:
         name, commit = site.next()
         slot = site.slot()
         if stops:
-            by = f"supervisorctl stop pulse-{slot}" if site.manager == "supervisor" else f"systemctl stop pulse@{slot}"
+            by = f"supervisorctl stop probe-{slot}" if site.manager == "supervisor" else f"systemctl stop probe@{slot}"
             shell(SERVER, by)
-        shell(SERVER, "rm /run/pulse/current.sock")
+        shell(SERVER, "rm /run/probe/current.sock")
         assert site.serving() not in site.commits
         site.deploy("--revision", name)
         assert (site.serving(), site.running()) == (commit, [site.slot()])

@@ -47,7 +47,7 @@ class Step:
     def probe(self) -> Probe:
         return Probe("probe_steps", LIBRARY, (self.path,))
 
-    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
         return None if state else Change(self.id, f"step {self.name}", f"{self.script}\ntouch {self.path}")
 
 

@@ -13,16 +13,16 @@ from pathlib import Path
 import pytest
 
 from provision import lab
-from tests.lab import pulse
+from tests.lab import probe_app
 from tests.lab.conftest import LAB, Controller, https, seed, shell
 
 SERVER = os.environ.get("PROVISION_TEST_SERVER", "lab2")
 ADDRESS = f"10.213.0.{10 + int(SERVER.removeprefix('lab'))}"
-DOMAIN = f"pulse.{SERVER}.test"
+DOMAIN = f"probe.{SERVER}.test"
 HOST = f"git.{SERVER}.test"
 PORT = 2222
 NAME = f"[{HOST}]:{PORT}"
-URL = f"ssh://git@{HOST}:{PORT}/home/git/pulse.git"
+URL = f"ssh://git@{HOST}:{PORT}/home/git/probe.git"
 # The git host runs on the server itself. On 127.0.0.1 there is one with another host key: whoever is in between; the one on
 # 127.0.0.2 says nothing until it is woken.
 SETUP = f"""\
@@ -39,7 +39,7 @@ for each in good:{ADDRESS}:good other:127.0.0.1:other silent:127.0.0.2:good; do
         'AuthorizedKeysFile /etc/githost/known' 'AllowUsers git' 'AuthenticationMethods publickey' >/etc/githost/$name.conf
     systemd-run --quiet --unit=githost-$name /usr/sbin/sshd -D -f /etc/githost/$name.conf
 done
-su -s /bin/sh git -c 'git init --quiet --bare --initial-branch=main /home/git/pulse.git'
+su -s /bin/sh git -c 'git init --quiet --bare --initial-branch=main /home/git/probe.git'
 """
 
 
@@ -72,7 +72,7 @@ class GitHost:
 
     def commit(self, note: str) -> str:
         """Push a commit; its hash."""
-        for name, content in pulse.files(note=note).items():
+        for name, content in probe_app.files(note=note).items():
             (self.folder / "tree" / name).write_text(content)
         self._git("add", "--all")
         self._git("-c", "user.name=tests", "-c", "user.email=tests@lab.test", "commit", "--quiet", "--message", note)
@@ -121,7 +121,7 @@ class Declared:
 
     def __call__(self, source: str, *more: str) -> Controller:
         path = self.folder / "private.yml"
-        text = pulse.INVENTORY.format(
+        text = probe_app.INVENTORY.format(
             lab=LAB,
             url=f"{{repository: '{URL}', {source}}}",
             batch=1,
@@ -156,7 +156,7 @@ def first(declared: Declared, git_host: GitHost) -> First:
     assert answer.status == 1, answer.stdout + answer.stderr
     (note,) = answer.host(SERVER)["notes"]
     asked, _, public = note.partition(": ssh-ed25519 ")
-    assert asked == f"pulse: add this deploy key at {URL} (read-only is enough)"
+    assert asked == f"probe: add this deploy key at {URL} (read-only is enough)"
     return First(answer.host(SERVER)["error"], answer.stdout + answer.stderr, f"ssh-ed25519 {public}")
 
 
@@ -203,53 +203,53 @@ def test_a_host_key_that_nobody_pinned_is_refused_before_anything_is_touched(
             answer = declared("deploy_key: generate")(task, SERVER, "--json")
             assert answer.status == 1
             assert answer.host(SERVER)["error"] == (
-                f"pulse: the host key of {NAME} is known neither here nor in the inventory: compare what ssh-keyscan -p {PORT} "
+                f"probe: the host key of {NAME} is known neither here nor in the inventory: compare what ssh-keyscan -p {PORT} "
                 f"{HOST} prints with the keys that the host publishes, then write it into the inventory as source.host_key, or "
                 "into ~/.ssh/known_hosts"
             )
     finally:
         git_host.trust()
-    assert shell(SERVER, "ls -d /etc/pulse /srv/pulse /var/lib/provision 2>/dev/null || true") == ""
+    assert shell(SERVER, "ls -d /etc/probe /srv/probe /var/lib/provision 2>/dev/null || true") == ""
 
 
 def test_the_first_deploy_says_in_one_line_which_key_to_add_and_the_next_one_finishes(
     first: First, site: Declared, git_host: GitHost
 ) -> None:
     assert first.error == (
-        f"pulse: {URL} refused the deploy key of this server; add it there (read-only is enough), then run again: {first.public}"
+        f"probe: {URL} refused the deploy key of this server; add it there (read-only is enough), then run again: {first.public}"
     )
-    assert re.fullmatch(rf"ssh-ed25519 AAAA\S+ pulse@{SERVER}", first.public)
+    assert re.fullmatch(rf"ssh-ed25519 AAAA\S+ probe@{SERVER}", first.public)
     assert serving() == git_host._git("rev-parse", "HEAD")
     assert site("deploy_key: generate")("plan", SERVER, "--json").status == 0
-    assert shell(SERVER, "cat /etc/pulse/known_hosts") == git_host.trust()
+    assert shell(SERVER, "cat /etc/probe/known_hosts") == git_host.trust()
 
 
 def test_the_private_half_is_roots_alone_and_nowhere_else(first: First, site: Declared) -> None:
-    assert shell(SERVER, "stat -c '%a %U:%G' /etc/pulse/deploy_key") == "600 root:root"
-    secret = shell(SERVER, "sed -n 3p /etc/pulse/deploy_key")
+    assert shell(SERVER, "stat -c '%a %U:%G' /etc/probe/deploy_key") == "600 root:root"
+    secret = shell(SERVER, "sed -n 3p /etc/probe/deploy_key")
     assert len(secret) > 60
     assert secret not in first.output
     found = shell(
         SERVER,
-        "sed -n 3p /etc/pulse/deploy_key >/root/needle; journalctl -q --no-pager | grep -cF -f /root/needle; "
+        "sed -n 3p /etc/probe/deploy_key >/root/needle; journalctl -q --no-pager | grep -cF -f /root/needle; "
         "grep -rlF -f /root/needle /etc /srv /tmp /var/tmp /var/lib/provision /var/log /run/provision /home; rm /root/needle",
     )
-    assert found.split() == ["0", "/etc/pulse/deploy_key"]
+    assert found.split() == ["0", "/etc/probe/deploy_key"]
 
 
 def test_the_public_half_can_be_seen_again(first: First, site: Declared) -> None:
     controller = site("deploy_key: generate")
-    assert controller("deploy-key", SERVER).stdout == f"{SERVER}: pulse: {URL}: {first.public}\n"
+    assert controller("deploy-key", SERVER).stdout == f"{SERVER}: probe: {URL}: {first.public}\n"
     document = controller("deploy-key", SERVER, "--json").document
-    row = {"app": "pulse", "repository": URL, "public": first.public}
+    row = {"app": "probe", "repository": URL, "public": first.public}
     assert document["hosts"] == {SERVER: {"error": None, "deploy-key": [row]}}
 
 
 def test_a_key_that_others_could_read_is_roots_again_and_the_same(first: First, site: Declared) -> None:
-    shell(SERVER, "chmod 644 /etc/pulse/deploy_key")
+    shell(SERVER, "chmod 644 /etc/probe/deploy_key")
     controller = site("deploy_key: generate")
-    assert controller.deploy(SERVER).changed(SERVER) == ["deploy-key:pulse"]
-    assert shell(SERVER, "stat -c '%a %U:%G' /etc/pulse/deploy_key") == "600 root:root"
+    assert controller.deploy(SERVER).changed(SERVER) == ["deploy-key:probe"]
+    assert shell(SERVER, "stat -c '%a %U:%G' /etc/probe/deploy_key") == "600 root:root"
     assert controller("deploy-key", SERVER).stdout.endswith(f"{first.public}\n")
 
 
@@ -262,7 +262,7 @@ def test_a_key_that_was_taken_away_is_refused_and_a_key_file_of_this_machine_is_
     sent = site(f"deploy_key: {git_host.key('sent')}")
     public = " ".join(git_host.key("sent.pub").read_text().split()[:2])
     assert refused(sent) == (
-        f"pulse: {URL} refused the key that deploy_key names; add its public half there (read-only is enough), then run again: {public}"
+        f"probe: {URL} refused the key that deploy_key names; add its public half there (read-only is enough), then run again: {public}"
     )
     git_host.let_in(public)
     sent.deploy(SERVER)
@@ -276,7 +276,7 @@ def test_a_host_key_that_changed_is_refused_in_one_line_from_here_and_from_the_s
 ) -> None:
     good, other = git_host.trust(), git_host.trust("other")
     shown = shell(SERVER, "ssh-keygen -l -f /etc/githost/good.pub").split()[1]
-    said = f"pulse: the host key of {NAME}, {shown}, is none that {{}}: where the host has a new one, compare it with what the host publishes and correct {{}}; otherwise do not connect"
+    said = f"probe: the host key of {NAME}, {shown}, is none that {{}}: where the host has a new one, compare it with what the host publishes and correct {{}}; otherwise do not connect"
     assert refused(site("deploy_key: generate")) == said.format(
         "this machine's known_hosts has", f"{git_host.known_hosts}:1"
     )
@@ -292,7 +292,7 @@ def test_a_host_key_that_changed_is_refused_in_one_line_from_here_and_from_the_s
     shown = shell(SERVER, "ssh-keygen -l -f /etc/githost/other.pub").split()[1]
     with leads_to("127.0.0.1"):
         assert refused(pinned) == (
-            f"pulse: the server is shown a host key, {shown}, that is not pinned for {URL}: where the host has a new one, pin it "
+            f"probe: the server is shown a host key, {shown}, that is not pinned for {URL}: where the host has a new one, pin it "
             "(source.host_key, or known_hosts on your machine); otherwise somebody is in between"
         )
 
@@ -339,7 +339,7 @@ def test_without_an_agent_or_with_the_wrong_key_in_it_a_line_says_so(
     )
     with agent(tmp_path, git_host.key("stranger")) as socket:
         assert refused(replace(controller, environ=controller.environ | socket)) == (
-            f"pulse: {URL} refused the keys of your SSH agent: ssh-add the one that opens it, or add one of them there"
+            f"probe: {URL} refused the keys of your SSH agent: ssh-add the one that opens it, or add one of them there"
         )
 
 

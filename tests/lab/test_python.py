@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from provision import lab
-from tests.lab import pulse
+from tests.lab import probe_app
 from tests.lab.conftest import LAB, Answer, Controller, https, seed, shell
 from tests.lab.load import load
 from tests.lab.repository import Repository
@@ -17,20 +17,20 @@ from tests.lab.repository import Repository
 SERVER = os.environ.get("PROVISION_TEST_SERVER", "lab2")
 SUITE = os.environ.get("PROVISION_SUITE", "bookworm")
 ADDRESS = f"10.213.0.{10 + int(SERVER.removeprefix('lab'))}"
-DOMAIN = f"pulse.{SERVER}.test"
-UNIT = "pulse@$(basename $(readlink /run/pulse/current.sock) .sock)"
-VENV = "/srv/pulse/current/.venv"
+DOMAIN = f"probe.{SERVER}.test"
+UNIT = "probe@$(basename $(readlink /run/probe/current.sock) .sock)"
+VENV = "/srv/probe/current/.venv"
 PICKY = """
 import sys
 if sys.base_prefix != "/usr":
     raise ImportError("no other Python")
 """
-PROJECT = '[project]\nname = "pulse"\nversion = "1"\nrequires-python = "{}"\n'
+PROJECT = '[project]\nname = "probe"\nversion = "1"\nrequires-python = "{}"\n'
 
 
 @dataclass(frozen=True)
 class Site:
-    """The app pulse, which allows Python 3.9 to 3.13, on a server that had nothing; `first` is that deploy."""
+    """The app probe, which allows Python 3.9 to 3.13, on a server that had nothing; `first` is that deploy."""
 
     controller: Controller
     commit: str
@@ -45,12 +45,12 @@ class Site:
 @pytest.fixture(scope="module")
 def site(pythons: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("python")
-    repository = Repository.create(f"pulse-python-{SERVER}", folder / "work")
-    commit = repository.commit(pulse.files() | {"pyproject.toml": PROJECT.format(">=3.9,<3.14")})
+    repository = Repository.create(f"probe-python-{SERVER}", folder / "work")
+    commit = repository.commit(probe_app.files() | {"pyproject.toml": PROJECT.format(">=3.9,<3.14")})
     repository.commit({"pyproject.toml": PROJECT.format(">=3.14")}, "newer")
-    repository.commit({"pulse.py": pulse.files()["pulse.py"] + PICKY}, "picky")
+    repository.commit({"probe.py": probe_app.files()["probe.py"] + PICKY}, "picky")
     path = folder / "python.yml"
-    text = pulse.INVENTORY.format(
+    text = probe_app.INVENTORY.format(
         lab=LAB, url=repository.url, batch=1, migrate="false", memory="300M", manager="systemd"
     )
     path.write_text(text.replace("workers: 2", "workers: 1\n    python: system"))
@@ -82,14 +82,14 @@ def test_a_deploy_goes_over_to_pyenvs_python_and_back_and_no_request_fails(site:
     system, first = runs()
     with load(ADDRESS, DOMAIN, 120) as seen:
         over = site.with_python('"3.13.5"').deploy(SERVER)
-        assert {"python:3.13.5", "venv:pulse", "check:pulse", "activation:pulse"} <= set(over.changed(SERVER))
-        assert not {"packages:python", "uv:0.13.9", "release:pulse"} & set(over.changed(SERVER))
+        assert {"python:3.13.5", "venv:probe", "check:probe", "activation:probe"} <= set(over.changed(SERVER))
+        assert not {"packages:python", "uv:0.13.9", "release:probe"} & set(over.changed(SERVER))
         program, second = runs()
         assert program == "/opt/pyenv/versions/3.13.5/bin/python3.13"
         assert second != first
         assert site.controller.plan(SERVER).status == 0
         back = site.with_python("system").deploy(SERVER)
-        assert back.changed(SERVER) == ["venv:pulse", "check:pulse", "activation:pulse"]
+        assert back.changed(SERVER) == ["venv:probe", "check:probe", "activation:probe"]
     assert runs() == (system, first)
     assert site.controller.plan(SERVER).status == 0
     assert (seen.failed, seen.failures[:3]) == (0, [])
@@ -99,7 +99,7 @@ def test_a_deploy_goes_over_to_pyenvs_python_and_back_and_no_request_fails(site:
 
 @pytest.mark.parametrize("version", ["system", "3.13.5"])
 def test_a_python_that_the_app_does_not_allow_is_refused_and_nothing_is_switched(site: Site, version: str) -> None:
-    before = shell(SERVER, "ls /srv/pulse/releases /srv/pulse/venvs; readlink /run/pulse/current.sock")
+    before = shell(SERVER, "ls /srv/probe/releases /srv/probe/venvs; readlink /run/probe/current.sock")
     answer = site.with_python(json.dumps(version))("deploy", SERVER, "--revision", "newer", "--json")
     site.with_python("system")
     if version == "system":
@@ -110,10 +110,10 @@ def test_a_python_that_the_app_does_not_allow_is_refused_and_nothing_is_switched
         whose = "the inventory's is 3.13.5"
     assert answer.status == 1
     assert answer.host(SERVER)["error"] == (
-        f"pulse: pyproject.toml wants Python >=3.14 (requires-python), and {whose}: "
+        f"probe: pyproject.toml wants Python >=3.14 (requires-python), and {whose}: "
         "write a full version that it allows, as in python: '3.13.5'"
     )
-    assert shell(SERVER, "ls /srv/pulse/releases /srv/pulse/venvs; readlink /run/pulse/current.sock") == before
+    assert shell(SERVER, "ls /srv/probe/releases /srv/probe/venvs; readlink /run/probe/current.sock") == before
 
 
 def test_an_app_that_fails_with_another_python_goes_on_with_its_own_over_a_restart(site: Site) -> None:
@@ -121,7 +121,7 @@ def test_an_app_that_fails_with_another_python_goes_on_with_its_own_over_a_resta
     before, serving = runs(), https(SERVER, "/commit", DOMAIN).stdout
     answer = site.with_python('"3.13.5"')("deploy", SERVER, "--revision", "picky", "--json")
     assert answer.status == 1
-    assert answer.host(SERVER)["error"] == "pulse: pulse:app cannot be imported: ImportError: no other Python"
+    assert answer.host(SERVER)["error"] == "probe: probe:app cannot be imported: ImportError: no other Python"
     shell(SERVER, f"systemctl restart {UNIT}")
     assert (runs()[0], https(SERVER, "/commit", DOMAIN).stdout) == (before[0], serving)
     site.with_python("system").deploy(SERVER, "--revision", "picky")

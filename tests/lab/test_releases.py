@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from provision import lab
-from tests.lab import pulse, steps
+from tests.lab import probe_app, steps
 from tests.lab.conftest import https, shell
 from tests.lab.load import load
 from tests.lab.releases import ADDRESS, DOMAIN, SERVER, Releases, Site, make
@@ -16,7 +16,7 @@ from tests.lab.releases import ADDRESS, DOMAIN, SERVER, Releases, Site, make
 
 @pytest.fixture(scope="module")
 def site(pythons: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    yield from make("systemd", tmp_path_factory.mktemp("pulse"), pythons)
+    yield from make("systemd", tmp_path_factory.mktemp("probe"), pythons)
 
 
 class TestUnderSystemd(Releases):
@@ -29,7 +29,7 @@ class TestUnderSystemd(Releases):
 )
 def test_a_release_that_cannot_be_prepared_is_not_begun(site: Site, breaks: str, said: str) -> None:
     before, slot = site.serving(), site.slot()
-    site.repository.commit(pulse.files(breaks, note=breaks), "broken")
+    site.repository.commit(probe_app.files(breaks, note=breaks), "broken")
     with load(ADDRESS, DOMAIN, 60) as seen:
         answer = site("deploy", "--revision", "broken", "--json")
     assert answer.status == 1
@@ -49,7 +49,7 @@ def test_a_failing_migration_stops_the_deploy_with_nothing_switched(site: Site) 
     assert site.serving() == before
 
 
-SHARED = "/srv/pulse/shared/migrations"
+SHARED = "/srv/probe/shared/migrations"
 WAIT = f'timeout 100 sh -c "until [ -e {SHARED}-go ]; do sleep 0.1; done"'
 SLOW_MIGRATION = f"migrate: 'echo begun >>{SHARED}; {WAIT}; echo done >>{SHARED}'"
 
@@ -84,7 +84,7 @@ def begin_to_migrate(site: Site, revision: str) -> "subprocess.Popen[str]":
 def test_a_power_cut_while_a_release_is_prepared_or_migrated_leaves_the_old_one_serving(migrating: Site) -> None:
     site, before = migrating, migrating.serving()
     for change in ("release:", "venv:", "check:", "migration"):
-        commit = site.repository.commit(pulse.files(note=change, requirements=f"# {change}\n"), "cut")
+        commit = site.repository.commit(probe_app.files(note=change, requirements=f"# {change}\n"), "cut")
         if change == "migration":
             process = begin_to_migrate(site, "cut")
         else:
@@ -132,7 +132,7 @@ def test_rollback_goes_to_the_good_release_before_without_a_fetch(site: Site) ->
     back = site("rollback", "--json")
     seconds = time.monotonic() - begun
     assert back.status == 0
-    assert back.changed(SERVER) == ["file:/etc/pulse/env", "check:pulse", "activation:pulse"]
+    assert back.changed(SERVER) == ["file:/etc/probe/env", "check:probe", "activation:probe"]
     assert site.serving() == site.commits[0]
     print(f"rollback, command to end: {seconds:.1f} s")
     to = next(row["id"] for row in active if row["state"] == "active")
@@ -146,41 +146,41 @@ def test_rollback_goes_to_the_good_release_before_without_a_fetch(site: Site) ->
 def test_deploying_what_is_active_does_nothing_and_a_changed_setting_is_a_new_activation(site: Site) -> None:
     assert site.deploy("--revision", "two").host(SERVER)["changes"] == []
     more = site.with_text(site.text.replace("workers: 2", "workers: 3"))
-    assert "activation:pulse" in more.deploy("--revision", "two").changed(SERVER)
+    assert "activation:probe" in more.deploy("--revision", "two").changed(SERVER)
     assert more("status", "--json").document["hosts"][SERVER]["status"][0]["workers"] == 3
     site.with_text(site.text.replace("workers: 3", "workers: 2")).deploy("--revision", "two")
 
 
 def test_a_restart_is_the_same_release_in_the_other_slot_and_no_request_fails(site: Site) -> None:
-    before, slot = site.serving(), shell(SERVER, "readlink /run/pulse/current.sock")
+    before, slot = site.serving(), shell(SERVER, "readlink /run/probe/current.sock")
     with load(ADDRESS, DOMAIN, 60) as seen:
         assert site("restart").status == 0
     assert (seen.failed, seen.failures[:3]) == (0, [])
     assert site.serving() == before
-    assert shell(SERVER, "readlink /run/pulse/current.sock") != slot
+    assert shell(SERVER, "readlink /run/probe/current.sock") != slot
 
 
 def test_old_releases_and_their_environments_go_and_those_in_use_stay(site: Site) -> None:
     site.with_text(site.text.replace("workers: 2", "workers: 2\n    keep_releases: 2"))
     for number in range(3):
-        site.repository.commit(pulse.files(note=f"pruned {number}"), f"prune{number}")
+        site.repository.commit(probe_app.files(note=f"pruned {number}"), f"prune{number}")
         site.deploy("--revision", f"prune{number}")
-    kept = shell(SERVER, "ls /srv/pulse/releases").split()
-    used = shell(SERVER, "readlink -f /etc/pulse/*/release /srv/pulse/current | sort -u").split()
+    kept = shell(SERVER, "ls /srv/probe/releases").split()
+    used = shell(SERVER, "readlink -f /etc/probe/*/release /srv/probe/current | sort -u").split()
     assert len(kept) == 2
     assert {Path(path).name for path in used} == set(kept)
-    venvs = set(shell(SERVER, "ls /srv/pulse/venvs").split())
-    assert venvs == {Path(path).name for path in shell(SERVER, "readlink -f /srv/pulse/releases/*/.venv").split()}
+    venvs = set(shell(SERVER, "ls /srv/probe/venvs").split())
+    assert venvs == {Path(path).name for path in shell(SERVER, "readlink -f /srv/probe/releases/*/.venv").split()}
 
 
 def test_a_commit_can_be_sent_over_the_connection_where_the_server_has_no_repository(site: Site) -> None:
     text = site.text
-    shell(SERVER, "rm -rf /srv/pulse/repository.git")
+    shell(SERVER, "rm -rf /srv/probe/repository.git")
     site.with_text(text.replace(f"source: {site.repository.url}", f"source: {{push: {site.repository.path}}}"))
     try:
         for name, commit in zip(("one", "two"), site.commits, strict=True):
             answer = site.deploy("--revision", name)
-            assert "mirror:/srv/pulse/repository.git" in answer.changed(SERVER)
+            assert "mirror:/srv/probe/repository.git" in answer.changed(SERVER)
             assert site.serving() == commit
             assert site("plan", "--revision", name).status == 0
         assert shell(SERVER, "ls -A /home/admin | grep provision || true") == "", "nothing of it is left behind"

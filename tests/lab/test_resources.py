@@ -583,7 +583,7 @@ class Killed:
     def probe(self) -> Probe:
         return Probe("probe_nothing", "probe_nothing() { cat >/dev/null; }\n")
 
-    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
         return Change(self.id, "kill the run", 'kill -9 "$(cat "$run/pid")"')
 
 

@@ -13,7 +13,7 @@ from tests.lab.releases import ADDRESS, DOMAIN, SERVER, Releases, Site, make
 
 @pytest.fixture(scope="module")
 def site(pythons: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    yield from make("supervisor", tmp_path_factory.mktemp("pulse"), pythons)
+    yield from make("supervisor", tmp_path_factory.mktemp("probe"), pythons)
 
 
 class TestUnderSupervisor(Releases):
@@ -26,8 +26,8 @@ class TestUnderSupervisor(Releases):
         for _ in range(5):
             shell(
                 SERVER,
-                f"{manager}\nload_program pulse-{idle}; rpc startProcess pulse-{idle} >/dev/null;"
-                f" kill -9 $(supervisorctl pid pulse-{idle}); sleep 0.05; slot_stop pulse {idle}",
+                f"{manager}\nload_program probe-{idle}; rpc startProcess probe-{idle} >/dev/null;"
+                f" kill -9 $(supervisorctl pid probe-{idle}); sleep 0.05; slot_stop probe {idle}",
             )
             time.sleep(1.5)
             assert site.running() == [site.slot()]
@@ -35,7 +35,7 @@ class TestUnderSupervisor(Releases):
 
 PROCESSES = "    processes: {worker: python -m worker worker}\n    schedules: {tick: {at: '03:00', run: python -m worker tick}}\n"
 OURS = (
-    "for file in /etc/systemd/system/pulse* /etc/systemd/system/*.wants/pulse* /etc/supervisor/conf.d/* /etc/cron.d/pulse*;"
+    "for file in /etc/systemd/system/probe* /etc/systemd/system/*.wants/probe* /etc/supervisor/conf.d/* /etc/cron.d/probe*;"
     " do if [ -e $file ] || [ -L $file ]; then echo $file; fi; done"
 )
 
@@ -52,20 +52,20 @@ def test_an_app_goes_from_one_manager_to_the_other_and_leaves_nothing_behind(sup
     with load(ADDRESS, DOMAIN, 90) as seen:
         site.with_text(text.replace("process_manager: supervisor", "process_manager: systemd"))
         changes = site.deploy("--revision", "one").changed(SERVER)
-        assert changes.index("activation:pulse") < changes.index("retired:pulse-worker.conf")
+        assert changes.index("activation:probe") < changes.index("retired:probe-worker.conf")
         assert site.serving() == site.commits[0]
         ours = shell(SERVER, OURS).split()
         assert ours
         assert not [path for path in ours if "supervisor" in path or "cron" in path]
         assert shell(SERVER, "supervisorctl status") == ""
-        assert shell(SERVER, "systemctl is-active pulse-worker pulse-tick.timer").split() == ["active", "active"]
+        assert shell(SERVER, "systemctl is-active probe-worker probe-tick.timer").split() == ["active", "active"]
         assert site("plan", "--revision", "one").status == 0
         site.with_text(text).deploy("--revision", "two")
         assert site.serving() == site.commits[1]
         ours = shell(SERVER, OURS).split()
         assert not [path for path in ours if "systemd" in path]
-        assert shell(SERVER, "systemctl list-units --all --no-legend 'pulse*'") == ""
-        assert "RUNNING" in shell(SERVER, "supervisorctl status pulse-worker")
+        assert shell(SERVER, "systemctl list-units --all --no-legend 'probe*'") == ""
+        assert "RUNNING" in shell(SERVER, "supervisorctl status probe-worker")
         assert shell(SERVER, "pgrep -fc '^python -m worker worker'") == "1", "none is left of those before"
         assert site("plan", "--revision", "two").status == 0
     assert (seen.failed, seen.failures[:3]) == (0, [])
@@ -73,7 +73,7 @@ def test_an_app_goes_from_one_manager_to_the_other_and_leaves_nothing_behind(sup
 
 def failed(answer: Answer) -> set[str]:
     """The checks that failed, without their test_ and their host."""
-    assert "pulse" in answer.stdout, answer.stderr
+    assert "probe" in answer.stdout, answer.stderr
     found = {one["id"].partition("[")[0] for one in answer.host(SERVER)["checks"] if one["outcome"] == "failed"}
     return {name.removeprefix("test_") for name in found}
 
@@ -84,12 +84,12 @@ def test_a_server_under_supervisor_passes_all_checks(supervised: Site) -> None:
     assert len(answer.host(SERVER)["checks"]) >= 36
 
 
-EARLIER = "setpriv --reuid=pulse --regid=pulse --init-groups env PROVISION_RELEASE=20200101T000000-0000000 sleep 600"
+EARLIER = "setpriv --reuid=probe --regid=probe --init-groups env PROVISION_RELEASE=20200101T000000-0000000 sleep 600"
 BREAKAGES = {
     "a worker is stopped, a process of an earlier release runs, and one is left that the inventory no longer has": (
-        "supervisorctl stop pulse-worker && cd /etc/supervisor/conf.d && cp pulse-worker.conf pulse-gone.conf && "
+        "supervisorctl stop probe-worker && cd /etc/supervisor/conf.d && cp probe-worker.conf probe-gone.conf && "
         f"{{ {EARLIER} >/dev/null 2>&1 & echo $! >/run/earlier; }}",
-        "supervisorctl start pulse-worker && rm /etc/supervisor/conf.d/pulse-gone.conf && kill $(cat /run/earlier)",
+        "supervisorctl start probe-worker && rm /etc/supervisor/conf.d/probe-gone.conf && kill $(cat /run/earlier)",
         {
             "every_process_runs_the_active_release_and_starts_at_boot",
             "nothing_is_left_of_processes_that_the_inventory_no_longer_has",
@@ -97,9 +97,9 @@ BREAKAGES = {
         },
     ),
     "nothing would start at boot, cron passes over the schedule, and a unit is left of the other manager": (
-        "systemctl disable --quiet supervisor && chmod 666 /etc/cron.d/pulse-tick && "
-        "echo '# provision: pulse. One slot.' >/etc/systemd/system/pulse@.service",
-        "systemctl enable --quiet supervisor && chmod 644 /etc/cron.d/pulse-tick && rm /etc/systemd/system/pulse@.service",
+        "systemctl disable --quiet supervisor && chmod 666 /etc/cron.d/probe-tick && "
+        "echo '# provision: probe. One slot.' >/etc/systemd/system/probe@.service",
+        "systemctl enable --quiet supervisor && chmod 644 /etc/cron.d/probe-tick && rm /etc/systemd/system/probe@.service",
         {
             "the_service_is_enabled",
             "every_process_runs_the_active_release_and_starts_at_boot",

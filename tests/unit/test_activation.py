@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from provision.engine.resource import Change, Refusal
+from provision.engine.resource import Change
+from provision.errors import PlanError
 from provision.release import activation, manager
 from provision.release import tree as release
-from provision.release.activation import Activation, Dropped, Hold, Promotion, Serving, Slot
+from provision.release.activation import Activation, NoPreview, Preview, Promotion, Serving, Slot
 
 if TYPE_CHECKING:
     import subprocess
@@ -42,9 +43,9 @@ SLOT = Slot(
     keep=5,
 )
 ACTIVATION = Activation(SLOT, ID, "app", "print")
-HOLD = Hold(SLOT, ID, "app", "print", TOKEN)
+HOLD = Preview(SLOT, ID, "app", "print", TOKEN)
 PROMOTION = Promotion(SLOT, ID, "app")
-DROPPED = Dropped(SLOT, ID)
+DROPPED = NoPreview(SLOT, ID)
 SERVING = Serving(
     slot="blue",
     fingerprint="print",
@@ -198,7 +199,7 @@ def test_a_release_whose_files_were_restored_is_held_anew(serving: Serving) -> N
 
 
 def test_a_first_release_cannot_be_held() -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(PlanError) as caught:
         change(HOLD, None)
     assert str(caught.value) == (
         "shop: nothing serves yet, so there is nothing to hold a release back from: deploy without --hold"

@@ -10,7 +10,7 @@ import pytest
 from provision.engine.shell import library, words
 from provision.release import manager
 from provision.run import ask as survey
-from provision.run.ask import Answer, Listed, Standing
+from provision.run.ask import AppStatus, HostOutput, ReleaseInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,13 +26,13 @@ ID = "20261121T230500-0123456"
 LINE = f"shop\t{ID}\t{COMMIT}\tactive\t2026-11-21T23:05:09Z\tjo@desk\tJo Doe\tFix the basket"
 
 
-def listed(*lines: str) -> list[Listed]:
-    return survey.releases(Answer("web1", lines))
+def listed(*lines: str) -> list[ReleaseInfo]:
+    return survey.releases(HostOutput("web1", lines))
 
 
 def test_a_release_has_its_host_who_deployed_it_and_who_wrote_it() -> None:
     assert listed(LINE) == [
-        Listed(
+        ReleaseInfo(
             host="web1",
             app="shop",
             id=ID,
@@ -52,7 +52,7 @@ def test_releases_stay_in_the_order_of_the_server() -> None:
 
 def test_a_host_without_releases_or_answer_has_none() -> None:
     assert listed() == []
-    assert survey.releases(Answer("web1", error="web1 does not answer")) == []
+    assert survey.releases(HostOutput("web1", error="web1 does not answer")) == []
 
 
 @pytest.mark.parametrize(
@@ -72,12 +72,12 @@ def test_a_commit_that_the_mirror_has_no_more_has_no_author_and_no_subject() -> 
 STATUS = f"shop\t{ID}\t2026-11-21T23:05:09Z\tblue\t200\t3\t52428800\t89\tno"
 
 
-def standing(*lines: str) -> list[Standing]:
-    return survey.standings(Answer("web1", lines))
+def standing(*lines: str) -> list[AppStatus]:
+    return survey.standings(HostOutput("web1", lines))
 
 
 def test_an_app_stands_as_its_host_says_with_the_hosts_updates() -> None:
-    expected = Standing(
+    expected = AppStatus(
         host="web1",
         app="shop",
         release=ID,
@@ -114,7 +114,7 @@ def test_maintenance_shows() -> None:
 
 def test_a_host_without_apps_stands_for_nothing() -> None:
     assert standing("updates\t3") == []
-    assert survey.standings(Answer("web1", error="web1 does not answer")) == []
+    assert survey.standings(HostOutput("web1", error="web1 does not answer")) == []
 
 
 def test_apps_are_the_words_of_a_call(make_host: Callable[..., Host]) -> None:
@@ -279,6 +279,6 @@ def test_a_deploy_key_is_shown_in_its_public_half_and_for_whom(
     public = " ".join(key.with_suffix(".pub").read_text().split()[:2])
     for expected in (f"{public} shop@web1", ""):
         ran = sh(f"{library(survey.__file__)}deploy_keys shop\n", {"/etc/$app": f"{tmp_path}/$app"})
-        (shown,) = survey.deploy_keys(Answer("web1", tuple(ran.stdout.splitlines())), make_host())
+        (shown,) = survey.deploy_keys(HostOutput("web1", tuple(ran.stdout.splitlines())), make_host())
         assert (shown.app, shown.repository, shown.public) == ("shop", "https://git.example.com/shop.git", expected)
         key.unlink(missing_ok=True)

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from provision.engine.resource import Refusal
+from provision.errors import PlanError
 from provision.resources import certificate as module
-from provision.resources.certificate import WEBROOT, Certificate, Installed, Placeholder
+from provision.resources.certificate import WEBROOT, Certificate, Placeholder, ProvidedCertificate
 
 if TYPE_CHECKING:
     import subprocess
@@ -113,14 +113,14 @@ def test_the_authority_is_asked_only_for_what_is_not_there(row: tuple[str, ...],
 def test_a_domain_that_does_not_resolve_is_refused_before_anything_is_touched() -> None:
     state = (seen(), HERE[0], HERE[1], ("domain", "shop.example.com", ""))
     with pytest.raises(
-        Refusal, match=r"shop: shop\.example\.com does not resolve: add a DNS record .* 203\.0\.113\.10"
+        PlanError, match=r"shop: shop\.example\.com does not resolve: add a DNS record .* 203\.0\.113\.10"
     ):
         SHOP.plan(state, {})
 
 
 def test_a_domain_that_leads_elsewhere_is_refused_before_anything_is_touched() -> None:
     state = (seen(), HERE[0], HERE[1], ("domain", "shop.example.com", "198.51.100.7 "))
-    with pytest.raises(Refusal, match=r"shop\.example\.com points to 198\.51\.100\.7, not to this server") as caught:
+    with pytest.raises(PlanError, match=r"shop\.example\.com points to 198\.51\.100\.7, not to this server") as caught:
         SHOP.plan(state, {})
     assert "\n" not in str(caught.value)
     assert replace(SHOP, check_dns=False).plan(state, {}) is not None
@@ -184,10 +184,10 @@ def test_a_certificate_from_files_is_installed_with_its_key_and_repaired(
 ) -> None:
     places = {"/etc/ssl/provision": tmp_path}
     chain, key = "a certificate\nand its authority's\n", "a\nsecret\nkey\n"
-    given = Installed("shop", SHOP.domains, chain, key)
+    given = ProvidedCertificate("shop", SHOP.domains, chain, key)
     assert "secret" not in f"{given}"
 
-    def right(resource: Installed) -> bool:
+    def right(resource: ProvidedCertificate) -> bool:
         (state,) = observe(resource, places=places)
         owner = [tuple(field.replace(":".join(me), "root:root") for field in row) for row in state]
         return resource.plan(tuple(owner), {}) is None

@@ -7,7 +7,7 @@ import pytest
 
 from provision.controller import commits as revision
 from provision.controller.commits import resolve
-from provision.engine.resource import Refusal
+from provision.errors import PlanError
 from provision.inventory import Source
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def test_a_hash_is_its_commit(repository: Path, commits: tuple[str, str]) -> Non
 
 
 def test_a_branch_that_only_ends_in_the_name_is_another_one(repository: Path, commits: tuple[str, str]) -> None:
-    with pytest.raises(Refusal):
+    with pytest.raises(PlanError):
         find(repository, "one")
 
 
@@ -68,13 +68,13 @@ def test_the_full_name_of_an_annotated_tag_is_its_commit(repository: Path, commi
 
 def test_an_unknown_revision_is_one_line(repository: Path, commits: tuple[str, str]) -> None:
     for wanted in ("nope", "0123456", "0" * 40, "--all", "main~9"):
-        with pytest.raises(Refusal) as caught:
+        with pytest.raises(PlanError) as caught:
             find(repository, wanted)
         assert str(caught.value) == f"shop: {repository} has no branch, tag or commit {wanted}: was it pushed?"
 
 
 def test_a_repository_that_cannot_be_read_is_one_line(tmp_path: Path, git: Git) -> None:
-    with pytest.raises(Refusal, match=r"^shop: .*/nowhere cannot be read from here: ") as caught:
+    with pytest.raises(PlanError, match=r"^shop: .*/nowhere cannot be read from here: ") as caught:
         find(tmp_path / "nowhere")
     assert "\n" not in str(caught.value)
 
@@ -83,7 +83,7 @@ def test_a_checkout_on_this_machine_is_resolved_without_a_remote(repository: Pat
     pushed = Source(push=repository / ".git")
     assert resolve("shop", pushed) == commits[1]
     assert resolve("shop", pushed, "v1") == commits[0]
-    with pytest.raises(Refusal, match=r"^shop: .* is no checkout that has a branch, tag or commit nothing$"):
+    with pytest.raises(PlanError, match=r"^shop: .* is no checkout that has a branch, tag or commit nothing$"):
         resolve("shop", pushed, "nothing")
 
 

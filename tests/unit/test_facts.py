@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from provision.engine import facts
-from provision.engine.facts import Facts, Kept
-from provision.engine.resource import Refusal
+from provision.engine.facts import Facts, ServerRelease
+from provision.errors import PlanError
 
 if TYPE_CHECKING:
     import subprocess
@@ -50,13 +50,13 @@ def test_a_supported_system_is_accepted(system: str, version: str) -> None:
     ],
 )
 def test_another_system_is_refused_with_what_is_supported(system: str, version: str) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(PlanError) as caught:
         facts.parse(output(system, version))
     assert str(caught.value) == f"{system} {version} is not supported: Debian 11 to 13, Ubuntu 22.04 and newer are"
 
 
 def test_a_server_without_systemd_is_refused() -> None:
-    with pytest.raises(Refusal, match="the init system is tini, not systemd") as caught:
+    with pytest.raises(PlanError, match="the init system is tini, not systemd") as caught:
         facts.parse(output(init="tini"))
     assert "\n" not in str(caught.value)
 
@@ -78,9 +78,9 @@ def test_facts_name_the_pythons_and_the_releases_and_which_is_active() -> None:
     )
     assert found.pythons == {"3.13.5", "3.12.1-optimized"}
     assert found.releases == (
-        Kept("shop", "one", "abc", ".", "good"),
-        Kept("shop", "two", "def", "app", "active"),
-        Kept("blog", "one", "abc", ".", "new"),
+        ServerRelease("shop", "one", "abc", ".", "good"),
+        ServerRelease("shop", "two", "def", "app", "active"),
+        ServerRelease("blog", "one", "abc", ".", "new"),
     )
     assert [one.active for one in found.releases] == [False, True, False]
 
@@ -144,7 +144,7 @@ def test_the_script_finds_only_what_is_complete(server: Callable[[], Facts], tmp
     found = server()
     assert found.pythons == {"3.13.5"}
     assert found.packed == {"3.13.5"}
-    assert found.releases == (Kept("shop", "two", "def", "sub folder/app", "new"),)
+    assert found.releases == (ServerRelease("shop", "two", "def", "sub folder/app", "new"),)
 
 
 def test_a_release_is_active_by_the_link_and_else_what_its_record_says(

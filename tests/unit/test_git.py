@@ -147,7 +147,9 @@ def test_a_deploy_key_that_was_made_prints_its_public_half_and_is_not_made_again
     public = subprocess.run(["ssh-keygen", "-y", "-f", tmp_path / "deploy_key"], capture_output=True, text=True).stdout
     kind, key, *_ = public.split()
     assert kind == "ssh-ed25519"
-    assert ran.stdout == f"tell: shop: add this deploy key at {SSH_URL} (read-only is enough): {kind} {key} shop@web1\n"
+    assert (
+        ran.stdout == f"notice: shop: add this deploy key at {SSH_URL} (read-only is enough): {kind} {key} shop@web1\n"
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["deploy_key"]
     assert observe(KEY, places=places) == ((("yes", f"600 {me[0]}:{me[1]}"),),)
     (tmp_path / "deploy_key").chmod(0o644)

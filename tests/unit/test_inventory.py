@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from provision.inventory import MODELS, Host, Inventory, InventoryError, Model
+from provision.errors import InventoryError
+from provision.inventory import MODELS, Host, Inventory, Model
 from provision.inventory import manual as reference
 from provision.inventory.load import find, load
 from tests import pem
@@ -897,11 +898,11 @@ def test_a_process_or_schedule_cannot_have_a_name_that_the_app_has_itself(name: 
 
 def test_an_app_is_run_by_systemd_and_drains_for_its_timeout_unless_it_is_said_otherwise() -> None:
     shop = host(HOST + APP).apps["shop"]
-    assert (shop.process_manager, shop.drain, shop.limit) == ("systemd", None, 60)
+    assert (shop.process_manager, shop.drain, shop.drain_seconds) == ("systemd", None, 60)
     assert (shop.health.passes, shop.health.watch) == (3, 2)
     other = host(HOST + APP + "    process_manager: supervisor\n    timeout: 90\n    drain: 0\n").apps["shop"]
-    assert (other.process_manager, other.drain, other.limit) == ("supervisor", 0, 0)
-    assert host(HOST + APP + "    timeout: 90\n").apps["shop"].limit == 90
+    assert (other.process_manager, other.drain, other.drain_seconds) == ("supervisor", 0, 0)
+    assert host(HOST + APP + "    timeout: 90\n").apps["shop"].drain_seconds == 90
 
 
 def apps(first: str, second: str, managers: str = "supervisor, supervisor") -> str:

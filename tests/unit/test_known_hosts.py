@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from provision.controller import known_hosts
-from provision.engine.resource import Refusal
 from provision.engine.shell import quote
+from provision.errors import PlanError
 from provision.inventory import Source
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def test_patterns_and_marks_of_known_hosts_are_understood(known: Write) -> None:
         f"@revoked git.example.com {OTHER}",
     )
     known("@revoked git.example.com " + OTHER)
-    with pytest.raises(Refusal, match="is known neither here nor in the inventory"):
+    with pytest.raises(PlanError, match="is known neither here nor in the inventory"):
         known_hosts.pinned("shop", SHOP)
 
 
@@ -82,7 +82,7 @@ def test_a_host_that_nobody_knows_is_refused_with_how_to_pin_it(known: Write) ->
         (SHOP, "git.example.com", "ssh-keyscan git.example.com"),
         (ON_A_PORT, "[git.example.com]:2222", "ssh-keyscan -p 2222 git.example.com"),
     ):
-        with pytest.raises(Refusal) as caught:
+        with pytest.raises(PlanError) as caught:
             known_hosts.pinned("shop", source)
         assert str(caught.value) == (
             f"shop: the host key of {name} is known neither here nor in the inventory: compare what {scan} prints with the keys "

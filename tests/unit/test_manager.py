@@ -10,7 +10,7 @@ import pytest
 
 from provision.engine.resource import Change
 from provision.release import manager
-from provision.release.manager import Program, Retired
+from provision.release.manager import Program, RemovedUnit
 
 if TYPE_CHECKING:
     import subprocess
@@ -56,22 +56,22 @@ def test_a_program_is_loaded_again_for_its_file_that_is_about_to_change() -> Non
     ],
 )
 def test_what_is_retired_goes_by_its_name_and_is_gone_by_its_path(path: str, name: str) -> None:
-    change = Retired(path).plan((), {})
+    change = RemovedUnit(path).plan((), {})
     assert change is not None
-    assert change.id == Retired(path).id == f"retired:{name}"
+    assert change.id == RemovedUnit(path).id == f"retired:{name}"
     assert change.summary == f"{name}: stop and remove"
     assert change.script == f"retire {path}"
     assert (change.phase, change.undo) == ("prepare", "")
 
 
 def test_what_is_left_of_another_manager_waits_for_the_end() -> None:
-    change = Retired("/etc/cron.d/shop-tidy", "finish").plan((), {})
+    change = RemovedUnit("/etc/cron.d/shop-tidy", "finish").plan((), {})
     assert change is not None
     assert change.phase == "finish"
 
 
 def test_nothing_is_asked_of_what_is_to_go(observe: Observe) -> None:
-    assert observe(Retired("/etc/cron.d/one"), Retired("/etc/cron.d/two")) == ((), ())
+    assert observe(RemovedUnit("/etc/cron.d/one"), RemovedUnit("/etc/cron.d/two")) == ((), ())
 
 
 INFO = {

@@ -7,7 +7,8 @@ import pytest
 
 from provision.engine.plan import Plan, diff, plan
 from provision.engine.probe import Observation
-from provision.engine.resource import Change, Phase, Probe, Refusal, Resource, State
+from provision.engine.resource import Change, Phase, Probe, Resource, State
+from provision.errors import PlanError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,10 +25,10 @@ class Thing:
     def probe(self) -> Probe:
         return Probe("probe_things", "")
 
-    def plan(self, state: State, before: Mapping[str, Change]) -> Change | None:
-        self.saw.extend(before)
+    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
+        self.saw.extend(earlier)
         if state == (("impossible",),):
-            raise Refusal(f"{self.id} cannot be")
+            raise PlanError(f"{self.id} cannot be")
         return None if state == (("right",),) else Change(self.id, f"make {self.id}", "true", phase=self.phase)
 
 
@@ -59,7 +60,7 @@ def test_a_resource_is_told_of_the_changes_before_it_and_of_no_others() -> None:
 
 
 def test_what_cannot_be_ends_the_planning() -> None:
-    with pytest.raises(Refusal, match=r"^b cannot be$"):
+    with pytest.raises(PlanError, match=r"^b cannot be$"):
         plan([Thing("a"), Thing("b"), Thing("c")], seen("wrong", "impossible", "wrong"))
 
 
@@ -71,7 +72,7 @@ def test_a_resource_without_a_state_is_an_error() -> None:
 
 CHANGES = (
     Change("file:a", "write a", "true", "library"),
-    Change("migration:shop", "migrate", "migrate", "library", phase="migrate", elsewhere="mark"),
+    Change("migration:shop", "migrate", "migrate", "library", phase="migrate", follower_script="mark"),
     Change("activation:shop", "activate shop", "activate shop", "library", phase="activate", undo="revert shop"),
     Change("activation:blog", "activate blog", "activate blog", "library", phase="activate", undo="revert blog"),
     Change("retired:shop@.service", "remove", "retire", "library", phase="finish"),
@@ -81,30 +82,30 @@ MADE = {change.id for change in CHANGES}
 
 
 def test_a_part_has_the_changes_of_one_phase_in_their_order() -> None:
-    assert PLAN.part("prepare").changes == CHANGES[:1]
-    assert PLAN.part("migrate").changes == CHANGES[1:2]
-    assert PLAN.part("activate").changes == CHANGES[2:4]
-    assert PLAN.part("finish").changes == CHANGES[4:]
-    assert Plan(CHANGES[:1], 9, "run-7").part("activate").changes == ()
+    assert PLAN.for_phase("prepare").changes == CHANGES[:1]
+    assert PLAN.for_phase("migrate").changes == CHANGES[1:2]
+    assert PLAN.for_phase("activate").changes == CHANGES[2:4]
+    assert PLAN.for_phase("finish").changes == CHANGES[4:]
+    assert Plan(CHANGES[:1], 9, "run-7").for_phase("activate").changes == ()
 
 
 def test_each_change_is_in_one_part() -> None:
     phases: tuple[Phase, ...] = get_args(Phase)
-    assert tuple(change for phase in phases for change in PLAN.part(phase).changes) == CHANGES
+    assert tuple(change for phase in phases for change in PLAN.for_phase(phase).changes) == CHANGES
 
 
 def test_the_part_of_no_phase_is_all() -> None:
-    assert PLAN.part(None).changes == CHANGES
+    assert PLAN.for_phase(None).changes == CHANGES
 
 
 def test_a_part_is_for_the_probed_generation_or_the_one_of_the_last_part() -> None:
-    assert PLAN.part("prepare").generation == "run-7"
-    assert PLAN.part("migrate", "run-8").generation == "run-8"
-    assert PLAN.part("migrate", "").generation == "run-7"
+    assert PLAN.for_phase("prepare").generation == "run-7"
+    assert PLAN.for_phase("migrate", "run-8").generation == "run-8"
+    assert PLAN.for_phase("migrate", "").generation == "run-7"
 
 
 def test_a_part_counts_its_changes_alone() -> None:
-    assert (PLAN.part("activate").total, PLAN.part(None).total) == (2, 5)
+    assert (PLAN.for_phase("activate").total, PLAN.for_phase(None).total) == (2, 5)
 
 
 def test_what_is_undone_is_undone_from_the_end() -> None:
@@ -121,9 +122,9 @@ def test_what_was_not_made_is_not_undone() -> None:
 
 
 def test_what_cannot_be_undone_stays() -> None:
-    assert PLAN.part("prepare").undone(MADE, "run-8").changes == ()
-    assert PLAN.part("migrate").undone(MADE, "run-8").changes == ()
-    assert PLAN.part("finish").undone(MADE, "run-8").changes == ()
+    assert PLAN.for_phase("prepare").undone(MADE, "run-8").changes == ()
+    assert PLAN.for_phase("migrate").undone(MADE, "run-8").changes == ()
+    assert PLAN.for_phase("finish").undone(MADE, "run-8").changes == ()
 
 
 def test_a_diff_says_which_side_is_which() -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from provision import roles
 from provision.engine import probe
-from provision.engine.probe import Lock, Observation, ProbeError
+from provision.engine.probe import Lock, Observation
+from provision.errors import ProbeError
 from provision.resources.file import Directory, File
 from provision.resources.package import Packages
 from provision.resources.user import Group

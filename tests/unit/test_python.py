@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from provision.engine.facts import CachedPython
-from provision.engine.resource import Change, Refusal, Transfer
+from provision.engine.resource import Change, Transfer
+from provision.errors import PlanError
 from provision.inventory import Mirrors, Python
 from provision.resources.python import KNOWN, REVISIONS, CPython, Pyenv
 
@@ -116,7 +117,7 @@ def test_the_list_of_versions_is_of_the_pyenv_that_inventories_take_by_default()
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_a_python_that_the_listed_pyenv_does_not_know_is_refused_before_pyenv_is_there(revision: str) -> None:
     before = {f"pyenv:{revision}": Change(f"pyenv:{revision}", "install pyenv", "")}
-    with pytest.raises(Refusal) as refusal:
+    with pytest.raises(PlanError) as refusal:
         replace(BARE, version="3.9.99", pyenv=revision).plan((), before)
     assert str(refusal.value) == (
         f"pyenv {revision[:12]} does not know Python 3.9.99: the newest 3.9 that it knows is 3.9.25; "
@@ -134,7 +135,7 @@ def test_of_a_pyenv_that_is_yet_to_come_and_not_listed_nothing_is_said() -> None
 def test_the_pyenv_on_the_server_knows_better_than_the_list() -> None:
     newer = replace(BARE, version="3.99.1", pyenv=REVISIONS[0])
     assert newer.plan((), {})
-    with pytest.raises(Refusal, match=r"does not know Python 3\.13\.5: it knows no 3\.13 at all; write"):
+    with pytest.raises(PlanError, match=r"does not know Python 3\.13\.5: it knows no 3\.13 at all; write"):
         BARE.plan((("unknown", ""),), {})
 
 

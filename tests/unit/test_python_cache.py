@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from provision.controller import python_cache
-from provision.controller.python_cache import CacheError
+from provision.errors import CacheError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

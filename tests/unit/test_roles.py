@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from provision import roles
-from provision.engine.facts import Kept
-from provision.engine.resource import Refusal
-from provision.release.activation import Activation, Dropped, Hold, Promotion
-from provision.release.manager import Retired
+from provision.engine.facts import ServerRelease
+from provision.errors import PlanError
+from provision.release.activation import Activation, NoPreview, Preview, Promotion
+from provision.release.manager import RemovedUnit
 from provision.release.tree import Migration, Release
 from provision.release.venv import Uv, Venv
 from provision.resources.file import File
 from provision.resources.git import DeployKey, Mirror
 from provision.resources.package import Packages
 from provision.resources.python import CPython
-from provision.resources.trust import Authorities
+from provision.resources.trust import TrustedCertificates
 from provision.roles.app import release_id
 from tests import pem
 
@@ -306,7 +306,7 @@ def test_the_slots_copies_are_the_files_as_they_are_written(make_host: MakeHost,
 
 def test_the_same_wishes_have_the_same_fingerprint_later(make_host: MakeHost, make_facts: MakeFacts) -> None:
     first = make_facts()
-    kept = (Kept("shop", release_id(make_host().apps["shop"], first), COMMIT, ".", "active"),)
+    kept = (ServerRelease("shop", release_id(make_host().apps["shop"], first), COMMIT, ".", "active"),)
     later = make_facts(now=first.now + timedelta(days=1), releases=kept)
     plain, again = (activation(roles.everything(make_host(), facts)) for facts in (first, later))
     assert plain == again
@@ -316,26 +316,26 @@ def test_the_same_wishes_have_the_same_fingerprint_later(make_host: MakeHost, ma
     ("kept", "expected"),
     [
         ((), "20261121T230500-0123456"),
-        ((Kept("shop", "20260101T000000-0123456", COMMIT, ".", "good"),), "20260101T000000-0123456"),
+        ((ServerRelease("shop", "20260101T000000-0123456", COMMIT, ".", "good"),), "20260101T000000-0123456"),
         (
             (
-                Kept("shop", "20260101T000000-0123456", COMMIT, ".", "active"),
-                Kept("shop", "20260202T000000-0123456", COMMIT, ".", "good"),
+                ServerRelease("shop", "20260101T000000-0123456", COMMIT, ".", "active"),
+                ServerRelease("shop", "20260202T000000-0123456", COMMIT, ".", "good"),
             ),
             "20260101T000000-0123456",
         ),
         (
             (
-                Kept("shop", "20260101T000000-0123456", COMMIT, ".", "good"),
-                Kept("shop", "20260202T000000-0123456", COMMIT, ".", "good"),
+                ServerRelease("shop", "20260101T000000-0123456", COMMIT, ".", "good"),
+                ServerRelease("shop", "20260202T000000-0123456", COMMIT, ".", "good"),
             ),
             "20260202T000000-0123456",
         ),
         (
             (
-                Kept("shop", "20260101T000000-fedcba9", "f" * 40, ".", "active"),
-                Kept("blog", "20260101T000000-0123456", COMMIT, ".", "active"),
-                Kept("shop", "20260101T000000-0123456", COMMIT, "elsewhere", "active"),
+                ServerRelease("shop", "20260101T000000-fedcba9", "f" * 40, ".", "active"),
+                ServerRelease("blog", "20260101T000000-0123456", COMMIT, ".", "active"),
+                ServerRelease("shop", "20260101T000000-0123456", COMMIT, "elsewhere", "active"),
             ),
             "20261121T230500-0123456",
         ),
@@ -343,7 +343,7 @@ def test_the_same_wishes_have_the_same_fingerprint_later(make_host: MakeHost, ma
     ids=["new", "kept", "active before newer", "newest", "not of another commit, app or folder"],
 )
 def test_a_commits_release_is_the_active_one_the_newest_kept_or_a_new_one(
-    kept: tuple[Kept, ...], expected: str, make_host: MakeHost, make_facts: MakeFacts
+    kept: tuple[ServerRelease, ...], expected: str, make_host: MakeHost, make_facts: MakeFacts
 ) -> None:
     assert release_id(make_host().apps["shop"], replace(make_facts(), releases=kept)) == expected
 
@@ -382,11 +382,11 @@ OLDEST, OLDER, ACTIVE, NEWER = (
 )
 
 
-def keep(*states: str, app: str = "shop") -> tuple[Kept, ...]:
+def keep(*states: str, app: str = "shop") -> tuple[ServerRelease, ...]:
     """Up to four releases, oldest first, in these states; "-" is none."""
     ids_ = (OLDEST, OLDER, ACTIVE, NEWER)
     return tuple(
-        Kept(app, id_, id_[-1] * 40, ".", state)  # type: ignore[arg-type]
+        ServerRelease(app, id_, id_[-1] * 40, ".", state)  # type: ignore[arg-type]
         for id_, state in zip(ids_, states, strict=False)
         if state != "-"
     )
@@ -463,13 +463,13 @@ def test_a_release_that_is_named_may_be_newer_or_in_any_state(make_host: MakeHos
 
 def test_of_two_releases_of_the_named_commit_the_newer_is_meant(make_host: MakeHost, make_facts: MakeFacts) -> None:
     again = "20261102T130000-1111111"
-    kept = (*keep("good", "-", "active"), Kept("shop", again, "1" * 40, ".", "good"))
+    kept = (*keep("good", "-", "active"), ServerRelease("shop", again, "1" * 40, ".", "good"))
     found = roles.rolled_back(make_host(), make_facts(commits={}, releases=kept), "1111111")
     assert released(found) == {"shop": again}
 
 
 def refusal(host: Host, facts: Facts, to: str | None = None) -> str:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(PlanError) as caught:
         roles.rolled_back(host, facts, to)
     return str(caught.value)
 
@@ -565,7 +565,7 @@ def test_a_hold_has_all_of_a_deploy_but_the_activation(make_host: MakeHost, make
 
 def test_what_is_held_is_what_a_deploy_would_activate(make_host: MakeHost, make_facts: MakeFacts) -> None:
     """So a deploy of the same commit only promotes it."""
-    (hold,) = (one for one in roles.held(make_host(), make_facts(), TOKEN) if isinstance(one, Hold))
+    (hold,) = (one for one in roles.held(make_host(), make_facts(), TOKEN) if isinstance(one, Preview))
     wanted = activation(roles.everything(make_host(), make_facts()))
     assert (hold.slot, hold.release, hold.folder, hold.fingerprint) == (
         wanted.slot,
@@ -578,7 +578,10 @@ def test_what_is_held_is_what_a_deploy_would_activate(make_host: MakeHost, make_
 
 def test_two_apps_are_held_with_one_token(make_host: MakeHost, make_facts: MakeFacts) -> None:
     found = roles.held(make_host(TWO), make_facts(commits={"shop": COMMIT, "blog": COMMIT}), TOKEN)
-    assert [(one.slot.app, one.token) for one in found if isinstance(one, Hold)] == [("shop", TOKEN), ("blog", TOKEN)]
+    assert [(one.slot.app, one.token) for one in found if isinstance(one, Preview)] == [
+        ("shop", TOKEN),
+        ("blog", TOKEN),
+    ]
 
 
 def test_a_host_without_apps_holds_nothing(make_host: MakeHost, make_facts: MakeFacts) -> None:
@@ -594,7 +597,10 @@ def test_the_release_that_is_held_is_promoted_and_no_other(make_host: MakeHost, 
 
 
 def test_a_release_is_promoted_with_the_hooks_of_its_own_folder(make_host: MakeHost, make_facts: MakeFacts) -> None:
-    kept = (Kept("shop", NEWER, "4" * 40, "services/shop", "new"), Kept("blog", NEWER, "4" * 40, "blog", "new"))
+    kept = (
+        ServerRelease("shop", NEWER, "4" * 40, "services/shop", "new"),
+        ServerRelease("blog", NEWER, "4" * 40, "blog", "new"),
+    )
     facts = make_facts(commits={}, releases=kept, held={"shop": (NEWER, TOKEN)})
     host = make_host(f"{HOST}apps:\n{SHOP[:-2]}, processes: {{worker: run}}, hooks: {{after: tell}}}}\n")
     (promotion,) = (one for one in roles.promoted(host, facts) if isinstance(one, Promotion))
@@ -606,14 +612,14 @@ def test_a_release_is_promoted_with_the_hooks_of_its_own_folder(make_host: MakeH
 def test_a_promotion_without_a_release_that_is_held_is_refused(
     held: dict[str, tuple[str, str]], make_host: MakeHost, make_facts: MakeFacts
 ) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(PlanError) as caught:
         roles.promoted(make_host(), make_facts(commits={}, held=held))
     assert str(caught.value) == "web1: no release is held here: invoke deploy --hold holds one"
 
 
 def test_a_promotion_is_refused_where_the_host_has_no_apps(make_host: MakeHost, make_facts: MakeFacts) -> None:
     host = make_host(f"{HOST}roles: [base, web]\napps:\n{SHOP}")
-    with pytest.raises(Refusal, match=r"^web1: no release is held here"):
+    with pytest.raises(PlanError, match=r"^web1: no release is held here"):
         roles.promoted(host, make_facts(commits={}, held={"shop": (NEWER, TOKEN)}))
 
 
@@ -623,7 +629,7 @@ def test_a_rollback_drops_what_is_held_and_touches_nothing_else(make_host: MakeH
     found = roles.rolled_back(make_host(TWO), facts)
     assert ids(found) == ["hold:shop"]
     (dropped,) = found
-    assert isinstance(dropped, Dropped)
+    assert isinstance(dropped, NoPreview)
     assert dropped.release == NEWER
 
 
@@ -643,7 +649,7 @@ def test_what_is_held_of_an_app_that_is_not_declared_does_not_matter(
 
 
 def retired(resources: tuple[Resource, ...]) -> list[tuple[str, str]]:
-    return [(one.path, one.phase) for one in resources if isinstance(one, Retired)]
+    return [(one.path, one.phase) for one in resources if isinstance(one, RemovedUnit)]
 
 
 def test_units_that_the_inventory_does_not_name_any_more_go_before_the_release_comes(
@@ -756,7 +762,7 @@ def test_the_files_of_authorities_are_not_read_again_by_roles(
     (tmp_path / "ca.pem").unlink()
     server = roles.server(host, make_facts())
     assert file(server, "/etc/provision/acme-ca.pem").content == CA.read_text()
-    (trusted,) = (one for one in server if isinstance(one, Authorities))
+    (trusted,) = (one for one in server if isinstance(one, TrustedCertificates))
     assert "".join(trusted.certificates) == CA.read_text()
 
 

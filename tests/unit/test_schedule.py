@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from provision.inventory import InventoryError, Schedule
+from provision.errors import InventoryError
+from provision.inventory import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,9 +13,9 @@ import pytest
 
 from provision import roles
 from provision.engine import probe
-from provision.engine.facts import Kept
-from provision.release.activation import Activation, Hold, Promotion
-from provision.release.manager import Retired
+from provision.engine.facts import ServerRelease
+from provision.release.activation import Activation, Preview, Promotion
+from provision.release.manager import RemovedUnit
 from provision.resources.file import File
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def activation(resources: tuple[Resource, ...]) -> Activation:
 
 def retired(resources: tuple[Resource, ...]) -> dict[str, str]:
     """The phase in which each path goes."""
-    return {one.path: one.phase for one in resources if isinstance(one, Retired)}
+    return {one.path: one.phase for one in resources if isinstance(one, RemovedUnit)}
 
 
 def program(resources: tuple[Resource, ...], name: str) -> dict[str, str]:
@@ -154,7 +154,7 @@ def test_when_a_command_runs_is_in_no_fingerprint(make_host: MakeHost, make_fact
 
 def test_all_fields_that_a_probe_reads_are_there(make_host: MakeHost, make_facts: MakeFacts) -> None:
     for resource in roles.everything(make_host(text()), make_facts()):
-        if isinstance(resource, Activation | Hold):
+        if isinstance(resource, Activation | Preview):
             assert all(resource.probe().item)
 
 
@@ -209,7 +209,7 @@ def test_a_release_that_is_held_leaves_the_other_managers_files_to_the_one_that_
 ) -> None:
     facts = make_facts(units=units(*THEIRS["systemd"]))
     found = roles.held(make_host(text()), facts, TOKEN)
-    assert [one.slot.manager for one in found if isinstance(one, Hold)] == ["supervisor"]
+    assert [one.slot.manager for one in found if isinstance(one, Preview)] == ["supervisor"]
     assert retired(found) == {}
 
 
@@ -223,7 +223,7 @@ def test_a_promotion_ends_what_is_left_of_the_other_manager(make_host: MakeHost,
 
 
 def test_a_rollback_runs_the_older_release_under_the_manager_of_now(make_host: MakeHost, make_facts: MakeFacts) -> None:
-    kept = (Kept("shop", OLDER, "f" * 40, ".", "good"), Kept("shop", ID, "0" * 40, ".", "active"))
+    kept = (ServerRelease("shop", OLDER, "f" * 40, ".", "good"), ServerRelease("shop", ID, "0" * 40, ".", "active"))
     facts = make_facts(commits={}, releases=kept, units=units(*THEIRS["systemd"]))
     found = roles.rolled_back(make_host(text()), facts)
     assert (activation(found).release, activation(found).slot.manager) == (OLDER, "supervisor")

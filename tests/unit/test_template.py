@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from provision.engine.resource import Refusal
+from provision.errors import PlanError
 from provision.release.template import PACKAGED, render
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def test_nothing_is_escaped(templates: Path) -> None:
 
 
 def refusal(name: str) -> str:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(PlanError) as caught:
         render(name)
     assert "\n" not in str(caught.value)
     assert caught.value.__cause__ is None

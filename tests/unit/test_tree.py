@@ -64,12 +64,12 @@ def test_where_one_host_migrates_for_all_the_others_only_take_note() -> None:
     change = planned(MIGRATION)
     assert change.phase == "migrate"
     assert change.script == f"migrate_release shop {ID} app print ''"
-    assert change.elsewhere == "mark shop migrated print"
+    assert change.follower_script == "mark shop migrated print"
 
 
 def test_where_every_host_migrates_none_takes_note_instead() -> None:
     change = planned(replace(MIGRATION, every=True))
-    assert (change.phase, change.elsewhere) == ("migrate", "")
+    assert (change.phase, change.follower_script) == ("migrate", "")
     assert change.script == planned(MIGRATION).script
 
 
@@ -77,7 +77,7 @@ def test_a_note_of_a_migration_reads_as_the_migration_itself(
     tmp_path: Path, me: tuple[str, str], observe: Observe, call: Call
 ) -> None:
     places = {"/var/lib/provision": tmp_path, " root root": f" {me[0]} {me[1]}"}
-    assert call([release_module], planned(MIGRATION).elsewhere, places).returncode == 0
+    assert call([release_module], planned(MIGRATION).follower_script, places).returncode == 0
     (state,) = observe(MIGRATION, places=places)
     assert MIGRATION.plan(state, {}) is None
 

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from provision.resources.trust import FOLDER, Authorities
+from provision.resources.trust import FOLDER, TrustedCertificates
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,7 @@ def name(certificate: str) -> str:
 
 
 def test_each_certificate_is_written_to_a_file_of_its_own_and_the_rest_goes() -> None:
-    change = Authorities((ONE, TWO)).plan(((name(ONE), "trusted"), ("provision.crt", "")), {})
+    change = TrustedCertificates((ONE, TWO)).plan(((name(ONE), "trusted"), ("provision.crt", "")), {})
     assert change is not None
     assert change.summary == "certificate authorities: trust 1 of mirrors.ca_bundle, trust 1 no longer"
     assert f"put {FOLDER}/{name(TWO)} root root 644" in change.script
@@ -30,13 +30,13 @@ def test_each_certificate_is_written_to_a_file_of_its_own_and_the_rest_goes() ->
 
 def test_what_is_trusted_is_right_and_what_is_there_but_not_trusted_is_not() -> None:
     state = ((name(ONE), "trusted"), (name(TWO), "trusted"))
-    assert Authorities((TWO, ONE)).plan(state, {}) is None
-    assert Authorities((ONE, TWO)).plan((state[0], (name(TWO), "")), {})
-    assert Authorities(()).plan((), {}) is None
+    assert TrustedCertificates((TWO, ONE)).plan(state, {}) is None
+    assert TrustedCertificates((ONE, TWO)).plan((state[0], (name(TWO), "")), {})
+    assert TrustedCertificates(()).plan((), {}) is None
 
 
 def test_without_a_bundle_what_an_earlier_one_brought_is_trusted_no_longer() -> None:
-    change = Authorities(()).plan(((name(ONE), "trusted"),), {})
+    change = TrustedCertificates(()).plan(((name(ONE), "trusted"),), {})
     assert change is not None
     assert (change.summary, change.script) == ("certificate authorities: trust 1 no longer", "trust_only")
 
@@ -46,7 +46,7 @@ def test_the_probe_knows_whether_programs_find_a_certificate(
 ) -> None:
     own, system = tmp_path / "own", tmp_path / "system"
     places = {FOLDER: own, "/etc/ssl/certs": system}
-    wanted = Authorities((ONE, TWO))
+    wanted = TrustedCertificates((ONE, TWO))
     own.mkdir()
     system.mkdir()
     assert observe(wanted, places=places) == ((),)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import paramiko
 import pytest
 
-from provision.controller.vagrant import Machine, VagrantError, located, parse, parse_ports
-from provision.inventory import InventoryError
+from provision.controller.vagrant import Machine, located, parse, parse_ports
+from provision.errors import InventoryError, VagrantError
 from provision.inventory.load import load
 from provision.report.console import addresses
 

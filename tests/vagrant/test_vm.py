@@ -9,8 +9,9 @@ from pathlib import Path
 
 from provision import lab, roles
 from provision.controller import vagrant
-from provision.controller.ssh import Dropped, Session, Unreachable
+from provision.controller.ssh import Session
 from provision.engine import facts
+from provision.errors import ConnectionLost, Unreachable
 from provision.inventory import Host
 from provision.inventory import load as inventory_file
 from provision.lab import folder
@@ -136,7 +137,7 @@ def boot_id(vm: Project) -> str:
     session = Session(located(vm))
     try:
         return session.run("cat /proc/sys/kernel/random/boot_id").stdout
-    except (Unreachable, Dropped):
+    except (Unreachable, ConnectionLost):
         return ""
     finally:
         session.close()

@@ -74,7 +74,7 @@ import time
 
 print("working", flush=True)
 while True:
-    with open(f"/srv/pulse/shared/{sys.argv[1]}", "w") as file:
+    with open(f"/srv/probe/shared/{sys.argv[1]}", "w") as file:
         file.write(os.environ["PROVISION_COMMIT"])
     if sys.argv[1] != "worker":
         break
@@ -85,7 +85,7 @@ while True:
 def files(breaks: str = "", only: str = "", note: str = "", requirements: str = "") -> dict[str, str]:
     """The repository's files; `breaks` says how the release is broken, `only` on which host; `requirements` are more."""
     return {
-        "pulse.py": MAIN.format(breaks=breaks, only=only),
+        "probe.py": MAIN.format(breaks=breaks, only=only),
         "requirements.txt": f"fastapi==0.165.0\n{requirements}"
         + ("no-such-package-anywhere==1.0\n" if breaks == "requirement" else ""),
         "note.txt": note,
@@ -97,10 +97,10 @@ INVENTORY = """
 include: {lab}/lab.yml
 rollout: {{batch: {batch}, on_failure: rollback}}
 apps:
-  pulse:
+  probe:
     source: {url}
-    module: pulse:app
-    domains: ["pulse.{{host}}.test"]
+    module: probe:app
+    domains: ["probe.{{host}}.test"]
     process_manager: {manager}
     workers: 2
     timeout: 8
