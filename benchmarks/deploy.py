@@ -39,12 +39,12 @@ def main() -> None:
     arguments = parser.parse_args()
     os.environ["PROVISION_TEST_SERVER"] = arguments.host
     from provision.controller import python_cache
-    from provision.inventory import load as inventory_file
+    from provision.inventory import load
     from tests.lab import probe_app, releases
     from tests.lab.conftest import ROOT, shell
     from tests.lab.load import watch
 
-    pythons = python_cache.location(inventory_file.load(ROOT / "inventories/lab.yml"))
+    pythons = python_cache.location(load(ROOT / "inventories/lab.yml"))
     if not pythons.is_dir():
         raise SystemExit("no packed Python: invoke deploy --host lab1 makes one")
     rows: list[dict[str, float]] = []

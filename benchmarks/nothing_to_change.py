@@ -25,8 +25,7 @@ from provision.controller import python_cache
 from provision.controller.ssh import Session
 from provision.engine import facts, probe
 from provision.engine.resource import Resource
-from provision.inventory import Host
-from provision.inventory.load import find
+from provision.inventory import Host, find
 from provision.resources.file import File
 
 ADDED = 100

@@ -21,12 +21,12 @@ def main() -> None:
     arguments = parser.parse_args()
     os.environ["PROVISION_TEST_SERVER"] = arguments.host
     from provision.controller import python_cache
-    from provision.inventory import load as inventory_file
+    from provision.inventory import load as load_inventory
     from tests.lab import releases
     from tests.lab.conftest import ROOT
     from tests.lab.load import load
 
-    pythons = python_cache.location(inventory_file.load(ROOT / "inventories/lab.yml"))
+    pythons = python_cache.location(load_inventory(ROOT / "inventories/lab.yml"))
     if not pythons.is_dir():
         raise SystemExit("no packed Python: invoke deploy --host lab1 makes one")
     during: list[float] = []

@@ -1,6 +1,7 @@
 """What the user declares: hosts, groups and apps, checked before any connection."""
 
 from provision.errors import InventoryError
+from provision.inventory.load import find, load
 from provision.inventory.models import (
     GENERATE,
     MODELS,
@@ -34,8 +35,10 @@ __all__ = [
     "Schedule",
     "Source",
     "display",
+    "find",
     "host_key",
     "known_as",
     "known_names",
+    "load",
     "suggestion",
 ]

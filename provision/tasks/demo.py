@@ -6,7 +6,7 @@ import time
 from invoke import Context, Exit, task
 
 from provision import lab, roles
-from provision.inventory.load import find
+from provision.inventory import find
 from provision.report.console import Console
 from provision.run import fleet
 

@@ -14,8 +14,7 @@ from invoke import Context, Exit, task
 from provision import roles
 from provision.controller import vagrant
 from provision.errors import InventoryError, UsageError, VagrantError
-from provision.inventory import Host, Inventory
-from provision.inventory.load import find
+from provision.inventory import Host, Inventory, find
 from provision.report import document
 from provision.report.console import Console
 from provision.run import fleet

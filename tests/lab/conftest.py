@@ -15,7 +15,7 @@ import pytest
 
 from provision import lab
 from provision.controller import python_cache
-from provision.inventory import load as inventory_file
+from provision.inventory import load
 
 pytest.register_assert_rewrite("tests.lab.releases")
 
@@ -137,7 +137,7 @@ def first_inventory(sample: str) -> Path:
 def built(sample: str, running_lab: None) -> Built:
     """The one deploy of the tests that builds a Python; the others place what it packed."""
     path = first_inventory(sample)
-    shutil.rmtree(python_cache.location(inventory_file.load(path)), ignore_errors=True)
+    shutil.rmtree(python_cache.location(load(path)), ignore_errors=True)
     lab.reset(BUILDER, SUITE)
     begun = time.monotonic()
     answer = Controller(path).deploy(BUILDER)
@@ -147,7 +147,7 @@ def built(sample: str, running_lab: None) -> Built:
 @pytest.fixture(scope="session")
 def pythons(sample: str, request: pytest.FixtureRequest) -> Path:
     """The folder of packed Pythons; with PROVISION_KEEP_LAB, those of earlier tests will do."""
-    folder = python_cache.location(inventory_file.load(first_inventory(sample)))
+    folder = python_cache.location(load(first_inventory(sample)))
     if not (os.environ.get("PROVISION_KEEP_LAB") and folder.is_dir()):
         request.getfixturevalue("built")
     return folder
@@ -164,7 +164,7 @@ def controller(sample: str, tmp_path: Path, pythons: Path) -> Controller:
 
 def seed(path: Path, pythons: Path) -> Path:
     """Give an inventory the Pythons in a folder; they go when the tests end, or with the cache's folder that it returns."""
-    own = python_cache.location(inventory_file.load(path))
+    own = python_cache.location(load(path))
     shutil.rmtree(own, ignore_errors=True)
     shutil.copytree(pythons, own, copy_function=os.link)
     SEEDED.append(own)

@@ -19,7 +19,7 @@ import yaml
 
 from provision import lab
 from provision.controller import python_cache
-from provision.inventory import load as inventory_file
+from provision.inventory import load
 from provision.release.venv import SERVER as PINNED
 from tests.lab.conftest import LAB, Answer, Controller, https, seed, shell
 from tests.lab.index import PACKAGE, WHEEL, Index, serving
@@ -336,7 +336,7 @@ def test_when_one_apps_release_fails_those_that_were_switched_in_the_same_deploy
     content: dict[str, Any] = yaml.safe_load(all_four.inventory.read_text())
     content["apps"]["plain"]["health"] = {"path": "/", "timeout": 4}
     impatient = all_four.with_text(yaml.safe_dump(content, sort_keys=False), "impatient")
-    seed(impatient.inventory, python_cache.location(inventory_file.load(all_four.inventory)))
+    seed(impatient.inventory, python_cache.location(load(all_four.inventory)))
     apps["built"].commit("good morning from", "good evening from", apps["built"].main)
     apps["plain"].commit(apps["plain"].domain, "elsewhere.test", apps["plain"].main)
     answer = impatient("deploy", SERVER, "--json")

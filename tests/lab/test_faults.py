@@ -19,8 +19,7 @@ from provision.engine import apply
 from provision.engine.facts import Facts
 from provision.engine.plan import Plan
 from provision.engine.resource import Change, Probe, Resource, State
-from provision.inventory import Host
-from provision.inventory import load as inventory_file
+from provision.inventory import Host, load
 from provision.report.document import Silence
 from provision.run.host import Run, who
 from tests.lab.conftest import LAB, Controller, https, shell
@@ -61,7 +60,7 @@ def steps(sample: str, tmp_path: Path) -> Iterator[Callable[..., Run]]:
         shell(SERVER, "rm -f /root/step-*")
 
     def make(*wanted: Step, port: int = 0, known_hosts: Path | None = None) -> Run:
-        found = inventory_file.load(path)
+        found = load(path)
         host = found.hosts[SERVER]
         if port:
             host = host.model_copy(update={"address": "127.0.0.1", "port": port, "known_hosts": known_hosts})

@@ -11,7 +11,7 @@ import pytest
 
 from provision import lab
 from provision.engine.resource import Change, Probe, Resource, State
-from provision.inventory import load as inventory_file
+from provision.inventory import load
 from provision.lab import acme
 from provision.report.document import Silence
 from provision.resources.file import Absent, Directory, File, Link
@@ -353,7 +353,7 @@ Apply = Callable[..., Result]
 @pytest.fixture(scope="module")
 def apply(site: Site) -> Apply:
     """Applies these resources; with applies=False, plans them."""
-    found = inventory_file.load(site.controller.inventory)
+    found = load(site.controller.inventory)
 
     def apply(*resources: Resource, applies: bool = True) -> Result:
         (result,) = fleet.run(

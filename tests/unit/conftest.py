@@ -18,7 +18,7 @@ import pytest
 from provision.engine import apply, probe
 from provision.engine.facts import Facts
 from provision.engine.shell import library
-from provision.inventory.load import load
+from provision.inventory import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from provision.errors import InventoryError
-from provision.inventory import MODELS, Host, Inventory, Model
+from provision.inventory import MODELS, Host, Inventory, Model, find, load
 from provision.inventory import manual as reference
-from provision.inventory.load import find, load
 from tests import pem
 
 if TYPE_CHECKING:

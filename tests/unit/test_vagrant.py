@@ -14,7 +14,7 @@ import pytest
 
 from provision.controller.vagrant import Machine, located, parse, parse_ports
 from provision.errors import InventoryError, VagrantError
-from provision.inventory.load import load
+from provision.inventory import load
 from provision.report.console import addresses
 
 if TYPE_CHECKING:

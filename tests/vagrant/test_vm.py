@@ -12,8 +12,7 @@ from provision.controller import vagrant
 from provision.controller.ssh import Session
 from provision.engine import facts
 from provision.errors import ConnectionLost, Unreachable
-from provision.inventory import Host
-from provision.inventory import load as inventory_file
+from provision.inventory import Host, load
 from provision.lab import folder
 from provision.resources.git import Mirror
 from tests.vagrant.conftest import MACHINES, Project, step
@@ -81,10 +80,10 @@ def test_only_the_inventory_makes_a_vm_and_a_lab_server_differ(vm: Project, tmp_
         here = folder.current()
         text = vm.inventory.with_name("vagrant.yml").read_text()
         access = f"connect: ssh\nuser: admin\nkey: {here.key}\nknown_hosts: {here.known_hosts}\n"
-        address = inventory_file.load(here.inventory, {}).hosts[SERVER].address
+        address = load(here.inventory, {}).hosts[SERVER].address
         path = tmp_path / "lab.yml"
         path.write_text(f"{text}{access}hosts: {{vm1: {{address: {address}}}}}\n")
-        hosts = (located(vm), inventory_file.load(path, {}).hosts["vm1"])
+        hosts = (located(vm), load(path, {}).hosts["vm1"])
         seen = [bare(host) for host in hosts]
     finally:
         if mine:
@@ -128,7 +127,7 @@ def located(vm: Project) -> Host:
     os.environ.update(
         {name: value for name, value in vm.environ.items() if name.startswith(("VAGRANT_", "PROVISION_"))}
     )
-    found = inventory_file.load(vm.inventory)
+    found = load(vm.inventory)
     return vagrant.located([found.hosts["vm1"]], vm.inventory)[0]
 
 
