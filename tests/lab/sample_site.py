@@ -1,0 +1,96 @@
+"""The sample app on a lab server, and resources that a test applies to that server directly."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from provision import lab
+from provision.engine.resource import Resource
+from provision.inventory import load
+from provision.report.document import Silence
+from provision.run import fleet
+from provision.run.host import Result
+from tests.lab.conftest import ROOT, SUITE, Answer, Controller, https, seed, shell
+
+SERVER = os.environ.get("PROVISION_TEST_SERVER", "lab1")
+# Where tests put files and folders of their own.
+FOLDER = "/srv/kinds"
+Apply = Callable[..., Result]
+
+
+@dataclass(frozen=True)
+class Site:
+    """The sample app on the server, pinned to one commit; `first` is the deploy to the bare server."""
+
+    controller: Controller
+    commit: str
+    first: Answer
+
+    def deploy(self) -> Answer:
+        """A deploy of the commit, which must succeed."""
+        return self.controller.deploy(SERVER, "--revision", self.commit)
+
+    def plan(self) -> Answer:
+        """A plan for the commit."""
+        return self.controller.plan(SERVER, "--revision", self.commit)
+
+
+@pytest.fixture(scope="module")
+def bare_server(sample: str, tmp_path_factory: pytest.TempPathFactory) -> Controller:
+    """The server made bare, and the sample app's inventory for it: one worker starts sooner, and is enough."""
+    path = tmp_path_factory.mktemp("sample") / "sample.yml"
+    path.write_text(sample.replace("module:", "workers: 1\n    module:"))
+    lab.reset(SERVER, SUITE)
+    return Controller(path)
+
+
+@pytest.fixture(scope="module")
+def site(bare_server: Controller, pythons: Path) -> Site:
+    """The sample app, deployed to the bare server."""
+    seed(bare_server.inventory, pythons)
+    commit = subprocess.run(
+        ["git", "-c", "safe.directory=*", "rev-parse", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout.strip()
+    return Site(bare_server, commit, bare_server.deploy(SERVER, "--revision", commit))
+
+
+def assert_all_is_well(site: Site) -> None:
+    """There is nothing to change, the site answers, and no unit has failed."""
+    assert (site.plan().status, status()) == (0, "200")
+    assert shell(SERVER, "systemctl list-units --failed --no-legend --plain") == ""
+
+
+def status(path: str = "/") -> str:
+    """The HTTP status of a path of the site; its certificate must be the ACME authority's."""
+    return https(SERVER, path, "", "-o", "/dev/null", "-w", "%{http_code}").stdout
+
+
+@pytest.fixture(scope="module")
+def apply(bare_server: Controller) -> Apply:
+    """Applies these resources, and no others, to the server; with applies=False, only plans them."""
+    found = load(bare_server.inventory)
+
+    def apply(*resources: Resource, applies: bool = True) -> Result:
+        (result,) = fleet.run(
+            "test", found, found.select(SERVER), lambda host, facts: resources, Silence(), applies, revisions=False
+        )
+        return result
+
+    return apply
+
+
+@pytest.fixture
+def folder(bare_server: Controller) -> str:
+    """An empty folder on the server."""
+    shell(SERVER, f"rm -rf {FOLDER} && mkdir {FOLDER}")
+    return FOLDER
+
+
+def ids(result: Result) -> list[str]:
+    """The ids of the changes of a run that succeeded."""
+    assert result.error is None, "\n".join((result.error, *result.output))
+    return [change.id for change in result.changes]
