@@ -15,18 +15,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 
 from provision import roles
-from provision.controller import commits as revision
-from provision.controller import python_cache
+from provision.controller import commits
 from provision.controller.ssh import Session
 from provision.engine import facts, probe
 from provision.engine.resource import Resource
 from provision.inventory import Host, find
 from provision.resources.file import File
+from provision.run.gather import gather
+from provision.run.request import Request
 
 ADDED = 100
 FOLDER = "/root/provision-benchmark"
@@ -67,10 +68,14 @@ def main() -> None:
     host = hosts[0]
 
     session = Session(host)
-    known = facts.parse(session.run(facts.script()).stdout)
-    commits: Mapping[str, str] = {name: revision.resolve(name, app.source) for name, app in host.apps.items()}
-    known = replace(known, commits=commits, cache=python_cache.location(inventory))
-    resources = roles.everything(host, replace(known, cached=python_cache.read(known, host)))
+    known = facts.parse(session.run(facts.script(roles.FACTS)).stdout, roles.FACTS)
+    resolved: dict[str, Future[str]] = {}
+    for name, app in host.apps.items():
+        resolved[name] = Future()
+        resolved[name].set_result(commits.resolve(name, app.source))
+    request = Request("deploy", inventory, hosts, roles.everything)
+    wanted = gather(request, host, known, resolved, lambda: Path(tempfile.mkdtemp()))
+    resources = roles.everything(host, known, wanted)
     script = probe.script(resources)
     lines = f"mkdir -p {FOLDER}\n"
     for file in added():
@@ -87,7 +92,7 @@ def main() -> None:
             "from provision import roles\n"
             "from provision.tasks import namespace\n"
             "everything = roles.everything\n"
-            "roles.everything = lambda host, facts: (*everything(host, facts), *added())\n"
+            "roles.everything = lambda *known: (*everything(*known), *added())\n"
         )
         python = sys.executable
         named = ["--inventory", str(inventory.path.resolve())]

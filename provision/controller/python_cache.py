@@ -6,11 +6,13 @@ feed another), its version and options, the distribution's release, and the arch
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
-from provision.engine.facts import CachedPython, Facts
+from provision.engine.facts import System
 from provision.errors import CacheError
 from provision.inventory import Host, Inventory
+from provision.resources.python import CachedPython
 
 
 def folder() -> Path:
@@ -27,9 +29,9 @@ def location(inventory: Inventory) -> Path:
     )
 
 
-def archive(facts: Facts, name: str) -> Path | None:
-    """Where the Python `name` (3.13.5, 3.13.5-optimized) is kept for servers like this one."""
-    return facts.cache / f"{name}-{facts.distribution}-{facts.architecture}.tar.gz" if facts.cache else None
+def archive(kept: Path, system: System, name: str) -> Path:
+    """Where below `kept` (see `location`) the Python `name` (3.13.5, 3.13.5-optimized) stands for servers like this one."""
+    return kept / f"{name}-{system.distribution}-{system.architecture}.tar.gz"
 
 
 def about(archive: Path) -> Path:
@@ -37,15 +39,19 @@ def about(archive: Path) -> Path:
     return archive.with_name(f"{archive.name}.about")
 
 
-def read(facts: Facts, host: Host) -> dict[str, CachedPython]:
-    """The Pythons of the host's apps that `facts.cache` has for servers like this one, whole."""
+def archives(kept: Path, system: System, host: Host) -> dict[str, Path]:
+    """Where each Python of the host's apps is kept, by its name; nothing for those that are not to be."""
+    return {app.python.name: archive(kept, system, app.python.name) for app in host.apps.values() if app.python.cache}
+
+
+def read(archives: Mapping[str, Path]) -> dict[str, CachedPython]:
+    """Those Pythons of `archives` that are there, whole."""
     found = {}
-    for app in host.apps.values():
-        path = archive(facts, app.python.name)
-        if app.python.cache and path and path.is_file() and about(path).is_file():
+    for name, path in archives.items():
+        if path.is_file() and about(path).is_file():
             sha256, size, *packages = about(path).read_text().split() or ("", "-1")
             if path.stat().st_size == int(size):
-                found[app.python.name] = CachedPython(path, sha256, int(size), tuple(packages))
+                found[name] = CachedPython(path, sha256, int(size), tuple(packages))
     return found
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from provision.engine.plan import Plan
 from provision.engine.resource import Change
-from provision.engine.shell import library, words
+from provision.engine.shell import joined, library, words
 
 Kind = Literal["locked", "stale", "lost", "begin", "out", "done", "failed", "stopped", "end"]
 
@@ -46,14 +46,13 @@ def stop(run: str) -> str:
 
 
 def _runner(changes: Sequence[Change], run: str, who: str, task: str) -> str:
-    libraries = "".join(dict.fromkeys(change.library for change in changes))
+    libraries = joined(library(__file__), *(change.library for change in changes))
     steps = "\n".join(
         f"change {number} {words(change.id)} <<'END_OF_CHANGE_{number}'\n{change.script}\nEND_OF_CHANGE_{number}"
         for number, change in enumerate(changes)
     )
     return (
-        f"{library(__file__)}{libraries}main() {{\nbegin {words(run, who, task)} {len(changes)}\n"
-        f"{steps}\nfinish 0\n}}\nmain </dev/null\n"
+        f"{libraries}main() {{\nbegin {words(run, who, task)} {len(changes)}\n{steps}\nfinish 0\n}}\nmain </dev/null\n"
     )
 
 

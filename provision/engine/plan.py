@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from provision.engine.probe import Observation
-from provision.engine.resource import Change, Phase, Resource
+from provision.engine.resource import Change, Phase, Ref, Resource
 
 PHASES: tuple[Phase, ...] = get_args(Phase)
 
@@ -24,12 +24,12 @@ class Plan:
         changes = tuple(change for change in self.changes if phase in (None, change.phase))
         return Plan(changes, len(changes), generation or self.generation)
 
-    def undone(self, made: Collection[str], generation: str) -> "Plan":
-        """The changes that take back those that were `made`, by their ids, and can be taken back; last first."""
+    def undone(self, made: Collection[Ref], generation: str) -> "Plan":
+        """The changes that undo those that were `made` and can be undone; last first."""
         changes = tuple(
-            Change(change.id, f"take back: {change.summary}", change.undo, change.library)
+            Change(change.ref, f"undo: {change.summary}", change.undo, change.library)
             for change in reversed(self.changes)
-            if change.undo and change.id in made
+            if change.undo and change.ref in made
         )
         return Plan(changes, len(changes), generation)
 
@@ -38,11 +38,11 @@ def plan(resources: Sequence[Resource], seen: Observation) -> Plan:
     """One phase after the other, and in a phase in the order of the resources: on a server with several apps, all are prepared
     before one is activated. Raises PlanError when a resource cannot become what it should be.
     """
-    changes: dict[str, Change] = {}
+    changes: dict[Ref, Change] = {}
     for resource, state in zip(resources, seen.states, strict=True):
         change = resource.plan(state, changes)
         if change:
-            changes[change.id] = change
+            changes[change.ref] = change
     ordered = sorted(changes.values(), key=lambda change: PHASES.index(change.phase))
     return Plan(tuple(ordered), len(resources), seen.generation)
 

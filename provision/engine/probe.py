@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from provision.engine.resource import Resource, Row, State
-from provision.engine.shell import library
+from provision.engine.shell import joined, library
 from provision.errors import ProbeError
 
 END = "end"
@@ -30,20 +30,15 @@ class Observation:
 
 def script(resources: Sequence[Resource]) -> str:
     """The probe script: each kind's function is called once, with all the items of its kind."""
-    libraries: dict[str, None] = {}
+    probes = [resource.probe() for resource in resources]
     items: dict[str, list[str]] = {}
-    for number, resource in enumerate(resources):
-        probe = resource.probe()
-        libraries[probe.library] = None
+    for number, probe in enumerate(probes):
         items.setdefault(probe.function, []).append("\t".join((str(number), *probe.item)))
     calls = "\n".join(
         f"{function} <<'END_OF_ITEMS'\n" + "\n".join(lines) + "\nEND_OF_ITEMS" for function, lines in items.items()
     )
-    # A library may begin with another one.
-    texts = [text for text in libraries if not any(text != other and text in other for other in libraries)]
-    return (
-        f"{library(__file__)}{''.join(texts)}main() {{\nobserve_lock\n{calls}\nprintf '{END}\\n'\n}}\nmain </dev/null\n"
-    )
+    libraries = joined(library(__file__), *(probe.library for probe in probes))
+    return f"{libraries}main() {{\nobserve_lock\n{calls}\nprintf '{END}\\n'\n}}\nmain </dev/null\n"
 
 
 def parse(output: str, count: int) -> Observation:
@@ -61,4 +56,4 @@ def parse(output: str, count: int) -> Observation:
             lock = Lock(*(*fields, "", "", "")[:3])
         else:
             states[int(key)].append(tuple(fields))
-    return Observation(tuple(tuple(rows) for rows in states), generation, lock)
+    return Observation(tuple(State(rows) for rows in states), generation, lock)

@@ -1,12 +1,25 @@
-"""The words that everything speaks: Resource, Probe, Change."""
+"""The words that everything speaks: Ref, Probe, State, Change, Resource."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Literal, Protocol
+from types import MappingProxyType
+from typing import Any, Literal, Protocol
 
 Row = tuple[str, ...]
-State = tuple[Row, ...]
+Record = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Ref:
+    """What a resource is called: its kind, and a name that is unique within the kind on one host."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,13 +27,40 @@ class Probe:
     """How to read the state of one thing.
 
     `function` is defined in the shell text `library`. It is called once for all items of its kind, reads them on
-    standard input, one a line, as `NUMBER<TAB>FIELD...`, and prints any number of lines `NUMBER<TAB>FIELD...`.
-    It changes nothing. Fields hold no tab and no newline.
+    standard input, one a line, as `NUMBER<TAB>FIELD...`, and prints any number of records, one a line, as
+    `NUMBER<TAB>KEY=VALUE...`. It changes nothing. Fields and values hold no tab and no newline.
     """
 
     function: str
     library: str
     item: Row = ()
+
+
+class State(tuple[Row, ...]):
+    """What a probe printed for one resource: a row a line, of fields KEY=VALUE. No row means that there is nothing."""
+
+    @classmethod
+    def of(cls, *records: Mapping[str, object]) -> "State":
+        """The state that these records make."""
+        return cls(tuple(f"{key}={value}" for key, value in each.items()) for each in records)
+
+    def __getitem__(self, key: Any) -> Any:
+        """The first value of a key, empty where no record has it; a number is a row's, as in any tuple."""
+        return next(iter(self.all(key)), "") if isinstance(key, str) else super().__getitem__(key)
+
+    def all(self, key: str) -> tuple[str, ...]:
+        """The values of a key in all records."""
+        return tuple(each[key] for each in self.records if key in each)
+
+    @cached_property
+    def records(self) -> tuple[Record, ...]:
+        """Each row as a mapping."""
+        return tuple(map(record, self))
+
+
+def record(fields: Row) -> Record:
+    """Fields of the form KEY=VALUE as a mapping; a field without a key is left out."""
+    return MappingProxyType(dict(field.split("=", 1) for field in fields if "=" in field))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +73,21 @@ class Transfer:
     size: int = 0
 
 
-Phase = Literal["prepare", "migrate", "activate", "finish"]
+Phase = Literal["prepare", "once", "rolling", "finish"]
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
     """One step of a plan. `script` is idempotent POSIX sh, run with `set -eu` as root, and atomic in its effect.
 
-    What is to `prepare` has no effect on traffic and is done on all hosts at once; `migrate` on one host; `activate`
-    host by host; what is to `finish` waits until all have activated. `undo` is the script that takes an activation back,
-    `elsewhere` what the other hosts run once one host has migrated; `previews` are apps, and the tokens with which their
-    held releases can be looked at once it is done; an empty one ends what was. `agent`: while it is made, it asks the
-    controller's SSH agent. A line `notice: TEXT` that it prints is for whoever started the run.
+    The phases, in their order: `prepare` has no effect on traffic and is done on all hosts at once; `once` is done on
+    one host, while the others then run `follower_script`, where there is one; `rolling` is done host by host, in
+    batches; `finish` waits until all hosts have got that far. `undo` is the script that takes the change back.
+    `agent` names the setting that makes the change ask the controller's SSH agent while it is made. A line
+    `notice: TEXT` that it prints is shown to whoever started the run.
     """
 
-    id: str
+    ref: Ref
     summary: str
     script: str
     library: str = ""
@@ -57,22 +97,30 @@ class Change:
     phase: Phase = "prepare"
     undo: str = ""
     follower_script: str = ""
-    previews: tuple[tuple[str, str], ...] = ()
-    agent: bool = False
+    agent: str = ""
+
+    @property
+    def id(self) -> str:
+        """The resource's name as text: KIND:NAME."""
+        return str(self.ref)
 
 
 class Resource(Protocol):
     """The desired state of one thing on a server: a frozen value that does no I/O."""
 
     @property
-    def id(self) -> str: ...
+    def ref(self) -> Ref:
+        """What the resource is called; unique on a host."""
+        ...
 
-    def probe(self) -> Probe: ...
+    def probe(self) -> Probe:
+        """How to read the resource's state."""
+        ...
 
-    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         """The change that is needed, or none.
 
-        `state` is what the probe printed for this resource; `earlier` are the changes already planned, by id, so
+        `state` is what the probe printed for this resource. `earlier` holds the changes that are planned already, so
         that a service knows that its configuration is about to change. Raises PlanError.
         """
         ...

@@ -20,6 +20,12 @@ def heredoc(command: str, content: bytes) -> str:
     return f"base64 -d <<'END_OF_BASE64' | {command}\n{encoded}\nEND_OF_BASE64"
 
 
+def joined(*libraries: str) -> str:
+    """All libraries as one, each text once: what stands within another one is left out."""
+    texts = dict.fromkeys(text for text in libraries if text)
+    return "".join(text for text in texts if not any(text != other and text in other for other in texts))
+
+
 @cache
 def library(module: str) -> str:
     """The shell functions beside a Python module: provision/resources/file.py has them in file.sh.

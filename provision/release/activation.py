@@ -1,13 +1,15 @@
 """What goes live: a release in one of an app's two slots, held back from traffic or with all of it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from provision.engine.resource import Change, Probe, State
+from provision.engine.resource import Change, Probe, Ref, State
 from provision.engine.shell import library, quote, words
 from provision.errors import PlanError
 from provision.release import manager
 from provision.release import tree as release
+from provision.release.facts import PreviewedRelease
+from provision.resources.file import File
 
 PROBE = f"{manager.LIBRARY}{library(__file__)}"
 LIBRARY = f"{release.LIBRARY}{PROBE}"
@@ -99,13 +101,13 @@ class Activation:
     again: bool = False
 
     @property
-    def id(self) -> str:
-        return f"activation:{self.slot.app}"
+    def ref(self) -> Ref:
+        return Ref("activation", self.slot.app)
 
     def probe(self) -> Probe:
         return self.slot.probe()
 
-    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         app = self.slot.app
         serving = Serving(*state[0]) if state else None
         why = self._why(serving, earlier)
@@ -113,20 +115,19 @@ class Activation:
             script = self.slot.call("activate", release=self.release, folder=self.folder, fingerprint=self.fingerprint)
             summary = f"{app}: activate {self.release} ({why})"
             return Change(
-                self.id,
+                self.ref,
                 summary,
                 script,
                 LIBRARY,
-                phase="activate",
+                phase="rolling",
                 undo=self.slot.call("revert"),
-                previews=((app, ""),),
             )
         if serving and serving.down:
             summary = f"{app}: start {serving.down.replace(' ', ', ')}"
-            return Change(self.id, summary, self.slot.call("keep_processes"), LIBRARY, phase="activate")
+            return Change(self.ref, summary, self.slot.call("keep_processes"), LIBRARY, phase="rolling")
         return None
 
-    def _why(self, serving: Serving | None, earlier: Mapping[str, Change]) -> str:
+    def _why(self, serving: Serving | None, earlier: Mapping[Ref, Change]) -> str:
         if not serving:
             return "nothing serves yet"
         app, slot = self.slot.app, serving.slot
@@ -139,7 +140,7 @@ class Activation:
             (release.rebuilt(app, earlier), "its files were restored"),
             (release.emptied(app, earlier), "its shared folder was restored"),
             (
-                f"file:{manager.UNITS}/{app}@.service" in earlier or serving.reload_needed == "yes",
+                File.ref_to(f"{manager.UNITS}/{app}@.service") in earlier or serving.reload_needed == "yes",
                 "its unit changed",
             ),
             (serving.snapshot != "same", f"the files of slot {slot} were modified"),
@@ -161,13 +162,13 @@ class Preview:
     token: str
 
     @property
-    def id(self) -> str:
-        return f"hold:{self.slot.app}"
+    def ref(self) -> Ref:
+        return Ref("hold", self.slot.app)
 
     def probe(self) -> Probe:
         return self.slot.probe()
 
-    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         """Raises PlanError where nothing serves yet."""
         app = self.slot.app
         if not state:
@@ -185,7 +186,7 @@ class Preview:
         )
         summary = f"{app}: hold {self.release} in the slot beside {serving.slot}, without traffic"
         back = self.slot.call("drop")
-        return Change(self.id, summary, script, LIBRARY, phase="activate", undo=back, previews=((app, self.token),))
+        return Change(self.ref, summary, script, LIBRARY, phase="rolling", undo=back)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,16 +198,16 @@ class Promotion:
     folder: str
 
     @property
-    def id(self) -> str:
-        return f"activation:{self.slot.app}"
+    def ref(self) -> Ref:
+        return Ref("activation", self.slot.app)
 
     def probe(self) -> Probe:
         return self.slot.probe()
 
-    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         script = self.slot.call("promote", release=self.release, folder=self.folder)
         summary = f"{self.slot.app}: activate {self.release} (it is held)"
-        return Change(self.id, summary, script, LIBRARY, phase="activate", undo=self.slot.call("revert"))
+        return Change(self.ref, summary, script, LIBRARY, phase="rolling", undo=self.slot.call("revert"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,12 +218,28 @@ class NoPreview:
     release: str
 
     @property
-    def id(self) -> str:
-        return f"hold:{self.slot.app}"
+    def ref(self) -> Ref:
+        return Ref("hold", self.slot.app)
 
     def probe(self) -> Probe:
         return self.slot.probe()
 
-    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         summary = f"{self.slot.app}: drop {self.release}, which is held"
-        return Change(self.id, summary, self.slot.call("drop"), LIBRARY, phase="activate")
+        return Change(self.ref, summary, self.slot.call("drop"), LIBRARY, phase="rolling")
+
+
+def preview_tokens(
+    previews: Mapping[str, PreviewedRelease], releases: Mapping[str, str], made: Collection[Ref], token: str
+) -> dict[str, str]:
+    """By app, the token of the wanted release (`releases`) where it can be previewed.
+
+    `previews` are those that there were before the changes in `made`, `token` that of previews which are made new.
+    """
+    found = {app: one.token for app, one in previews.items() if releases.get(app) == one.release}
+    for app in releases:
+        if Ref("activation", app) in made:
+            found.pop(app, None)
+        if token and Ref("hold", app) in made:
+            found[app] = token
+    return found

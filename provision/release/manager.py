@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from provision.engine.resource import Change, Phase, Probe, State
+from provision.engine.resource import Change, Phase, Probe, Ref, State
 from provision.engine.shell import library, words
+from provision.resources.file import File
 
 LIBRARY = library(__file__)
 UNITS = "/etc/systemd/system"
@@ -19,16 +20,16 @@ class Program:
     name: str
 
     @property
-    def id(self) -> str:
-        return f"program:{self.name}"
+    def ref(self) -> Ref:
+        return Ref("program", self.name)
 
     def probe(self) -> Probe:
         return Probe("probe_programs", LIBRARY, (self.name,))
 
-    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
-        if state == (("loaded",),) and f"file:{PROGRAMS}/{self.name}.conf" not in earlier:
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
+        if state == (("loaded",),) and File.ref_to(f"{PROGRAMS}/{self.name}.conf") not in earlier:
             return None
-        return Change(self.id, f"{self.name}: load into Supervisor", words("keep_program", self.name), LIBRARY)
+        return Change(self.ref, f"{self.name}: load into Supervisor", words("keep_program", self.name), LIBRARY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,12 @@ class RemovedUnit:
     phase: Phase = "prepare"
 
     @property
-    def id(self) -> str:
-        return f"retired:{self.path.rpartition('/')[2]}"
+    def ref(self) -> Ref:
+        return Ref("retired", self.path.rpartition("/")[2])
 
     def probe(self) -> Probe:
         return Probe("probe_retired", LIBRARY, (self.path,))
 
-    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         summary = f"{self.path.rpartition('/')[2]}: stop and remove"
-        return Change(self.id, summary, words("retire", self.path), LIBRARY, phase=self.phase)
+        return Change(self.ref, summary, words("retire", self.path), LIBRARY, phase=self.phase)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from provision.engine.resource import Change, Probe, State
+from provision.engine.resource import Change, Probe, Ref, State
 from provision.engine.shell import library, words
 
 LIBRARY = library(__file__)
@@ -27,17 +27,17 @@ class Uv:
         return f"/opt/uv/{self.version}"
 
     @property
-    def id(self) -> str:
-        return f"uv:{self.version}"
+    def ref(self) -> Ref:
+        return Ref("uv", self.version)
 
     def probe(self) -> Probe:
         return Probe("probe_uv", LIBRARY, (self.path,))
 
-    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         if state:
             return None
         script = words("install_uv", self.path, self.version, self.python, self.index)
-        return Change(self.id, f"install uv {self.version}", script, LIBRARY)
+        return Change(self.ref, f"install uv {self.version}", script, LIBRARY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +58,14 @@ class Venv:
     uv: str
     index: str = ""
 
+    @staticmethod
+    def ref_to(app: str) -> Ref:
+        """What an app's environment is called."""
+        return Ref("venv", app)
+
     @property
-    def id(self) -> str:
-        return f"venv:{self.app}"
+    def ref(self) -> Ref:
+        return self.ref_to(self.app)
 
     @property
     def base(self) -> str:
@@ -73,7 +78,7 @@ class Venv:
     def probe(self) -> Probe:
         return Probe("probe_venvs", LIBRARY, (self.release, self.folder, self.requirements, self.base))
 
-    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         if state == (("right",),):
             return None
         where = "" if self.requirements == "auto" else f" of {self.requirements}"
@@ -94,4 +99,4 @@ class Venv:
             self.index,
             *SERVER,
         )
-        return Change(self.id, f"{self.app}: {what}", script, LIBRARY)
+        return Change(self.ref, f"{self.app}: {what}", script, LIBRARY)

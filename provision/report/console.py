@@ -16,7 +16,8 @@ from provision.engine.apply import Event
 from provision.engine.plan import Plan
 from provision.engine.resource import Change
 from provision.inventory import App, Host
-from provision.run.host import NOTICE, Result
+from provision.run.result import Result
+from provision.run.watcher import NOTICE
 
 MARKS = {"ok": "[green]✓[/]", "changed": "[yellow]●[/]", "failed": "[red]✗[/]", "unreachable": "[red]✗[/]"}
 

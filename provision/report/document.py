@@ -3,20 +3,7 @@
 import json
 from collections.abc import Sequence
 
-from provision.engine.apply import Event
-from provision.engine.plan import Plan
-from provision.engine.resource import Change
-from provision.run.host import Result
-
-
-class Silence:
-    """A Watcher that says nothing."""
-
-    def planned(self, host: str, plan: Plan) -> None: ...
-    def sent(self, host: str, change: Change, done: int, total: int) -> None: ...
-    def happened(self, host: str, plan: Plan, event: Event) -> None: ...
-    def reconnecting(self, host: str, reason: str) -> None: ...
-    def finished(self, result: Result) -> None: ...
+from provision.run.result import Result
 
 
 def document(task: str, results: Sequence[Result], seconds: float) -> str:
@@ -57,7 +44,7 @@ def _host(result: Result) -> dict[str, object]:
                 "id": change.id,
                 "summary": change.summary,
                 "diff": change.diff,
-                "seconds": result.took.get(change.id),
+                "seconds": result.took.get(change.ref),
             }
             for change in result.changes
         ],

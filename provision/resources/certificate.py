@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from provision.engine.resource import Change, Probe, State
+from provision.engine.resource import Change, Probe, Ref, State
 from provision.engine.shell import heredoc, library, words
 from provision.errors import PlanError
 
@@ -41,13 +41,13 @@ class Placeholder:
     final: bool = False
 
     @property
-    def id(self) -> str:
-        return f"placeholder:{link(self.app)}"
+    def ref(self) -> Ref:
+        return Ref("placeholder", link(self.app))
 
     def probe(self) -> Probe:
         return Probe("probe_certificates", LIBRARY, (self.app, "-", "-", " ".join(sorted(self.domains))))
 
-    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         seen = _Seen.of(state)
         ours = seen.target.startswith("placeholder/")
         right = (
@@ -56,7 +56,7 @@ class Placeholder:
         if seen.target and (right if self.final else True) and (ours or not self.final):
             return None
         script = words("make_placeholder", self.app, *self.domains)
-        return Change(self.id, f"self-signed certificate for {', '.join(self.domains)}", script, LIBRARY)
+        return Change(self.ref, f"self-signed certificate for {', '.join(self.domains)}", script, LIBRARY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,8 @@ class Certificate:
     ca: str = ""
 
     @property
-    def id(self) -> str:
-        return f"certificate:{link(self.app)}"
+    def ref(self) -> Ref:
+        return Ref("certificate", link(self.app))
 
     def probe(self) -> Probe:
         return Probe(
@@ -86,7 +86,7 @@ class Certificate:
             (self.app, self.server, self.address, " ".join(sorted(self.domains))),
         )
 
-    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         seen = _Seen.of(state)
         wanted = " ".join(sorted(self.domains))
         fits = seen.server == self.server and seen.names == wanted
@@ -98,7 +98,7 @@ class Certificate:
         what = "renew the certificate" if renew else "certificate"
         ours = "no" if fits and not renew else "force" if seen.server else "new"
         script = words("obtain_certificate", self.app, self.server, self.email, self.ca, ours, WEBROOT, *self.domains)
-        return Change(self.id, f"{what} for {', '.join(self.domains)} from {self.server}", script, LIBRARY)
+        return Change(self.ref, f"{what} for {', '.join(self.domains)} from {self.server}", script, LIBRARY)
 
     def _check_dns(self, state: State) -> None:
         here = {address for row in state if row[0] == "here" for address in row[1].split()}
@@ -126,8 +126,8 @@ class ProvidedCertificate:
     key: str = field(repr=False)
 
     @property
-    def id(self) -> str:
-        return f"certificate:{link(self.app)}"
+    def ref(self) -> Ref:
+        return Ref("certificate", link(self.app))
 
     @property
     def target(self) -> str:
@@ -136,14 +136,14 @@ class ProvidedCertificate:
     def probe(self) -> Probe:
         return Probe("probe_installed", LIBRARY, (self.app,))
 
-    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         wanted = (self.target, _sha256(self.chain), _sha256(self.key), "600 root:root")
         if state == (wanted,):
             return None
         lines = len(self.chain.splitlines())
         command = words("install_certificate", self.app, self.target, str(lines))
         script = heredoc(command, (self.chain + self.key).encode())
-        return Change(self.id, f"certificate for {', '.join(self.domains)}, from its files", script, LIBRARY)
+        return Change(self.ref, f"certificate for {', '.join(self.domains)}, from its files", script, LIBRARY)
 
 
 def _sha256(text: str) -> str:

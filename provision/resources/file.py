@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from provision.engine.plan import diff
-from provision.engine.resource import Change, Probe, State
+from provision.engine.resource import Change, Probe, Ref, State
 from provision.engine.shell import heredoc, library, words
 from provision.errors import PlanError
 
@@ -55,9 +55,14 @@ class File:
     secret: bool = False
     check: str = ""
 
+    @staticmethod
+    def ref_to(path: str) -> Ref:
+        """What the file at a path is called."""
+        return Ref("file", path)
+
     @property
-    def id(self) -> str:
-        return f"file:{self.path}"
+    def ref(self) -> Ref:
+        return self.ref_to(self.path)
 
     @property
     def sha256(self) -> str:
@@ -66,14 +71,14 @@ class File:
     def probe(self) -> Probe:
         return Probe("probe_paths", LIBRARY, (self.path, self.sha256))
 
-    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         found = _Found.of(state)
         attributes = found.attributes(self.owner, self.group, self.mode) if found.type.startswith("regular") else []
         if found.type.startswith("regular") and found.value == self.sha256:
             if not attributes:
                 return None
             summary = f"{self.path}: {', '.join(attributes)}"
-            return Change(self.id, summary, _attributes(self.path, self.owner, self.group, self.mode), LIBRARY)
+            return Change(self.ref, summary, _attributes(self.path, self.owner, self.group, self.mode), LIBRARY)
         seen = base64.b64decode(found.content)
         old, new = seen.decode(errors="replace"), self.content
         if len(seen) >= SHOWN:
@@ -84,7 +89,7 @@ class File:
         summary = f"{what} {self.path}" + (f" ({', '.join(attributes)})" if attributes else "")
         summary += f" (compared: its first {SHOWN // 1024} KB)" if len(seen) >= SHOWN else ""
         command = words("write_file", self.path, self.owner, self.group, f"{self.mode:o}", self.check)
-        return Change(self.id, summary, heredoc(command, self.content.encode()), LIBRARY, diff(self.path, old, new))
+        return Change(self.ref, summary, heredoc(command, self.content.encode()), LIBRARY, diff(self.path, old, new))
 
 
 def _masked(old: str, new: str) -> tuple[str, str]:
@@ -118,14 +123,19 @@ class Directory:
     group: str = "root"
     mode: int = 0o755
 
+    @staticmethod
+    def ref_to(path: str) -> Ref:
+        """What the directory at a path is called."""
+        return Ref("directory", path)
+
     @property
-    def id(self) -> str:
-        return f"directory:{self.path}"
+    def ref(self) -> Ref:
+        return self.ref_to(self.path)
 
     def probe(self) -> Probe:
         return Probe("probe_paths", LIBRARY, (self.path, "-"))
 
-    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         found = _Found.of(state)
         if found.type == "symbolic link":
             raise PlanError(
@@ -137,7 +147,7 @@ class Directory:
             return None
         summary = f"{self.path}: {', '.join(attributes)}" if attributes else f"create {self.path}/"
         script = words("make_directory", self.path, self.owner, self.group, f"{self.mode:o}")
-        return Change(self.id, summary, script, LIBRARY)
+        return Change(self.ref, summary, script, LIBRARY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,18 +158,18 @@ class Link:
     target: str
 
     @property
-    def id(self) -> str:
-        return f"link:{self.path}"
+    def ref(self) -> Ref:
+        return Ref("link", self.path)
 
     def probe(self) -> Probe:
         return Probe("probe_paths", LIBRARY, (self.path, "-"))
 
-    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         found = _Found.of(state)
         if found.type == "symbolic link" and found.value == self.target:
             return None
         return Change(
-            self.id, f"link {self.path} -> {self.target}", words("make_link", self.path, self.target), LIBRARY
+            self.ref, f"link {self.path} -> {self.target}", words("make_link", self.path, self.target), LIBRARY
         )
 
 
@@ -170,13 +180,13 @@ class Absent:
     path: str
 
     @property
-    def id(self) -> str:
-        return f"absent:{self.path}"
+    def ref(self) -> Ref:
+        return Ref("absent", self.path)
 
     def probe(self) -> Probe:
         return Probe("probe_paths", LIBRARY, (self.path, "-"))
 
-    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         if not _Found.of(state).type:
             return None
-        return Change(self.id, f"remove {self.path}", words("rm", "-rf", "--", self.path), LIBRARY)
+        return Change(self.ref, f"remove {self.path}", words("rm", "-rf", "--", self.path), LIBRARY)

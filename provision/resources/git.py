@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from provision.engine.resource import Change, Probe, State, Transfer
+from provision.engine.resource import Change, Probe, Ref, State, Transfer
 from provision.engine.shell import heredoc, library, words
 from provision.errors import PlanError
 
@@ -29,25 +29,25 @@ class DeployKey:
         return f"/etc/{self.app}/deploy_key"
 
     @property
-    def id(self) -> str:
-        return f"deploy-key:{self.app}"
+    def ref(self) -> Ref:
+        return Ref("deploy-key", self.app)
 
     def probe(self) -> Probe:
         return Probe("probe_deploy_keys", LIBRARY, (self.path,))
 
-    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         usable, attributes = state[0] if state else ("no", "")
         if usable == "yes":
             if attributes == "600 root:root":
                 return None
             summary = f"{self.path}: {attributes} -> 600 root:root"
             return Change(
-                self.id, summary, f"{words('chown', 'root:root', self.path)}\n{words('chmod', '600', self.path)}"
+                self.ref, summary, f"{words('chown', 'root:root', self.path)}\n{words('chmod', '600', self.path)}"
             )
         why = " (the one there cannot be read)" if state else ""
         summary = f"{self.app}: make a deploy key for {self.repository}{why}"
         script = words("make_deploy_key", self.app, self.path, self.who, self.repository)
-        return Change(self.id, summary, script, LIBRARY)
+        return Change(self.ref, summary, script, LIBRARY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +83,13 @@ class Mirror:
     access: Access | None = None
 
     @property
-    def id(self) -> str:
-        return f"mirror:{self.path}"
+    def ref(self) -> Ref:
+        return Ref("mirror", self.path)
 
     def probe(self) -> Probe:
         return Probe("probe_mirrors", LIBRARY, (self.path, self.commit))
 
-    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         if state and state[0] == (self.repository,):
             return None
         if self.repository == PUSHED:
@@ -98,13 +98,13 @@ class Mirror:
         summary = f"{what} {self.repository} at {self.commit[:7]}"
         script = words("mirror", self.path, self.repository, self.commit)
         if self.access is None:
-            return Change(self.id, summary, script, LIBRARY)
+            return Change(self.ref, summary, script, LIBRARY)
         with_key = words("over_ssh", self.access.app, self.access.key, self.access.who)
         if self.access.private:
             script = heredoc(f"{with_key} {script}", self.access.private.encode())
         else:
             script = f"{with_key} {script}"
-        return Change(self.id, summary, script, LIBRARY, agent=self.access.key == "agent")
+        return Change(self.ref, summary, script, LIBRARY, agent="forward_agent" if self.access.key == "agent" else "")
 
     def _receive(self) -> Change:
         if self.pack is None:
@@ -112,4 +112,4 @@ class Mirror:
         remote = f".provision-{self.commit}.pack"
         script = words("receive", self.path, self.commit, f"{self.home}/{remote}")
         summary = f"send {self.commit[:7]} from this machine"
-        return Change(self.id, summary, script, LIBRARY, upload=Transfer(self.pack, remote))
+        return Change(self.ref, summary, script, LIBRARY, upload=Transfer(self.pack, remote))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from provision.engine.resource import Change, Probe, State
+from provision.engine.resource import Change, Probe, Ref, State
 from provision.engine.shell import library, words
 
 LIBRARY = library(__file__)
@@ -16,14 +16,14 @@ class Locale:
     name: str
 
     @property
-    def id(self) -> str:
-        return f"locale:{self.name}"
+    def ref(self) -> Ref:
+        return Ref("locale", self.name)
 
     def probe(self) -> Probe:
         return Probe("probe_locales", LIBRARY, (self.name,))
 
-    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         if state:
             return None
         charset = self.name.partition(".")[2].partition("@")[0] or "ISO-8859-1"
-        return Change(self.id, f"generate locale {self.name}", words("generate_locale", self.name, charset), LIBRARY)
+        return Change(self.ref, f"generate locale {self.name}", words("generate_locale", self.name, charset), LIBRARY)

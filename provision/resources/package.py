@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from provision.engine.resource import Change, Probe, State
+from provision.engine.resource import Change, Probe, Ref, State
 from provision.engine.shell import library, words
 
 LIBRARY = library(__file__)
@@ -17,15 +17,15 @@ class Packages:
     names: tuple[str, ...]
 
     @property
-    def id(self) -> str:
-        return f"packages:{self.purpose}"
+    def ref(self) -> Ref:
+        return Ref("packages", self.purpose)
 
     def probe(self) -> Probe:
         return Probe("probe_packages", LIBRARY, (" ".join(self.names),))
 
-    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         present = {name for row in state for name in row}
         missing = [name for name in self.names if name not in present]
         if not missing:
             return None
-        return Change(self.id, f"install {', '.join(missing)}", words("install_packages", *missing), LIBRARY)
+        return Change(self.ref, f"install {', '.join(missing)}", words("install_packages", *missing), LIBRARY)

@@ -1,11 +1,11 @@
 """pyenv, and the CPythons that it builds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from provision.engine.facts import CachedPython
-from provision.engine.resource import Change, Probe, State, Transfer
+from provision.engine.facts import Fact
+from provision.engine.resource import Change, Probe, Record, Ref, State, Transfer
 from provision.engine.shell import library, words
 from provision.errors import PlanError
 
@@ -24,6 +24,25 @@ def prefix(name: str) -> str:
     return f"{ROOT}/versions/{name}"
 
 
+def _names(records: Sequence[Record]) -> frozenset[str]:
+    return frozenset(each["name"] for each in records)
+
+
+# The Pythons that were built or placed to their end, and those that are packed and wait to be fetched, by name.
+BUILT = Fact("python", "python_built_facts", LIBRARY, _names)
+PACKED = Fact("packed", "python_packed_facts", LIBRARY, _names)
+
+
+@dataclass(frozen=True, slots=True)
+class CachedPython:
+    """A packed CPython in the controller's cache, and the packages that its libraries come from. `size` is in bytes."""
+
+    path: Path
+    sha256: str
+    size: int
+    packages: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Pyenv:
     """pyenv at one release (a tag or a commit), unmodified."""
@@ -32,18 +51,18 @@ class Pyenv:
     revision: str
 
     @property
-    def id(self) -> str:
-        return f"pyenv:{self.revision}"
+    def ref(self) -> Ref:
+        return Ref("pyenv", self.revision)
 
     def probe(self) -> Probe:
         return Probe("probe_pyenv", LIBRARY, (self.revision,))
 
-    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         if state == (("unmodified",),):
             return None
         what = f"pyenv {self.revision[:12]}"
         summary = f"restore {what} (it was modified)" if state else f"install {what} from {self.repository}"
-        return Change(self.id, summary, words("install_pyenv", self.repository, self.revision), LIBRARY)
+        return Change(self.ref, summary, words("install_pyenv", self.repository, self.revision), LIBRARY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +91,13 @@ class CPython:
         return prefix(self.name)
 
     @property
-    def id(self) -> str:
-        return f"python:{self.name}"
+    def ref(self) -> Ref:
+        return Ref("python", self.name)
 
     def probe(self) -> Probe:
         return Probe("probe_pythons", LIBRARY, (self.prefix, self.version))
 
-    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         if state == ((),):
             return None
         if self.cached:
@@ -86,19 +105,19 @@ class CPython:
             summary = f"place Python {self.name} from the controller's cache ({self.cached.size / 1e6:.0f} MB)"
             script = words("place_python", self.prefix, f"{self.home}/{remote}", self.cached.sha256)
             upload = Transfer(self.cached.path, remote, self.cached.sha256, self.cached.size)
-            return Change(self.id, summary, script, LIBRARY, upload=upload)
+            return Change(self.ref, summary, script, LIBRARY, upload=upload)
         self._check_known(state, earlier)
         options = "--enable-optimizations --with-lto" if self.optimized else ""
         packed = f"{OUTBOX}/{self.name}.tar.gz" if self.keep else ""
         script = words("build_python", self.prefix, self.version, options, self.mirror, packed, self.login)
         summary = f"build Python {self.version} with pyenv" + (", optimized" if self.optimized else "")
         download = Transfer(self.keep, packed) if self.keep else None
-        return Change(self.id, summary, script, LIBRARY, download=download)
+        return Change(self.ref, summary, script, LIBRARY, download=download)
 
-    def _check_known(self, state: State, earlier: Mapping[str, Change]) -> None:
+    def _check_known(self, state: State, earlier: Mapping[Ref, Change]) -> None:
         """The pyenv on the server knows best; where it is yet to come, the list does, of the revisions that it is of."""
         series = self.version.rpartition(".")[0]
-        if f"pyenv:{self.pyenv}" not in earlier:
+        if Ref("pyenv", self.pyenv) not in earlier:
             unknown, newest = bool(state), state[0][1] if state else ""
         elif self.pyenv in REVISIONS:
             unknown = self.version not in KNOWN

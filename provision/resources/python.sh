@@ -1,6 +1,26 @@
 # shellcheck shell=sh
 pyenv=/opt/pyenv
 
+# Out: a record for each Python that was built or placed to its end: name.
+python_built_facts() {
+    for stamp in "$pyenv"/versions/*/.provision; do
+        if [ -e "$stamp" ]; then
+            stamp=${stamp%/.provision}
+            printf 'python\tname=%s\n' "${stamp##*/}"
+        fi
+    done
+}
+
+# Out: a record for each Python that is packed, and waits to be fetched: name.
+python_packed_facts() {
+    for packed in /var/lib/provision/outbox/*.tar.gz; do
+        if [ -e "$packed.about" ]; then
+            packed=${packed##*/}
+            printf 'packed\tname=%s\n' "${packed%.tar.gz}"
+        fi
+    done
+}
+
 # In: NUMBER REVISION. Out: NUMBER unmodified|modified, where that release is there.
 probe_pyenv() {
     while IFS='	' read -r number revision; do

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from provision.engine.resource import Change, Probe, State
+from provision.engine.resource import Change, Probe, Ref, State
 from provision.engine.shell import library, words
 
 LIBRARY = library(__file__)
@@ -26,19 +26,24 @@ class Service:
     check: str = "true"
     stamp: str = ""
 
+    @staticmethod
+    def ref_to(name: str) -> Ref:
+        """What the resource of a unit is called."""
+        return Ref("service", name)
+
     @property
-    def id(self) -> str:
-        return f"service:{self.stamp or self.name}"
+    def ref(self) -> Ref:
+        return Ref("service", self.stamp or self.name)
 
     def probe(self) -> Probe:
         return Probe("probe_services", LIBRARY, (self.name, self.stamp or self.name, " ".join(self.watches)))
 
-    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         active, enabled, reload_needed, stamp = state[0] if state else ("inactive", "", "no", "none")
-        changing = {name.partition(":")[2] for name in earlier}
+        changing = {ref.name for ref in earlier}
         watched = [path for path in self.watches if path in changing]
         # Another resource for the same unit, earlier in the plan, enables and starts it.
-        begun = bool(self.stamp) and f"service:{self.name}" in earlier
+        begun = bool(self.stamp) and self.ref_to(self.name) in earlier
         what = []
         if enabled != "enabled" and not begun:
             what.append("enable")
@@ -53,4 +58,4 @@ class Service:
         if not what:
             return None
         script = words("bring_up", self.name, self.stamp or self.name, self.on_change, self.check, *self.watches)
-        return Change(self.id, f"{self.name}: {', '.join(what)}", script, LIBRARY)
+        return Change(self.ref, f"{self.name}: {', '.join(what)}", script, LIBRARY)

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from provision.engine.resource import Change, Probe, State
+from provision.engine.resource import Change, Probe, Ref, State
 from provision.engine.shell import heredoc, library, words
 
 LIBRARY = library(__file__)
@@ -22,8 +22,8 @@ class TrustedCertificates:
     certificates: tuple[str, ...]
 
     @property
-    def id(self) -> str:
-        return "authorities:mirrors"
+    def ref(self) -> Ref:
+        return Ref("authorities", "mirrors")
 
     def _files(self) -> dict[str, bytes]:
         contents = [certificate.encode() for certificate in self.certificates]
@@ -32,7 +32,7 @@ class TrustedCertificates:
     def probe(self) -> Probe:
         return Probe("probe_authorities", LIBRARY)
 
-    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         files = self._files()
         present = {name: trusted == "trusted" for name, trusted in state}
         missing = [name for name in files if not present.get(name)]
@@ -43,4 +43,4 @@ class TrustedCertificates:
         what += [f"trust {len(old)} no longer"] if old else []
         puts = [heredoc(words("put", f"{FOLDER}/{name}", "root", "root", "644"), files[name]) for name in missing]
         script = "\n".join((*puts, words("trust_only", *files)))
-        return Change(self.id, f"certificate authorities: {', '.join(what)}", script, LIBRARY)
+        return Change(self.ref, f"certificate authorities: {', '.join(what)}", script, LIBRARY)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from provision.engine.resource import Change, Probe, State
+from provision.engine.resource import Change, Probe, Ref, State
 from provision.engine.shell import library, words
 
 LIBRARY = library(__file__)
@@ -16,16 +16,16 @@ class Group:
     name: str
 
     @property
-    def id(self) -> str:
-        return f"group:{self.name}"
+    def ref(self) -> Ref:
+        return Ref("group", self.name)
 
     def probe(self) -> Probe:
         return Probe("probe_groups", LIBRARY, (self.name,))
 
-    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         if state:
             return None
-        return Change(self.id, f"create group {self.name}", words("groupadd", "--system", self.name))
+        return Change(self.ref, f"create group {self.name}", words("groupadd", "--system", self.name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +37,16 @@ class User:
     shell: str = "/usr/sbin/nologin"
 
     @property
-    def id(self) -> str:
-        return f"user:{self.name}"
+    def ref(self) -> Ref:
+        return Ref("user", self.name)
 
     def probe(self) -> Probe:
         return Probe("probe_users", LIBRARY, (self.name,))
 
-    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         if not state:
             script = words("useradd", "--system", "-g", self.name, "-M", "-d", self.home, "-s", self.shell, self.name)
-            return Change(self.id, f"create user {self.name}", script)
+            return Change(self.ref, f"create user {self.name}", script)
         group, home, shell = state[0]
         wrong = [
             f"{what} {found} -> {wanted}"
@@ -60,4 +60,4 @@ class User:
         if not wrong:
             return None
         script = words("usermod", "-g", self.name, "-d", self.home, "-s", self.shell, self.name)
-        return Change(self.id, f"user {self.name}: {', '.join(wrong)}", script)
+        return Change(self.ref, f"user {self.name}: {', '.join(wrong)}", script)

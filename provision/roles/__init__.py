@@ -1,29 +1,45 @@
 """What a server has: each role is a table of resources, in the order in which they are put there."""
 
-from provision.engine.facts import Facts
-from provision.engine.resource import Resource
-from provision.inventory import Host
-from provision.release.manager import RemovedUnit
-from provision.roles import app, base, python, tls, web
+from collections.abc import Collection
+from typing import Any
 
+from provision.engine.facts import SYSTEM, Fact, Facts
+from provision.engine.resource import Ref, Resource
+from provision.inventory import Host
+from provision.release.activation import preview_tokens
+from provision.release.facts import MANAGED, PREVIEWS, PUSHED, RELEASES
+from provision.release.manager import RemovedUnit
+from provision.resources.python import BUILT, PACKED
+from provision.roles import app, base, python, tls, web
+from provision.roles.wanted import Wanted
+
+FACTS: tuple[Fact[Any], ...] = (SYSTEM, BUILT, PACKED, RELEASES, PREVIEWS, MANAGED, PUSHED)
 SERVER = {"base": base.base, "python": python.python, "app": app.app, "web": web.web, "tls": tls.tls}
 
 
-def server(host: Host, facts: Facts) -> tuple[Resource, ...]:
+def server(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     """The server without its releases."""
-    return tuple(resource for name, role in SERVER.items() if name in host.roles for resource in role(host, facts))
+    chosen = (role for name, role in SERVER.items() if name in host.roles)
+    return tuple(resource for role in chosen for resource in role(host, facts, wanted))
 
 
-def everything(host: Host, facts: Facts) -> tuple[Resource, ...]:
-    """The server, and in it the releases. `facts.commits` has a commit for each app."""
-    releases = app.releases(host, facts) if "app" in host.roles else ()
-    return (*server(host, facts), *releases)
+def everything(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
+    """The server, and in it the wanted releases."""
+    releases = app.releases(host, facts, wanted) if "app" in host.roles else ()
+    return (*server(host, facts, wanted), *releases)
 
 
-def held(host: Host, facts: Facts, token: str) -> tuple[Resource, ...]:
-    """The server, and the releases beside those that have the traffic, which keep all that they run."""
-    kept = (resource for resource in server(host, facts) if not isinstance(resource, RemovedUnit))
-    return (*kept, *app.held(host, facts, token))
+def previewed(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
+    """The server, and the wanted releases beside those that have the traffic, which keep all that they run."""
+    kept = (resource for resource in server(host, facts, wanted) if not isinstance(resource, RemovedUnit))
+    return (*kept, *app.previewed(host, facts, wanted))
+
+
+def previews(facts: Facts | None, wanted: Wanted, made: Collection[Ref]) -> dict[str, str]:
+    """By app, the token of the wanted release where it can be previewed once the changes in `made` are made."""
+    if facts is None:
+        return {}
+    return preview_tokens(facts[PREVIEWS], wanted.releases, made, wanted.token)
 
 
 promoted = app.promoted

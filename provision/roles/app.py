@@ -5,12 +5,13 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from provision.engine.facts import Facts, ServerRelease
+from provision.engine.facts import SYSTEM, Facts
 from provision.engine.resource import Resource
 from provision.engine.shell import quote
 from provision.errors import PlanError
 from provision.inventory import GENERATE, App, Host
 from provision.release.activation import Activation, NoPreview, Preview, Promotion, Slot
+from provision.release.facts import MANAGED, PREVIEWS, RELEASES, ServerRelease
 from provision.release.manager import JOBS, PROGRAMS, UNITS, Program, RemovedUnit
 from provision.release.template import render
 from provision.release.tree import Check, Migration, Release
@@ -20,9 +21,10 @@ from provision.resources.git import PUSHED, Access, DeployKey, Mirror
 from provision.resources.package import Packages
 from provision.resources.service import Service
 from provision.roles.python import home
+from provision.roles.wanted import Wanted
 
 
-def app(host: Host, facts: Facts) -> tuple[Resource, ...]:
+def app(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     apps = host.apps.values()
     return (
         *_supervisor(apps),
@@ -30,8 +32,8 @@ def app(host: Host, facts: Facts) -> tuple[Resource, ...]:
     )
 
 
-def releases(host: Host, facts: Facts) -> tuple[Resource, ...]:
-    return tuple(resource for one in host.apps.values() for resource in _release(host, facts, one))
+def releases(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
+    return tuple(resource for one in host.apps.values() for resource in _release(host, facts, wanted, one))
 
 
 def _place(app: App, facts: Facts) -> Iterator[Resource]:
@@ -140,7 +142,7 @@ def _unwanted(app: App, facts: Facts) -> Iterator[str]:
     wanted = {file.path for file in _files(app)}
     if app.process_manager == "supervisor":
         wanted |= {f"{PROGRAMS}/{app.name}-{slot}.conf" for slot in ("blue", "green")}
-    return (path for owner, path in facts.units if owner == app.name and path not in wanted)
+    return (file.path for file in facts[MANAGED] if file.app == app.name and file.path not in wanted)
 
 
 def _manager(path: str) -> str:
@@ -154,10 +156,15 @@ def _word(command: str) -> str:
 
 
 def _release(
-    host: Host, facts: Facts, app: App, migrates: bool = True, again: bool = False, token: str = ""
+    host: Host,
+    facts: Facts,
+    wanted: Wanted,
+    app: App,
+    migrates: bool = True,
+    again: bool = False,
+    token: str = "",
 ) -> Iterator[Resource]:
-    commit = facts.commits[app.name]
-    release = release_id(app, facts)
+    commit, release = wanted.commits[app.name], wanted.releases[app.name]
     tree = Release(app.name, release, commit, app.source.folder)
     venv = Venv(
         app.name,
@@ -165,7 +172,7 @@ def _release(
         app.source.folder,
         app.requirements,
         home(app),
-        f"{facts.distribution} {facts.architecture}",
+        f"{facts[SYSTEM].distribution} {facts[SYSTEM].architecture}",
         f"/opt/uv/{UV}",
         host.mirrors.index or "",
     )
@@ -185,14 +192,14 @@ def _release(
     )
     command = app.migrate if isinstance(app.migrate, str) else ""
     access = _access(host, app)
-    if access and app.name in facts.host_keys:
-        yield File(access.known_hosts, "".join(f"{line}\n" for line in facts.host_keys[app.name]))
+    if access and app.name in wanted.host_keys:
+        yield File(access.known_hosts, "".join(f"{line}\n" for line in wanted.host_keys[app.name]))
     yield Mirror(
         f"/srv/{app.name}/repository.git",
         PUSHED if app.source.push else app.source.location,
         commit,
-        facts.packs.get(app.name),
-        facts.home,
+        wanted.packs.get(app.name),
+        facts[SYSTEM].home,
         access,
     )
     yield tree
@@ -255,47 +262,50 @@ def _serving(host: Host, app: App, copies: tuple[tuple[str, str], ...] = ()) -> 
     )
 
 
-def held(host: Host, facts: Facts, token: str) -> tuple[Resource, ...]:
+def previewed(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     """The wanted releases in their idle slots, without traffic but that of those who have the token."""
-    wanted = host.apps.values() if "app" in host.roles else ()
-    return tuple(resource for one in wanted for resource in _release(host, facts, one, token=token))
+    apps = host.apps.values() if "app" in host.roles else ()
+    return tuple(resource for one in apps for resource in _release(host, facts, wanted, one, token=wanted.token))
 
 
-def promoted(host: Host, facts: Facts) -> tuple[Resource, ...]:
+def promoted(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     """The releases that are held, with all of the traffic. Raises PlanError where none is held."""
-    apps = [app for app in host.apps.values() if app.name in facts.held and "app" in host.roles]
+    apps = [app for app in host.apps.values() if app.name in facts[PREVIEWS] and "app" in host.roles]
     if not apps:
         raise PlanError(f"{host.name}: no release is held here: invoke deploy --hold holds one")
-    folders = {(one.app, one.id): one.folder for one in facts.releases}
+    folders = {(one.app, one.id): one.folder for one in facts[RELEASES]}
     found: list[Resource] = []
     for app in apps:
-        release = facts.held[app.name][0]
+        release = facts[PREVIEWS][app.name].release
         found.append(Promotion(_serving(host, app), release, folders.get((app.name, release), ".")))
         found += (*_timers(app), *_retired(app, facts), *_left(app, facts))
     return tuple(found)
 
 
-def rolled_back(host: Host, facts: Facts, to: str | None = None) -> tuple[Resource, ...]:
+def rolled_back(host: Host, facts: Facts, wanted: Wanted, to: str | None = None) -> tuple[Resource, ...]:
     """Each app at the release before the active one, or at the release `to`: nothing is fetched, built or migrated.
 
     Where a release is held, and no other is asked for, it is dropped instead. Raises PlanError when there is no such release.
     """
-    wanted = host.apps.values() if "app" in host.roles else ()
-    holding = [app for app in wanted if app.name in facts.held]
-    if holding and not to:
-        return tuple(NoPreview(_serving(host, app), facts.held[app.name][0]) for app in holding)
-    return _kept(host, facts, [_earlier(app, facts, to) for app in wanted])
+    apps = host.apps.values() if "app" in host.roles else ()
+    previewed = [app for app in apps if app.name in facts[PREVIEWS]]
+    if previewed and not to:
+        return tuple(NoPreview(_serving(host, app), facts[PREVIEWS][app.name].release) for app in previewed)
+    return _kept(host, facts, wanted, [_earlier(app, facts, to) for app in apps])
 
 
-def restarted(host: Host, facts: Facts) -> tuple[Resource, ...]:
+def restarted(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     """Each app's active release, started anew in the other slot."""
-    wanted = host.apps if "app" in host.roles else {}
-    return _kept(host, facts, [kept for kept in facts.releases if kept.active and kept.app in wanted], again=True)
+    apps = host.apps if "app" in host.roles else {}
+    active = [release for release in facts[RELEASES] if release.active and release.app in apps]
+    return _kept(host, facts, wanted, active, again=True)
 
 
-def _kept(host: Host, facts: Facts, kept: Sequence[ServerRelease], again: bool = False) -> tuple[Resource, ...]:
+def _kept(
+    host: Host, facts: Facts, wanted: Wanted, kept: Sequence[ServerRelease], again: bool = False
+) -> tuple[Resource, ...]:
     """The resources of releases that the server has, each with the app in the folder that it had then."""
-    chosen = replace(facts, commits={one.app: one.commit for one in kept}, chosen={one.app: one.id for one in kept})
+    chosen = replace(wanted, commits={one.app: one.commit for one in kept}, releases={one.app: one.id for one in kept})
     apps = [
         app.model_copy(update={"source": app.source.model_copy(update={"folder": one.folder})})
         for one in kept
@@ -304,13 +314,13 @@ def _kept(host: Host, facts: Facts, kept: Sequence[ServerRelease], again: bool =
     placed = (
         resource
         for app in apps
-        for resource in (*_managed(app, facts), *_release(host, chosen, app, migrates=False, again=again))
+        for resource in (*_managed(app, facts), *_release(host, facts, chosen, app, migrates=False, again=again))
     )
     return (*_supervisor(apps), *placed)
 
 
 def _earlier(app: App, facts: Facts, to: str | None) -> ServerRelease:
-    kept = [one for one in facts.releases if one.app == app.name]
+    kept = [one for one in facts[RELEASES] if one.app == app.name]
     if to:
         found = [one for one in kept if one.id == to or one.id.endswith(f"-{to}")]
         if not found:
@@ -324,23 +334,21 @@ def _earlier(app: App, facts: Facts, to: str | None) -> ServerRelease:
     return max(good, key=lambda one: one.id)
 
 
-def release_id(app: App, facts: Facts) -> str:
+def release_id(app: str, folder: str, facts: Facts, commit: str) -> str:
     """The release of the wanted commit: the active one, the newest one that is kept, or a new one.
 
     An id is the UTC time and the commit's first seven digits: 20261121T230500-abc1234.
     """
-    if app.name in facts.chosen:
-        return facts.chosen[app.name]
-    commit = facts.commits[app.name]
-    kept = [one for one in facts.releases if (one.app, one.commit, one.folder) == (app.name, commit, app.source.folder)]
+    wanted = (app, commit, folder)
+    kept = [one for one in facts[RELEASES] if (one.app, one.commit, one.folder) == wanted]
     if kept:
         return max(kept, key=lambda one: (one.active, one.id)).id
-    return f"{facts.now:%Y%m%dT%H%M%S}-{commit[:7]}"
+    return f"{facts[SYSTEM].now:%Y%m%dT%H%M%S}-{commit[:7]}"
 
 
 def _gunicorn(app: App, facts: Facts) -> str:
     # Two a core answer while one waits; more than eight pay only for those who ask for them.
-    workers = min(2 * facts.cpus + 1, 8) if app.workers == "auto" else app.workers
+    workers = min(2 * facts[SYSTEM].cpus + 1, 8) if app.workers == "auto" else app.workers
     return render("gunicorn.conf.py.j2", app=app, workers=workers)
 
 

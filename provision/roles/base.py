@@ -8,12 +8,13 @@ from provision.resources.locale import Locale
 from provision.resources.package import Packages
 from provision.resources.trust import TrustedCertificates
 from provision.resources.user import Group, User
+from provision.roles.wanted import Wanted
 
 BUILT_IN = ("C.UTF-8", "C", "POSIX")
 PACKAGES = ("ca-certificates", "curl", "git", "openssl", "tzdata")
 
 
-def base(host: Host, facts: Facts) -> tuple[Resource, ...]:
+def base(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     locales = () if host.locale in BUILT_IN else ("locales",)
     ssh = ("openssh-client",) if any(app.source.ssh for app in host.apps.values()) else ()
     return (

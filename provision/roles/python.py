@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-from provision.controller.python_cache import archive
-from provision.engine.facts import Facts
+from provision.engine.facts import SYSTEM, Facts
 from provision.engine.resource import Resource
 from provision.inventory import App, Host
 from provision.release.venv import Uv
 from provision.resources.package import Packages
-from provision.resources.python import CPython, Pyenv, prefix
+from provision.resources.python import BUILT, CPython, Pyenv, prefix
+from provision.roles.wanted import Wanted
 
 # pyenv's own list for Debian and Ubuntu (its wiki, "Suggested build environment"), without Tk.
 BUILD = (
@@ -26,7 +26,7 @@ BUILD = (
 )
 
 # python3-venv has the pip that uv is installed with.
-SYSTEM = ("python3", "python3-venv")
+DISTRIBUTION = ("python3", "python3-venv")
 
 
 def home(app: App) -> str:
@@ -34,30 +34,30 @@ def home(app: App) -> str:
     return "/usr" if app.python.system else prefix(app.python.name)
 
 
-def cpython(host: Host, facts: Facts, app: App) -> CPython:
+def cpython(host: Host, facts: Facts, wanted: Wanted, app: App) -> CPython:
     bare = CPython(
         app.python.version,
         app.python.optimized,
         host.mirrors.python or "",
-        facts.login,
-        facts.home,
+        facts[SYSTEM].login,
+        facts[SYSTEM].home,
         pyenv=host.mirrors.pyenv_revision,
     )
     if not app.python.cache:
         return bare
-    return replace(bare, cached=facts.cached.get(bare.name), keep=archive(facts, bare.name))
+    return replace(bare, cached=wanted.pythons.get(bare.name), keep=wanted.archives.get(bare.name))
 
 
-def python(host: Host, facts: Facts) -> tuple[Resource, ...]:
+def python(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     apps = host.apps.values()
     if not apps:
         return ()
-    pythons = {app.python.name: cpython(host, facts, app) for app in apps if not app.python.system}
-    missing = [python for python in pythons.values() if python.name not in facts.pythons]
+    pythons = {app.python.name: cpython(host, facts, wanted, app) for app in apps if not app.python.system}
+    missing = [python for python in pythons.values() if python.name not in facts[BUILT]]
     built = [python for python in missing if not python.cached]
     libraries = sorted({name for python in missing if python.cached for name in python.cached.packages})
     return (
-        *([Packages("python", SYSTEM)] if any(app.python.system for app in apps) else []),
+        *([Packages("python", DISTRIBUTION)] if any(app.python.system for app in apps) else []),
         *([Packages("build", BUILD)] if built else []),
         *([Packages("libraries", tuple(libraries))] if libraries else []),
         *([Pyenv(host.mirrors.pyenv, host.mirrors.pyenv_revision)] if pythons else []),

@@ -7,6 +7,7 @@ from provision.resources.certificate import Certificate, ProvidedCertificate, li
 from provision.resources.file import Directory, File
 from provision.resources.package import Packages
 from provision.resources.service import Service
+from provision.roles.wanted import Wanted
 
 DIRECTORIES = {
     "letsencrypt": "https://acme-v02.api.letsencrypt.org/directory",
@@ -16,7 +17,7 @@ HOOK = "#!/bin/sh\n# After a renewal, nginx reads the new certificate. Written b
 CA = "/etc/provision/acme-ca.pem"
 
 
-def tls(host: Host, facts: Facts) -> tuple[Resource, ...]:
+def tls(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     if host.tls.issuer == "self-signed" or not host.apps:
         return ()
     read = Service("nginx", tuple(link(app) for app in host.apps), "reload", "nginx -t", stamp="nginx-certificates")

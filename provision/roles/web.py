@@ -1,6 +1,6 @@
 """nginx in front of the apps."""
 
-from provision.engine.facts import Facts
+from provision.engine.facts import SYSTEM, Facts
 from provision.engine.resource import Resource
 from provision.inventory import App, Host
 from provision.release.template import render
@@ -8,13 +8,14 @@ from provision.resources.certificate import WEBROOT, Placeholder, link
 from provision.resources.file import Directory, File, Link
 from provision.resources.package import Packages
 from provision.resources.service import Service
+from provision.roles.wanted import Wanted
 
 NGINX = "/etc/nginx"
 # nginx 1.25.1 made `http2` a directive of its own; these come with an older one.
 OLDER = {"debian11", "debian12", "ubuntu22.04", "ubuntu22.10", "ubuntu23.04", "ubuntu23.10", "ubuntu24.04"}
 
 
-def web(host: Host, facts: Facts) -> tuple[Resource, ...]:
+def web(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     apps = tuple(host.apps.values())
     final = host.tls.issuer == "self-signed"
     return (
@@ -45,7 +46,7 @@ def _proxy(host: Host, facts: Facts, app: App) -> str:
         certificate=link(app.name),
         webroot=WEBROOT,
         hsts=host.tls.hsts and "tls" in host.roles and host.tls.issuer != "self-signed",
-        http2_directive=facts.distribution not in OLDER,
+        http2_directive=facts[SYSTEM].distribution not in OLDER,
     )
 
 

@@ -9,6 +9,7 @@ from provision import lab, roles
 from provision.inventory import find
 from provision.report.console import Console
 from provision.run import fleet
+from provision.run.request import Request
 
 
 def say(text: str) -> None:
@@ -27,7 +28,8 @@ def demo(context: Context) -> None:
     say("invoke deploy --host lab1 (the first time, pyenv builds a Python on it: some minutes)")
     found, hosts = find("lab1")
     with Console() as console:
-        results = fleet.run("deploy", found, hosts, roles.everything, console)
+        request = Request("deploy", found, hosts, roles.everything, resolves=True)
+        results = fleet.run(request, console)
         console.recap(results)
     if any(result.error for result in results):
         raise Exit(code=1)

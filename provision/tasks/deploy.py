@@ -5,7 +5,6 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from secrets import token_hex
 
@@ -18,7 +17,10 @@ from provision.inventory import Host, Inventory, find
 from provision.report import document
 from provision.report.console import Console
 from provision.run import fleet
-from provision.run.host import Result, Roles, Run, Watcher
+from provision.run.host import HostRun
+from provision.run.request import Request, Roles
+from provision.run.result import Result
+from provision.run.watcher import Silence, Watcher
 
 HELP = {
     "host": "an inventory (all its hosts), a group, or one host",
@@ -67,9 +69,9 @@ def run_task(
     inventory: str | None,
     as_json: bool,
     applies: bool,
-    revisions: bool,
+    resolves: bool,
     revision: str | None = None,
-    holds: bool = False,
+    token: str = "",
 ) -> tuple[Result, ...]:
     begun = time.monotonic()
     try:
@@ -80,33 +82,23 @@ def run_task(
             print(document.failure(name, error.errors, time.monotonic() - begun))
         raise Exit(str(error), code=1) from None
     with Console(error=as_json, diffs=True) as console:
-        watcher: Watcher = document.Silence() if as_json else console
-        results = fleet.run(
-            name,
-            found,
-            hosts,
-            what,
-            watcher,
-            applies,
-            revisions,
-            revision,
-            password,
-            lambda runs: _interrupted(console, runs),
-        )
+        watcher: Watcher = Silence() if as_json else console
+        request = Request(name, found, hosts, what, applies, resolves, revision, token, password)
+        results = fleet.run(request, watcher, lambda runs: _interrupted(console, runs))
         if as_json:
             print(document.document(name, results, time.monotonic() - begun))
         else:
             console.recap(results, applies)
             serving = {result.host for result in results if result.releases and not result.error}
-            if holds and applies:
+            if token and applies:
                 console.previews(host, hosts, {result.host: result.previews for result in results if not result.error})
-            elif applies and revisions:
+            elif applies and resolves:
                 console.sites([each for each in hosts if each.name in serving])
     return results
 
 
-def _interrupted(console: Console, runs: Sequence[Run]) -> None:
-    going = [run for run in runs if run.run]
+def _interrupted(console: Console, runs: Sequence[HostRun]) -> None:
+    going = [run for run in runs if run.run_id]
     answer = console.ask(
         "\nLeave it [r]unning on the servers, [s]top after the current change, or go on [w]atching? ", "rsw"
     )
@@ -135,8 +127,8 @@ def deploy(
     inventory: str | None = None,
 ) -> None:
     """Everything: the server, and the app's release on it."""
-    what = partial(roles.held, token=token_hex(16)) if hold else roles.everything
-    end(run_task("deploy", what, host, inventory, json, not plan, True, revision, hold))
+    what, token = (roles.previewed, token_hex(16)) if hold else (roles.everything, "")
+    end(run_task("deploy", what, host, inventory, json, not plan, True, revision, token))
 
 
 @task(help=help_for("host", "plan", "json", "inventory"))

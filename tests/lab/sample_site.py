@@ -11,9 +11,10 @@ import pytest
 from provision import lab
 from provision.engine.resource import Resource
 from provision.inventory import load
-from provision.report.document import Silence
 from provision.run import fleet
-from provision.run.host import Result
+from provision.run.request import Request
+from provision.run.result import Result
+from provision.run.watcher import Silence
 from tests.lab.conftest import ROOT, SUITE, Answer, Controller, https, seed, shell
 
 SERVER = os.environ.get("PROVISION_TEST_SERVER", "lab1")
@@ -76,7 +77,7 @@ def apply(bare_server: Controller) -> Apply:
 
     def apply(*resources: Resource, applies: bool = True) -> Result:
         (result,) = fleet.run(
-            "test", found, found.select(SERVER), lambda host, facts: resources, Silence(), applies, revisions=False
+            Request("test", found, found.select(SERVER), lambda host, facts, wanted: resources, applies), Silence()
         )
         return result
 

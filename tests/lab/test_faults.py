@@ -18,10 +18,13 @@ from provision.controller.ssh import Session
 from provision.engine import apply
 from provision.engine.facts import Facts
 from provision.engine.plan import Plan
-from provision.engine.resource import Change, Probe, Resource, State
+from provision.engine.resource import Change, Probe, Ref, Resource, State
 from provision.inventory import Host, load
-from provision.report.document import Silence
-from provision.run.host import Run, who
+from provision.roles.wanted import Wanted
+from provision.run.host import HostRun
+from provision.run.request import Request, who
+from provision.run.result import Result
+from provision.run.watcher import Silence
 from tests.lab.conftest import LAB, Controller, https, shell
 
 SERVER = os.environ.get("PROVISION_TEST_SERVER", "lab2")
@@ -36,8 +39,8 @@ class Step:
     script: str = ""
 
     @property
-    def id(self) -> str:
-        return f"step:{self.name}"
+    def ref(self) -> Ref:
+        return Ref("step", self.name)
 
     @property
     def path(self) -> str:
@@ -46,12 +49,18 @@ class Step:
     def probe(self) -> Probe:
         return Probe("probe_steps", LIBRARY, (self.path,))
 
-    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
-        return None if state else Change(self.id, f"step {self.name}", f"{self.script}\ntouch {self.path}")
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
+        return None if state else Change(self.ref, f"step {self.name}", f"{self.script}\ntouch {self.path}")
+
+
+def finish(run: HostRun) -> Result:
+    """What becomes of the host when the run is made."""
+    all(run.attempt(step) for step in (run.make_plan, run.apply))
+    return run.result()
 
 
 @pytest.fixture
-def steps(sample: str, tmp_path: Path) -> Iterator[Callable[..., Run]]:
+def steps(sample: str, tmp_path: Path) -> Iterator[Callable[..., HostRun]]:
     """Makes a run of steps on the server; what steps leave behind is cleared before and after."""
     path = tmp_path / "steps.yml"
     path.write_text(sample)
@@ -59,16 +68,16 @@ def steps(sample: str, tmp_path: Path) -> Iterator[Callable[..., Run]]:
     def clear() -> None:
         shell(SERVER, "rm -f /root/step-*")
 
-    def make(*wanted: Step, port: int = 0, known_hosts: Path | None = None) -> Run:
+    def make(*steps: Step, port: int = 0, known_hosts: Path | None = None) -> HostRun:
         found = load(path)
         host = found.hosts[SERVER]
         if port:
             host = host.model_copy(update={"address": "127.0.0.1", "port": port, "known_hosts": known_hosts})
 
-        def roles(host: Host, facts: Facts) -> tuple[Resource, ...]:
-            return wanted
+        def roles(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
+            return steps
 
-        return Run("deploy", found, host, roles, {}, True, Silence())
+        return HostRun(Request("deploy", found, (host,), roles), host, {}, Silence())
 
     clear()
     yield make
@@ -129,7 +138,7 @@ def proxy(address: str) -> Iterator[tuple[int, Callable[[], None]]]:
         cut()
 
 
-def test_a_connection_that_drops_is_picked_up_where_it_was(steps: Callable[..., Run], tmp_path: Path) -> None:
+def test_a_connection_that_drops_is_picked_up_where_it_was(steps: Callable[..., HostRun], tmp_path: Path) -> None:
     address = f"10.213.0.{10 + int(SERVER.removeprefix('lab'))}"
     with proxy(address) as (port, cut):
         known = tmp_path / "known_hosts"
@@ -145,15 +154,15 @@ def test_a_connection_that_drops_is_picked_up_where_it_was(steps: Callable[..., 
             cut()
 
         threading.Thread(target=cut_after_the_first, daemon=True).start()
-        result = run()
+        result = finish(run)
     assert (result.status, result.changed, result.error) == ("changed", 3, None)
     assert result.execs == 4, "facts, probe, apply, and the one that went on reading"
 
 
 def test_a_second_run_is_refused_with_who_holds_the_lock_and_since_when(
-    steps: Callable[..., Run], controller: Controller
+    steps: Callable[..., HostRun], controller: Controller
 ) -> None:
-    first = threading.Thread(target=steps(Step("slow", "sleep 4")))
+    first = threading.Thread(target=finish, args=(steps(Step("slow", "sleep 4")),))
     first.start()
     until(lambda: not ended())
     answer = controller("provision", SERVER, "--json")
@@ -164,27 +173,27 @@ def test_a_second_run_is_refused_with_who_holds_the_lock_and_since_when(
     assert "wait for it to end, then run again" in error
 
 
-def test_a_plan_that_another_run_made_old_is_not_applied(steps: Callable[..., Run]) -> None:
-    assert steps(Step("between"))().status == "changed"
+def test_a_plan_that_another_run_made_old_is_not_applied(steps: Callable[..., HostRun]) -> None:
+    assert finish(steps(Step("between"))).status == "changed"
     session = Session(steps().host)
-    old = Plan((Change("step:x", "x", "touch /root/step-old"),), 1, "a-run-before")
+    old = Plan((Change(Ref("step", "x"), "x", "touch /root/step-old"),), 1, "a-run-before")
     with_old_plan = list(apply.events(session.lines(apply.start(old, "19700101T000000-test", "a test", "deploy"))))
     session.close()
     assert [event.kind for event in with_old_plan] == ["stale"]
     assert not exists("/root/step-old")
 
 
-def test_a_failed_change_stops_the_host_and_the_next_run_goes_on_from_there(steps: Callable[..., Run]) -> None:
+def test_a_failed_change_stops_the_host_and_the_next_run_goes_on_from_there(steps: Callable[..., HostRun]) -> None:
     failing = Step("two", "echo it is broken >&2; false")
-    result = steps(Step("one"), failing, Step("three"))()
+    result = finish(steps(Step("one"), failing, Step("three")))
     assert (result.status, result.ok, result.changed, result.failed, result.skipped) == ("failed", 0, 1, 1, 1)
     assert result.error == "step two: it is broken"
     assert not exists("/root/step-three")
-    again = steps(Step("one"), Step("two"), Step("three"))()
+    again = finish(steps(Step("one"), Step("two"), Step("three")))
     assert (again.status, again.ok, again.changed) == ("changed", 1, 2)
 
 
-def test_a_run_can_be_stopped_after_the_current_change(steps: Callable[..., Run]) -> None:
+def test_a_run_can_be_stopped_after_the_current_change(steps: Callable[..., HostRun]) -> None:
     run = steps(Step("one", "sleep 2"), Step("two"))
 
     def stop_when_begun() -> None:
@@ -192,21 +201,21 @@ def test_a_run_can_be_stopped_after_the_current_change(steps: Callable[..., Run]
         run.stop()
 
     threading.Thread(target=stop_when_begun, daemon=True).start()
-    result = run()
+    result = finish(run)
     assert result.error == "stopped on request; not done: 1 changes"
     assert exists("/root/step-one")
     assert not exists("/root/step-two")
 
 
-def test_a_run_whose_script_was_killed_on_the_server_is_not_called_done(steps: Callable[..., Run]) -> None:
+def test_a_run_whose_script_was_killed_on_the_server_is_not_called_done(steps: Callable[..., HostRun]) -> None:
     killer = Step("two", "kill -9 $(cat /run/provision/runs/*/pid | tail -n 1); sleep 5")
-    result = steps(Step("one"), killer, Step("three"))()
+    result = finish(steps(Step("one"), killer, Step("three")))
     assert result.status == "failed"
     assert result.error is not None
     assert "was ended on the server" in result.error
     assert not ended(), "the change that it was making still holds the lock"
     until(ended)
-    again = steps(Step("one"), Step("two"), Step("three"))()
+    again = finish(steps(Step("one"), Step("two"), Step("three")))
     assert (again.status, again.ok, again.changed) == ("changed", 2, 1)
 
 

@@ -27,13 +27,13 @@ def test_a_file_has_any_content_and_any_name(apply: Apply, folder: str, content:
     file = File(f"{folder}/{name}", content, "www-data", "games", 0o604)
     above = Directory(os.path.dirname(file.path))  # noqa: PTH120
     apply(above)
-    assert ids(apply(file)) == [file.id]
+    assert ids(apply(file)) == [str(file.ref)]
     assert ids(apply(file)) == []
     found = shell(SERVER, f'cd {folder} && find . -type f -printf "%p %u:%g %m %s " -exec sha256sum {{}} +')
     assert f"./{name} www-data:games 604 {len(content.encode())} " in found
     assert file.sha256 in found
     shell(SERVER, f"find {folder} -type f -exec sh -c 'echo more >>\"$1\"' - {{}} ';'")
-    assert ids(apply(file)) == [file.id]
+    assert ids(apply(file)) == [str(file.ref)]
     assert ids(apply(file, applies=False)) == []
     assert shell(SERVER, f"find {folder} -name '.*' -o -name '*provision*'") == ""
 
@@ -50,7 +50,7 @@ def test_the_diff_of_a_large_file_is_of_its_beginning_and_the_plan_says_so(apply
 def test_a_file_takes_the_place_of_a_link_and_leaves_what_it_led_to(apply: Apply, folder: str) -> None:
     shell(SERVER, f"echo kept >{folder}/target; ln -s target {folder}/file")
     file = File(f"{folder}/file", "new\n")
-    assert ids(apply(file)) == [file.id]
+    assert ids(apply(file)) == [str(file.ref)]
     assert ids(apply(file)) == []
     assert (
         shell(SERVER, f"cat {folder}/target; cat {folder}/file; stat -c %F {folder}/file") == "kept\nnew\nregular file"
@@ -63,7 +63,7 @@ def test_a_file_that_its_check_refuses_is_as_it_was(apply: Apply, folder: str) -
     refused = apply(bad)
     assert (refused.status, refused.changed, refused.failed) == ("failed", 0, 1)
     assert shell(SERVER, f"ls -A {folder}") == ""
-    assert ids(apply(good)) == [good.id]
+    assert ids(apply(good)) == [str(good.ref)]
     refused = apply(bad)
     assert refused.error == f"{bad.path} was put back as it was: {bad.check} refused the new one"
     assert shell(SERVER, f"ls -A {folder}; cat {good.path}; stat -c %a {good.path}") == "checked\ngood\n640"
@@ -87,7 +87,7 @@ def test_a_directory_is_made_with_its_parents_and_keeps_what_is_in_it(apply: App
     stat = f"stat -c %U:%G:%a:%F '{directory.path}'"
     for hand in ("true", f"rm -rf '{folder}/some where'"):
         shell(SERVER, hand)
-        assert ids(apply(directory)) == [directory.id]
+        assert ids(apply(directory)) == [str(directory.ref)]
         assert ids(apply(directory)) == []
         assert shell(SERVER, stat) == "www-data:games:2750:directory"
     shell(SERVER, f"touch '{directory.path}/kept'; chmod 2777 '{directory.path}'")
@@ -115,7 +115,7 @@ def test_a_link_takes_the_place_of_a_file_but_not_of_a_directory(apply: Apply, f
     link = Link(f"{folder}/a link", "../over there")
     for hand in ("true", f"echo >'{link.path}.x' && mv '{link.path}.x' '{link.path}'", f"ln -sfn / '{link.path}'"):
         shell(SERVER, hand)
-        assert ids(apply(link)) == [link.id]
+        assert ids(apply(link)) == [str(link.ref)]
         assert ids(apply(link)) == []
         assert shell(SERVER, f"readlink '{link.path}'") == "../over there"
     shell(SERVER, f"rm '{link.path}'; mkdir '{link.path}'; touch '{link.path}/kept'")
@@ -129,9 +129,9 @@ def test_what_must_not_be_there_goes_whatever_it_is(apply: Apply, folder: str) -
         f"cd {folder}; mkdir -p 'a tree/of' kept; touch 'a tree/of/files' -- -file; ln -s kept link; ln -s no dangling",
     )
     absent = tuple(Absent(f"{folder}/{name}") for name in ("a tree", "-file", "link", "dangling", "never there"))
-    assert ids(apply(*absent)) == [one.id for one in absent[:-1]]
+    assert ids(apply(*absent)) == [str(one.ref) for one in absent[:-1]]
     assert ids(apply(*absent)) == []
     assert shell(SERVER, f"ls -A {folder}") == "kept"
     shell(SERVER, f"touch '{folder}/never there'")
-    assert ids(apply(*absent)) == [absent[-1].id]
+    assert ids(apply(*absent)) == [str(absent[-1].ref)]
     assert ids(apply(*absent, applies=False)) == []

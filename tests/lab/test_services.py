@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from provision.engine.resource import Change, Probe, Resource, State
+from provision.engine.resource import Change, Probe, Ref, Resource, State
 from provision.resources.file import Absent, Directory, File
 from provision.resources.package import Packages
 from provision.resources.service import Service
@@ -36,12 +36,12 @@ def test_a_service_runs_its_present_configuration(apply: Apply, folder: str) -> 
         )
 
     first = wanted(4001, "one\n")
-    assert ids(apply(*first)) == [one.id for one in first]
+    assert ids(apply(*first)) == [str(one.ref) for one in first]
     assert ids(apply(*first)) == []
     pid = shell(SERVER, "systemctl show -p MainPID --value kinds")
     for resources, hand, expected in (
-        (wanted(4001, "two\n"), "true", [first[1].id, "service:kinds"]),
-        (wanted(4002, "two\n"), "true", [first[0].id, "service:kinds"]),
+        (wanted(4001, "two\n"), "true", [str(first[1].ref), "service:kinds"]),
+        (wanted(4002, "two\n"), "true", [str(first[0].ref), "service:kinds"]),
         (wanted(4002, "two\n"), f"touch {path}; systemctl daemon-reload", ["service:kinds"]),
         (wanted(4002, "two\n"), "systemctl kill -s KILL kinds; sleep 0.2", ["service:kinds"]),
         (
@@ -64,14 +64,14 @@ class Killed:
     """Ends the run on the server as a power cut would: nothing after it happens."""
 
     @property
-    def id(self) -> str:
-        return "killed:run"
+    def ref(self) -> Ref:
+        return Ref("killed", "run")
 
     def probe(self) -> Probe:
         return Probe("probe_nothing", "probe_nothing() { cat >/dev/null; }\n")
 
-    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
-        return Change(self.id, "kill the run", 'kill -9 "$(cat "$run/pid")"')
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
+        return Change(self.ref, "kill the run", 'kill -9 "$(cat "$run/pid")"')
 
 
 def settled() -> set[str]:
@@ -122,7 +122,7 @@ def test_a_configuration_that_nginx_cannot_use_is_not_taken_for_loaded(apply: Ap
     workers = settled()
     file = File(NGINX_EXTRA, "server { listen 22; }\n", check="nginx -t")
     service = Service("nginx", (NGINX_EXTRA,), "reload", "nginx -t", "kinds")
-    for expected in ([file.id, service.id], [service.id]):
+    for expected in ([str(file.ref), str(service.ref)], [str(service.ref)]):
         failed = apply(file, service)
         assert failed.error == (
             "nginx goes on with the configuration that it has: 10 s after its reload its processes are those of before"
@@ -131,7 +131,7 @@ def test_a_configuration_that_nginx_cannot_use_is_not_taken_for_loaded(apply: Ap
         assert [change.id for change in failed.changes] == expected
         assert set(shell(SERVER, WORKERS).split()) <= workers
         assert status() == "200"
-    assert ids(apply(File(NGINX_EXTRA, "# right\n", check="nginx -t"), service)) == [file.id, service.id]
+    assert ids(apply(File(NGINX_EXTRA, "# right\n", check="nginx -t"), service)) == [str(file.ref), str(service.ref)]
     assert set(shell(SERVER, WORKERS).split()) - workers
     shell(SERVER, f"rm {NGINX_EXTRA}; nginx -s reload")
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("site")
 
 def test_users_and_groups_are_made_kept_and_made_again(apply: Apply) -> None:
     wanted = (Group("kinds"), User("kinds", "/srv/kinds/home"))
-    everything = [one.id for one in wanted]
+    everything = [str(one.ref) for one in wanted]
     entry = "id -un kinds; id -gn kinds; getent passwd kinds | cut -d: -f6-"
     for hand, expected in (
         ("true", everything),

@@ -11,20 +11,25 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
 from socketserver import ThreadingUnixStreamServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from provision.engine import apply, probe
-from provision.engine.facts import Facts
+from provision.engine.facts import SYSTEM, Facts, System
+from provision.engine.resource import Change, Ref
 from provision.engine.shell import library
 from provision.inventory import load
+from provision.release.facts import MANAGED, PREVIEWS, PUSHED, RELEASES, ManagedFile, PreviewedRelease, ServerRelease
+from provision.resources.python import BUILT, PACKED
+from provision.roles.app import release_id
+from provision.roles.wanted import Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from pathlib import Path
 
-    from provision.engine.resource import Change, Resource, State
+    from provision.engine.resource import Resource, State
     from provision.inventory import Host
 
 TEN_LINES = """\
@@ -40,7 +45,7 @@ apps:
       GREETING: hello
 """
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-FACTS = Facts(
+SERVER = System(
     system="debian",
     version="12",
     architecture="x86_64",
@@ -49,8 +54,14 @@ FACTS = Facts(
     login="root",
     home="/root",
     now=datetime(2026, 11, 21, 23, 5, tzinfo=UTC),
-    commits={"shop": COMMIT},
 )
+
+
+class Known(NamedTuple):
+    """What roles need beside the host: what its server said, and what the controller wants there."""
+
+    facts: Facts
+    wanted: Wanted
 
 
 @pytest.fixture
@@ -66,13 +77,42 @@ def make_host(tmp_path: Path) -> Callable[..., Host]:
 
 
 @pytest.fixture
-def make_facts() -> Callable[..., Facts]:
-    """A Debian 12 server's facts, some of them changed."""
+def make_known() -> Callable[..., Known]:
+    """A Debian 12 server's facts, and the commit that is wanted there; some of it changed."""
 
-    def make(**changes: Any) -> Facts:
-        return replace(FACTS, **changes)
+    def make(
+        pythons: Collection[str] = (),
+        packed: Collection[str] = (),
+        releases: tuple[ServerRelease, ...] = (),
+        previews: Mapping[str, tuple[str, str]] | None = None,
+        managed: Collection[tuple[str, str]] = (),
+        pushed: Mapping[str, str] | None = None,
+        commits: Mapping[str, str] | None = None,
+        wanted: Mapping[str, Any] | None = None,
+        **server: Any,
+    ) -> Known:
+        facts = Facts(
+            {
+                SYSTEM: replace(SERVER, **server),
+                BUILT: frozenset(pythons),
+                PACKED: frozenset(packed),
+                RELEASES: releases,
+                PREVIEWS: {app: PreviewedRelease(*one) for app, one in (previews or {}).items()},
+                MANAGED: tuple(ManagedFile(*one) for one in managed),
+                PUSHED: dict(pushed or {}),
+            }
+        )
+        commits = {"shop": COMMIT} if commits is None else commits
+        ids = {app: release_id(app, ".", facts, commit) for app, commit in commits.items()}
+        return Known(facts, Wanted(commits=commits, releases=ids, **(wanted or {})))
 
     return make
+
+
+def planned(*names: str) -> dict[Ref, Change]:
+    """Changes that are planned already, by what their resources are called (KIND:NAME)."""
+    refs = [Ref(*name.split(":", 1)) for name in names]
+    return {ref: Change(ref, "", "") for ref in refs}
 
 
 @pytest.fixture

@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from provision.engine.resource import Change
+from provision.engine.resource import Change, State
 from provision.errors import PlanError
 from provision.release import activation, manager
 from provision.release import tree as release
-from provision.release.activation import Activation, NoPreview, Preview, Promotion, Serving, Slot
+from provision.release.activation import Activation, NoPreview, Preview, Promotion, Serving, Slot, preview_tokens
+from provision.release.facts import PreviewedRelease
+from tests.unit.conftest import planned as earlier
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
-    from provision.engine.resource import Resource, State
+    from provision.engine.resource import Resource
     from tests.unit.conftest import Health, Units
 
     Ran = subprocess.CompletedProcess[str]
@@ -67,8 +69,8 @@ HELD = replace(BEFORE, held=ID, held_fingerprint="print", held_health="200")
 
 
 def change(resource: Resource, serving: Serving | None = SERVING, before: tuple[str, ...] = ()) -> Change | None:
-    found = resource.plan((astuple(serving),) if serving else (), {name: Change(name, "", "") for name in before})
-    assert found is None or found.id == resource.id
+    found = resource.plan(State((astuple(serving),) if serving else ()), earlier(*before))
+    assert found is None or found.id == str(resource.ref)
     return found
 
 
@@ -155,7 +157,7 @@ def test_processes_that_do_not_run_are_started_and_the_traffic_stays_where_it_is
     found = planned(ACTIVATION, replace(SERVING, down="worker mail"))
     assert found.summary == "shop: start worker, mail"
     assert function(found.script) == "keep_processes"
-    assert (found.phase, found.undo) == ("activate", "")
+    assert (found.phase, found.undo) == ("rolling", "")
 
 
 def test_an_activation_starts_the_processes_too() -> None:
@@ -169,7 +171,6 @@ def test_a_release_that_does_not_serve_as_it_is_wanted_is_held_beside_the_one_th
     found = planned(HOLD, serving)
     assert found.summary == f"shop: hold {ID} in the slot beside blue, without traffic"
     assert function(found.script) == f"hold {TOKEN}"
-    assert found.previews == (("shop", TOKEN),)
 
 
 @pytest.mark.parametrize("serving", [SERVING, HELD, replace(SERVING, health="500", idle="active", down="worker")])
@@ -221,13 +222,23 @@ def test_what_is_held_is_promoted_or_dropped_whatever_else_there_is(serving: Ser
 )
 def test_what_takes_the_traffic_or_a_slot_can_be_taken_back(resource: Resource, undo: str) -> None:
     found = planned(resource, BEFORE)
-    assert found.phase == "activate"
+    assert found.phase == "rolling"
     assert (function(found.undo) if undo else found.undo) == undo
 
 
-def test_only_a_hold_has_a_preview() -> None:
-    assert not [each for each in (PROMOTION, DROPPED) if planned(each, BEFORE).previews]
-    assert planned(ACTIVATION, BEFORE).previews == (("shop", ""),), "what was held is held no longer"
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [([], {"shop": "old"}), (["hold:shop"], {"shop": TOKEN}), (["activation:shop"], {})],
+    ids=["nothing", "a preview", "an activation"],
+)
+def test_a_preview_is_had_until_an_activation_ends_it(made: list[str], expected: dict[str, str]) -> None:
+    previews = {"shop": PreviewedRelease(ID, "old"), "blog": PreviewedRelease(OTHER, "old")}
+    assert preview_tokens(previews, {"shop": ID, "blog": ID}, earlier(*made), TOKEN) == expected
+    assert preview_tokens(previews, {}, earlier(*made), TOKEN) == {}, "no release is wanted"
+
+
+def test_without_a_token_nothing_is_previewed_anew() -> None:
+    assert preview_tokens({}, {"shop": ID}, earlier("hold:shop"), "") == {}
 
 
 READ = [

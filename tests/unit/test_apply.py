@@ -11,7 +11,7 @@ import pytest
 from provision.engine import apply
 from provision.engine.apply import Event
 from provision.engine.plan import Plan
-from provision.engine.resource import Change
+from provision.engine.resource import Change, Ref, State
 from provision.resources.file import File
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def follow(sh: Callable[..., subprocess.CompletedProcess[str]], places: dict[str
 
 
 def plan(*scripts: str, generation: str = "none") -> Plan:
-    changes = tuple(Change(f"step:{number}", f"step {number}", script) for number, script in enumerate(scripts))
+    changes = tuple(Change(Ref("step", f"{number}"), f"step {number}", script) for number, script in enumerate(scripts))
     return Plan(changes, len(changes), generation)
 
 
@@ -118,7 +118,7 @@ def test_a_change_reads_no_input(follow: Follow) -> None:
 def test_file_contents_with_any_lines_arrive_as_they_are(follow: Follow, tmp_path: Path, me: tuple[str, str]) -> None:
     content = "END_OF_CHANGE_0\nEND_OF_CHANGE_1\nEND_OF_BASE64\nEND_OF_RUN_20261121T230500_abcdef\n$HOME `id` '\n"
     files = [File(str(tmp_path / name), content, *me) for name in ("one", "it's two")]
-    changes = [change for file in files if (change := file.plan((), {}))]
+    changes = [change for file in files if (change := file.plan(State(), {}))]
     events = follow(start(Plan(tuple(changes), 2, "none")))
     assert events[-1] == ("end", -1, "0")
     assert (tmp_path / "one").read_text() == (tmp_path / "it's two").read_text() == content
@@ -126,7 +126,7 @@ def test_file_contents_with_any_lines_arrive_as_they_are(follow: Follow, tmp_pat
 
 def test_each_library_is_sent_once_and_no_content_in_plain_text() -> None:
     files = [File(f"/etc/{number}", "a secret", secret=True) for number in range(50)]
-    changes = tuple(change for file in files if (change := file.plan((), {})))
+    changes = tuple(change for file in files if (change := file.plan(State(), {})))
     script = start(Plan(changes, 50, "none"))
     assert script.count("write_file() {") == 1
     assert script.count("END_OF_CHANGE_49") == 2

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from provision.engine.resource import State
 from provision.errors import PlanError
 from provision.resources import certificate as module
 from provision.resources.certificate import WEBROOT, Certificate, Placeholder, ProvidedCertificate
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
     from pathlib import Path
-
-    from provision.engine.resource import State
 
     Observe = Callable[..., tuple[State, ...]]
     Call = Callable[..., subprocess.CompletedProcess[str]]
@@ -59,10 +58,10 @@ FIRST = Placeholder("shop", SHOP.domains)
 def test_a_placeholder_is_made_where_nginx_would_have_none_or_a_wrong_final_one(
     resource: Placeholder, row: tuple[str, ...], changes: bool
 ) -> None:
-    change = resource.plan((row,), {})
+    change = resource.plan(State((row,)), {})
     assert (change is not None) is changes
     if change:
-        assert change.id == resource.id
+        assert change.id == str(resource.ref)
         assert change.summary == "self-signed certificate for www.example.com, shop.example.com"
 
 
@@ -90,9 +89,9 @@ def test_a_placeholder_is_made_where_nginx_would_have_none_or_a_wrong_final_one(
     ],
 )
 def test_a_certificate_is_had_where_there_is_none_that_fits(row: tuple[str, ...], expected: str | None) -> None:
-    change = SHOP.plan((row, *HERE), {})
+    change = SHOP.plan(State((row, *HERE)), {})
     assert (change.summary if change else None) == expected
-    assert change is None or change.id == SHOP.id
+    assert change is None or change.id == str(SHOP.ref)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +104,7 @@ def test_a_certificate_is_had_where_there_is_none_that_fits(row: tuple[str, ...]
     ],
 )
 def test_the_authority_is_asked_only_for_what_is_not_there(row: tuple[str, ...], how: str) -> None:
-    change = SHOP.plan((row, *HERE), {})
+    change = SHOP.plan(State((row, *HERE)), {})
     assert change is not None
     assert f" {how} {WEBROOT} " in change.script
 
@@ -115,28 +114,28 @@ def test_a_domain_that_does_not_resolve_is_refused_before_anything_is_touched() 
     with pytest.raises(
         PlanError, match=r"shop: shop\.example\.com does not resolve: add a DNS record .* 203\.0\.113\.10"
     ):
-        SHOP.plan(state, {})
+        SHOP.plan(State(state), {})
 
 
 def test_a_domain_that_leads_elsewhere_is_refused_before_anything_is_touched() -> None:
     state = (seen(), HERE[0], HERE[1], ("domain", "shop.example.com", "198.51.100.7 "))
     with pytest.raises(PlanError, match=r"shop\.example\.com points to 198\.51\.100\.7, not to this server") as caught:
-        SHOP.plan(state, {})
+        SHOP.plan(State(state), {})
     assert "\n" not in str(caught.value)
-    assert replace(SHOP, check_dns=False).plan(state, {}) is not None
+    assert replace(SHOP, check_dns=False).plan(State(state), {}) is not None
 
 
 def test_dns_is_not_asked_for_a_certificate_that_fits() -> None:
-    assert SHOP.plan((seen(LIVE, server=ACME, names=NAMES, days="5"),), {}) is not None
+    assert SHOP.plan(State((seen(LIVE, server=ACME, names=NAMES, days="5"),)), {}) is not None
 
 
 def test_a_placeholder_that_was_made_is_right(tmp_path: Path, observe: Observe, make: Call, call: Call) -> None:
     places = {"/etc/ssl/provision": tmp_path, "/etc/letsencrypt": tmp_path / "letsencrypt"}
-    assert make(FINAL.plan((), {}), places).returncode == 0
+    assert make(FINAL.plan(State(), {}), places).returncode == 0
     (state,) = observe(FINAL, places=places)
-    assert FINAL.plan(state, {}) is None
+    assert FINAL.plan(State(state), {}) is None
     assert state[0][:3] == ("certificate", "placeholder/shop", NAMES)
-    assert replace(FINAL, domains=("shop.example.com",)).plan(state, {}) is not None
+    assert replace(FINAL, domains=("shop.example.com",)).plan(State(state), {}) is not None
     assert (tmp_path / "shop" / "privkey.pem").stat().st_mode & 0o777 == 0o600
     assert {path.name for path in tmp_path.iterdir()} == {"shop", "placeholder"}
     ran = call([module], f"names_of '{tmp_path}/shop/fullchain.pem'; echo; days_of '{tmp_path}/shop/fullchain.pem'")
@@ -152,7 +151,7 @@ def test_an_acme_certificate_is_seen_with_its_directory_names_and_days(
     live, renewal = tmp_path / "letsencrypt" / "live", tmp_path / "letsencrypt" / "renewal"
     live.mkdir(parents=True)
     renewal.mkdir()
-    make(FINAL.plan((), {}), places)
+    make(FINAL.plan(State(), {}), places)
     (tmp_path / "tls" / "placeholder" / "shop").rename(live / "shop")
     (tmp_path / "tls" / "shop").unlink()
     (tmp_path / "tls" / "shop").symlink_to(live / "shop")
@@ -190,11 +189,11 @@ def test_a_certificate_from_files_is_installed_with_its_key_and_repaired(
     def right(resource: ProvidedCertificate) -> bool:
         (state,) = observe(resource, places=places)
         owner = [tuple(field.replace(":".join(me), "root:root") for field in row) for row in state]
-        return resource.plan(tuple(owner), {}) is None
+        return resource.plan(State(owner), {}) is None
 
     assert not right(given)
     for resource in (replace(given, key="an older key\n"), given):
-        change = resource.plan((), {})
+        change = resource.plan(State(), {})
         assert change is not None
         assert change.summary == "certificate for www.example.com, shop.example.com, from its files"
         assert change.diff == ""
@@ -212,5 +211,5 @@ def test_a_certificate_from_files_is_installed_with_its_key_and_repaired(
     ):
         harm()
         assert not right(given)
-        assert make(given.plan((), {}), places).returncode == 0
+        assert make(given.plan(State(), {}), places).returncode == 0
         assert right(given)

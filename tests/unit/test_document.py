@@ -3,11 +3,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from provision.engine.resource import Change
+from provision.engine.resource import Change, Ref
 from provision.report.document import document, failure
-from provision.run.host import Result
+from provision.run.result import Result
 
-CHANGE = Change("file:/etc/nginx/nginx.conf", "write /etc/nginx/nginx.conf", "a script", "a library", "a diff")
+CHANGE = Change(Ref("file", "/etc/nginx/nginx.conf"), "write /etc/nginx/nginx.conf", "a script", "a library", "a diff")
 LAB1 = Result(
     host="lab1",
     status="changed",

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from provision import roles
 from provision.engine import facts
-from provision.engine.facts import Facts, ServerRelease
-from provision.errors import PlanError
+from provision.engine.facts import SYSTEM, Facts
+from provision.errors import PlanError, ProbeError
+from provision.release.facts import MANAGED, PREVIEWS, RELEASES, ManagedFile, PreviewedRelease, ServerRelease
+from provision.resources.python import BUILT, PACKED
 
 if TYPE_CHECKING:
     import subprocess
@@ -17,9 +20,13 @@ if TYPE_CHECKING:
 
 def output(system: str = "debian", version: str = "12", init: str = "systemd", more: str = "") -> str:
     return (
-        f"system\t{system}\nversion\t{version}\ninit\t{init}\narchitecture\tx86_64\ncpus\t4\nmemory\t2048\n"
-        f"login\tdeployer\nhome\t/home/deployer\nnow\t1795302300\n{more}"
+        f"system\tsystem={system}\tversion={version}\tinit={init}\tarchitecture=x86_64\tcpus=4\tmemory=2048"
+        f"\tlogin=deployer\thome=/home/deployer\tnow=1795302300\n{more}end\n"
     )
+
+
+def parse(text: str) -> Facts:
+    return facts.parse(text, roles.FACTS)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +41,7 @@ def output(system: str = "debian", version: str = "12", init: str = "systemd", m
     ],
 )
 def test_a_supported_system_is_accepted(system: str, version: str) -> None:
-    assert facts.parse(output(system, version)).distribution == f"{system}{version}"
+    assert parse(output(system, version))[SYSTEM].distribution == f"{system}{version}"
 
 
 @pytest.mark.parametrize(
@@ -51,50 +58,62 @@ def test_a_supported_system_is_accepted(system: str, version: str) -> None:
 )
 def test_another_system_is_refused_with_what_is_supported(system: str, version: str) -> None:
     with pytest.raises(PlanError) as caught:
-        facts.parse(output(system, version))
+        parse(output(system, version))
     assert str(caught.value) == f"{system} {version} is not supported: Debian 11 to 13, Ubuntu 22.04 and newer are"
 
 
 def test_a_server_without_systemd_is_refused() -> None:
     with pytest.raises(PlanError, match="the init system is tini, not systemd") as caught:
-        facts.parse(output(init="tini"))
+        parse(output(init="tini"))
     assert "\n" not in str(caught.value)
 
 
+def test_an_answer_without_an_end_is_not_used() -> None:
+    with pytest.raises(ProbeError, match=r"ended early; the last line it printed: system"):
+        parse(output().removesuffix("end\n"))
+    with pytest.raises(ProbeError, match=r"the last line it printed: none"):
+        parse("")
+
+
 def test_facts_have_units_and_a_time_zone() -> None:
-    found = facts.parse(output())
-    assert (found.cpus, found.memory) == (4, 2 * 1024**2)
-    assert found.now == datetime(2026, 11, 21, 23, 5, tzinfo=UTC)
-    assert (found.login, found.home) == ("deployer", "/home/deployer")
-    assert (found.pythons, found.releases, dict(found.commits)) == (frozenset(), (), {})
+    found = parse(output())
+    assert (found[SYSTEM].cpus, found[SYSTEM].memory) == (4, 2 * 1024**2)
+    assert found[SYSTEM].now == datetime(2026, 11, 21, 23, 5, tzinfo=UTC)
+    assert (found[SYSTEM].login, found[SYSTEM].home) == ("deployer", "/home/deployer")
+    assert (found[BUILT], found[RELEASES], found[MANAGED]) == (frozenset(), (), ())
 
 
 def test_facts_name_the_pythons_and_the_releases_and_which_is_active() -> None:
-    found = facts.parse(
+    found = parse(
         output(
-            more="python\t3.13.5\npython\t3.12.1-optimized\n"
-            "release\tshop\tone\tabc\t.\tgood\nrelease\tshop\ttwo\tdef\tapp\tactive\nrelease\tblog\tone\tabc\t.\tnew\n"
+            more="python\tname=3.13.5\npython\tname=3.12.1-optimized\n"
+            "release\tapp=shop\tid=one\tcommit=abc\tfolder=.\tstate=good\n"
+            "release\tapp=shop\tid=two\tcommit=def\tfolder=app\tstate=active\n"
+            "release\tapp=blog\tid=one\tcommit=abc\tfolder=.\tstate=new\n"
         )
     )
-    assert found.pythons == {"3.13.5", "3.12.1-optimized"}
-    assert found.releases == (
+    assert found[BUILT] == {"3.13.5", "3.12.1-optimized"}
+    assert found[RELEASES] == (
         ServerRelease("shop", "one", "abc", ".", "good"),
         ServerRelease("shop", "two", "def", "app", "active"),
         ServerRelease("blog", "one", "abc", ".", "new"),
     )
-    assert [one.active for one in found.releases] == [False, True, False]
+    assert [one.active for one in found[RELEASES]] == [False, True, False]
 
 
 def test_facts_name_the_files_of_ours_with_their_apps_and_what_is_held() -> None:
-    found = facts.parse(
+    found = parse(
         output(
-            more="unit\tshop\t/etc/systemd/system/shop@.service\nunit\tshop-a\t/etc/cron.d/shop-a-tidy\n"
-            "held\tshop\ttwo\tabc\nheld\tblog\tone\tdef\n"
+            more="managed\tapp=shop\tpath=/etc/systemd/system/shop@.service\nmanaged\tapp=shop-a\tpath=/etc/cron.d/shop-a-tidy\n"
+            "preview\tapp=shop\trelease=two\ttoken=abc\npreview\tapp=blog\trelease=one\ttoken=def\n"
         )
     )
-    assert found.units == (("shop", "/etc/systemd/system/shop@.service"), ("shop-a", "/etc/cron.d/shop-a-tidy"))
-    assert found.held == {"shop": ("two", "abc"), "blog": ("one", "def")}
-    assert facts.parse(output()).held == {}
+    assert found[MANAGED] == (
+        ManagedFile("shop", "/etc/systemd/system/shop@.service"),
+        ManagedFile("shop-a", "/etc/cron.d/shop-a-tidy"),
+    )
+    assert found[PREVIEWS] == {"shop": PreviewedRelease("two", "abc"), "blog": PreviewedRelease("one", "def")}
+    assert parse(output())[PREVIEWS] == {}
 
 
 @pytest.fixture
@@ -113,21 +132,21 @@ def server(tmp_path: Path, sh: Callable[..., subprocess.CompletedProcess[str]]) 
     }
 
     def read() -> Facts:
-        ran = sh(facts.script(), places)
+        ran = sh(facts.script(roles.FACTS), places)
         assert (ran.returncode, ran.stderr) == (0, "")
-        return facts.parse(ran.stdout)
+        return parse(ran.stdout)
 
     return read
 
 
 def test_the_script_reads_a_bare_server(server: Callable[[], Facts]) -> None:
     found = server()
-    assert found.distribution == "ubuntu24.04"
-    assert found.cpus >= 1
-    assert found.memory > 64 * 1024**2
-    assert abs((found.now - datetime.now(UTC)).total_seconds()) < 60
-    assert Path(found.home).is_absolute()
-    assert (found.pythons, found.releases, found.units, found.held) == (frozenset(), (), (), {})
+    assert found[SYSTEM].distribution == "ubuntu24.04"
+    assert found[SYSTEM].cpus >= 1
+    assert found[SYSTEM].memory > 64 * 1024**2
+    assert abs((found[SYSTEM].now - datetime.now(UTC)).total_seconds()) < 60
+    assert Path(found[SYSTEM].home).is_absolute()
+    assert (found[BUILT], found[RELEASES], found[MANAGED], found[PREVIEWS]) == (frozenset(), (), (), {})
 
 
 def test_the_script_finds_only_what_is_complete(server: Callable[[], Facts], tmp_path: Path) -> None:
@@ -142,9 +161,9 @@ def test_the_script_finds_only_what_is_complete(server: Callable[[], Facts], tmp
         (releases / name).mkdir(parents=True)
     (releases / "two" / ".release").write_text("def\tsub folder/app\n")
     found = server()
-    assert found.pythons == {"3.13.5"}
-    assert found.packed == {"3.13.5"}
-    assert found.releases == (ServerRelease("shop", "two", "def", "sub folder/app", "new"),)
+    assert found[BUILT] == {"3.13.5"}
+    assert found[PACKED] == {"3.13.5"}
+    assert found[RELEASES] == (ServerRelease("shop", "two", "def", "sub folder/app", "new"),)
 
 
 def test_a_release_is_active_by_the_link_and_else_what_its_record_says(
@@ -158,7 +177,7 @@ def test_a_release_is_active_by_the_link_and_else_what_its_record_says(
     (releases.parent / "current").symlink_to("releases/d")
     for name, state in (("a", "good"), ("b", "failed"), ("d", "failed")):
         (records / name).write_text(f"{state}\t2026-11-21T23:05:00Z\tjo@desk\n")
-    states = [(one.id, one.state) for one in server().releases]
+    states = [(one.id, one.state) for one in server()[RELEASES]]
     assert states == [("a", "good"), ("b", "failed"), ("c", "new"), ("d", "active")]
 
 
@@ -172,7 +191,7 @@ def test_a_release_that_was_held_and_never_served_is_new(
         folder.mkdir(parents=True)
     (release / ".release").write_text("abc\t.\n")
     (records / "a").write_text(f"{record}\t2026-11-21T23:05:00Z\tjo@desk\n")
-    assert [one.state for one in server().releases] == ["new"]
+    assert [one.state for one in server()[RELEASES]] == ["new"]
 
 
 def test_the_script_finds_the_files_of_ours_by_their_first_line(server: Callable[[], Facts], tmp_path: Path) -> None:
@@ -193,7 +212,7 @@ def test_the_script_finds_the_files_of_ours_by_their_first_line(server: Callable
     write("etc/cron.d/own", "")
     write("etc/systemd/system/shop.socket", "# provision: shop. Of another kind.\n")
     (tmp_path / "etc" / "systemd" / "system" / "alias.service").symlink_to("/nowhere")
-    assert sorted(server().units) == sorted(ours)
+    assert sorted((file.app, file.path) for file in server()[MANAGED]) == sorted(ours)
 
 
 def test_the_script_finds_what_is_held_and_its_token(server: Callable[[], Facts], tmp_path: Path) -> None:
@@ -204,4 +223,7 @@ def test_the_script_finds_what_is_held_and_its_token(server: Callable[[], Facts]
         (tmp_path / "etc" / app / slot).mkdir(parents=True)
         (tmp_path / "etc" / app / slot / "release").symlink_to(f"/srv/{app}/releases/{release}")
     (tmp_path / "run" / "other").mkdir()
-    assert server().held == {"shop": ("two", "token-of-shop"), "blog": ("one", "token-of-blog")}
+    assert server()[PREVIEWS] == {
+        "shop": PreviewedRelease("two", "token-of-shop"),
+        "blog": PreviewedRelease("one", "token-of-blog"),
+    }

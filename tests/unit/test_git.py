@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from provision.engine.resource import State
 from provision.engine.shell import quote
 from provision.resources import git as git_module
 from provision.resources.git import Access, DeployKey, Mirror
@@ -12,8 +13,6 @@ from provision.resources.git import Access, DeployKey, Mirror
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from provision.engine.resource import State
 
     Observe = Callable[..., tuple[State, ...]]
     Run = subprocess.CompletedProcess[str]
@@ -35,9 +34,9 @@ MIRROR = Mirror("/srv/shop/repository.git", URL, COMMIT)
     ],
 )
 def test_a_mirror_fetches_what_it_lacks(state: State, expected: str | None) -> None:
-    change = MIRROR.plan(state, {})
+    change = MIRROR.plan(State(state), {})
     assert (change.summary if change else None) == expected
-    assert change is None or change.id == MIRROR.id
+    assert change is None or change.id == str(MIRROR.ref)
 
 
 @pytest.fixture
@@ -51,24 +50,24 @@ def test_a_mirror_that_was_made_has_the_commit(
     mirror = Mirror(str(tmp_path / "mirror.git"), str(repository), commit)
     (state,) = observe(mirror)
     assert state == ()
-    assert make(mirror.plan(state, {})).returncode == 0
+    assert make(mirror.plan(State(state), {})).returncode == 0
     (state,) = observe(mirror)
     assert state == ((str(repository),),)
-    assert mirror.plan(state, {}) is None
+    assert mirror.plan(State(state), {}) is None
 
 
 def test_a_mirror_fetches_a_newer_commit(
     tmp_path: Path, repository: Path, commit: str, observe: Observe, make: Make, git: Git
 ) -> None:
     path = str(tmp_path / "mirror.git")
-    make(Mirror(path, str(repository), commit).plan((), {}))
+    make(Mirror(path, str(repository), commit).plan(State(), {}))
     git("commit", "--quiet", "--allow-empty", "--message=second", folder=repository)
     newer = Mirror(path, str(repository), git("rev-parse", "HEAD", folder=repository))
     (state,) = observe(newer)
     assert state == (("",),)
-    assert make(newer.plan(state, {})).returncode == 0
+    assert make(newer.plan(State(state), {})).returncode == 0
     (state,) = observe(newer)
-    assert newer.plan(state, {}) is None
+    assert newer.plan(State(state), {}) is None
 
 
 def test_a_commit_that_no_branch_leads_to_any_more_is_fetched_by_its_name(
@@ -76,9 +75,9 @@ def test_a_commit_that_no_branch_leads_to_any_more_is_fetched_by_its_name(
 ) -> None:
     git("commit", "--quiet", "--amend", "--message=other", folder=repository)
     mirror = Mirror(str(tmp_path / "mirror.git"), str(repository), commit)
-    assert make(mirror.plan((), {})).returncode == 0
+    assert make(mirror.plan(State(), {})).returncode == 0
     (state,) = observe(mirror)
-    assert mirror.plan(state, {}) is None
+    assert mirror.plan(State(state), {}) is None
 
 
 def test_a_mirror_of_another_repository_is_pointed_to_the_right_one(
@@ -86,12 +85,12 @@ def test_a_mirror_of_another_repository_is_pointed_to_the_right_one(
 ) -> None:
     git("clone", "--quiet", "--bare", str(repository), str(tmp_path / "other"), folder=tmp_path)
     path = str(tmp_path / "mirror.git")
-    make(Mirror(path, str(tmp_path / "other"), commit).plan((), {}))
+    make(Mirror(path, str(tmp_path / "other"), commit).plan(State(), {}))
     mirror = Mirror(path, str(repository), commit)
     (state,) = observe(mirror)
-    assert make(mirror.plan(state, {})).returncode == 0
+    assert make(mirror.plan(State(state), {})).returncode == 0
     (state,) = observe(mirror)
-    assert mirror.plan(state, {}) is None
+    assert mirror.plan(State(state), {}) is None
 
 
 def test_a_folder_that_is_no_mirror_is_made_one(
@@ -101,19 +100,19 @@ def test_a_folder_that_is_no_mirror_is_made_one(
     (tmp_path / "mirror.git" / "junk").touch()
     mirror = Mirror(str(tmp_path / "mirror.git"), str(repository), commit)
     (state,) = observe(mirror)
-    assert make(mirror.plan(state, {})).returncode == 0
+    assert make(mirror.plan(State(state), {})).returncode == 0
     (state,) = observe(mirror)
-    assert mirror.plan(state, {}) is None
+    assert mirror.plan(State(state), {}) is None
 
 
 def test_a_commit_that_was_not_pushed_is_one_clear_line(tmp_path: Path, repository: Path, make: Make) -> None:
-    ran = make(Mirror(str(tmp_path / "mirror.git"), str(repository), COMMIT).plan((), {}))
+    ran = make(Mirror(str(tmp_path / "mirror.git"), str(repository), COMMIT).plan(State(), {}))
     assert ran.returncode == 1
     assert ran.stdout == f"error: {repository} has no commit {COMMIT}: was it pushed?\n"
 
 
 def test_a_repository_that_the_server_cannot_read_is_one_clear_line(tmp_path: Path, make: Make) -> None:
-    ran = make(Mirror(str(tmp_path / "mirror.git"), str(tmp_path / "nowhere"), COMMIT).plan((), {}))
+    ran = make(Mirror(str(tmp_path / "mirror.git"), str(tmp_path / "nowhere"), COMMIT).plan(State(), {}))
     assert ran.returncode == 1
     assert ran.stdout.startswith(f"error: the server cannot read {tmp_path}/nowhere: ")
 
@@ -132,9 +131,9 @@ KEY = DeployKey("shop", "shop@web1", SSH_URL)
     ],
 )
 def test_a_deploy_key_is_made_once_and_stays_roots(state: State, expected: str | None) -> None:
-    change = KEY.plan(state, {})
+    change = KEY.plan(State(state), {})
     assert (change.summary if change else None) == expected
-    assert change is None or change.id == KEY.id
+    assert change is None or change.id == str(KEY.ref)
 
 
 def test_a_deploy_key_that_was_made_prints_its_public_half_and_is_not_made_again(
@@ -142,7 +141,7 @@ def test_a_deploy_key_that_was_made_prints_its_public_half_and_is_not_made_again
 ) -> None:
     places = {"/etc/shop": tmp_path}
     assert observe(KEY, places=places) == ((),)
-    ran = make(KEY.plan((), {}), places)
+    ran = make(KEY.plan(State(), {}), places)
     assert ran.returncode == 0, ran.stderr
     public = subprocess.run(["ssh-keygen", "-y", "-f", tmp_path / "deploy_key"], capture_output=True, text=True).stdout
     kind, key, *_ = public.split()
@@ -163,7 +162,7 @@ def test_a_deploy_key_that_was_made_prints_its_public_half_and_is_not_made_again
 def test_a_private_key_is_in_no_representation_and_travels_encoded_on_standard_input() -> None:
     secret = "the-private-half"
     mirror = Mirror("/srv/shop/repository.git", SSH_URL, COMMIT, access=Access("shop", "shop@web1", "sent", secret))
-    change = mirror.plan((), {})
+    change = mirror.plan(State(), {})
     assert change
     assert secret not in f"{mirror!r}{change!r}"
     assert change.script.startswith("base64 -d <<'END_OF_BASE64' | over_ssh shop sent shop@web1 mirror ")
@@ -172,10 +171,10 @@ def test_a_private_key_is_in_no_representation_and_travels_encoded_on_standard_i
 def test_only_a_fetch_with_the_agent_asks_for_it() -> None:
     for key in ("own", "agent", "root"):
         change = Mirror("/srv/shop/repository.git", SSH_URL, COMMIT, access=Access("shop", "shop@web1", key)).plan(
-            (), {}
+            State(), {}
         )
         assert change
-        assert change.agent == (key == "agent")
+        assert change.agent == ("forward_agent" if key == "agent" else "")
 
 
 READ = "fatal: Could not read from remote repository.\n\nPlease make sure you have the correct access rights\nand the repository exists.\n"

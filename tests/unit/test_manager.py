@@ -8,16 +8,17 @@ from xmlrpc.server import SimpleXMLRPCDispatcher, SimpleXMLRPCRequestHandler
 
 import pytest
 
-from provision.engine.resource import Change
+from provision.engine.resource import State
 from provision.release import manager
 from provision.release.manager import Program, RemovedUnit
+from tests.unit.conftest import planned as earlier
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from provision.engine.resource import Resource, State
+    from provision.engine.resource import Resource
     from tests.unit.conftest import Units
 
     Ran = subprocess.CompletedProcess[str]
@@ -28,8 +29,8 @@ PROGRAM = Program("shop-worker")
 
 
 def summary(resource: Resource, *row: str, before: tuple[str, ...] = ()) -> str | None:
-    change = resource.plan((row,) if row else (), {name: Change(name, "", "") for name in before})
-    assert change is None or change.id == resource.id
+    change = resource.plan(State((row,) if row else ()), earlier(*before))
+    assert change is None or change.id == str(resource.ref)
     return change.summary if change else None
 
 
@@ -56,16 +57,16 @@ def test_a_program_is_loaded_again_for_its_file_that_is_about_to_change() -> Non
     ],
 )
 def test_what_is_retired_goes_by_its_name_and_is_gone_by_its_path(path: str, name: str) -> None:
-    change = RemovedUnit(path).plan((), {})
+    change = RemovedUnit(path).plan(State(), {})
     assert change is not None
-    assert change.id == RemovedUnit(path).id == f"retired:{name}"
+    assert change.id == str(RemovedUnit(path).ref) == f"retired:{name}"
     assert change.summary == f"{name}: stop and remove"
     assert change.script == f"retire {path}"
     assert (change.phase, change.undo) == ("prepare", "")
 
 
 def test_what_is_left_of_another_manager_waits_for_the_end() -> None:
-    change = RemovedUnit("/etc/cron.d/shop-tidy", "finish").plan((), {})
+    change = RemovedUnit("/etc/cron.d/shop-tidy", "finish").plan(State(), {})
     assert change is not None
     assert change.phase == "finish"
 
@@ -173,7 +174,7 @@ def shell(call: Callable[..., Ran], places: dict[str, object], me: tuple[str, st
 @pytest.fixture
 def keep(make: Callable[..., Ran], places: dict[str, object], me: tuple[str, str]) -> Callable[[Resource], Ran]:
     owners = {" root root": f" {me[0]} {me[1]}"}
-    return lambda resource: make(resource.plan((), {}), {**places, **owners})
+    return lambda resource: make(resource.plan(State(), {}), {**places, **owners})
 
 
 def test_a_member_of_an_answer_is_told_as_it_is(shell: Shell) -> None:

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from provision.engine.resource import State
 from provision.resources.package import Packages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from provision.engine.resource import State
 
 SET = Packages("nginx", ("nginx", "libnginx-mod-brotli"))
 
@@ -17,18 +17,18 @@ def test_a_set_of_packages_asks_for_all_of_its_names() -> None:
 
 
 def test_nothing_changes_where_all_are_installed() -> None:
-    assert SET.plan((("nginx",), ("libnginx-mod-brotli",)), {}) is None
+    assert SET.plan(State((("nginx",), ("libnginx-mod-brotli",))), {}) is None
 
 
 def test_only_what_is_missing_is_installed() -> None:
-    change = SET.plan((("nginx",),), {})
+    change = SET.plan(State((("nginx",),)), {})
     assert change is not None
-    assert (change.id, change.summary) == (SET.id, "install libnginx-mod-brotli")
+    assert (change.id, change.summary) == (str(SET.ref), "install libnginx-mod-brotli")
     assert change.script == "install_packages libnginx-mod-brotli"
 
 
 def test_all_are_named_where_none_is_installed() -> None:
-    change = SET.plan((), {})
+    change = SET.plan(State(), {})
     assert change is not None
     assert change.summary == "install nginx, libnginx-mod-brotli"
 

@@ -7,7 +7,7 @@ import pytest
 
 from provision.engine.plan import Plan, diff, plan
 from provision.engine.probe import Observation
-from provision.engine.resource import Change, Phase, Probe, Resource, State
+from provision.engine.resource import Change, Phase, Probe, Ref, Resource, State
 from provision.errors import PlanError
 
 if TYPE_CHECKING:
@@ -18,34 +18,38 @@ if TYPE_CHECKING:
 class Thing:
     """Right when its state is `right`; notes what was planned before it."""
 
-    id: str
+    name: str
     saw: list[str] = field(default_factory=list)
     phase: Phase = "prepare"
+
+    @property
+    def ref(self) -> Ref:
+        return Ref("thing", self.name)
 
     def probe(self) -> Probe:
         return Probe("probe_things", "")
 
-    def plan(self, state: State, earlier: Mapping[str, Change]) -> Change | None:
-        self.saw.extend(earlier)
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
+        self.saw.extend(ref.name for ref in earlier)
         if state == (("impossible",),):
-            raise PlanError(f"{self.id} cannot be")
-        return None if state == (("right",),) else Change(self.id, f"make {self.id}", "true", phase=self.phase)
+            raise PlanError(f"{self.name} cannot be")
+        return None if state == (("right",),) else Change(self.ref, f"make {self.name}", "true", phase=self.phase)
 
 
 def seen(*states: str) -> Observation:
-    return Observation(tuple(((state,),) for state in states), "run-7")
+    return Observation(tuple(State(((state,),)) for state in states), "run-7")
 
 
 def test_changes_stand_in_the_order_of_the_resources() -> None:
     made = plan([Thing("c"), Thing("a"), Thing("b")], seen("wrong", "right", "wrong"))
-    assert [change.id for change in made.changes] == ["c", "b"]
+    assert [change.ref.name for change in made.changes] == ["c", "b"]
     assert made.total == 3
 
 
 def test_all_is_prepared_before_anything_is_activated() -> None:
-    shop, blog = Thing("shop", phase="activate"), Thing("blog", phase="activate")
+    shop, blog = Thing("shop", phase="rolling"), Thing("blog", phase="rolling")
     made = plan([Thing("a"), shop, Thing("b"), Thing("rest", phase="finish"), blog], seen(*["wrong"] * 5))
-    assert [change.id for change in made.changes] == ["a", "b", "shop", "blog", "rest"]
+    assert [change.ref.name for change in made.changes] == ["a", "b", "shop", "blog", "rest"]
     assert blog.saw == ["a", "shop", "b", "rest"]
 
 
@@ -71,22 +75,22 @@ def test_a_resource_without_a_state_is_an_error() -> None:
 
 
 CHANGES = (
-    Change("file:a", "write a", "true", "library"),
-    Change("migration:shop", "migrate", "migrate", "library", phase="migrate", follower_script="mark"),
-    Change("activation:shop", "activate shop", "activate shop", "library", phase="activate", undo="revert shop"),
-    Change("activation:blog", "activate blog", "activate blog", "library", phase="activate", undo="revert blog"),
-    Change("retired:shop@.service", "remove", "retire", "library", phase="finish"),
+    Change(Ref("file", "a"), "write a", "true", "library"),
+    Change(Ref("migration", "shop"), "once", "migrate", "library", phase="once", follower_script="mark"),
+    Change(Ref("activation", "shop"), "activate shop", "activate shop", "library", phase="rolling", undo="revert shop"),
+    Change(Ref("activation", "blog"), "activate blog", "activate blog", "library", phase="rolling", undo="revert blog"),
+    Change(Ref("retired", "shop@.service"), "remove", "retire", "library", phase="finish"),
 )
 PLAN = Plan(CHANGES, 9, "run-7")
-MADE = {change.id for change in CHANGES}
+MADE = {change.ref for change in CHANGES}
 
 
 def test_a_part_has_the_changes_of_one_phase_in_their_order() -> None:
     assert PLAN.for_phase("prepare").changes == CHANGES[:1]
-    assert PLAN.for_phase("migrate").changes == CHANGES[1:2]
-    assert PLAN.for_phase("activate").changes == CHANGES[2:4]
+    assert PLAN.for_phase("once").changes == CHANGES[1:2]
+    assert PLAN.for_phase("rolling").changes == CHANGES[2:4]
     assert PLAN.for_phase("finish").changes == CHANGES[4:]
-    assert Plan(CHANGES[:1], 9, "run-7").for_phase("activate").changes == ()
+    assert Plan(CHANGES[:1], 9, "run-7").for_phase("rolling").changes == ()
 
 
 def test_each_change_is_in_one_part() -> None:
@@ -100,30 +104,30 @@ def test_the_part_of_no_phase_is_all() -> None:
 
 def test_a_part_is_for_the_probed_generation_or_the_one_of_the_last_part() -> None:
     assert PLAN.for_phase("prepare").generation == "run-7"
-    assert PLAN.for_phase("migrate", "run-8").generation == "run-8"
-    assert PLAN.for_phase("migrate", "").generation == "run-7"
+    assert PLAN.for_phase("once", "run-8").generation == "run-8"
+    assert PLAN.for_phase("once", "").generation == "run-7"
 
 
 def test_a_part_counts_its_changes_alone() -> None:
-    assert (PLAN.for_phase("activate").total, PLAN.for_phase(None).total) == (2, 5)
+    assert (PLAN.for_phase("rolling").total, PLAN.for_phase(None).total) == (2, 5)
 
 
 def test_what_is_undone_is_undone_from_the_end() -> None:
     undone = PLAN.undone(MADE, "run-8")
     assert undone.changes == (
-        Change("activation:blog", "take back: activate blog", "revert blog", "library"),
-        Change("activation:shop", "take back: activate shop", "revert shop", "library"),
+        Change(Ref("activation", "blog"), "undo: activate blog", "revert blog", "library"),
+        Change(Ref("activation", "shop"), "undo: activate shop", "revert shop", "library"),
     )
     assert (undone.total, undone.generation) == (2, "run-8")
 
 
 def test_what_was_not_made_is_not_undone() -> None:
-    assert [change.id for change in PLAN.undone({"activation:shop"}, "run-8").changes] == ["activation:shop"]
+    assert [change.id for change in PLAN.undone({Ref("activation", "shop")}, "run-8").changes] == ["activation:shop"]
 
 
 def test_what_cannot_be_undone_stays() -> None:
     assert PLAN.for_phase("prepare").undone(MADE, "run-8").changes == ()
-    assert PLAN.for_phase("migrate").undone(MADE, "run-8").changes == ()
+    assert PLAN.for_phase("once").undone(MADE, "run-8").changes == ()
     assert PLAN.for_phase("finish").undone(MADE, "run-8").changes == ()
 
 

@@ -7,6 +7,7 @@ import pytest
 from provision import roles
 from provision.engine import probe
 from provision.engine.probe import Lock, Observation
+from provision.engine.resource import State
 from provision.errors import ProbeError
 from provision.resources.file import Directory, File
 from provision.resources.package import Packages
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from provision.engine.facts import Facts
-    from provision.engine.resource import Resource, State
+    from provision.engine.resource import Resource
     from provision.inventory import Host
+    from tests.unit.conftest import Known
 
 
 def calls(script: str) -> list[str]:
@@ -46,8 +47,8 @@ def test_each_kind_is_called_once_however_its_resources_are_mixed() -> None:
     assert calls(script) == ["probe_paths", "probe_groups", "probe_packages"]
 
 
-def test_a_whole_server_calls_each_probe_once(make_host: Callable[..., Host], make_facts: Callable[..., Facts]) -> None:
-    resources = roles.everything(make_host(), make_facts())
+def test_a_whole_server_calls_each_probe_once(make_host: Callable[..., Host], make_known: Callable[..., Known]) -> None:
+    resources = roles.everything(make_host(), *make_known())
     functions = {resource.probe().function for resource in resources}
     script = probe.script(resources)
     assert sorted(calls(script)) == sorted(functions)
@@ -55,8 +56,8 @@ def test_a_whole_server_calls_each_probe_once(make_host: Callable[..., Host], ma
         assert script.count(f"{function}() {{") == 1
 
 
-def test_no_item_holds_a_newline_or_a_tab(make_host: Callable[..., Host], make_facts: Callable[..., Facts]) -> None:
-    for resource in roles.everything(make_host(), make_facts()):
+def test_no_item_holds_a_newline_or_a_tab(make_host: Callable[..., Host], make_known: Callable[..., Known]) -> None:
+    for resource in roles.everything(make_host(), *make_known()):
         assert not set("\t\n") & set("".join(resource.probe().item))
 
 
@@ -81,7 +82,7 @@ def test_states_come_back_in_the_order_of_the_resources(
 
 def test_rows_go_to_the_resource_of_their_number() -> None:
     seen = probe.parse("generation\tnone\n1\ta\tb\n0\n1\tc\t\nend\n", 3)
-    assert seen == Observation((((),), (("a", "b"), ("c", "")), ()), "none")
+    assert seen == Observation((State([()]), State([("a", "b"), ("c", "")]), State()), "none")
 
 
 def test_the_generation_and_the_lock_are_read() -> None:

@@ -6,17 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from provision.engine.facts import CachedPython
-from provision.engine.resource import Change, Transfer
+from provision.engine.resource import State, Transfer
 from provision.errors import PlanError
 from provision.inventory import Mirrors, Python
-from provision.resources.python import KNOWN, REVISIONS, CPython, Pyenv
+from provision.resources.python import KNOWN, REVISIONS, CachedPython, CPython, Pyenv
+from tests.unit.conftest import planned as earlier
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
 
-    from provision.engine.resource import State
 
 PYENV = Pyenv("https://git.example.com/pyenv.git", "v2.6.30")
 BARE = CPython("3.13.5", False, "", "deployer", "/home/deployer")
@@ -32,34 +31,34 @@ CACHED = CachedPython(Path("/cache/3.13.5.tar.gz"), "ab" * 32, 41_600_000, ("lib
     ],
 )
 def test_pyenv_is_one_release_unmodified(state: State, expected: str | None) -> None:
-    change = PYENV.plan(state, {})
+    change = PYENV.plan(State(state), {})
     assert (change.summary if change else None) == expected
-    assert change is None or change.id == PYENV.id
+    assert change is None or change.id == str(PYENV.ref)
 
 
 def test_a_python_that_is_there_is_right() -> None:
-    assert BARE.plan(((),), {}) is None
+    assert BARE.plan(State(((),)), {}) is None
 
 
 def test_a_python_is_built_where_nothing_is_cached() -> None:
-    change = BARE.plan((), {})
+    change = BARE.plan(State(), {})
     assert change is not None
-    assert (change.id, change.summary) == (BARE.id, "build Python 3.13.5 with pyenv")
+    assert (change.id, change.summary) == (str(BARE.ref), "build Python 3.13.5 with pyenv")
     assert (change.upload, change.download) == (None, None)
 
 
 def test_an_optimized_python_is_another_one() -> None:
     optimized = replace(BARE, optimized=True)
-    change = optimized.plan((), {})
+    change = optimized.plan(State(), {})
     assert change is not None
     assert change.summary == "build Python 3.13.5 with pyenv, optimized"
     assert "--enable-optimizations" in change.script
     assert optimized.prefix == "/opt/pyenv/versions/3.13.5-optimized"
-    assert optimized.id != BARE.id
+    assert str(optimized.ref) != str(BARE.ref)
 
 
 def test_a_built_python_is_fetched_for_the_cache() -> None:
-    change = replace(BARE, keep=Path("/cache/kept.tar.gz")).plan((), {})
+    change = replace(BARE, keep=Path("/cache/kept.tar.gz")).plan(State(), {})
     assert change is not None
     assert change.download is not None
     assert change.download.local == Path("/cache/kept.tar.gz")
@@ -67,7 +66,7 @@ def test_a_built_python_is_fetched_for_the_cache() -> None:
 
 
 def test_a_cached_python_is_placed_not_built() -> None:
-    change = replace(BARE, cached=CACHED, keep=Path("/cache/kept.tar.gz")).plan((), {})
+    change = replace(BARE, cached=CACHED, keep=Path("/cache/kept.tar.gz")).plan(State(), {})
     assert change is not None
     assert change.summary == "place Python 3.13.5 from the controller's cache (42 MB)"
     assert change.download is None
@@ -104,7 +103,7 @@ def test_pyenv_is_installed_from_its_repository_and_restored_when_it_was_modifie
     for expected in ((), (("modified",),)):
         (state,) = observe(pyenv, places=places)
         assert state == expected
-        assert make(pyenv.plan(state, {}), places).returncode == 0
+        assert make(pyenv.plan(State(state), {}), places).returncode == 0
         assert observe(pyenv, places=places) == ((("unmodified",),),)
         (tmp_path / "pyenv" / "app" / "main.py").write_text("broken")
 
@@ -116,27 +115,27 @@ def test_the_list_of_versions_is_of_the_pyenv_that_inventories_take_by_default()
 
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_a_python_that_the_listed_pyenv_does_not_know_is_refused_before_pyenv_is_there(revision: str) -> None:
-    before = {f"pyenv:{revision}": Change(f"pyenv:{revision}", "install pyenv", "")}
+    before = earlier(f"pyenv:{revision}")
     with pytest.raises(PlanError) as refusal:
-        replace(BARE, version="3.9.99", pyenv=revision).plan((), before)
+        replace(BARE, version="3.9.99", pyenv=revision).plan(State(()), before)
     assert str(refusal.value) == (
         f"pyenv {revision[:12]} does not know Python 3.9.99: the newest 3.9 that it knows is 3.9.25; "
         "write a version that it knows, or name a newer pyenv with mirrors.pyenv_revision"
     )
-    assert replace(BARE, pyenv=revision).plan((), before)
-    assert replace(BARE, version="3.9.99", pyenv=revision, cached=CACHED).plan((), before), "it is not built"
+    assert replace(BARE, pyenv=revision).plan(State(()), before)
+    assert replace(BARE, version="3.9.99", pyenv=revision, cached=CACHED).plan(State(()), before), "it is not built"
 
 
 def test_of_a_pyenv_that_is_yet_to_come_and_not_listed_nothing_is_said() -> None:
-    before = {"pyenv:v9": Change("pyenv:v9", "install pyenv", "")}
-    assert replace(BARE, version="3.99.1", pyenv="v9").plan((("unknown", ""),), before)
+    before = earlier("pyenv:v9")
+    assert replace(BARE, version="3.99.1", pyenv="v9").plan(State((("unknown", ""),)), before)
 
 
 def test_the_pyenv_on_the_server_knows_better_than_the_list() -> None:
     newer = replace(BARE, version="3.99.1", pyenv=REVISIONS[0])
-    assert newer.plan((), {})
+    assert newer.plan(State(), {})
     with pytest.raises(PlanError, match=r"does not know Python 3\.13\.5: it knows no 3\.13 at all; write"):
-        BARE.plan((("unknown", ""),), {})
+        BARE.plan(State((("unknown", ""),)), {})
 
 
 def test_the_probe_says_which_python_pyenv_cannot_build_and_the_newest_that_it_can(

@@ -4,18 +4,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from provision.engine.resource import Change
+from provision.engine.resource import State
 from provision.resources import service
 from provision.resources.certificate import Certificate, Placeholder
 from provision.resources.file import File, Link
 from provision.resources.service import Service
+from tests.unit.conftest import planned as earlier
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
-    from provision.engine.resource import State
 
 CONFIGURATION, SITE = "/etc/nginx/nginx.conf", "/etc/nginx/sites-enabled/shop.conf"
 NGINX = Service("nginx", (CONFIGURATION, SITE), "reload", "nginx -t")
@@ -23,8 +23,8 @@ RIGHT = ("active", "enabled", "no", "loaded")
 
 
 def summary(resource: Service, *row: str, before: tuple[str, ...] = ()) -> str | None:
-    change = resource.plan((row,) if row else (), {name: Change(name, "", "") for name in before})
-    assert change is None or change.id == resource.id
+    change = resource.plan(State((row,) if row else ()), earlier(*before))
+    assert change is None or change.id == str(resource.ref)
     return change.summary if change else None
 
 
@@ -56,8 +56,8 @@ def test_a_run_killed_before_the_reload_reloads_next_time() -> None:
 
 def test_a_service_reloads_for_the_files_that_are_about_to_change() -> None:
     file, link = File(CONFIGURATION, ""), Link(SITE, "")
-    assert summary(NGINX, *RIGHT, before=(file.id,)) == f"nginx: reload ({CONFIGURATION})"
-    assert summary(NGINX, *RIGHT, before=(link.id, file.id)) == f"nginx: reload ({CONFIGURATION}, {SITE})"
+    assert summary(NGINX, *RIGHT, before=(str(file.ref),)) == f"nginx: reload ({CONFIGURATION})"
+    assert summary(NGINX, *RIGHT, before=(str(link.ref), str(file.ref))) == f"nginx: reload ({CONFIGURATION}, {SITE})"
     assert summary(NGINX, *RIGHT, before=("file:/etc/nginx/nginx.conf.d", "packages:nginx")) is None
 
 
@@ -69,7 +69,7 @@ def test_a_service_reloads_for_a_certificate_that_is_about_to_move() -> None:
     link = "/etc/ssl/provision/shop"
     certificates = Service("nginx", (link,), "reload", stamp="nginx-certificates")
     for resource in (Placeholder("shop", ()), Certificate("shop", (), "", "", "")):
-        assert summary(certificates, *RIGHT, before=(resource.id,)) == f"nginx: reload ({link})"
+        assert summary(certificates, *RIGHT, before=(str(resource.ref),)) == f"nginx: reload ({link})"
 
 
 def test_a_service_that_watches_nothing_needs_no_stamp() -> None:
@@ -83,7 +83,7 @@ def test_a_change_of_configuration_restarts_unless_it_is_told_to_reload() -> Non
 
 def test_two_resources_of_one_unit_differ_in_their_stamp() -> None:
     other = Service("nginx", ("/etc/ssl",), "reload", stamp="nginx-certificates")
-    assert (NGINX.id, other.id) == ("service:nginx", "service:nginx-certificates")
+    assert (str(NGINX.ref), str(other.ref)) == ("service:nginx", "service:nginx-certificates")
     assert other.probe().item == ("nginx", "nginx-certificates", "/etc/ssl")
 
 
@@ -110,7 +110,7 @@ def test_the_stamp_is_another_one_once_a_file_was_replaced_or_a_link_moved(
 def test_a_configuration_that_its_check_refuses_is_not_loaded(
     call: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
-    change = Service("nginx", (CONFIGURATION,), "reload", "echo line 3 is wrong; false").plan((), {})
+    change = Service("nginx", (CONFIGURATION,), "reload", "echo line 3 is wrong; false").plan(State(), {})
     assert change is not None
     ran = call([service], change.script)
     assert ran.returncode == 1

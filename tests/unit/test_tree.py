@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from provision.engine.resource import Change
+from provision.engine.resource import Change, State
 from provision.release import tree as release_module
 from provision.release.tree import Check, Migration, Release
+from tests.unit.conftest import planned as earlier
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
-    from provision.engine.resource import Resource, State
+    from provision.engine.resource import Resource
 
     Observe = Callable[..., tuple[State, ...]]
     Call = Callable[..., subprocess.CompletedProcess[str]]
@@ -28,8 +29,8 @@ MIGRATION = Migration("shop", ID, "app", "print")
 
 
 def summary(resource: Resource, *row: str, before: tuple[str, ...] = ()) -> str | None:
-    change = resource.plan((row,) if row else (), {name: Change(name, "", "") for name in before})
-    assert change is None or change.id == resource.id
+    change = resource.plan(State((row,) if row else ()), earlier(*before))
+    assert change is None or change.id == str(resource.ref)
     return change.summary if change else None
 
 
@@ -55,21 +56,21 @@ def test_a_migration_runs_once_for_each_fingerprint() -> None:
 
 
 def planned(resource: Resource, *row: str) -> Change:
-    change = resource.plan((row,) if row else (), {})
+    change = resource.plan(State((row,) if row else ()), {})
     assert change is not None
     return change
 
 
 def test_where_one_host_migrates_for_all_the_others_only_take_note() -> None:
     change = planned(MIGRATION)
-    assert change.phase == "migrate"
+    assert change.phase == "once"
     assert change.script == f"migrate_release shop {ID} app print ''"
     assert change.follower_script == "mark shop migrated print"
 
 
 def test_where_every_host_migrates_none_takes_note_instead() -> None:
     change = planned(replace(MIGRATION, every=True))
-    assert (change.phase, change.follower_script) == ("migrate", "")
+    assert (change.phase, change.follower_script) == ("once", "")
     assert change.script == planned(MIGRATION).script
 
 
@@ -79,7 +80,7 @@ def test_a_note_of_a_migration_reads_as_the_migration_itself(
     places = {"/var/lib/provision": tmp_path, " root root": f" {me[0]} {me[1]}"}
     assert call([release_module], planned(MIGRATION).follower_script, places).returncode == 0
     (state,) = observe(MIGRATION, places=places)
-    assert MIGRATION.plan(state, {}) is None
+    assert MIGRATION.plan(State(state), {}) is None
 
 
 def test_a_migration_runs_again_where_its_database_is_made_anew() -> None:
@@ -88,7 +89,7 @@ def test_a_migration_runs_again_where_its_database_is_made_anew() -> None:
 
 
 def test_what_comes_before_an_activation_cannot_be_taken_back() -> None:
-    for resource, phase in ((RELEASE, "prepare"), (CHECK, "prepare"), (MIGRATION, "migrate")):
+    for resource, phase in ((RELEASE, "prepare"), (CHECK, "prepare"), (MIGRATION, "once")):
         change = planned(resource)
         assert (change.phase, change.undo) == (phase, "")
 
@@ -129,7 +130,7 @@ def test_a_release_that_was_exported_is_unmodified_until_a_file_changes(
     release = replace(RELEASE, commit=commit)
     (state,) = observe(release, places=places)
     assert state == ()
-    assert make(release.plan(state, {}), places).returncode == 0
+    assert make(release.plan(State(state), {}), places).returncode == 0
     tree = srv / "shop" / "releases" / ID
     assert (tree / "app" / "main.py").read_text() == "app = None\n"
     assert [path.name for path in tree.parent.iterdir()] == [ID]
@@ -138,22 +139,22 @@ def test_a_release_that_was_exported_is_unmodified_until_a_file_changes(
     os.utime(tree / "app" / "main.py", (later, later))
     (state,) = observe(release, places=places)
     assert state == (("modified",),)
-    assert make(release.plan(state, {}), places).returncode == 0
+    assert make(release.plan(State(state), {}), places).returncode == 0
     assert observe(release, places=places) == ((("unmodified",),),)
 
 
 def test_a_restored_release_keeps_its_venv(srv: Path, commit: str, make: Call) -> None:
     places = {"/srv/": f"{srv}/"}
     release = replace(RELEASE, commit=commit)
-    make(release.plan((), {}), places)
+    make(release.plan(State(), {}), places)
     link = srv / "shop" / "releases" / ID / ".venv"
     link.symlink_to("../../venvs/key")
-    make(release.plan((("modified",),), {}), places)
+    make(release.plan(State((("modified",),)), {}), places)
     assert str(link.readlink()) == "../../venvs/key"
 
 
 def test_a_commit_without_the_apps_folder_is_one_clear_line(srv: Path, commit: str, make: Call) -> None:
-    ran = make(replace(RELEASE, commit=commit, folder="web").plan((), {}), {"/srv/": f"{srv}/"})
+    ran = make(replace(RELEASE, commit=commit, folder="web").plan(State(), {}), {"/srv/": f"{srv}/"})
     assert ran.returncode == 1
     assert ran.stdout == "error: shop: the commit has no folder web (source.folder)\n"
     assert list((srv / "shop" / "releases").iterdir()) == []

@@ -5,12 +5,12 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from provision.engine.resource import State
 from provision.resources.trust import FOLDER, TrustedCertificates
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from provision.engine.resource import State
 
 ONE, TWO = (f"-----BEGIN{part}" for part in Path(__file__).with_name("ca.pem").read_text().split("-----BEGIN")[1:])
 
@@ -20,7 +20,7 @@ def name(certificate: str) -> str:
 
 
 def test_each_certificate_is_written_to_a_file_of_its_own_and_the_rest_goes() -> None:
-    change = TrustedCertificates((ONE, TWO)).plan(((name(ONE), "trusted"), ("provision.crt", "")), {})
+    change = TrustedCertificates((ONE, TWO)).plan(State(((name(ONE), "trusted"), ("provision.crt", ""))), {})
     assert change is not None
     assert change.summary == "certificate authorities: trust 1 of mirrors.ca_bundle, trust 1 no longer"
     assert f"put {FOLDER}/{name(TWO)} root root 644" in change.script
@@ -30,13 +30,13 @@ def test_each_certificate_is_written_to_a_file_of_its_own_and_the_rest_goes() ->
 
 def test_what_is_trusted_is_right_and_what_is_there_but_not_trusted_is_not() -> None:
     state = ((name(ONE), "trusted"), (name(TWO), "trusted"))
-    assert TrustedCertificates((TWO, ONE)).plan(state, {}) is None
-    assert TrustedCertificates((ONE, TWO)).plan((state[0], (name(TWO), "")), {})
-    assert TrustedCertificates(()).plan((), {}) is None
+    assert TrustedCertificates((TWO, ONE)).plan(State(state), {}) is None
+    assert TrustedCertificates((ONE, TWO)).plan(State((state[0], (name(TWO), ""))), {})
+    assert TrustedCertificates(()).plan(State(), {}) is None
 
 
 def test_without_a_bundle_what_an_earlier_one_brought_is_trusted_no_longer() -> None:
-    change = TrustedCertificates(()).plan(((name(ONE), "trusted"),), {})
+    change = TrustedCertificates(()).plan(State(((name(ONE), "trusted"),)), {})
     assert change is not None
     assert (change.summary, change.script) == ("certificate authorities: trust 1 no longer", "trust_only")
 

@@ -6,27 +6,27 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from provision.engine.resource import State
 from provision.resources.user import Group, User
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from provision.engine.resource import State
 
 SHOP = User("shop", "/srv/shop/shared")
 NOLOGIN = "/usr/sbin/nologin"
 
 
 def test_a_group_is_created_where_there_is_none() -> None:
-    change = Group("shop").plan((), {})
+    change = Group("shop").plan(State(), {})
     assert change is not None
     assert (change.id, change.summary) == ("group:shop", "create group shop")
     assert change.script == "groupadd --system shop"
-    assert Group("shop").plan(((),), {}) is None
+    assert Group("shop").plan(State(((),)), {}) is None
 
 
 def test_a_user_is_created_in_a_group_of_its_own_name_with_no_way_to_log_in() -> None:
-    change = SHOP.plan((), {})
+    change = SHOP.plan(State(), {})
     assert change is not None
     assert (change.id, change.summary) == ("user:shop", "create user shop")
     assert change.script == f"useradd --system -g shop -M -d /srv/shop/shared -s {NOLOGIN} shop"
@@ -46,7 +46,7 @@ def test_a_user_is_created_in_a_group_of_its_own_name_with_no_way_to_log_in() ->
     ],
 )
 def test_a_user_changes_where_it_differs(row: tuple[str, ...], expected: str | None) -> None:
-    change = SHOP.plan((row,), {})
+    change = SHOP.plan(State((row,)), {})
     assert (change.summary if change else None) == expected
     assert change is None or change.script.startswith("usermod ")
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from provision.engine.resource import State
 from provision.release import venv
 from provision.release.venv import SERVER, UV, Uv, Venv
 
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
     from pathlib import Path
-
-    from provision.engine.resource import State
 
     Observe = Callable[..., tuple[State, ...]]
 
@@ -24,10 +23,10 @@ PINS = "fastapi==0.121.0\n"
 
 
 def test_uv_is_installed_where_it_is_not() -> None:
-    change = Uv(PYTHON).plan((), {})
+    change = Uv(PYTHON).plan(State(), {})
     assert change is not None
     assert (change.id, change.summary) == (f"uv:{UV}", f"install uv {UV}")
-    assert Uv(PYTHON).plan(((),), {}) is None
+    assert Uv(PYTHON).plan(State(((),)), {}) is None
 
 
 def test_uv_is_there_when_it_can_be_run(tmp_path: Path, observe: Observe) -> None:
@@ -54,13 +53,13 @@ def test_a_venv_is_built_where_it_is_not_right(state: State, expected: str | Non
 
 
 def test_a_venv_for_the_distributions_python_says_so() -> None:
-    change = replace(SHOP, python="/usr").plan((("other",),), {})
+    change = replace(SHOP, python="/usr").plan(State((("other",),)), {})
     assert change is not None
     assert change.summary == "shop: another venv, with the distribution's Python: built, or shared where it is the same"
 
 
 def test_a_venv_gets_the_pinned_server() -> None:
-    change = SHOP.plan((), {})
+    change = SHOP.plan(State(), {})
     assert change is not None
     for requirement in SERVER:
         assert requirement in change.script

@@ -13,11 +13,11 @@ from provision.resources.file import File
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from provision.engine.facts import Facts
     from provision.inventory import Host
+    from tests.unit.conftest import Known
 
     MakeHost = Callable[..., Host]
-    MakeFacts = Callable[..., Facts]
+    MakeFacts = Callable[..., Known]
 
 TOKEN, OTHER = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
 STATIC = "static: {/static: static}, source: {repository: /srv/git/shop, folder: app}"
@@ -27,18 +27,18 @@ def app(name: str, more: str = "source: /srv/git/shop") -> str:
     return f"  {name}: {{module: shop.main:app, domains: [{name}.example.com], {more}}}\n"
 
 
-def sites(make_host: MakeHost, make_facts: MakeFacts, *apps: str, more: str = "") -> dict[str, str]:
+def sites(make_host: MakeHost, make_known: MakeFacts, *apps: str, more: str = "") -> dict[str, str]:
     """Each app's site."""
     host = make_host(f"hosts: {{web1: 203.0.113.10}}\n{more}apps:\n{''.join(apps)}")
     folder = "/etc/nginx/sites-available/"
-    files = [one for one in roles.server(host, make_facts()) if isinstance(one, File) and one.path.startswith(folder)]
+    files = [one for one in roles.server(host, *make_known()) if isinstance(one, File) and one.path.startswith(folder)]
     return {
         one.path.removeprefix(folder).removesuffix(".conf"): one.content for one in files if "default" not in one.path
     }
 
 
-def site(make_host: MakeHost, make_facts: MakeFacts, more: str = "") -> str:
-    return sites(make_host, make_facts, app("shop"), app("blog"), more=more)["shop"]
+def site(make_host: MakeHost, make_known: MakeFacts, more: str = "") -> str:
+    return sites(make_host, make_known, app("shop"), app("blog"), more=more)["shop"]
 
 
 def made_in(text: str) -> list[str]:
@@ -53,16 +53,16 @@ def upstreams(text: str) -> dict[str, list[str]]:
 
 
 def test_new_requests_go_by_a_link_and_to_the_release_before_while_it_stands_by(
-    make_host: MakeHost, make_facts: MakeFacts
+    make_host: MakeHost, make_known: MakeFacts
 ) -> None:
-    assert upstreams(site(make_host, make_facts))["shop"] == [
+    assert upstreams(site(make_host, make_known))["shop"] == [
         "unix:/run/shop/current.sock max_fails=0",
         "unix:/run/shop/previous.sock max_fails=0 backup",
     ]
 
 
-def test_a_release_that_is_held_has_an_upstream_of_its_own(make_host: MakeHost, make_facts: MakeFacts) -> None:
-    others = {name: servers for name, servers in upstreams(site(make_host, make_facts)).items() if name != "shop"}
+def test_a_release_that_is_held_has_an_upstream_of_its_own(make_host: MakeHost, make_known: MakeFacts) -> None:
+    others = {name: servers for name, servers in upstreams(site(make_host, make_known)).items() if name != "shop"}
     assert list(others.values()) == [["unix:/run/shop/preview.sock max_fails=0"]]
 
 
@@ -95,14 +95,14 @@ def mapped(text: str, header: str, cookie: str) -> str:
     ],
 )
 def test_a_token_is_a_header_or_else_a_cookie_and_nothing_but_a_token(
-    header: str, cookie: str, token: str, make_host: MakeHost, make_facts: MakeFacts
+    header: str, cookie: str, token: str, make_host: MakeHost, make_known: MakeFacts
 ) -> None:
     """It becomes part of a path."""
-    assert mapped(site(make_host, make_facts), header, cookie) == token
+    assert mapped(site(make_host, make_known), header, cookie) == token
 
 
-def test_only_whoever_has_the_token_has_the_release_that_is_held(make_host: MakeHost, make_facts: MakeFacts) -> None:
-    text = sites(make_host, make_facts, app("shop", STATIC))["shop"]
+def test_only_whoever_has_the_token_has_the_release_that_is_held(make_host: MakeHost, make_known: MakeFacts) -> None:
+    text = sites(make_host, make_known, app("shop", STATIC))["shop"]
     (preview,) = (name for name in upstreams(text) if name != "shop")
     server = text[text.index("listen 443") :]
     usual, held = server.partition("if (-e /run/shop/preview/$app_shop_token) {\n")[::2]
@@ -114,9 +114,9 @@ def test_only_whoever_has_the_token_has_the_release_that_is_held(make_host: Make
 
 
 def test_the_preview_address_gives_its_token_as_a_cookie_while_the_release_is_held(
-    make_host: MakeHost, make_facts: MakeFacts
+    make_host: MakeHost, make_known: MakeFacts
 ) -> None:
-    text = site(make_host, make_facts)
+    text = site(make_host, make_known)
     (pattern,) = re.findall(r'location ~ "(\^/\\\.preview.*)" \{', text)
     assert re.search(pattern.replace("(?<", "(?P<"), f"/.preview/{TOKEN}")
     for odd in (f"/.preview/{TOKEN}/", f"/.preview/{TOKEN[1:]}", f"/xpreview/{TOKEN}", "/.preview/../../shop"):
@@ -141,9 +141,9 @@ NGINX = {
 
 
 @pytest.mark.parametrize("name", ["shop", "shop-api", "a-b-c"])
-def test_each_variable_is_nginxs_or_of_the_sites_own(name: str, make_host: MakeHost, make_facts: MakeFacts) -> None:
+def test_each_variable_is_nginxs_or_of_the_sites_own(name: str, make_host: MakeHost, make_known: MakeFacts) -> None:
     """A variable's name has no hyphen: $shop-api is $shop and a text."""
-    text = sites(make_host, make_facts, app(name, STATIC))[name]
+    text = sites(make_host, make_known, app(name, STATIC))[name]
     used = set(re.findall(r"\$(\w+)", text)) - NGINX
     captured, made = set(re.findall(r"\(\?<(\w+)>", text)), set(made_in(text))
     assert used == captured | made
@@ -151,8 +151,8 @@ def test_each_variable_is_nginxs_or_of_the_sites_own(name: str, make_host: MakeH
     assert not re.findall(r"\$[a-z_]+-", text)
 
 
-def test_an_app_with_a_hyphen_in_its_name_has_it_in_all_paths(make_host: MakeHost, make_facts: MakeFacts) -> None:
-    text = sites(make_host, make_facts, app("shop-api", STATIC))["shop-api"]
+def test_an_app_with_a_hyphen_in_its_name_has_it_in_all_paths(make_host: MakeHost, make_known: MakeFacts) -> None:
+    text = sites(make_host, make_known, app("shop-api", STATIC))["shop-api"]
     for line in (
         "upstream shop-api {",
         "    server unix:/run/shop-api/current.sock max_fails=0;",
@@ -170,9 +170,9 @@ def test_an_app_with_a_hyphen_in_its_name_has_it_in_all_paths(make_host: MakeHos
 
 @pytest.mark.parametrize("names", [("shop", "blog"), ("shop", "shop-api"), ("shop", "shop-preview")])
 def test_no_two_sites_have_an_upstream_or_a_variable_of_one_name(
-    names: tuple[str, ...], make_host: MakeHost, make_facts: MakeFacts
+    names: tuple[str, ...], make_host: MakeHost, make_known: MakeFacts
 ) -> None:
-    found = sites(make_host, make_facts, *map(app, names)).values()
+    found = sites(make_host, make_known, *map(app, names)).values()
     for each in (
         [name for text in found for name in upstreams(text)],
         [name for text in found for name in made_in(text)],
@@ -182,10 +182,10 @@ def test_no_two_sites_have_an_upstream_or_a_variable_of_one_name(
 
 @pytest.mark.parametrize("name", ["a" * 31, "http"])
 def test_a_name_in_a_pattern_is_as_short_as_pcre_wants_it_and_not_nginxs_own(
-    name: str, make_host: MakeHost, make_facts: MakeFacts
+    name: str, make_host: MakeHost, make_known: MakeFacts
 ) -> None:
     """32 characters, in all releases before 10.44; nginx does not start with a longer one."""
-    names = re.findall(r"\(\?<(\w+)>", sites(make_host, make_facts, app(name))[name])
+    names = re.findall(r"\(\?<(\w+)>", sites(make_host, make_known, app(name))[name])
     assert names
     assert max(map(len, names)) <= 32
     assert not {"http_cookie", "http_host", "http_user_agent"} & set(names)
@@ -197,18 +197,18 @@ def block(text: str, head: str) -> str:
     return rest[: rest.index("\n    }\n")]
 
 
-def test_maintenance_answers_503_in_place_of_its_app_alone(make_host: MakeHost, make_facts: MakeFacts) -> None:
-    location = block(site(make_host, make_facts), "location /")
+def test_maintenance_answers_503_in_place_of_its_app_alone(make_host: MakeHost, make_known: MakeFacts) -> None:
+    location = block(site(make_host, make_known), "location /")
     condition, _, proxied = location.partition("}")
     assert "if (-f /var/lib/provision/apps/shop/maintenance) {\n            return 503;" in condition
     assert "proxy_pass http://$app_shop_upstream;" in proxied
-    assert site(make_host, make_facts).count("/maintenance)") == 1
+    assert site(make_host, make_known).count("/maintenance)") == 1
 
 
 def test_the_maintenance_page_says_when_to_come_again_and_is_not_cached(
-    make_host: MakeHost, make_facts: MakeFacts
+    make_host: MakeHost, make_known: MakeFacts
 ) -> None:
-    page = block(site(make_host, make_facts), "location @maintenance")
+    page = block(site(make_host, make_known), "location @maintenance")
     for line in (
         "internal;",
         "default_type text/html;",
@@ -216,18 +216,18 @@ def test_the_maintenance_page_says_when_to_come_again_and_is_not_cached(
         "add_header Cache-Control no-store always;",
     ):
         assert f"        {line}\n" in page
-    assert "error_page 503 @maintenance;" in site(make_host, make_facts)
+    assert "error_page 503 @maintenance;" in site(make_host, make_known)
     assert 'return 503 "<!doctype html>' in page
 
 
-def test_the_maintenance_page_insists_on_https_where_the_app_does(make_host: MakeHost, make_facts: MakeFacts) -> None:
+def test_the_maintenance_page_insists_on_https_where_the_app_does(make_host: MakeHost, make_known: MakeFacts) -> None:
     """A location with headers of its own takes over none of the server's."""
     for more, insists in (("", True), ("tls: {hsts: false}\n", False), ("tls: {issuer: self-signed}\n", False)):
-        page = block(site(make_host, make_facts, more), "location @maintenance")
+        page = block(site(make_host, make_known, more), "location @maintenance")
         assert ("Strict-Transport-Security" in page) is insists
 
 
-def test_an_authority_is_answered_during_maintenance(make_host: MakeHost, make_facts: MakeFacts) -> None:
-    plain = site(make_host, make_facts).partition("listen 443")[0]
+def test_an_authority_is_answered_during_maintenance(make_host: MakeHost, make_known: MakeFacts) -> None:
+    plain = site(make_host, make_known).partition("listen 443")[0]
     assert "/.well-known/acme-challenge/" in plain
     assert "maintenance" not in plain

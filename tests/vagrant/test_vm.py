@@ -11,10 +11,13 @@ from provision import lab, roles
 from provision.controller import vagrant
 from provision.controller.ssh import Session
 from provision.engine import facts
+from provision.engine.facts import SYSTEM, Facts
 from provision.errors import ConnectionLost, Unreachable
 from provision.inventory import Host, load
 from provision.lab import folder
 from provision.resources.git import Mirror
+from provision.roles.app import release_id
+from provision.roles.wanted import Wanted
 from tests.vagrant.conftest import MACHINES, Project, step
 
 SERVER = os.environ.get("PROVISION_TEST_SERVER", "lab1")
@@ -88,9 +91,11 @@ def test_only_the_inventory_makes_a_vm_and_a_lab_server_differ(vm: Project, tmp_
     finally:
         if mine:
             lab.down()
-    assert seen[0].memory != seen[1].memory
-    same = replace(seen[1], now=seen[0].now)
-    wanted = [roles.everything(host, known) for host, known in zip(hosts, (seen[0], same), strict=True)]
+    assert seen[0][SYSTEM].memory != seen[1][SYSTEM].memory
+    same = seen[1].with_(SYSTEM, replace(seen[1][SYSTEM], now=seen[0][SYSTEM].now))
+    wanted = [
+        roles.everything(host, known, fresh(host, known)) for host, known in zip(hosts, (seen[0], same), strict=True)
+    ]
     # By way of the login's home, commits are sent: it belongs to the connection.
     same_home = [[replace(one, home="") if isinstance(one, Mirror) else one for one in each] for each in wanted]
     assert same_home[0] == same_home[1]
@@ -112,15 +117,19 @@ def test_a_machine_made_anew_is_trusted_anew_without_a_word(vm: Project) -> None
     assert before != vm.pinned(name)
 
 
-def bare(host: Host) -> facts.Facts:
+def bare(host: Host) -> Facts:
     """A server's facts, without what it has got already."""
     session = Session(host)
-    known = facts.parse(session.run(facts.script()).stdout)
+    known = facts.parse(session.run(facts.script(roles.FACTS)).stdout, roles.FACTS)
     session.close()
-    fresh = facts.Facts(
-        known.system, known.version, known.architecture, known.cpus, known.memory, known.login, known.home, known.now
-    )
-    return replace(fresh, commits=dict.fromkeys(host.apps, "0123456789abcdef0123456789abcdef01234567"))
+    return Facts({fact: known[fact] if fact is SYSTEM else fact.parse(()) for fact in roles.FACTS})
+
+
+def fresh(host: Host, known: Facts) -> Wanted:
+    """A first deploy of a commit to the host."""
+    commits = dict.fromkeys(host.apps, "0123456789abcdef0123456789abcdef01234567")
+    ids = {name: release_id(name, host.apps[name].source.folder, known, commit) for name, commit in commits.items()}
+    return Wanted(commits=commits, releases=ids)
 
 
 def located(vm: Project) -> Host:

@@ -1,0 +1,67 @@
+"""What must be known beforehand of the apps on a server: releases, previews, pushed commits, and what managers read."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from provision.engine.facts import Fact
+from provision.engine.resource import Record
+from provision.engine.shell import library
+
+LIBRARY = library(__file__)
+ReleaseState = Literal["active", "good", "failed", "new"]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerRelease:
+    """A release that is complete on the server's disk: it serves, has served, has failed, or is yet to serve."""
+
+    app: str
+    id: str
+    commit: str
+    folder: str
+    state: ReleaseState
+
+    @property
+    def active(self) -> bool:
+        """Whether it is the release that serves."""
+        return self.state == "active"
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewedRelease:
+    """A release that can be looked at, beside the one that serves, with its token."""
+
+    release: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class ManagedFile:
+    """A file of an app that its process manager reads."""
+
+    app: str
+    path: str
+
+
+def _releases(records: Sequence[Record]) -> tuple[ServerRelease, ...]:
+    return tuple(ServerRelease(**each) for each in records)  # type: ignore[arg-type]
+
+
+def _previews(records: Sequence[Record]) -> Mapping[str, PreviewedRelease]:
+    return {each["app"]: PreviewedRelease(each["release"], each["token"]) for each in records}
+
+
+def _files(records: Sequence[Record]) -> tuple[ManagedFile, ...]:
+    return tuple(ManagedFile(each["app"], each["path"]) for each in records)
+
+
+def _pushed(records: Sequence[Record]) -> Mapping[str, str]:
+    return {each["app"]: each["commit"] for each in records}
+
+
+RELEASES = Fact("release", "release_facts", LIBRARY, _releases)
+PREVIEWS = Fact("preview", "preview_facts", LIBRARY, _previews)
+MANAGED = Fact("managed", "managed_facts", LIBRARY, _files)
+# The commit that each app was last sent by the controller.
+PUSHED = Fact("pushed", "pushed_facts", LIBRARY, _pushed)

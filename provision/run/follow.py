@@ -1,0 +1,54 @@
+"""A run on a server, started and followed to its end, over as many connections as that takes."""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from secrets import token_hex
+
+from provision.controller.ssh import Agent, Session
+from provision.engine import apply
+from provision.engine.apply import Event
+from provision.engine.plan import Plan
+from provision.errors import ConnectionLost, RunError, Unreachable
+
+RECONNECT_SECONDS = 300
+
+
+def new_id() -> str:
+    """A run's id: UTC time and a random part. Later ids sort behind earlier ones."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{token_hex(3)}"
+
+
+def follow(
+    session: Session, plan: Plan, run_id: str, who: str, task: str, reconnecting: Callable[[str], None]
+) -> Iterator[Event]:
+    """Start the plan's run, and give its events until the last one.
+
+    When the connection drops, `reconnecting` is told why, and the events go on where they were; the run itself does
+    not depend on it. Raises RunError when there has been no connection for 300 seconds.
+    """
+    script = apply.start(plan, run_id, who, task)
+    last = max((number for number, change in enumerate(plan.changes) if change.agent), default=None)
+    agent = Agent() if last is not None else None
+    offset, lost_since = 1, 0.0
+    while True:
+        try:
+            for event in apply.events(session.lines(script, agent), offset):
+                lost_since, offset = 0.0, event.offset + 1
+                if agent and event.kind in ("done", "failed") and event.change == last:
+                    agent.close()
+                yield event
+                if event.kind == "end":
+                    return
+            reason = "the connection ended"
+        except (ConnectionLost, Unreachable) as error:
+            reason = str(error)
+        if not lost_since:
+            lost_since = time.monotonic()
+            reconnecting(reason)
+        if time.monotonic() - lost_since > RECONNECT_SECONDS:
+            raise RunError(f"{reason}; the run {run_id} goes on on the server: run again to see how it ended")
+        session.close()
+        agent = None
+        time.sleep(1)
+        script = apply.follow(run_id, offset)

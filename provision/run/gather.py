@@ -1,0 +1,44 @@
+"""What the controller wants on a host and brings with it: commits, packs, host keys, packed Pythons."""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from pathlib import Path
+
+from provision.controller import commits, known_hosts, python_cache
+from provision.engine.facts import SYSTEM, Facts
+from provision.inventory import Host
+from provision.release.facts import PUSHED
+from provision.roles.app import release_id
+from provision.roles.wanted import Wanted
+from provision.run.request import Request
+
+Commits = Mapping[str, Future[str]]
+
+
+def gather(request: Request, host: Host, facts: Facts, resolved: Commits, folder: Callable[[], Path]) -> Wanted:
+    """All that roles need beside facts; `resolved` has the commits of the apps that are to be deployed.
+
+    Packs of commits to send are written to `folder()`, which is made only where there are any. Raises PlanError.
+    """
+    sources = {name: app.source for name, app in host.apps.items() if name in resolved}
+    host_keys = {name: known_hosts.pinned(name, source) for name, source in sources.items() if source.ssh}
+    found = {name: resolved[name].result() for name in sources}
+    archives = python_cache.archives(python_cache.location(request.inventory), facts[SYSTEM], host)
+    return Wanted(
+        commits=found,
+        releases={name: release_id(name, sources[name].folder, facts, commit) for name, commit in found.items()},
+        packs=_packs(host, facts, found, folder),
+        host_keys=host_keys,
+        pythons=python_cache.read(archives),
+        archives=archives,
+        token=request.token,
+    )
+
+
+def _packs(host: Host, facts: Facts, wanted: Mapping[str, str], folder: Callable[[], Path]) -> dict[str, Path]:
+    packs = {}
+    for name, commit in wanted.items():
+        source, there = host.apps[name].source, facts[PUSHED].get(name)
+        if source.push and there != commit:
+            packs[name] = commits.pack(source, commit, there, folder() / f"{name}.pack")
+    return packs

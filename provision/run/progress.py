@@ -1,0 +1,72 @@
+"""How far a host has come, told by a run's events."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from provision.engine.apply import Event
+from provision.engine.plan import Plan
+from provision.engine.probe import Lock
+from provision.engine.resource import Change, Phase, Ref
+from provision.errors import RunError
+from provision.run.result import Status
+from provision.run.watcher import NOTICE
+
+OUTPUT_LINES = 30
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a host has come: `done` and `failed` count changes, `took` has their seconds, `broken` is the phase that failed."""
+
+    status: Status = "ok"
+    error: str | None = None
+    output: tuple[str, ...] = ()
+    seconds: float = 0.0
+    done: int = 0
+    failed: int = 0
+    broken: Phase | None = None
+    rolled_back: bool = False
+    took: dict[Ref, float] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
+
+    def handle(self, plan: Plan, run_id: str, event: Event, output: Sequence[str], seconds: float) -> None:
+        """Take in an event of a run; a change that is done took so many `seconds`, and printed `output`.
+
+        Raises RunError for an event that ends the run before its end.
+        """
+        match event.kind:
+            case "locked":
+                holder, since, run = (*event.text.split("\t"), "", "", "")[:3]
+                raise RunError(locked(Lock(holder, since, run)))
+            case "stale":
+                raise RunError("another run changed the server since this plan was made: run again")
+            case "lost":
+                raise RunError(
+                    f"the run {run_id} was ended on the server (killed, or a reboot): run again to finish its work"
+                )
+            case "out":
+                if event.text.startswith(NOTICE):
+                    self.notices.append(event.text.removeprefix(NOTICE))
+            case "done":
+                self.done += 1
+                self.took[plan.changes[event.change].ref] = round(seconds, 3)
+            case "failed":
+                change = plan.changes[event.change]
+                self.failed, self.broken = 1, change.phase
+                raise RunError(_reason(change, output, event.text), output[-OUTPUT_LINES:])
+            case "stopped":
+                raise RunError(f"stopped on request; not done: {len(plan.changes) - self.done} changes")
+
+
+def _reason(change: Change, output: Sequence[str], status: str) -> str:
+    """The line in which a script says what is wrong; where it does not, the last that it printed."""
+    said = [line.removeprefix("error: ") for line in output if line.startswith("error: ")]
+    if said:
+        return said[-1]
+    last = next((line.strip() for line in reversed(output) if line.strip()), f"exit status {status}")
+    return f"{change.summary}: {last}"
+
+
+def locked(lock: Lock) -> str:
+    """One line that says who holds a server's lock."""
+    return f"{lock.who} has been changing this server since {lock.since} (run {lock.run}): wait for it to end, then run again"
