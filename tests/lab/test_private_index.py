@@ -1,0 +1,129 @@
+"""A package index behind a password, with a CA of its own: packages come from it, and its password is seen nowhere."""
+
+import base64
+import json
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from secrets import token_hex
+from typing import Any
+
+import pytest
+import yaml
+
+from provision.release.venv import SERVER as PINNED
+from tests.lab.apps import MAIN, SERVER, App, committed
+from tests.lab.conftest import LAB, Answer, Controller, https, shell
+from tests.lab.index import PACKAGE, WHEEL, Index, serving
+from tests.lab.repository import Repository
+
+pytest_plugins = ("tests.lab.apps",)
+
+
+@pytest.fixture(scope="module")
+def apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, App]]:
+    yield from committed(tmp_path_factory.mktemp("apps"), ("built", "locked"))
+
+
+@contextmanager
+def watched(secret: str) -> Iterator[list[str]]:
+    """Where the server shows a secret: meanwhile in process lists and files open to all, afterwards in any file."""
+    seen: list[str] = []
+    encoded = base64.b64encode(secret.encode()).decode()
+    shell(SERVER, f"rm -f /run/watched; echo {encoded} | base64 -d >/run/needle")
+    watch = (
+        "cd /; rounds=0; while [ ! -e /run/watched ]; do rounds=$((rounds + 1)); "
+        "grep -lasF -f /run/needle /proc/[0-9]*/cmdline; "
+        "setpriv --reuid=nobody --regid=nogroup --clear-groups "
+        "grep -rlasF --exclude=needle -f /run/needle /run /tmp /var/tmp /proc/[0-9]*/environ; "
+        "done; grep -rlasF --exclude=needle -f /run/needle /etc /home /opt /root /run /srv /tmp /usr/local /var; "
+        "journalctl --no-pager -q | grep -F -f /run/needle; echo $rounds"
+    )
+    with ThreadPoolExecutor(1) as pool:
+        watching = pool.submit(shell, SERVER, watch)
+        try:
+            yield seen
+        finally:
+            shell(SERVER, "touch /run/watched")
+    *found, rounds = watching.result().splitlines()
+    shell(SERVER, "rm /run/watched /run/needle")
+    assert int(rounds) > 10
+    seen += found
+
+
+@dataclass(frozen=True)
+class Private:
+    """Two apps deployed through a private index to a server without uv; `seen` is where the index's password was seen."""
+
+    index: Index
+    controller: Controller
+    seen: list[str]
+    said: str
+
+
+@pytest.fixture(scope="module")
+def private(every_app: Controller, apps: dict[str, App], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Private]:
+    """The app private needs a package that only the index has; sealed is the app locked, whose lock names files out of reach."""
+    repository = Repository.create(f"private-{SERVER}", tmp_path_factory.mktemp("private") / "tree")
+    main = MAIN.replace("from fastapi", "from lab_greeting import greeting as words\nfrom fastapi", 1)
+    main = main.replace('"hello from NAME"', "words()").replace("NAME", "private")
+    repository.commit({"requirements.txt": f"fastapi==0.165.0\n{PACKAGE}==1.0\n", "main.py": main})
+    sealed = Repository.create(f"sealed-{SERVER}", tmp_path_factory.mktemp("sealed") / "tree")
+    sealed.commit({name: out_of_reach(text) for name, text in apps["locked"].files.items()})
+    shell(SERVER, "rm -r /opt/uv")
+    secret = token_hex(16)
+    with serving(f"p@ss/{secret}", tls=True) as index:
+        content: dict[str, Any] = yaml.safe_load(every_app.inventory.read_text())
+        content["mirrors"] |= {"index": index.url(), "ca_bundle": str(LAB / "acme-api-ca.pem")}
+        site = {"domains": [f"private.{SERVER}.test"], "health": "/", "workers": 1}
+        content["apps"] = {
+            "private": {"source": repository.url, "module": "main:app", **site},
+            "sealed": {
+                **content["apps"]["locked"],
+                "source": sealed.url,
+                "domains": [f"sealed.{SERVER}.test"],
+            },
+        }
+        controller = every_app.with_text(yaml.safe_dump(content, sort_keys=False), "private")
+        planned = controller.plan(SERVER)
+        with watched(secret) as seen:
+            deployed = controller("deploy", SERVER)
+        assert deployed.status == 0, deployed.stdout + deployed.stderr
+        answers: tuple[Answer, ...] = (planned, deployed, controller.deploy(SERVER))
+        said = "".join(answer.stdout + answer.stderr for answer in answers)
+        yield Private(index, controller, [*seen, *(["what the tasks print"] if secret in said else [])], said)
+    repository.remove()
+    sealed.remove()
+
+
+def out_of_reach(text: str) -> str:
+    """A file of the app locked, under another name; in a lock, no file's URL can be reached."""
+    return re.sub('url = "[^"]*/', 'url = "https://files.invalid/', text.replace("locked", "sealed"))
+
+
+def test_the_files_of_a_lock_come_from_the_private_index_and_are_those_of_the_lock(
+    private: Private, apps: dict[str, App]
+) -> None:
+    done = https(SERVER, "/", f"sealed.{SERVER}.test")
+    assert json.loads(done.stdout)["greeting"] == "hello from sealed", done.stderr
+    sealed = App("sealed", "sealed/main.py", {})
+    same = ("fastapi", "starlette", "pydantic")
+    assert [sealed.installed()[name] for name in same] == [apps["locked"].installed()[name] for name in same]
+
+
+def test_an_app_with_a_package_that_only_a_private_index_has_is_served(private: Private) -> None:
+    done = https(SERVER, "/", f"private.{SERVER}.test")
+    assert json.loads(done.stdout)["greeting"] == "hello from a package of the private index", done.stderr
+    assert {PACKAGE, WHEEL, "fastapi"} <= set(private.index.asked)
+
+
+def test_the_pinned_tools_come_from_the_private_index_too(private: Private) -> None:
+    pinned = {re.split("[=[]", requirement)[0] for requirement in PINNED}
+    assert {"uv", "gunicorn", "uvicorn"} <= {"uv", *pinned} <= set(private.index.asked)
+
+
+def test_the_password_of_the_index_is_in_no_process_list_no_file_and_nothing_that_is_printed(private: Private) -> None:
+    assert private.seen == []
+    assert "private: venv for the requirements" in private.said
