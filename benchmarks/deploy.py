@@ -40,7 +40,7 @@ def main() -> None:
     os.environ["PROVISION_TEST_SERVER"] = arguments.host
     from provision.controller import python_cache
     from provision.inventory import load
-    from tests.lab import probe_app, releases
+    from tests.lab import probe_app, probe_site
     from tests.lab.conftest import ROOT, shell
     from tests.lab.load import watch
 
@@ -49,7 +49,7 @@ def main() -> None:
         raise SystemExit("no packed Python: invoke deploy --host lab1 makes one")
     rows: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as folder:
-        for site in releases.make(arguments.manager, Path(folder), pythons):
+        for site in probe_site.make(arguments.manager, Path(folder), pythons):
             site.deploy("--revision", "two")
             start, stop = STARTS[arguments.manager]
             own = [int(line) / 1000 for line in shell(arguments.host, OWN_START.format(start=start, stop=stop)).split()]
@@ -58,7 +58,7 @@ def main() -> None:
                 first: list[float] = []
                 looking = threading.Thread(
                     target=lambda wanted=commit, first=first: first.append(
-                        watch(releases.ADDRESS, releases.DOMAIN, wanted, 60)
+                        watch(probe_site.ADDRESS, probe_site.DOMAIN, wanted, 60)
                     )
                 )
                 looking.start()

@@ -22,7 +22,7 @@ def main() -> None:
     os.environ["PROVISION_TEST_SERVER"] = arguments.host
     from provision.controller import python_cache
     from provision.inventory import load as load_inventory
-    from tests.lab import releases
+    from tests.lab import probe_site
     from tests.lab.conftest import ROOT
     from tests.lab.load import load
 
@@ -32,9 +32,9 @@ def main() -> None:
     during: list[float] = []
     between: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
-        for site in releases.make(arguments.manager, Path(folder), pythons):
+        for site in probe_site.make(arguments.manager, Path(folder), pythons):
             windows = []
-            with load(releases.ADDRESS, releases.DOMAIN, 60 * arguments.deploys, heavy=True) as seen:
+            with load(probe_site.ADDRESS, probe_site.DOMAIN, 60 * arguments.deploys, heavy=True) as seen:
                 for number in range(arguments.deploys):
                     begun = time.monotonic()
                     site.deploy("--revision", ("two", "one")[number % 2])

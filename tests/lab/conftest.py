@@ -17,7 +17,9 @@ from provision import lab
 from provision.controller import python_cache
 from provision.inventory import load
 
-pytest.register_assert_rewrite("tests.lab.apps", "tests.lab.refusals", "tests.lab.releases", "tests.lab.sample_site")
+pytest.register_assert_rewrite(
+    *(f"tests.lab.{name}" for name in ("apps", "interruptions", "refusals", "releases", "sample_site"))
+)
 
 ROOT = Path(__file__).parents[2]
 LAB = ROOT / ".lab"

@@ -1,4 +1,4 @@
-"""A package index of the tests' own behind a password, with one package that is nowhere else."""
+"""A package index behind a password, with one package that no other index has."""
 
 import base64
 import hashlib
@@ -26,10 +26,7 @@ MODULE = 'def greeting() -> str:\n    return "hello from a package of the privat
 
 @dataclass
 class Index:
-    """An index on the lab's bridge.
-
-    `asked` has what was asked for with the password: names of packages, and the file of its own one.
-    """
+    """An index on the lab's bridge; `asked` has the packages, and the file, that were requested with the password."""
 
     place: str
     password: str
@@ -37,13 +34,13 @@ class Index:
     refused: int = 0
 
     def url(self, password: str = "") -> str:
-        """Its address, with its own or another password in it."""
+        """Its address with its own password in it, or with another."""
         scheme, slashes, host = self.place.partition("://")
         return f"{scheme}{slashes}{USER}:{quote(password or self.password, safe='')}@{host}/simple"
 
 
 def wheel() -> bytes:
-    """The package, as pip would build it."""
+    """The package's wheel."""
     about = "lab_greeting-1.0.dist-info"
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
@@ -57,7 +54,7 @@ def wheel() -> bytes:
 
 
 def upstream() -> str:
-    """The index that pip on this machine uses: what its configuration names, or its default."""
+    """The index that pip uses on this machine: the configured one, or pip's default."""
     configured = re.findall(r"^[^=]*\.index-url='(.*)'$", _said("-m", "pip", "config", "list"), re.MULTILINE)
     shipped = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"
     return str(configured[-1]) if configured else _said("-c", shipped).strip()
@@ -67,56 +64,72 @@ def _said(*words: str) -> str:
     return subprocess.run([sys.executable, *words], check=True, capture_output=True, text=True).stdout
 
 
+class _Server(ThreadingHTTPServer):
+    """The index's HTTP server on the lab's bridge; `index` is set once its port is known."""
+
+    daemon_threads = True
+    index: Index
+
+    def __init__(self, password: str) -> None:
+        super().__init__(("10.213.0.1", 0), _Handler)
+        self.password = password
+        self.upstream, self.wheel = upstream().rstrip("/"), wheel()
+
+    @property
+    def authorization(self) -> str:
+        """The header of whoever knows the password."""
+        return "Basic " + base64.b64encode(f"{USER}:{self.password}".encode()).decode()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+
+    def do_GET(self) -> None:
+        index, name = self.server.index, self.path.removeprefix("/simple").strip("/")
+        if self.headers["Authorization"] != self.server.authorization:
+            index.refused += 1
+            self.answer(401, b"", ("WWW-Authenticate", 'Basic realm="lab"'))
+        elif self.path == f"/files/{WHEEL}":
+            index.asked.append(WHEEL)
+            self.answer(200, self.server.wheel)
+        elif name == PACKAGE:
+            index.asked.append(name)
+            digest = hashlib.sha256(self.server.wheel).hexdigest()
+            self.answer(200, f'<a href="../../files/{WHEEL}#sha256={digest}">{WHEEL}</a>'.encode())
+        else:
+            index.asked.append(name)
+            self.answer(302, b"", ("Location", f"{self.server.upstream}/{name}/"))
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def answer(self, status: int, content: bytes, *headers: tuple[str, str]) -> None:
+        self.send_response(status)
+        for name, value in (("Content-Length", str(len(content))), ("Content-Type", "text/html"), *headers):
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
 @contextmanager
 def serving(password: str, tls: bool = False) -> Iterator[Index]:
-    """An index (PEP 503) that has the package, sends for all others to this machine's own, and wants the password.
+    """An index (PEP 503) that has the package, redirects to this machine's own index for all others, and wants the password.
 
-    With `tls`, it has the certificate of the ACME authority, whose CA (.lab/acme-api-ca.pem) servers do not trust by themselves.
+    With `tls`, its certificate comes from the ACME authority, whose CA (.lab/acme-api-ca.pem) servers do not trust by default.
     """
-    elsewhere, packed = upstream().rstrip("/"), wheel()
-    wanted = "Basic " + base64.b64encode(f"{USER}:{password}".encode()).decode()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            name = self.path.removeprefix("/simple").strip("/")
-            if self.headers["Authorization"] != wanted:
-                index.refused += 1
-                self.answer(401, b"", ("WWW-Authenticate", 'Basic realm="lab"'))
-            elif self.path == f"/files/{WHEEL}":
-                index.asked.append(WHEEL)
-                self.answer(200, packed)
-            elif name == PACKAGE:
-                index.asked.append(name)
-                digest = hashlib.sha256(packed).hexdigest()
-                self.answer(200, f'<a href="../../files/{WHEEL}#sha256={digest}">{WHEEL}</a>'.encode())
-            else:
-                index.asked.append(name)
-                self.answer(302, b"", ("Location", f"{elsewhere}/{name}/"))
-
-        def answer(self, status: int, content: bytes, *headers: tuple[str, str]) -> None:
-            self.send_response(status)
-            for name, value in (("Content-Length", str(len(content))), ("Content-Type", "text/html"), *headers):
-                self.send_header(name, value)
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(content)
-
-        def do_HEAD(self) -> None:
-            self.do_GET()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("10.213.0.1", 0), Handler) as server:
-        server.daemon_threads = True
+    with _Server(password) as server:
         if tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(LAB / "acme/api.pem", LAB / "acme/api.key")
             server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         scheme, host = ("https", ACME) if tls else ("http", "10.213.0.1")
-        index = Index(f"{scheme}://{host}:{server.server_address[1]}", password)
+        server.index = Index(f"{scheme}://{host}:{server.server_address[1]}", password)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
-            yield index
+            yield server.index
         finally:
             server.shutdown()

@@ -1,4 +1,4 @@
-"""Constant load on a site, and one client that notes which release answers, in order."""
+"""Constant load on a site, and a record of which release answered, in order."""
 
 import http.client
 import os
@@ -14,15 +14,15 @@ from dataclasses import dataclass, field
 
 from tests.lab.conftest import LAB
 
-# wrk keeps both cores of a small machine busy, and what is tested beside it waits: by default only where requests are counted.
+# wrk keeps both cores of a small machine busy and slows the tests beside it: by default, only tests that count requests use it.
 HEAVY = "PROVISION_HEAVY_LOAD" in os.environ
 
 
 @dataclass
 class Load:
-    """What was seen. `answers` are (seconds, commit) in the order in which they came; `failures` are words.
+    """What the clients saw. `answers` are (seconds, commit), in order; `failures` say what went wrong.
 
-    `latencies` are (seconds at the answer, seconds that it took).
+    `latencies` are (time of the answer, seconds it took), by the monotonic clock.
     """
 
     answers: list[tuple[float, str]] = field(default_factory=list)
@@ -33,13 +33,13 @@ class Load:
     p99: str = ""
 
     def order(self) -> list[str]:
-        """The commits in the order of their first answers, each change counted."""
+        """The commits that answered, in order, each run of equal ones once."""
         commits = [commit for _, commit in self.answers]
         return [commit for index, commit in enumerate(commits) if index == 0 or commits[index - 1] != commit]
 
 
 class _Connection(http.client.HTTPSConnection):
-    """To a site by its name, at an address; every second one is closed after its answer."""
+    """A connection to an address, under the name of a site there."""
 
     def __init__(self, address: str, domain: str) -> None:
         super().__init__(domain, timeout=15, context=ssl.create_default_context(cafile=str(LAB / "acme-root.pem")))
@@ -50,45 +50,58 @@ class _Connection(http.client.HTTPSConnection):
         self.sock = self._context.wrap_socket(plain, server_hostname=self.host)  # type: ignore[attr-defined]
 
 
+def _start_wrk(address: str, domain: str, seconds: int, path: str) -> "subprocess.Popen[str]":
+    words = ["wrk", "-t1", "-c16", f"-d{seconds}s", "--latency", "--timeout", "15s", "-H", f"Host: {domain}"]
+    words.append(f"https://{address}{path}")
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def _add_wrk(seen: Load, said: str) -> None:
+    """Add what wrk counted: its requests, its slowest ones and its failures."""
+    seen.requests += int(next(iter(re.findall(r"(\d+) requests in", said)), "0"))
+    seen.p99 = next(iter(re.findall(r"99%\s+(\S+)", said)), "?")
+    errors = re.findall(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", said)
+    seen.failed = sum(map(int, errors[0])) if errors else 0
+    seen.failed += int(next(iter(re.findall(r"Non-2xx or 3xx responses: (\d+)", said)), "0"))
+    if seen.failed:
+        seen.failures.append(said)
+
+
+def _ask(connection: _Connection, path: str, seen: Load, keep: bool) -> None:
+    """One request, noted. Only a connection that is kept notes answers, so that they are in order."""
+    begun = time.monotonic()
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        body = answer.read().decode().strip('"')
+        if answer.status != 200:
+            seen.failures.append(f"{answer.status} {body[:80]}")
+        elif keep:
+            seen.answers.append((time.monotonic(), body))
+        seen.requests += 1
+        seen.latencies.append((time.monotonic(), time.monotonic() - begun))
+        if not keep:
+            connection.close()
+    except (OSError, http.client.HTTPException) as error:
+        seen.failures.append(repr(error))
+        connection.close()
+
+
 @contextmanager
 def load(address: str, domain: str, seconds: int, path: str = "/commit", heavy: bool = HEAVY) -> Iterator[Load]:
-    """A client with keep-alive and one with new connections, where it is `heavy` faster ones, and wrk; ends by itself."""
+    """Load from one client with keep-alive and one that connects anew each time, for at most so many seconds.
+
+    `heavy` makes these faster, and adds wrk.
+    """
     seen = Load()
     over = threading.Event()
-    command = [
-        "wrk",
-        "-t1",
-        "-c16",
-        f"-d{seconds}s",
-        "--latency",
-        "--timeout",
-        "15s",
-        "-H",
-        f"Host: {domain}",
-        f"https://{address}{path}",
-    ]
-    wrk = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) if heavy else None
+    wrk = _start_wrk(address, domain, seconds, path) if heavy else None
 
     def poll(keep: bool) -> None:
         connection = _Connection(address, domain)
         deadline = time.monotonic() + seconds
         while not over.is_set() and time.monotonic() < deadline:
-            begun = time.monotonic()
-            try:
-                connection.request("GET", path)
-                answer = connection.getresponse()
-                body = answer.read().decode().strip('"')
-                if answer.status != 200:
-                    seen.failures.append(f"{answer.status} {body[:80]}")
-                elif keep:
-                    seen.answers.append((time.monotonic(), body))
-                seen.requests += 1
-                seen.latencies.append((time.monotonic(), time.monotonic() - begun))
-                if not keep:
-                    connection.close()
-            except (OSError, http.client.HTTPException) as error:
-                seen.failures.append(repr(error))
-                connection.close()
+            _ask(connection, path, seen, keep)
             time.sleep(0.002 if heavy else 0.01)
 
     pollers = [threading.Thread(target=poll, args=(keep,)) for keep in (True, False)]
@@ -104,17 +117,11 @@ def load(address: str, domain: str, seconds: int, path: str = "/commit", heavy: 
             said = wrk.communicate(timeout=30)[0]
         for poller in pollers:
             poller.join()
-        seen.requests += int(next(iter(re.findall(r"(\d+) requests in", said)), "0"))
-        seen.p99 = next(iter(re.findall(r"99%\s+(\S+)", said)), "?")
-        errors = re.findall(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", said)
-        seen.failed = sum(map(int, errors[0])) if errors else 0
-        seen.failed += int(next(iter(re.findall(r"Non-2xx or 3xx responses: (\d+)", said)), "0"))
-        if seen.failed:
-            seen.failures.append(said)
+        _add_wrk(seen, said)
 
 
 def watch(address: str, domain: str, wanted: str, seconds: float, path: str = "/commit") -> float:
-    """When, by the monotonic clock, a site first answered with a commit; a TimeoutError when it did not."""
+    """The monotonic time when the site first answered with a commit; raises TimeoutError if it never does."""
     connection = _Connection(address, domain)
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -126,7 +133,7 @@ def watch(address: str, domain: str, wanted: str, seconds: float, path: str = "/
 
 
 def stream(address: str, domain: str, path: str) -> tuple[list[str], bool, float]:
-    """The lines of a streamed response, whether it came to its end, and when it ended, by the monotonic clock."""
+    """A streamed response: its lines, whether it is complete, and the monotonic time when it ended."""
     connection = _Connection(address, domain)
     connection.request("GET", path)
     answer = connection.getresponse()

@@ -1,129 +1,29 @@
-"""A site on a lab server, and what is true of its releases under either process manager."""
+"""What is true of releases under either process manager."""
 
 import os
-import shutil
 import signal
 import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from socket import create_connection
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from provision import lab
-from tests.lab import probe_app, steps
-from tests.lab.conftest import LAB, Answer, Controller, https, seed, shell
+from tests.lab import probe_app
+from tests.lab.conftest import LAB, https, shell
 from tests.lab.load import load, stream
-from tests.lab.repository import Repository
+from tests.lab.probe_site import ADDRESS, DOMAIN, SERVER, Site
 
-SERVER = os.environ.get("PROVISION_TEST_SERVER", "lab3")
-DOMAIN = f"probe.{SERVER}.test"
-ADDRESS = f"10.213.0.{10 + int(SERVER.removeprefix('lab'))}"
 DEPLOYS = int(os.environ.get("PROVISION_DEPLOYS", "4"))
-# Of an activation's steps, one in so many: 1 is all of them.
-EVERY = int(os.environ.get("PROVISION_EVERY_STEP", "12"))
-Manager = Literal["systemd", "supervisor"]
 
 
-@dataclass(frozen=True)
-class Site:
-    """The app probe on the server, under a manager; its good commits are on the branches one and two."""
-
-    controller: Controller
-    repository: Repository
-    commits: tuple[str, str]
-    manager: Manager
-
-    @property
-    def text(self) -> str:
-        return self.controller.inventory.read_text()
-
-    def __call__(self, task: str, *options: str) -> Answer:
-        return self.controller(task, SERVER, *options)
-
-    def deploy(self, *options: str) -> Answer:
-        """A deploy that must succeed."""
-        return self.controller.deploy(SERVER, *options)
-
-    def with_text(self, text: str) -> "Site":
-        """The same site with another inventory, from here on."""
-        self.controller.with_text(text)
-        return self
-
-    def serving(self) -> str:
-        return https(SERVER, "/commit", DOMAIN).stdout.strip('"')
-
-    def slot(self) -> str:
-        return shell(SERVER, "readlink /run/probe/current.sock").removesuffix(".sock")
-
-    def running(self) -> list[str]:
-        """The slots that run, under either manager."""
-        said = shell(
-            SERVER,
-            "for slot in blue green; do systemctl -q is-active probe@$slot && echo $slot; done;"
-            " supervisorctl status 2>/dev/null | sed -n 's/^probe-\\(blue\\|green\\) *\\(RUNNING\\|STARTING\\).*/\\1/p'",
-        )
-        return said.split()
-
-    def next(self) -> tuple[str, str]:
-        """The branch that is not being served, and its commit."""
-        number = 1 - self.commits.index(self.serving())
-        return ("one", "two")[number], self.commits[number]
-
-    def held_up(self, revision: str, change: str, number: int) -> "tuple[subprocess.Popen[str], str]":
-        """A deploy that stands still before a step of the changes whose ids begin so; the controller, and the step."""
-        steps.arm(SERVER, change, number)
-        process = self.controller.start("deploy", SERVER, "--revision", revision)
-        return process, steps.wait(SERVER)
-
-    def wait(self, after: str, commits: tuple[str, ...] = ()) -> None:
-        """Until it serves one of these commits by itself, or one of its good ones."""
-        deadline = time.monotonic() + 30
-        while self.serving() not in (commits or self.commits):
-            assert time.monotonic() < deadline, after
-            time.sleep(0.2)
-
-    def left(self) -> list[str]:
-        """What only an activation that goes on may have."""
-        return shell(
-            SERVER,
-            "find /etc/probe /run/probe /srv/probe -maxdepth 2"
-            " \\( -name '.provision.*' -o -name '*.provision-new' -o -name previous.sock -o -name held -o -name 'preview*' \\)",
-        ).splitlines()
-
-
-def make(manager: Manager, folder: Path, pythons: Path) -> Iterator[Site]:
-    """The app at the branch one, on a bare server."""
-    repository = Repository.create(f"probe-{SERVER}", folder / "work")
-    repository.commit(probe_app.files(note="base"))
-    commits = (
-        repository.commit(probe_app.files(note="one"), "one"),
-        repository.commit(probe_app.files(note="two"), "two"),
-    )
-    path = folder / "probe.yml"
-    path.write_text(
-        probe_app.INVENTORY.format(
-            lab=LAB, url=repository.url, batch=1, migrate="false", memory="300M", manager=manager
-        )
-    )
-    seeded = seed(path, pythons)
-    lab.reset(SERVER)
-    site = Site(Controller(path), repository, commits, manager)
-    site.deploy("--revision", "one")
-    yield site
-    repository.remove()
-    shutil.rmtree(seeded)
-
-
-class Releases:
-    """What is true under either manager. A subclass has `manager`, and a test module its site."""
+class Switches:
+    """No request fails when the traffic goes to another release, and a broken release never has it. A test module has the site."""
 
     def test_no_request_fails_over_deploys_under_load(self, site: Site) -> None:
         site.deploy("--revision", "one")
@@ -202,6 +102,43 @@ class Releases:
         assert "failed" in states
         site.with_text(text)
 
+    def test_a_held_release_is_seen_by_those_who_have_the_token_and_by_nobody_else(self, site: Site) -> None:
+        site.deploy("--revision", "one")
+        one, two = site.commits
+        with load(ADDRESS, DOMAIN, 90) as seen:
+            answer = site.deploy("--revision", "two", "--hold")
+            token = answer.host(SERVER)["previews"]["probe"]
+            assert site.serving() == one
+            assert https(SERVER, "/commit", DOMAIN, "-H", f"X-Preview: {token}").stdout.strip('"') == two
+            with_cookie = ("-L", "-b", "", "-c", os.devnull)
+            shown = https(SERVER, f"/.preview/{token}", DOMAIN, "-i").stdout
+            assert f"set-cookie: provision_preview={token}; path=/; secure; httponly" in shown.lower()
+            assert https(SERVER, "/commit", DOMAIN, "-b", f"provision_preview={token}").stdout.strip('"') == two
+            for wrong in (f"X-Preview: {'0' * 32}", "X-Preview: ../current.sock", "Cookie: provision_preview=../held"):
+                assert https(SERVER, "/commit", DOMAIN, "-H", wrong).stdout.strip('"') == one
+            assert https(SERVER, f"/.preview/{'0' * 32}", DOMAIN, "-f", *with_cookie).returncode
+            again = site.deploy("--revision", "two", "--hold").host(SERVER)
+            assert (again["changes"], again["previews"]) == ([], {"probe": token})
+            states = [row["state"] for row in site("releases", "--json").document["hosts"][SERVER]["releases"]]
+            assert states.count("held") == 1
+            assert site("promote").status == 0
+            assert site.serving() == two
+            assert https(SERVER, "/commit", DOMAIN, "-H", f"X-Preview: {token}").stdout.strip('"') == two
+            assert set(shell(SERVER, "ls -A /run/probe").split()) == {"current.sock", f"{site.slot()}.sock"}
+            assert site("plan", "--revision", "two").status == 0
+            site.deploy("--revision", "one", "--hold")
+            assert site("rollback").status == 0
+            assert (site.serving(), site.running()) == (two, [site.slot()])
+        assert (seen.failed, seen.failures[:3]) == (0, [])
+        assert {commit for _, commit in seen.answers} == {one, two}
+        assert seen.order() == [one, two]
+        refused = site("promote", "--json").host(SERVER)["error"]
+        assert refused == f"{SERVER}: no release is held here: invoke deploy --hold holds one"
+
+
+class Processes:
+    """Processes, schedules, hooks and logs belong to the active release. A test module has the site."""
+
     def test_more_processes_and_schedules_follow_the_release(self, site: Site) -> None:
         text, supervised = site.text, site.manager == "supervisor"
         more = "    processes: {worker: python -m worker worker}\n    schedules: {tick: {at: '03:00', run: python -m worker tick}}\n"
@@ -273,143 +210,11 @@ class Releases:
             assert site.serving() == before
         site.with_text(text).deploy("--revision", "two")
 
-    def test_a_held_release_is_seen_by_those_who_have_the_token_and_by_nobody_else(self, site: Site) -> None:
-        site.deploy("--revision", "one")
-        one, two = site.commits
-        with load(ADDRESS, DOMAIN, 90) as seen:
-            answer = site.deploy("--revision", "two", "--hold")
-            token = answer.host(SERVER)["previews"]["probe"]
-            assert site.serving() == one
-            assert https(SERVER, "/commit", DOMAIN, "-H", f"X-Preview: {token}").stdout.strip('"') == two
-            with_cookie = ("-L", "-b", "", "-c", os.devnull)
-            shown = https(SERVER, f"/.preview/{token}", DOMAIN, "-i").stdout
-            assert f"set-cookie: provision_preview={token}; path=/; secure; httponly" in shown.lower()
-            assert https(SERVER, "/commit", DOMAIN, "-b", f"provision_preview={token}").stdout.strip('"') == two
-            for wrong in (f"X-Preview: {'0' * 32}", "X-Preview: ../current.sock", "Cookie: provision_preview=../held"):
-                assert https(SERVER, "/commit", DOMAIN, "-H", wrong).stdout.strip('"') == one
-            assert https(SERVER, f"/.preview/{'0' * 32}", DOMAIN, "-f", *with_cookie).returncode
-            again = site.deploy("--revision", "two", "--hold").host(SERVER)
-            assert (again["changes"], again["previews"]) == ([], {"probe": token})
-            states = [row["state"] for row in site("releases", "--json").document["hosts"][SERVER]["releases"]]
-            assert states.count("held") == 1
-            assert site("promote").status == 0
-            assert site.serving() == two
-            assert https(SERVER, "/commit", DOMAIN, "-H", f"X-Preview: {token}").stdout.strip('"') == two
-            assert set(shell(SERVER, "ls -A /run/probe").split()) == {"current.sock", f"{site.slot()}.sock"}
-            assert site("plan", "--revision", "two").status == 0
-            site.deploy("--revision", "one", "--hold")
-            assert site("rollback").status == 0
-            assert (site.serving(), site.running()) == (two, [site.slot()])
-        assert (seen.failed, seen.failures[:3]) == (0, [])
-        assert {commit for _, commit in seen.answers} == {one, two}
-        assert seen.order() == [one, two]
-        refused = site("promote", "--json").host(SERVER)["error"]
-        assert refused == f"{SERVER}: no release is held here: invoke deploy --hold holds one"
-
-    @pytest.mark.parametrize("stops", [False, True], ids=["serves without its link", "is stopped"])
-    def test_a_site_that_was_taken_down_by_hand_is_brought_back_by_a_deploy(self, site: Site, stops: bool) -> None:
-        name, commit = site.next()
-        slot = site.slot()
-        if stops:
-            by = f"supervisorctl stop probe-{slot}" if site.manager == "supervisor" else f"systemctl stop probe@{slot}"
-            shell(SERVER, by)
-        shell(SERVER, "rm /run/probe/current.sock")
-        assert site.serving() not in site.commits
-        site.deploy("--revision", name)
-        assert (site.serving(), site.running()) == (commit, [site.slot()])
-        assert site("plan", "--revision", name).status == 0
-
-    @steps.noted(SERVER)
-    def test_whatever_is_killed_before_a_step_the_site_answers_and_the_next_deploy_ends_right(self, site: Site) -> None:
-        """The script on the server or the controller, by SIGKILL, before one step of the activation after the other."""
-        last = how_many_steps(site)
-        for victim, first in (("script", 1), ("controller", 1 + EVERY // 2)):
-            with load(ADDRESS, DOMAIN, 1800) as seen:
-                for number in range(first, last + 1, EVERY):
-                    name, commit = site.next()
-                    process, before = site.held_up(name, "activation:", number)
-                    if victim == "script":
-                        steps.end_the_script(SERVER)
-                    else:
-                        process.kill()
-                        steps.go(SERVER)
-                    process.communicate(timeout=60)
-                    assert site.serving() in site.commits, before
-                    wait_for_the_end()
-                    after = site.deploy("--revision", name)
-                    assert (site.serving(), site.running()) == (commit, [site.slot()]), before
-                    assert site.left() == [], before
-                    if victim == "controller":
-                        assert after.changed(SERVER) == [], "the server finishes by itself"
-            assert (seen.failed, seen.failures[:3]) == (0, []), victim
-        assert site("plan", "--revision", name).status == 0
-
-    @steps.noted(SERVER)
-    def test_a_power_cut_before_a_step_leaves_a_whole_release_that_serves_by_itself_after_the_boot(
-        self, site: Site
-    ) -> None:
-        for number in range(1 + EVERY // 3, how_many_steps(site) + 1, 2 * EVERY):
-            name, commit = site.next()
-            process, before = site.held_up(name, "activation:", number)
-            lab.kill(SERVER)
-            process.kill()
-            process.communicate()
-            lab.start(SERVER)
-            site.wait(before)
-            assert site.running() == [site.slot()], before
-            site.deploy("--revision", name)
-            assert (site.serving(), site.running()) == (commit, [site.slot()]), before
-            assert site.left() == [], before
-
-    def test_a_reboot_in_an_activation_leaves_a_whole_release_that_serves_by_itself_after_the_boot(
-        self, site: Site
-    ) -> None:
-        name, commit = site.next()
-        process = site.controller.start("deploy", SERVER, "--revision", name)
-        while site.serving() != commit:
-            time.sleep(0.05)
-        process.kill()
-        process.communicate()
-        lab.reboot(SERVER)
-        site.wait("reboot")
-        site.deploy("--revision", name)
-        assert (site.serving(), site.running()) == (commit, [site.slot()])
-
-
-STEPS: dict[Manager, int] = {}
-
-
-def how_many_steps(site: Site) -> int:
-    """How many steps an activation has, going either way, once both slots have been used."""
-    if site.manager not in STEPS:
-        site.deploy("--revision", site.next()[0])
-        counts = set()
-        for _ in site.commits:
-            steps.arm(SERVER)
-            site.deploy("--revision", site.next()[0])
-            counts.add(len(steps.taken(SERVER, "activation:")))
-        assert len(counts) == 1
-        assert min(counts) > 30
-        STEPS[site.manager] = counts.pop()
-    return STEPS[site.manager]
-
 
 def chat(socket: ClientConnection) -> None:
-    """Talk for four seconds, then wait until the other side ends it. Words that cross the end could undo its clean close."""
+    """Talk for four seconds, then wait for the other side to end it: a message that crosses the end could spoil its clean close."""
     for _ in range(4):
         socket.send("still there")
         assert socket.recv(timeout=5) == "still there"
         time.sleep(1)
     socket.recv(timeout=60)
-
-
-def running() -> bool:
-    """Whether a run holds the lock. After a boot there is no lock before the first run."""
-    return lab.shell(SERVER, "test ! -e /run/provision/lock || flock -n -s /run/provision/lock true").returncode != 0
-
-
-def wait_for_the_end() -> None:
-    deadline = time.monotonic() + 60
-    while running():
-        assert time.monotonic() < deadline, "the run does not end"
-        time.sleep(0.2)

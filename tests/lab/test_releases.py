@@ -10,8 +10,10 @@ import pytest
 from provision import lab
 from tests.lab import probe_app, steps
 from tests.lab.conftest import https, shell
+from tests.lab.interruptions import Interruptions
 from tests.lab.load import load
-from tests.lab.releases import ADDRESS, DOMAIN, SERVER, Releases, Site, make
+from tests.lab.probe_site import ADDRESS, DOMAIN, SERVER, Site, make
+from tests.lab.releases import Processes, Switches
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +21,15 @@ def site(pythons: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
     yield from make("systemd", tmp_path_factory.mktemp("probe"), pythons)
 
 
-class TestUnderSystemd(Releases):
+class TestSwitches(Switches):
+    pass
+
+
+class TestProcesses(Processes):
+    pass
+
+
+class TestInterruptions(Interruptions):
     pass
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.lab.conftest import ROOT, Answer, shell
+from tests.lab.interruptions import Interruptions
 from tests.lab.load import load
-from tests.lab.releases import ADDRESS, DOMAIN, SERVER, Releases, Site, make
+from tests.lab.probe_site import ADDRESS, DOMAIN, SERVER, Site, make
+from tests.lab.releases import Processes, Switches
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +18,15 @@ def site(pythons: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
     yield from make("supervisor", tmp_path_factory.mktemp("probe"), pythons)
 
 
-class TestUnderSupervisor(Releases):
+class TestSwitches(Switches):
+    pass
+
+
+class TestProcesses(Processes):
+    pass
+
+
+class TestInterruptions(Interruptions):
     def test_a_slot_that_has_just_ended_by_itself_is_stopped_all_the_same(self, site: Site) -> None:
         """Supervisor does not count it as running, and would start it again a moment later."""
         manager = (ROOT / "provision/resources/manager.sh").read_text()
