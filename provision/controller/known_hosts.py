@@ -34,11 +34,9 @@ def pinned(app: str, source: Source) -> tuple[str, ...]:
 
 
 def named(lines: Iterator[str] | list[str], name: str) -> tuple[str, ...]:
-    """Lines of a known_hosts file, all under this one name; those that are none are left out."""
-    found = (match for match in map(host_key, lines) if match)
-    return tuple(
-        dict.fromkeys(" ".join(part for part in (match[1], name, match[3], match[4]) if part) for match in found)
-    )
+    """Lines of a known_hosts file, all under this one name. Malformed lines are dropped."""
+    found = (key for key in map(host_key, lines) if key)
+    return tuple(dict.fromkeys(" ".join(filter(None, (key.marker, name, key.type, key.key))) for key in found))
 
 
 @cache

@@ -119,9 +119,9 @@ def _located(host: Host, answer: VagrantState, folder: Path, id_: str) -> Host:
     except Unreachable as problem:
         raise VagrantError(f"{host.name}: {problem}: vagrant up {host.name}") from None
     reached = {"address": machine.address, "port": machine.port, "user": machine.user, "key": machine.key}
-    found = host.model_copy(update={**reached, "agent": host.agent and not machine.keys_only, "known_hosts": known})
-    found._forwarded = dict(answer.ports.get(host.name, {}))
-    return found
+    agent = host.agent and not machine.keys_only
+    forwarded = dict(answer.ports.get(host.name, {}))
+    return host.model_copy(update={**reached, "agent": agent, "known_hosts": known, "forwarded": forwarded})
 
 
 def pin(file: Path, id_: str, machine: Machine) -> None:

@@ -1,37 +1,41 @@
 """What the user declares: hosts, groups and apps, checked before any connection."""
 
 from provision.errors import InventoryError
-from provision.inventory.load import find, load
-from provision.inventory.models import (
-    GENERATE,
-    MODELS,
-    App,
-    Context,
-    Host,
-    Inventory,
-    Mirrors,
-    Model,
-    Python,
-    Schedule,
-    Source,
-    display,
-    host_key,
-    known_as,
-    known_names,
-    suggestion,
-)
+from provision.inventory.app import App
+from provision.inventory.find import find
+from provision.inventory.health import Health
+from provision.inventory.hooks import Hooks
+from provision.inventory.host import Host
+from provision.inventory.host_keys import HostKey, host_key, known_as
+from provision.inventory.inventory import Inventory
+from provision.inventory.inventory_file import MODELS, InventoryFile
+from provision.inventory.load import load
+from provision.inventory.mirrors import Mirrors
+from provision.inventory.model import Context, Model
+from provision.inventory.python import Python
+from provision.inventory.rollout import Rollout
+from provision.inventory.schedule import Schedule
+from provision.inventory.source import GENERATE, Source
+from provision.inventory.tls import TLS
+from provision.inventory.wording import display, known_names, suggestion
 
 __all__ = [
     "GENERATE",
     "MODELS",
+    "TLS",
     "App",
     "Context",
+    "Health",
+    "Hooks",
     "Host",
+    "HostKey",
     "Inventory",
     "InventoryError",
+    "InventoryFile",
     "Mirrors",
     "Model",
     "Python",
+    "Rollout",
     "Schedule",
     "Source",
     "display",

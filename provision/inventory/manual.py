@@ -12,13 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic_core import PydanticUndefined
 
-from provision.inventory.models import (
-    MODELS,
-    App,
-    Host,
-    InventoryFile,
-    Model,
-)
+from provision.inventory.app import App
+from provision.inventory.host import Host
+from provision.inventory.inventory_file import MODELS, InventoryFile
+from provision.inventory.model import Model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -163,9 +160,8 @@ def _table(model: type[Model]) -> Iterator[str]:
     yield f"{model.__doc__}\n"
     yield "| Key | Type | Default | Meaning |"
     yield "|---|---|---|---|"
-    for name, item in model.model_fields.items():
-        if name != "name":
-            yield f"| `{name}` | {_type(item.annotation)} | {_default(item)} | {item.description} |"
+    for name, item in model.settings().items():
+        yield f"| `{name}` | {_type(item.annotation)} | {_default(item)} | {item.description} |"
 
 
 def page() -> str:
@@ -181,9 +177,9 @@ def _comment(text: str, indent: str) -> Iterator[str]:
 
 def _settings(model: type[Model], path: str, used: Mapping[str, Any], depth: int) -> Iterator[str]:
     indent = "  " * depth
-    for name, item in model.model_fields.items():
+    for name, item in model.settings().items():
         here = f"{path}{name}"
-        if name == "name" or (model is Host and name in ("address", "groups", "apps")):
+        if model is Host and name in ("address", "groups", "apps"):
             continue
         yield from _comment(item.description or "", indent)
         below = item.annotation

@@ -267,7 +267,7 @@ def test_a_batch_is_so_many_hosts_or_a_share_of_them_rounded_down_but_never_none
 def test_what_is_no_batch_is_refused(batch: str) -> None:
     shown = batch.strip("'").replace("true", "True")
     assert errors(HOST + f"rollout: {{batch: {batch}}}\n") == [
-        f'prod.yml:4: rollout.batch: "{shown}" is no batch; write a number of hosts such as 2, or a percentage such as 25%'
+        f'prod.yml:4: rollout.batch: "{shown}" is not a batch; write a number of hosts such as 2, or a percentage such as 25%'
     ]
 
 
@@ -401,9 +401,9 @@ def test_a_certificate_is_for_the_domains_of_the_host(domains: tuple[str, ...], 
         ("issuer: files, key: own.key", "tls: issuer: files needs certificate and key, the paths of two PEM files"),
         ("certificate: own.pem, key: own.key", "tls: certificate and key are for issuer: files; write that, or remove them"),
         ("issuer: files, certificate: own.pem, key: other.key", "tls: {cwd}/other.key is not the key of the certificate in {cwd}/own.pem; name its own"),
-        ("issuer: files, certificate: own.pem, key: locked.key", "tls.key: {cwd}/locked.key is locked by a passphrase, and nginx has nobody to ask; name a key without one"),
+        ("issuer: files, certificate: own.pem, key: locked.key", "tls.key: {cwd}/locked.key is locked by a passphrase, which nginx cannot ask for; name a key without one"),
         ("issuer: files, certificate: own.pem, key: own.pem", "tls.key: {cwd}/own.pem is not a private key in PEM form, with -----BEGIN PRIVATE KEY-----"),
-        ("issuer: files, certificate: own.key, key: own.key", "tls.certificate: {cwd}/own.key has a private key, and servers let everybody read it; leave only certificates in it"),
+        ("issuer: files, certificate: own.key, key: own.key", "tls.certificate: {cwd}/own.key has a private key, and everybody on the server may read this file; leave only certificates in it"),
         ("issuer: files, certificate: none.pem, key: own.key", "tls.certificate: there is no file {cwd}/none.pem; correct the path (relative ones start at the inventory's folder)"),
     ],
 )  # fmt: skip
@@ -435,7 +435,7 @@ def test_a_deploy_key_is_generated_or_a_key_file_without_a_passphrase() -> None:
     for name, wrong in (
         (
             "locked",
-            "is locked by a passphrase, and the server has nobody to ask; write generate, or name a key without one",
+            "is locked by a passphrase, which the server cannot ask for; write generate, or name a key without one",
         ),
         ("open.pub", "is not a private key; name the file without .pub, or write generate"),
     ):
@@ -508,7 +508,7 @@ WRONG = [
     (HOST + "tls: {issuer: mine}\n", at(4, 'tls.issuer: "mine" is not an issuer; write letsencrypt, letsencrypt-staging, self-signed, files or the https:// URL of an ACME directory')),
     (HOST + "tls: {email: ops}\n", at(4, 'tls.email: "ops" is not an email address; write for example ops@example.com')),
     (HOST + "tls: 3\n", at(4, "tls: 3 is not a mapping; write keys and values below it")),
-    (HOST + "rollout: {batch: 0}\n", at(4, 'rollout.batch: "0" is no batch; write a number of hosts such as 2, or a percentage such as 25%')),
+    (HOST + "rollout: {batch: 0}\n", at(4, 'rollout.batch: "0" is not a batch; write a number of hosts such as 2, or a percentage such as 25%')),
     (HOST + "rollout: {on_failure: rollbak}\n", at(4, 'rollout.on_failure: "rollbak" is not known; did you mean "rollback"?')),
     (HOST + "rollout: {on_failure: go on}\n", at(4, 'rollout.on_failure: "go on" is not known; write rollback or stop')),
     (HOST + "rollout: 2\n", at(4, "rollout: 2 is not a mapping; write keys and values below it")),
@@ -560,12 +560,12 @@ WRONG = [
     (source("deploy_key: generate, push: ."), at(3, "apps.shop.source.deploy_key: deploy_key is for a repository that the server reads, and push needs none; remove one of them")),
     (source("forward_agent: true, push: ."), at(3, "apps.shop.source.forward_agent: forward_agent is for a repository that the server reads, and push needs none; remove one of them")),
     (source("deploy_key: generate, forward_agent: true"), at(3, "apps.shop.source.forward_agent: deploy_key and forward_agent are two ways to the same repository; remove one of them")),
-    (source("deploy_key: [generate]"), at(3, "apps.shop.source.deploy_key: a list is no deploy key; write generate, or the path of a private key file")),
+    (source("deploy_key: [generate]"), at(3, "apps.shop.source.deploy_key: a list is not a deploy key; write generate, or the path of a private key file")),
     (source("deploy_key: genrate"), at(3, "apps.shop.source.deploy_key: there is no file {cwd}/genrate; correct the path (relative ones start at the inventory's folder)")),
-    (source("host_key: {a: b}"), at(3, "apps.shop.source.host_key: a mapping is no host key; write the lines that ssh-keyscan HOST prints")),
-    (source("host_key: [SHA256:abc]"), at(3, 'apps.shop.source.host_key[0]: "SHA256:abc" is no host key; write a line that ssh-keyscan HOST prints: HOST ssh-ed25519 AAAA...')),
-    (source(f"host_key: {HOST_KEY[:-4]}"), at(3, f'apps.shop.source.host_key: "{HOST_KEY[:40]}" is no host key; write a line that ssh-keyscan HOST prints: HOST ssh-ed25519 AAAA...')),
-    (source(f"host_key: ssh-rsa {HOST_KEY.split()[1]}"), at(3, f'apps.shop.source.host_key: "ssh-rsa {HOST_KEY.split()[1][:32]}" is no host key; write a line that ssh-keyscan HOST prints: HOST ssh-ed25519 AAAA...')),
+    (source("host_key: {a: b}"), at(3, "apps.shop.source.host_key: a mapping is not a host key; write the lines that ssh-keyscan HOST prints")),
+    (source("host_key: [SHA256:abc]"), at(3, 'apps.shop.source.host_key[0]: "SHA256:abc" is not a host key; write a line that ssh-keyscan HOST prints: HOST ssh-ed25519 AAAA...')),
+    (source(f"host_key: {HOST_KEY[:-4]}"), at(3, f'apps.shop.source.host_key: "{HOST_KEY[:40]}" is not a host key; write a line that ssh-keyscan HOST prints: HOST ssh-ed25519 AAAA...')),
+    (source(f"host_key: ssh-rsa {HOST_KEY.split()[1]}"), at(3, f'apps.shop.source.host_key: "ssh-rsa {HOST_KEY.split()[1][:32]}" is not a host key; write a line that ssh-keyscan HOST prints: HOST ssh-ed25519 AAAA...')),
     (source(f"host_key: example.com {HOST_KEY}"), at(3, "apps.shop.source.host_key: a key of example.com, and the repository is on git.example.com; write what ssh-keyscan prints for that")),
     (source(f"host_key: git.example.com {HOST_KEY}", "ssh://git@git.example.com:2222/shop.git"), at(3, "apps.shop.source.host_key: a key of git.example.com, and the repository is on [git.example.com]:2222; write what ssh-keyscan prints for that")),
     (source(f"host_key: '@revoked git.example.com {HOST_KEY}'"), at(3, "apps.shop.source.host_key: all of these keys are revoked; write one that is good")),
@@ -576,7 +576,7 @@ WRONG = [
     (APP + "    python: 3.8.20\n" + HOST, at(6, "apps.shop.python: Python 3.8.20 is too old for FastAPI; use 3.9.0 or newer, for example '3.13.5'")),
     (APP + "    python: pypy3.10\n" + HOST, at(6, "apps.shop.python: \"pypy3.10\" is not a version of CPython 3; write for example '3.13.5', or system")),
     (APP + "    python: {version: system, optimized: true}\n" + HOST, at(6, "apps.shop.python.optimized: the distribution's Python is not built here; remove optimized, or write a version: '3.13.5'")),
-    (APP + "    requirements: deps\n" + HOST, at(6, 'apps.shop.requirements: "deps" is no requirements file; write auto, a requirements*.txt, pyproject.toml or uv.lock')),
+    (APP + "    requirements: deps\n" + HOST, at(6, 'apps.shop.requirements: "deps" is not a requirements file; write auto, a requirements*.txt, pyproject.toml or uv.lock')),
     (APP + "    workers: 0\n" + HOST, at(6, "apps.shop.workers: 0 is not a number of workers; write auto or 1 to 256")),
     (APP + "    workers: many\n" + HOST, at(6, 'apps.shop.workers: "many" is not a number of workers; write auto or 1 to 256')),
     (APP + "    environment: {1A: x}\n" + HOST, at(6, "apps.shop.environment.1A: not the name of an environment variable; use letters, digits and _ only")),
@@ -592,7 +592,7 @@ WRONG = [
     (APP + "    health: {watch: 601}\n" + HOST, at(6, "apps.shop.health.watch: 601 is too large; at most 600")),
     (APP + "    drain: -1\n" + HOST, at(6, "apps.shop.drain: -1 is too small; at least 0")),
     (APP + "    drain: 86401\n" + HOST, at(6, "apps.shop.drain: 86401 is too large; at most 86400")),
-    (APP + "    processes: {Worker: run}\n" + HOST, at(6, 'apps.shop.processes.Worker: "Worker" is no name for a process; use a-z, 0-9 and -, and begin with a letter')),
+    (APP + "    processes: {Worker: run}\n" + HOST, at(6, 'apps.shop.processes.Worker: "Worker" is not a process name; use a-z, 0-9 and -, and begin with a letter')),
     (APP + "    processes: {tidy: run}\n    schedules: {tidy: {at: hourly, run: run}}\n" + HOST, at(2, 'apps.shop: "tidy" is a process and a schedule; rename one of them')),
     (APP + "    static: {static: a}\n" + HOST, at(6, 'apps.shop.static.static: "static" is not a URL prefix; write for example /static')),
     (APP + "    static: {/static: /a}\n" + HOST, at(6, 'apps.shop.static./static: "/a" is not a folder inside the repository; write a relative path without ".."')),
@@ -603,7 +603,7 @@ WRONG = [
     (APP + "    memory_max: big\n" + HOST, at(6, 'apps.shop.memory_max: "big" is not a size for systemd; write for example 512M')),
     (APP + "    keep_releases: 0\n" + HOST, at(6, "apps.shop.keep_releases: 0 is too small; at least 1")),
     (APP.replace("shop:", "Shop:") + HOST, at(2, 'apps.Shop: "Shop" is not an app name; use a-z, 0-9 and -, begin with a letter, at most 31 characters')),
-    (APP.replace("shop:", "www-data:") + HOST, at(2, 'apps.www-data: "www-data" is a name that the system has itself; choose another, for example www-data-app')),
+    (APP.replace("shop:", "www-data:") + HOST, at(2, 'apps.www-data: "www-data" is a name that the system uses itself; choose another, for example www-data-app')),
     (APP + "  blog: {source: /a, module: a:b, domains: [blog.example.com, Shop.example.com]}\n" + HOST, at(6, "apps.blog.domains[1]: the apps shop and blog of host web1 have the same domain shop.example.com")),
     (HOST + "apps: [shop]\n", at(4, "apps: a list is not a mapping; write keys and values below it")),
     (HOST + "apps: {shop: main}\n", at(4, 'apps.shop: "main" is not a mapping; write keys and values below it')),
@@ -694,7 +694,7 @@ def test_the_certificates_of_a_ca_file_are_read_with_the_inventory() -> None:
         (CAS.replace("gDCCASWg", "%%%").encode(), "certificate 2 of {} is damaged; copy it there again"),
         (
             f"{CAS}-----BEGIN EC PRIVATE KEY-----\n".encode(),
-            "{} has a private key, and servers let everybody read it; leave only certificates in it",
+            "{} has a private key, and everybody on the server may read this file; leave only certificates in it",
         ),
     ],
 )
@@ -750,7 +750,7 @@ def test_an_unknown_name_lists_what_there_is() -> None:
     with pytest.raises(InventoryError) as caught:
         inventory(LAYERS).select("frist")
     assert caught.value.errors == (
-        'prod.yml: "frist" is no group and no host here; did you mean "first"?;'
+        'prod.yml: "frist" is not a group or host here; did you mean "first"?;'
         " there are: inventory prod; groups first, second, loose; hosts web1, web2, web3",
     )
 
@@ -786,7 +786,7 @@ def test_find_searches_all_inventories_but_examples_for_a_group_or_a_host(folder
 
 def test_find_looks_only_at_the_file_that_is_named(folder: Path) -> None:
     assert find("both", folder, file=folder / "test.yml")[1][0].address == "203.0.113.23"
-    with pytest.raises(InventoryError, match='"prod" is no group and no host here'):
+    with pytest.raises(InventoryError, match='"prod" is not a group or host here'):
         find("prod", folder, file=folder / "test.yml")
 
 
@@ -807,7 +807,7 @@ def test_find_lists_what_there_is_for_an_unknown_name(folder: Path) -> None:
     with pytest.raises(InventoryError) as caught:
         find("stagin", folder)
     assert caught.value.errors == (
-        '"stagin" is no inventory, group or host; did you mean "staging"?;'
+        '"stagin" is not an inventory, group or host; did you mean "staging"?;'
         " there are: inventories prod, staging, test; groups web; hosts both, stage1, test1, web1",
     )
 
@@ -831,7 +831,7 @@ def test_an_invalid_inventory_that_has_nothing_to_do_with_the_name_is_only_menti
         find("other", folder)
     with pytest.raises(InventoryError, match=r"^inventories/lab\.yml:1: include: .*`invoke lab\.up`$"):
         find("lab", folder)
-    with pytest.raises(InventoryError, match=r"(?s)is no inventory.*inventories/broken\.yml:2: not YAML"):
+    with pytest.raises(InventoryError, match=r"(?s)is not an inventory.*inventories/broken\.yml:2: not YAML"):
         find("nothing", folder)
 
 
@@ -873,15 +873,15 @@ def test_the_examples_are_valid_as_they_are_and_with_every_setting_in_use(name: 
     used = re.sub(r"(?m)^( *)#(?=\w)", r"\1", text)
     assert used != text
     every = next(iter(load(write(used, f"inventories/{name}.yml"), {"SHOP_SECRET_KEY": "x"}).hosts.values()))
-    missing = type(every).model_fields.keys() - every.model_fields_set
+    missing = type(every).settings().keys() - every.model_fields_set
     assert missing <= {"groups"}
     for model in (every.tls, every.mirrors, every.apps["shop"], every.apps["shop"].source):
-        assert model.model_fields_set | {"push"} == type(model).model_fields.keys() | {"push"}
+        assert type(model).settings().keys() - {"push"} <= model.model_fields_set
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_setting_is_described_and_has_an_example(model: type[Model]) -> None:
-    for item in model.model_fields.values():
+    for item in model.settings().values():
         assert item.description
         assert item.examples
 
@@ -891,7 +891,7 @@ def test_every_setting_is_described_and_has_an_example(model: type[Model]) -> No
 def test_a_process_or_schedule_cannot_have_a_name_that_the_app_has_itself(name: str, manager: str) -> None:
     for key, value in (("processes", "run"), ("schedules", "{at: hourly, run: run}")):
         assert errors(APP + f"    process_manager: {manager}\n    {key}: {{{name}: {value}}}\n" + HOST) == [
-            f'prod.yml:2: apps.shop: "{name}" is a name that the app itself has; rename the process'
+            f'prod.yml:2: apps.shop: "{name}" is a name that the app uses itself; rename the process'
         ]
 
 

@@ -266,6 +266,5 @@ def test_a_site_on_a_machine_is_a_line_for_a_terminal(project: Project) -> None:
     host = load(project.inventory, {}).hosts["vm1"].model_copy(update={"address": "192.168.121.7"})
     app = host.apps["shop"]
     assert addresses(host, app) == ["curl --insecure --resolve shop.test:443:192.168.121.7 https://shop.test/"]
-    host = host.model_copy(update={"address": "127.0.0.1"})
-    host._forwarded = {443: 8443}
+    host = host.model_copy(update={"address": "127.0.0.1", "forwarded": {443: 8443}})
     assert addresses(host, app) == ["curl --insecure --resolve shop.test:8443:127.0.0.1 https://shop.test:8443/"]

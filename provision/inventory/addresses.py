@@ -1,0 +1,67 @@
+"""DNS names, IP addresses and web addresses. Each function returns the value in its usual form or raises ValueError."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from urllib.parse import urlsplit
+
+LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+
+
+def domain(value: str) -> str:
+    """A DNS name in lower case, its international labels encoded (RFC 1035, RFC 3490)."""
+    if "*" in value:
+        raise ValueError(f'"{value}" is a wildcard, and HTTP-01 gives no certificate for those; list each name')
+    if "://" in value or "/" in value:
+        raise ValueError(f'"{value}" is a URL; write the DNS name alone')
+    if is_ip(value):
+        raise ValueError(f"{value} is an IP address; write a DNS name that points to it")
+    try:
+        name = value.rstrip(".").lower()
+        name = name if name.isascii() else name.encode("idna").decode()
+    except UnicodeError:
+        name = ""
+    if len(name) > 253 or not re.fullmatch(rf"({LABEL}\.)*{LABEL}", name) or name.rpartition(".")[2].isdigit():
+        raise ValueError(f'"{value}" is not a DNS name; write for example shop.example.com')
+    return name
+
+
+def is_ip(value: str) -> bool:
+    """Whether the value is an IPv4 or IPv6 address."""
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    return True
+
+
+def ssh_address(value: str) -> str:
+    """What SSH connects to: a DNS name or an IP address, without user and port."""
+    value = value.removeprefix("[").removesuffix("]")
+    if is_ip(value):
+        return value
+    user, at, rest = value.rpartition("@")
+    if at and user:
+        raise ValueError(f'"{value}" names a user; write user: {user} and address: {rest}')
+    host, colon, port = value.rpartition(":")
+    if colon and port.isdigit() and ":" not in host:
+        raise ValueError(f'"{value}" names a port; write port: {port} and address: {host}')
+    if not re.fullmatch(r"(?!-)[A-Za-z0-9_.-]{1,253}", value) or re.fullmatch(r"[\d.]+", value):
+        raise ValueError(f'"{value}" is neither a DNS name nor an IP address; write for example 203.0.113.10')
+    return value
+
+
+def web_address(value: str) -> str:
+    """An http or https URL that needs no quotes."""
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.netloc or re.search(r"[\s'\"\\]", value):
+        raise ValueError("not a web address; write https://HOST/PATH")
+    return value
+
+
+def without_password(value: str) -> str:
+    """A URL that names no user."""
+    if "@" in urlsplit(value).netloc:
+        raise ValueError("a password here would be seen on the server; let the mirror know servers by their address")
+    return value

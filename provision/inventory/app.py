@@ -1,0 +1,274 @@
+"""One app: what a deploy puts on a server and serves."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+
+from provision.inventory import dotenv, reserved
+from provision.inventory.fields import (
+    Command,
+    Domain,
+    EnvFile,
+    RelativeFolder,
+    Text,
+    Variable,
+    Whole,
+    distinct,
+    matching,
+    relative_folder,
+    whole_number,
+)
+from provision.inventory.health import Health
+from provision.inventory.hooks import Hooks
+from provision.inventory.model import Context, Model, loaded
+from provision.inventory.python import Python
+from provision.inventory.schedule import Schedule
+from provision.inventory.source import Source
+from provision.inventory.wording import display
+
+
+def app_name(value: str) -> str:
+    """An app's name. Raises ValueError for one that the system uses, or that cannot be a user's name."""
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", value):
+        raise ValueError(
+            f'"{value}" is not an app name; use a-z, 0-9 and -, begin with a letter, at most 31 characters'
+        )
+    if value in reserved.NAMES or value.startswith("systemd-"):
+        raise ValueError(
+            f'"{value}" is a name that the system uses itself; choose another, for example {value[:27]}-app'
+        )
+    return value
+
+
+def _requirements(value: str) -> str:
+    known = re.fullmatch(r"pyproject\.toml|uv\.lock|requirements[\w.-]*\.txt", PurePosixPath(value).name)
+    if value != "auto" and not known:
+        raise ValueError(
+            f'"{value}" is not a requirements file; write auto, a requirements*.txt, pyproject.toml or uv.lock'
+        )
+    return relative_folder(value)
+
+
+def _workers(value: object) -> object:
+    if value == "auto":
+        return value
+    number = whole_number(value) if re.fullmatch(r"\d{1,3}", str(value)) else None
+    if not isinstance(number, int) or not 1 <= number <= 256:
+        raise ValueError(f"{display(value)} is not a number of workers; write auto or 1 to 256")
+    return number
+
+
+def _variable(value: object) -> object:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, str | int | float):
+        raise ValueError("not a single value; write text, a number, true or false")
+    return dotenv.single_line(str(value))
+
+
+def _secret(name: str, info: ValidationInfo) -> str:
+    dotenv.variable_name(name)
+    context = Context.of(info)
+    if context.partial:
+        return name
+    if name not in context.environ:
+        raise ValueError(f"{name} is not set in the environment of this machine; export {name}=...")
+    try:
+        dotenv.single_line(context.environ[name])
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+    return name
+
+
+def _url_prefix(value: str) -> str:
+    if not re.fullmatch(r"(/[\w.~-]+)+/?", value) or "/../" in f"{value}/":
+        raise ValueError(f'"{value}" is not a URL prefix; write for example /static')
+    return value.rstrip("/")
+
+
+def _migration(value: object) -> object:
+    if isinstance(value, str) and value.lower() in ("yes", "no", "on", "off", "true", "false"):
+        return value.lower() in ("yes", "on", "true")
+    if not isinstance(value, bool) and not (isinstance(value, str) and value.strip()):
+        raise ValueError(f"{display(value)} is not a migration; write true, false or a command")
+    return dotenv.single_line(value) if isinstance(value, str) else value
+
+
+Module = Annotated[
+    str,
+    matching(
+        r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*",
+        '"{}" is not an ASGI app; write package.module:attribute, for example shop.main:app',
+    ),
+]
+Process = Annotated[
+    str,
+    matching(r"[a-z][a-z0-9-]{0,30}", '"{}" is not a process name; use a-z, 0-9 and -, and begin with a letter'),
+]
+BodySize = Annotated[Text, matching(r"\d{1,12}[kKmMgG]?", '"{}" is not a size for nginx; write for example 10m')]
+Memory = Annotated[
+    Text, matching(r"\d{1,15}[KMGT]?|\d{1,2}%|100%", '"{}" is not a size for systemd; write for example 512M')
+]
+
+
+class App(Model):
+    """One FastAPI app, with its own user, folder, Python environment, service and site."""
+
+    source: Source = Field(
+        description="Where the code comes from: a repository, or a mapping with the keys of Source.",
+        examples=["https://git.example.com/shop.git"],
+    )
+    module: Module = Field(description="The ASGI app, as package.module:attribute.", examples=["shop.main:app"])
+    python: Python = Field(
+        default_factory=Python,
+        description="The Python to run on: a version, or a mapping with the keys of Python.",
+        examples=["3.13.5"],
+    )
+    requirements: Annotated[str, AfterValidator(_requirements)] = Field(
+        default="auto",
+        description="What to install: a requirements*.txt, pyproject.toml or uv.lock in the source folder. auto: the first that"
+        " exists of uv.lock, requirements.txt and pyproject.toml.",
+        examples=["auto"],
+    )
+    workers: Annotated[int | Literal["auto"], BeforeValidator(_workers)] = Field(
+        default="auto",
+        description="Number of worker processes (1 to 256). auto: 2 x CPUs + 1, at most 8.",
+        examples=["auto"],
+    )
+    environment: dict[Variable, Annotated[str, BeforeValidator(_variable)]] = Field(
+        default_factory=dict,
+        description="Environment variables, passed on as written here; they override `env_file` and `secrets`.",
+        examples=[{"LOG_LEVEL": "info"}],
+        repr=False,
+    )
+    env_file: EnvFile | None = Field(
+        default=None,
+        description="Dotenv file on this machine with more variables, relative to this inventory.",
+        examples=["../.env.shop"],
+    )
+    secrets: list[Annotated[str, AfterValidator(_secret)]] = Field(
+        default_factory=list,
+        description="Names of variables to pass on from this machine's environment; each must be set.",
+        examples=[["SHOP_SECRET_KEY"]],
+    )
+    domains: Annotated[list[Domain], AfterValidator(distinct)] = Field(
+        min_length=1,
+        description='DNS names that the app answers to. "{host}" stands for the host\'s name.',
+        examples=[["shop.example.com", "{host}.shop.example.com"]],
+    )
+    process_manager: Literal["systemd", "supervisor"] = Field(
+        default="systemd",
+        description="What runs the app's processes: systemd, or supervisor, with cron for schedules. Only systemd sandboxes them.",
+        examples=["systemd"],
+    )
+    health: Health = Field(
+        default_factory=Health,
+        description="The health check: a URL path, or a mapping with the keys of Health.",
+        examples=["/health"],
+    )
+    static: dict[Annotated[str, AfterValidator(_url_prefix)], RelativeFolder] = Field(
+        default_factory=dict,
+        description="Files that nginx serves itself: URL prefix to folder inside the source folder.",
+        examples=[{"/static": "static"}],
+    )
+    migrate: Annotated[bool | str, BeforeValidator(_migration)] = Field(
+        default=True,
+        description="Database migration, run once per deploy, on the first host. true: `alembic upgrade head` if there is an"
+        " alembic.ini; a string: that command; false: none.",
+        examples=[True],
+    )
+    processes: dict[Process, Command] = Field(
+        default_factory=dict,
+        description="Processes besides the web app, by name: commands that are kept running in the active release, with the"
+        " app's environment. After the switch, they restart in the new release.",
+        examples=[{"worker": "python -m shop.worker"}],
+    )
+    schedules: dict[Process, Schedule] = Field(
+        default_factory=dict,
+        description="Commands that run at set times in the active release, by name: mappings with the keys of Schedule.",
+        examples=[{"cleanup": {"at": "03:00", "run": "python -m shop.cleanup"}}],
+    )
+    hooks: Hooks = Field(
+        default_factory=Hooks, description="Commands that run around an activation: the keys of Hooks.", examples=[{}]
+    )
+    migrate_on: Literal["first", "every"] = Field(
+        default="first",
+        description="Where to migrate. first: on one host, for a database that all hosts share; every: on each host, for a"
+        " database of its own.",
+        examples=["first"],
+    )
+    timeout: Whole = Field(
+        default=60,
+        ge=1,
+        le=86400,
+        description="Seconds that one request may take (1 to 86400).",
+        examples=[60],
+    )
+    drain: Whole | None = Field(
+        default=None,
+        ge=0,
+        le=86400,
+        description="Seconds that an old release has to finish its requests, including websockets and streams, before it is"
+        " stopped (0 to 86400). If omitted: the timeout.",
+        examples=[60],
+    )
+    max_body: BodySize = Field(
+        default="10m",
+        description="Largest request body, as nginx writes it; 0 means no limit.",
+        examples=["10m"],
+    )
+    memory_max: Memory | None = Field(
+        default=None,
+        description="Memory that all of the app's processes may use together, as systemd writes it. If omitted: no limit.",
+        examples=["512M"],
+    )
+    keep_releases: Whole = Field(
+        default=5,
+        ge=1,
+        le=1000,
+        description="Number of releases to keep on the server for rollbacks, including the active one.",
+        examples=[5],
+    )
+    name: str = Field(default="", exclude=True)
+    """The app's key under `apps`."""
+    env: dict[str, str] = loaded({})
+    """The app's variables: `env_file`, over it `secrets`, over it `environment`. Never print them."""
+
+    @field_validator("env")
+    @classmethod
+    def _all_variables(cls, value: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        context, data = Context.of(info), info.data
+        if context.partial:
+            return value
+        file = context.parse(data["env_file"], dotenv.variables) if data.get("env_file") else {}
+        secrets = {name: context.environ[name] for name in data.get("secrets", ())}
+        return {**file, **secrets, **data.get("environment", {})}
+
+    @model_validator(mode="after")
+    def _processes_differ(self) -> App:
+        both = self.processes.keys() & self.schedules.keys()
+        if both:
+            raise ValueError(f'"{min(both)}" is a process and a schedule; rename one of them')
+        for name in (*self.processes, *self.schedules):
+            if name in reserved.PROCESSES:
+                raise ValueError(f'"{name}" is a name that the app uses itself; rename the process')
+        return self
+
+    @model_validator(mode="after")
+    def _cron_can_say_it(self) -> App:
+        if self.process_manager == "supervisor":
+            for name, schedule in self.schedules.items():
+                try:
+                    schedule.cron  # noqa: B018
+                except ValueError as error:
+                    raise ValueError(f"{name}: {error}") from None
+        return self
+
+    @property
+    def drain_seconds(self) -> int:
+        """Seconds that an old release has to finish its requests (0 to 86400)."""
+        return self.timeout if self.drain is None else self.drain

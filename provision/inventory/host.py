@@ -1,0 +1,179 @@
+"""One server, and everything that is wanted of it."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from provision.inventory.addresses import ssh_address
+from provision.inventory.app import App, app_name
+from provision.inventory.fields import File, Name, Text, Whole, distinct, matching
+from provision.inventory.mirrors import Mirrors
+from provision.inventory.model import Model
+from provision.inventory.rollout import Rollout
+from provision.inventory.tls import TLS
+from provision.inventory.wording import suggestion
+
+Role = Literal["base", "python", "app", "web", "tls"]
+ROLES: tuple[Role, ...] = ("base", "python", "app", "web", "tls")
+
+
+def _address(value: str, info: ValidationInfo) -> str:
+    if "connect" not in info.data:
+        return value
+    if info.data["connect"] != "vagrant":
+        if not value:
+            raise PydanticCustomError("missing", "missing")
+        return ssh_address(value)
+    if value:
+        raise ValueError("where a machine answers is for Vagrant to say; remove the address, or connect: vagrant")
+    return value
+
+
+def _timezone(value: str) -> str:
+    import zoneinfo
+
+    try:
+        zoneinfo.ZoneInfo(value)
+    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
+        known = zoneinfo.available_timezones()
+        if known or not re.fullmatch(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*", value):
+            hint = suggestion(value, known) or "; write for example Europe/Berlin"
+            raise ValueError(f'"{value}" is not a time zone{hint}') from None
+    return value
+
+
+def _in_order(roles: list[Role]) -> list[Role]:
+    return sorted(roles, key=ROLES.index)
+
+
+User = Annotated[Text, matching(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}", '"{}" is not a user name; write for example root')]
+JumpHost = Annotated[
+    str,
+    matching(
+        r"([A-Za-z_][\w.-]*@)?([A-Za-z0-9_][\w.-]*|\[[0-9a-fA-F:]+\])(:\d{1,5})?",
+        '"{}" is not a jump host; write USER@HOST:PORT or a name from ssh_config',
+    ),
+]
+Package = Annotated[
+    str, matching(r"[a-z0-9][a-z0-9+.-]+", '"{}" is not the name of a package; write for example postgresql')
+]
+Locale = Annotated[
+    str,
+    matching(
+        r"[A-Za-z]{1,8}(_[A-Z]{2})?(\.[A-Za-z0-9-]+)?(@[a-z]+)?",
+        '"{}" is not a locale; write for example C.UTF-8 or en_US.UTF-8',
+    ),
+]
+
+
+class Host(Model):
+    """One server."""
+
+    name: Name = Field(exclude=True)
+    """The host's key under `hosts`."""
+    connect: Literal["ssh", "vagrant"] = Field(
+        default="ssh",
+        description="How to connect. ssh: to the `address`; vagrant: to the machine of the host's name in the Vagrantfile above"
+        " this inventory. `vagrant ssh-config` supplies its address, port, user and key; its host key is pinned on first"
+        " contact.",
+        examples=["ssh"],
+    )
+    address: Annotated[str, AfterValidator(_address)] = Field(
+        default="",
+        validate_default=True,
+        description="DNS name or IP address to connect to; required except with `connect: vagrant`.",
+        examples=["203.0.113.10"],
+    )
+    port: Whole = Field(default=22, ge=1, le=65535, description="SSH port.", examples=[22])
+    user: User = Field(default="root", description="User to log in as.", examples=["root"])
+    key: File | None = Field(
+        default=None,
+        description="SSH private key: a path that begins with ~, or is relative to this inventory. If omitted: the keys of the"
+        " agent and of ssh_config.",
+        examples=["~/.ssh/id_ed25519"],
+    )
+    agent: bool = Field(default=True, description="Offer the keys of the SSH agent.", examples=[True])
+    proxy_jump: JumpHost | None = Field(
+        default=None,
+        description="Jump host to connect through, as USER@HOST:PORT or a name from ssh_config.",
+        examples=["jump@bastion.example.com:22"],
+    )
+    known_hosts: File | None = Field(
+        default=None,
+        description="known_hosts file with the server's key. If omitted: the user's own.",
+        examples=["known_hosts"],
+    )
+    become: Literal["auto", "none", "sudo", "sudo-password"] = Field(
+        default="auto",
+        description="How to become root: none (log in as root), sudo (without a password), or sudo-password (asked for once)."
+        " auto: none for root, sudo for other users.",
+        examples=["auto"],
+    )
+    groups: list[Name] = Field(
+        default_factory=list,
+        description="Groups that the host is in; later groups override earlier ones.",
+        examples=[["web"]],
+    )
+    roles: Annotated[list[Role], AfterValidator(distinct), AfterValidator(_in_order)] = Field(
+        min_length=1,
+        default_factory=lambda: list(ROLES),
+        description="What the server is for. The order is fixed.",
+        examples=[list(ROLES)],
+    )
+    packages: list[Package] = Field(
+        default_factory=list,
+        description="Additional system packages to install.",
+        examples=[["htop", "ffmpeg"]],
+    )
+    timezone: Annotated[str, AfterValidator(_timezone)] = Field(
+        default="Etc/UTC", description="The server's time zone.", examples=["Etc/UTC"]
+    )
+    locale: Locale = Field(default="C.UTF-8", description="The server's locale.", examples=["C.UTF-8"])
+    connect_timeout: Whole = Field(
+        default=10, ge=1, le=600, description="Seconds to wait for a connection (1 to 600).", examples=[10]
+    )
+    apps: dict[Annotated[str, AfterValidator(app_name)], App] = Field(
+        default_factory=dict,
+        description="The server's apps, by name: a-z, 0-9 and -, at most 31 characters. The app's system user has the same name.",
+        examples=[{}],
+    )
+    tls: TLS = Field(default_factory=TLS, description="Certificates: the keys of TLS.", examples=[{}])
+    rollout: Rollout = Field(
+        default_factory=Rollout,
+        description="Activation on several hosts: the keys of Rollout. The first host's apply to all.",
+        examples=[{}],
+    )
+    mirrors: Mirrors = Field(
+        default_factory=Mirrors,
+        description="Other sources to fetch from: the keys of Mirrors.",
+        examples=[{}],
+    )
+    forwarded: dict[int, int] = Field(default_factory=dict, exclude=True)
+    """The server's ports that clients reach under another number at its address, and those numbers."""
+
+    @field_validator("port", "user", "key", "proxy_jump", "known_hosts")
+    @classmethod
+    def _not_for_vagrant(cls, value: Any, info: ValidationInfo) -> Any:
+        if info.data.get("connect") == "vagrant":
+            raise ValueError("with connect: vagrant, this is for Vagrant to say; remove one of the two")
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_apps(cls, data: Any) -> Any:
+        """Give each app its name, and put the host's in place of {host} in its domains."""
+        if not isinstance(data, dict) or not isinstance(data.get("apps"), dict):
+            return data
+        host, apps = str(data.get("name")), {}
+        for name, app in data["apps"].items():
+            apps[name] = app
+            if isinstance(app, dict):
+                apps[name] = {**app, "name": name}
+                if isinstance(domains := app.get("domains"), list):
+                    filled = [item.replace("{host}", host) if isinstance(item, str) else item for item in domains]
+                    apps[name]["domains"] = filled
+        return {**data, "apps": apps}

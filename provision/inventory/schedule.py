@@ -1,0 +1,40 @@
+"""Commands that run at set times."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import Field
+
+from provision.inventory import cron
+from provision.inventory.fields import Command, matching
+from provision.inventory.model import Model
+
+Time = Annotated[
+    str,
+    matching(
+        r"[A-Za-z0-9*/.,:~ -]{1,80}",
+        '"{}" is not a time; write 03:00 for daily, or a calendar expression such as "Mon *-*-* 06:30"',
+    ),
+]
+
+
+class Schedule(Model):
+    """A command that runs at set times, in the active release."""
+
+    at: Time = Field(
+        description="When to run: 03:00 means daily; otherwise a calendar expression as in systemd.time(7).",
+        examples=["03:00"],
+    )
+    run: Command = Field(description="The command to run.", examples=["python -m shop.cleanup"])
+
+    @property
+    def calendar(self) -> str:
+        """The times as systemd's OnCalendar writes them."""
+        return f"*-*-* {self.at}:00" if re.fullmatch(r"\d{1,2}:\d{2}", self.at) else self.at
+
+    @property
+    def cron(self) -> str:
+        """The times as the five fields of crontab(5). Raises ValueError for what cron cannot do."""
+        return cron.five_fields(self.at)
