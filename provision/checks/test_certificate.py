@@ -13,7 +13,7 @@ from provision.roles.tls import DIRECTORIES
 
 if TYPE_CHECKING:
     from provision import inventory
-    from provision.checks.conftest import Site
+    from provision.checks.web import Site
     from provision.inventory import App
 
 pytestmark = pytest.mark.role("web")

@@ -8,7 +8,8 @@ import pytest
 
 if TYPE_CHECKING:
     from provision import inventory
-    from provision.checks.conftest import As, Slot
+    from provision.checks.conftest import As
+    from provision.checks.slot import Slot
     from provision.inventory import App
 
 pytestmark = pytest.mark.role("app")

@@ -11,7 +11,7 @@ import pytest
 
 if TYPE_CHECKING:
     from provision import inventory
-    from provision.checks.conftest import Site
+    from provision.checks.web import Site
     from provision.inventory import App
 
 pytestmark = pytest.mark.role("web")

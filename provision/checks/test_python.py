@@ -9,7 +9,7 @@ import pytest
 from provision.roles.python import home
 
 if TYPE_CHECKING:
-    from provision.checks.conftest import Slot
+    from provision.checks.slot import Slot
     from provision.inventory import App
 
 pytestmark = pytest.mark.role("app")

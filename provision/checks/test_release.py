@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from provision.checks.conftest import Process, Slot
+    from provision.checks.processes import Process
+    from provision.checks.slot import Slot
     from provision.inventory import App
 
 pytestmark = pytest.mark.role("app")

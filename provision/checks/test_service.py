@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from provision.checks.conftest import Slot
+    from provision.checks.slot import Slot
     from provision.inventory import App
 
 pytestmark = pytest.mark.role("app")
