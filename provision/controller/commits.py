@@ -1,4 +1,4 @@
-"""Which commit a revision of a repository is, found out on the controller, once for all hosts."""
+"""Resolves revisions to commits, and packs commits for servers, with this machine's git."""
 
 import os
 import re
@@ -19,11 +19,15 @@ SECONDS = 60
 
 
 def resolve(app: str, source: Source, revision: str | None = None) -> str:
-    """The commit, 40 hex digits, of a branch, a tag or a commit. Raises PlanError when there is none."""
+    """The commit (40 hex digits) of a branch, tag or commit: `revision`, or else the inventory's.
+
+    Raises PlanError where there is none, the repository cannot be read, or its host's key is unknown. The remote has 60
+    seconds to answer.
+    """
     wanted = revision or source.revision
     if source.push:
         return _local(app, source.push, wanted)
-    # An unknown host is refused here, before ssh would ask about it.
+    # Reject an unknown host before ssh asks about it.
     known_hosts.pinned(app, source)
     with _pinned(source) as environ:
         return _resolve(app, source, wanted, environ)
@@ -31,7 +35,7 @@ def resolve(app: str, source: Source, revision: str | None = None) -> str:
 
 def _resolve(app: str, source: Source, wanted: str, environ: Mapping[str, str]) -> str:
     refs = _refs(app, source, wanted, environ)
-    # A tag's commit stands behind ^{}; a branch wins over a tag, as in git.
+    # NAME^{} is the commit of an annotated tag. A branch wins over a tag, as in git.
     for name in (f"{wanted}^{{}}", wanted, f"refs/heads/{wanted}", f"refs/tags/{wanted}^{{}}", f"refs/tags/{wanted}"):
         if name in refs:
             return refs[name]
@@ -43,9 +47,9 @@ def _resolve(app: str, source: Source, wanted: str, environ: Mapping[str, str]) 
 
 
 def pack(source: Source, commit: str, known: str | None, path: Path) -> Path:
-    """Write a pack with the commit to `path`: with all that leads to it, or with what the commit `known` does not have.
+    """Write a pack of the commit and its history to `path`, without what the commit `known` reaches; return `path`.
 
-    The format is git's own (gitformat-pack(5)); Raises PlanError.
+    The format is git's own, see gitformat-pack(5). Raises PlanError.
     """
     checkout = ("-C", str(source.push))
     has_known = known and _git(*checkout, "cat-file", "-e", f"{known}^{{commit}}").returncode == 0
@@ -67,12 +71,12 @@ def _local(app: str, checkout: Path, wanted: str) -> str:
 
 @contextmanager
 def _pinned(source: Source) -> Iterator[dict[str, str]]:
-    """The environment in which git accepts no host key but those that the inventory pins, where it pins any."""
+    """The environment in which git accepts only the host keys that the inventory pins; empty where it pins none."""
     if not source.host_key or source.ssh is None:
         yield {}
         return
     with tempfile.NamedTemporaryFile("w", prefix="provision-") as file:
-        # Whatever this machine's ssh_config calls the host.
+        # The pattern * holds under whatever name ssh_config gives the host.
         file.write("\n".join(known_hosts.named(source.host_key, "*")) + "\n")
         file.flush()
         options = f"-o UserKnownHostsFile={quote(file.name)} -o GlobalKnownHostsFile=/dev/null"
@@ -105,7 +109,7 @@ def _refs(app: str, source: Source, wanted: str, environ: Mapping[str, str]) -> 
 
 
 def why(app: str, source: Source, said: str) -> str:
-    """What git said of a repository that cannot be read from here, in one line."""
+    """One line on why a repository cannot be read from here, from what git said on standard error."""
     if source.ssh and "Host key verification failed" in said:
         shown = re.search(r"^(SHA256:[\w+/]+)\.?\s*$", said, re.MULTILINE)
         name = known_as(*source.ssh)
@@ -124,7 +128,7 @@ def why(app: str, source: Source, said: str) -> str:
 
 
 def _commit(repository: str, wanted: str, environ: Mapping[str, str]) -> str | None:
-    """The commit that these hex digits begin, by a fetch of the commits alone where the remote allows that."""
+    """The commit that starts with these hex digits. Fetches commits only, where the remote supports filters."""
     with tempfile.TemporaryDirectory(prefix="provision-") as folder:
         _git("init", "--quiet", "--bare", folder)
         into = ("--git-dir", folder, "fetch", "--quiet", "--filter=tree:0")

@@ -1,4 +1,4 @@
-"""Which host keys a repository's host may show: those that the inventory pins, or those that this machine trusts already."""
+"""The host keys that a repository's host may show: those that the inventory pins, else those that this machine trusts."""
 
 import os
 import subprocess
@@ -15,9 +15,9 @@ SECONDS = 20
 
 
 def pinned(app: str, source: Source) -> tuple[str, ...]:
-    """The lines of a known_hosts file for the repository's host; none where it is not read over SSH.
+    """The known_hosts lines for the repository's host; none where the repository is not read over SSH.
 
-    Raises PlanError where nothing says which keys are the host's.
+    Raises PlanError where neither the inventory nor this machine knows a key of the host.
     """
     if source.ssh is None:
         return ()
@@ -34,14 +34,14 @@ def pinned(app: str, source: Source) -> tuple[str, ...]:
 
 
 def named(lines: Iterator[str] | list[str], name: str) -> tuple[str, ...]:
-    """Lines of a known_hosts file, all under this one name. Malformed lines are dropped."""
+    """The known_hosts lines, each once and under this one name. Malformed lines are dropped."""
     found = (key for key in map(host_key, lines) if key)
     return tuple(dict.fromkeys(" ".join(filter(None, (key.marker, name, key.type, key.key))) for key in found))
 
 
 @cache
 def trusted(host: str, port: int) -> tuple[str, ...]:
-    """The keys that this machine trusts, where git's own ssh looks for them."""
+    """The known_hosts lines of a host that this machine trusts, from the files that git's ssh reads (ssh_config(5))."""
     settings = _settings(host, port)
     files = [name for key in ("userknownhostsfile", "globalknownhostsfile") for name in settings.get(key, "").split()]
     aliases = (
@@ -57,23 +57,23 @@ def trusted(host: str, port: int) -> tuple[str, ...]:
 
 
 def ssh() -> str:
-    """The command with which git connects, for a shell."""
-    return os.environ.get("GIT_SSH_COMMAND") or _say("git", "config", "--get", "core.sshCommand").strip() or "ssh"
+    """The command by which git connects, as a shell reads it: GIT_SSH_COMMAND, core.sshCommand, or ssh."""
+    return os.environ.get("GIT_SSH_COMMAND") or _output("git", "config", "--get", "core.sshCommand").strip() or "ssh"
 
 
 def _settings(host: str, port: int) -> dict[str, str]:
-    """What ssh_config says of the host."""
+    """The options that ssh would use for the host, by `ssh -G`."""
     options = ("-p", str(port)) if port != 22 else ()
-    said = _say("sh", "-c", f'{ssh()} -G "$@"', "sh", *options, "--", host)
+    said = _output("sh", "-c", f'{ssh()} -G "$@"', "sh", *options, "--", host)
     return {key: value for key, _, value in (line.partition(" ") for line in said.splitlines())}
 
 
 def _lines(file: Path, name: str) -> list[str]:
-    return _say("ssh-keygen", "-F", name, "-f", str(file)).splitlines() if file.is_file() else []
+    return _output("ssh-keygen", "-F", name, "-f", str(file)).splitlines() if file.is_file() else []
 
 
-def _say(*command: str) -> str:
-    """What a command prints; nothing where it fails."""
+def _output(*command: str) -> str:
+    """The output of a command; empty where it fails or takes more than 20 seconds."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, stdin=subprocess.DEVNULL)
     except (OSError, subprocess.TimeoutExpired):

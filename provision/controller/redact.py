@@ -1,4 +1,4 @@
-"""Secrets do not show: neither in what a server prints, nor in an error."""
+"""Hides secrets in what servers print and in error messages."""
 
 import re
 from urllib.parse import unquote, urlsplit
@@ -7,7 +7,11 @@ from provision.inventory import Host
 
 
 class Mask:
-    """Puts asterisks in place of a host's secrets, wherever a text has one."""
+    """Replaces a host's secrets by asterisks in any text.
+
+    Secrets are values from files and from this machine's environment, values whose names look secret, passwords in URLs
+    and private keys. Values of fewer than four characters are left alone: they would hide too much.
+    """
 
     NAMES = re.compile(r"SECRET|PASSW|TOKEN|KEY|CREDENTIAL|DSN", re.IGNORECASE)
 
@@ -25,16 +29,17 @@ class Mask:
         self._pattern = re.compile("|".join(map(re.escape, values))) if values else None
 
     def __call__(self, text: str) -> str:
+        """The text with its secrets hidden."""
         return self._pattern.sub("********", text) if self._pattern else text
 
 
 def _lines(key: str) -> set[str]:
-    """A private key's lines; its last one may be short."""
+    """The lines of a private key, but for a short last one."""
     return {line for line in key.splitlines()[1:-1] if len(line) >= 16}
 
 
 def _password(url: str, alone: bool = False) -> set[str]:
-    """The password in a URL, as it is written there and as it is meant; with `alone`, a user without one is a token."""
+    """The password in a URL, percent-encoded and decoded. With `alone`, a user without a password counts as one."""
     try:
         parts = urlsplit(url)
     except ValueError:

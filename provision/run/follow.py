@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from secrets import token_hex
 
-from provision.controller.ssh import Agent, Session
+from provision.controller.agent import Agent
+from provision.controller.ssh import Session
 from provision.engine import apply
 from provision.engine.apply import Event
 from provision.engine.plan import Plan

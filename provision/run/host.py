@@ -9,8 +9,9 @@ from tempfile import TemporaryDirectory
 
 from provision import roles
 from provision.controller import python_cache
+from provision.controller.agent import has_keys
 from provision.controller.redact import Mask
-from provision.controller.ssh import Session, agent_has_keys
+from provision.controller.ssh import Session
 from provision.engine import apply, facts, probe
 from provision.engine.facts import SYSTEM, Facts
 from provision.engine.plan import Plan, plan
@@ -82,7 +83,7 @@ class HostRun:
         self.plan = plan(resources, seen)
         self.watcher.planned(self.host.name, self.plan)
         asks = next((change for change in self.plan.changes if change.agent), None)
-        if asks and self.request.applies and not agent_has_keys():
+        if asks and self.request.applies and not has_keys():
             raise RunError(
                 f"{asks.summary}: {asks.agent} is set, and there is no SSH agent with a key on this machine: "
                 "start one with ssh-agent, and ssh-add a key that opens the repository"

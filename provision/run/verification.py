@@ -16,6 +16,7 @@ from testinfra.backend.base import CommandResult
 from testinfra.backend.ssh import SshBackend
 from testinfra.host import Host as Remote
 
+from provision.controller import become
 from provision.controller.ssh import Session
 from provision.engine.shell import quote
 from provision.errors import AccessDenied, ConnectionLost, Unreachable
@@ -194,15 +195,18 @@ class Backend(SshBackend):  # type: ignore[misc]
     """testinfra's own, with sudo's password on standard input where sudo wants one, and one line where SSH ends."""
 
     def __init__(self, host: Host, config: Path, control: Path, password: str | None) -> None:
-        sudo = host.become in ("sudo", "sudo-password") or (host.become == "auto" and host.user != "root")
         hostspec = f"[{host.address}]" if ":" in host.address else host.address
         super().__init__(
-            hostspec, str(config), timeout=host.connect_timeout, controlpath=quote(str(control)), sudo=sudo
+            hostspec,
+            str(config),
+            timeout=host.connect_timeout,
+            controlpath=quote(str(control)),
+            sudo=become.uses_sudo(host),
         )
         self._name = host.name
         self._config = config
         self._control = control
-        self._password = password if host.become == "sudo-password" else None
+        self._password = password if become.needs_password(host) else None
 
     def get_remote(self) -> Remote:
         remote = Remote(self)
@@ -210,8 +214,7 @@ class Backend(SshBackend):  # type: ignore[misc]
         return remote
 
     def get_sudo_command(self, command: str, sudo_user: str | None) -> str:
-        options = "-n" if self._password is None else "-k -S -p ''"
-        return f"sudo {options} /bin/sh -c {quote(command)}"
+        return f"{become.sudo(self._password is not None)} /bin/sh -c {quote(command)}"
 
     def run_local(self, command: str, *args: str) -> CommandResult:
         line = self.encode(self.quote(command, *args))

@@ -11,7 +11,7 @@ from secrets import token_hex
 from invoke import Context, Exit, task
 
 from provision import roles
-from provision.controller import vagrant
+from provision.controller import become, vagrant
 from provision.errors import InventoryError, UsageError, VagrantError
 from provision.inventory import Host, Inventory, find
 from provision.report import document
@@ -52,7 +52,7 @@ def hosts_of(host: str, inventory: str | None) -> tuple[Inventory, tuple[Host, .
 
 def password_for(hosts: Sequence[Host]) -> str | None:
     """sudo's password, asked once for all hosts that want one; PROVISION_SUDO_PASSWORD answers without a terminal."""
-    if not any(host.become == "sudo-password" for host in hosts):
+    if not any(map(become.needs_password, hosts)):
         return None
     known = os.environ.get("PROVISION_SUDO_PASSWORD")
     if known is not None:

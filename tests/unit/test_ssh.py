@@ -1,71 +1,81 @@
+"""How a login becomes root, and what is said where it does not; connections themselves are the lab's to test."""
+
 from __future__ import annotations
 
-import os
-import socket
+import re
 import subprocess
-import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from provision.controller.ssh import Agent, agent_has_keys
+from provision.controller import become
+from provision.controller.ssh import denial, root_shell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
-REQUEST_IDENTITIES = b"\0\0\0\1\x0b"
-IDENTITIES_ANSWER = 12
+    from provision.inventory import Host
 
-
-@pytest.fixture
-def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An SSH agent of the test's own, with a key."""
-    path, key = tmp_path / "agent", tmp_path / "key"
-    process = subprocess.Popen(["ssh-agent", "-D", "-a", path], stdout=subprocess.DEVNULL)
-    monkeypatch.setenv("SSH_AUTH_SOCK", str(path))
-    try:
-        deadline = time.monotonic() + 10
-        while not path.exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
-        subprocess.run(["ssh-add", "-q", key], check=True)
-        yield path
-    finally:
-        process.terminate()
-        process.wait()
+    MakeHost = Callable[..., Host]
 
 
-def ask(forwarded: Agent) -> bytes:
-    """What a server is answered that asks for the agent's keys."""
-    server, here = socket.socketpair()
-    channel: Any = here
-    with server:
-        server.settimeout(10)
-        forwarded(channel)
-        try:
-            server.sendall(REQUEST_IDENTITIES)
-            return server.recv(1 << 14)
-        except BrokenPipeError:
-            return b""
+def login(make_host: MakeHost, user: str, method: str) -> Host:
+    return make_host(f"hosts: {{web1: {{address: 203.0.113.10, user: {user}, become: {method}}}}}\n")
 
 
-def test_the_agent_answers_a_server_until_it_is_closed(agent: Path) -> None:
-    forwarded = Agent()
-    for _ in range(2):
-        answer = ask(forwarded)
-        assert (answer[4], int.from_bytes(answer[5:9])) == (IDENTITIES_ANSWER, 1)
-    forwarded.close()
-    assert ask(forwarded) == b""
+@pytest.mark.parametrize(
+    ("user", "method", "command"),
+    [
+        ("root", "auto", "sh -s"),
+        ("admin", "none", "sh -s"),
+        ("admin", "auto", "sudo -n sh -s"),
+        ("root", "sudo", "sudo -n sh -s"),
+    ],
+)
+def test_a_login_becomes_root_as_the_inventory_says(make_host: MakeHost, user: str, method: str, command: str) -> None:
+    host = login(make_host, user, method)
+    assert root_shell(host, None) == (command, "")
+    assert become.uses_sudo(host) is command.startswith("sudo")
+    assert not become.needs_password(host)
 
 
-def test_an_agent_counts_only_with_a_key_in_it(agent: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert agent_has_keys()
-    subprocess.run(["ssh-add", "-q", "-D"], check=True, env=os.environ)
-    assert not agent_has_keys()
-    monkeypatch.setenv("SSH_AUTH_SOCK", f"{agent}-gone")
-    assert not agent_has_keys()
-    assert ask(Agent()) == b""
-    monkeypatch.delenv("SSH_AUTH_SOCK")
-    assert not agent_has_keys()
+@pytest.mark.parametrize("reads", [True, False])
+def test_a_script_runs_whether_or_not_sudo_reads_the_password(make_host: MakeHost, reads: bool) -> None:
+    host = login(make_host, "admin", "sudo-password")
+    assert become.uses_sudo(host)
+    assert become.needs_password(host)
+    command, first = root_shell(host, "a password")
+    password, mark, end = first.split("\n")
+    assert (password, end) == ("a password", "")
+    assert re.fullmatch("[0-9a-f]{32}", mark)
+    shell = command.removeprefix("sudo -k -S -p '' ")
+    assert shell != command
+    asks = "IFS= read -r password; " if reads else ""
+    ran = subprocess.run(
+        ["sh", "-c", f"{asks}exec {shell} an-argument"],
+        input=f'{first}echo "$1"\nexit 3\n',
+        capture_output=True,
+        text=True,
+    )
+    assert (ran.returncode, ran.stdout) == (3, "an-argument\n")
+
+
+@pytest.mark.parametrize(
+    ("stderr", "message"),
+    [
+        (
+            "sudo: a password is required",
+            "sudo wants a password for ops: set become: sudo-password, or allow ops to use sudo without one",
+        ),
+        ("sudo: 1 incorrect password attempt", "sudo refused the password of ops"),
+        (
+            "ops is not in the sudoers file.",
+            "ops may not use sudo: add it to the sudo group, or log in as root",
+        ),
+        ("sh: 1: sudo: not found", "sudo is not installed: install it, or log in as root"),
+        ("cat: /etc/shadow: Permission denied", ""),
+        ("", ""),
+    ],
+)
+def test_why_sudo_made_nobody_root_is_one_line(stderr: str, message: str) -> None:
+    assert denial("ops", stderr) == message

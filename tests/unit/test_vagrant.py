@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import paramiko
 import pytest
 
-from provision.controller.vagrant import Machine, located, parse, parse_ports
+from provision.controller.machines import Machine, parse, parse_ports
+from provision.controller.vagrant import located
 from provision.errors import InventoryError, VagrantError
 from provision.inventory import load
 from provision.report.console import addresses

@@ -1,0 +1,157 @@
+"""Connecting to a host over SSH: keys, jump host, timeouts, and one line for each reason why it fails."""
+
+import base64
+import hashlib
+import logging
+import socket
+from functools import cache
+from pathlib import Path
+
+import paramiko
+from fabric import Config, Connection
+from paramiko.ssh_exception import (
+    AuthenticationException,
+    BadHostKeyException,
+    NoValidConnectionsError,
+    PasswordRequiredException,
+    SSHException,
+)
+
+from provision.engine.shell import words
+from provision.errors import Unreachable
+from provision.inventory import Host, known_as
+
+# Exceptions say in plain words why a connection ended; Paramiko's log would repeat it.
+logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+
+KEEPALIVE_SECONDS = 5
+DEAD_MILLISECONDS = 20_000
+
+
+def connect(host: Host) -> Connection:
+    """An open connection to the host. A silent peer counts as gone after 20 s (TCP_USER_TIMEOUT). Raises Unreachable."""
+    try:
+        connection = _open(host)
+    except Unreachable:
+        raise
+    except (OSError, EOFError, SSHException) as error:
+        raise Unreachable(_why(host, error)) from None
+    transport = connection.transport
+    transport.set_keepalive(KEEPALIVE_SECONDS)
+    if hasattr(socket, "TCP_USER_TIMEOUT") and isinstance(transport.sock, socket.socket):
+        transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_MILLISECONDS)
+    return connection
+
+
+def host_key(address: str, port: int, seconds: float = 10) -> str:
+    """The host key that a server shows, as known_hosts has it: type and key. Raises Unreachable."""
+    try:
+        with socket.create_connection((address, port), seconds) as connection:
+            transport = paramiko.Transport(connection)
+            try:
+                transport.start_client(timeout=seconds)
+                key = transport.get_remote_server_key()
+            finally:
+                transport.close()
+    except (OSError, EOFError, SSHException) as error:
+        raise Unreachable(f"{address} port {port} does not answer ({reason(error)})") from None
+    return f"{key.get_name()} {key.get_base64()}"
+
+
+def reason(error: BaseException) -> str:
+    """Why a connection failed, in a few words."""
+    if isinstance(error, NoValidConnectionsError):
+        error = next(iter(error.errors.values()))
+    if isinstance(error, socket.gaierror):
+        return "its name does not resolve"
+    if isinstance(error, TimeoutError):
+        return "timed out"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__
+
+
+class _UnknownKey(paramiko.MissingHostKeyPolicy):
+    """Trusts no key at first sight. `known` is the file to which a trusted key would be added."""
+
+    def __init__(self, known: str) -> None:
+        self.known = known
+
+    def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
+        address, _, port = hostname.removeprefix("[").partition("]:")
+        scan = f"ssh-keyscan -p {port} {address}" if port else f"ssh-keyscan {address}"
+        raise Unreachable(
+            f"the host key of {hostname}, {_fingerprint(key)}, is not known: compare it with the server's own, "
+            f"then {scan} >>{self.known}"
+        )
+
+
+@cache
+def _config() -> Config:
+    return Config(lazy=False)
+
+
+def _open(host: Host) -> Connection:
+    options: dict[str, object] = {
+        "allow_agent": host.agent,
+        "look_for_keys": host.key is None,
+        "banner_timeout": host.connect_timeout,
+        "auth_timeout": host.connect_timeout,
+    }
+    if host.key:
+        options["key_filename"] = str(host.key)
+    # A jump host is offered the same keys.
+    gateway = Connection(host.proxy_jump, config=_config(), connect_kwargs=dict(options)) if host.proxy_jump else None
+    connection = Connection(
+        host.address,
+        user=host.user,
+        port=host.port,
+        config=_config(),
+        gateway=gateway,
+        connect_timeout=host.connect_timeout,
+        connect_kwargs=options,
+    )
+    for each in filter(None, (connection, gateway)):
+        _trust(each.client, host)
+    connection.open()
+    return connection
+
+
+def _trust(client: paramiko.SSHClient, host: Host) -> None:
+    """Let a client accept the keys in the host's known_hosts, or in this machine's, and no others."""
+    client.set_missing_host_key_policy(_UnknownKey(str(host.known_hosts or "~/.ssh/known_hosts")))
+    if host.known_hosts:
+        client.load_host_keys(str(host.known_hosts))
+        return
+    for known in ("/etc/ssh/ssh_known_hosts", str(Path.home() / ".ssh/known_hosts")):
+        if Path(known).is_file():
+            client.load_system_host_keys(known)
+
+
+def _why(host: Host, error: BaseException) -> str:
+    login = f"{host.user}@{host.address}"
+    match error:
+        case BadHostKeyException():
+            file = ("-f", str(host.known_hosts)) if host.known_hosts else ()
+            forget = words("ssh-keygen", *file, "-R", known_as(host.address, host.port))
+            return (
+                f"the host key of {host.address} changed, from {_fingerprint(error.expected_key)} to {_fingerprint(error.key)}: "
+                f"where the server was reinstalled, {forget}, then connect again; otherwise do not connect"
+            )
+        case PasswordRequiredException():
+            return f"the key {host.key} is locked by a passphrase: add it to the SSH agent with ssh-add"
+        case AuthenticationException():
+            offered = f"the key {host.key}" if host.key else "the agent's keys and the default ones"
+            return f"{login} refused {offered}: is the public key in its authorized_keys?"
+    if reason(error) == "No authentication methods available":
+        add = "add one to the SSH agent with ssh-add, or name it" if host.agent else "name it"
+        return f"there is no key to log in to {login} with: {add} with key"
+    return (
+        f"{host.address} port {host.port} does not answer ({reason(error)}): is the server on, and the address right?"
+    )
+
+
+def _fingerprint(key: paramiko.PKey) -> str:
+    """A key's type and fingerprint, as `ssh-keygen -l` prints it."""
+    digest = base64.b64encode(hashlib.sha256(key.asbytes()).digest()).decode().rstrip("=")
+    return f"{key.get_name()} SHA256:{digest}"
