@@ -1,4 +1,4 @@
-"""A VM that `vagrant up` really made, and the command line as a user types it."""
+"""VMs that `vagrant up` really makes, and the command line as a user types it."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,9 +26,18 @@ BOX = "provision-test"
 MACHINES = tuple(f"vm{number + 1}" for number in range(int(os.environ.get("PROVISION_VMS", "1"))))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """All tests share the machines, so the first that cannot be set up ends the session: its error would only repeat."""
+    report = yield
+    if report.when == "setup" and report.failed:
+        item.session.shouldfail = f"{item.name} cannot be set up, and no other test can"
+    return report
+
+
 @contextmanager
 def step(name: str) -> Iterator[None]:
-    """A line of the table in docs/vagrant.md."""
+    """Print how long a step took: a line of the table in docs/vagrant.md."""
     begun = time.monotonic()
     yield
     print(f"\n{name}: {time.monotonic() - begun:.0f} s", flush=True)
@@ -36,7 +45,7 @@ def step(name: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Project:
-    """A project with this one's Vagrantfile, an inventory over this one's inventories/vagrant.yml, and an app of its own."""
+    """A project with this one's Vagrantfile, an inventory that includes inventories/vagrant.yml, and an app of its own."""
 
     folder: Path
     environ: dict[str, str]
@@ -57,7 +66,7 @@ class Project:
         return hypervisor.run_alone(*words, cwd=cwd, env=self.environ, seconds=SECONDS)
 
     def vagrant(self, *words: str) -> str:
-        """A vagrant command that must succeed; what it prints."""
+        """Run a vagrant command, which must succeed, and return what it prints."""
         done = self._run("vagrant", *words, cwd=self.folder)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -67,22 +76,22 @@ class Project:
         return self._run(sys.executable, *words, cwd=ROOT)
 
     def documents(self, task: str) -> dict[str, dict[str, Any]]:
-        """What a task says of each machine with --json."""
+        """A task's JSON document, by machine."""
         documents: dict[str, dict[str, Any]] = json.loads(self.invoke(task, "--json").stdout)["hosts"]
         return documents
 
     def pinned(self, name: str) -> list[str]:
-        """The host keys that the tool trusts a machine by."""
+        """The host keys by which the tool trusts a machine."""
         return (self.folder / f".vagrant/provision/{name}.known_hosts").read_text().splitlines()[1:]
 
     def deploy(self) -> str:
-        """A deploy that must succeed; what it prints."""
+        """Deploy, which must succeed, and return what it prints."""
         done = self.invoke("deploy")
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     def commit(self, **files: str) -> str:
-        """A commit in the app's checkout; its seven digits."""
+        """Commit to the app's checkout; the first seven digits of the commit."""
         for name, text in files.items():
             (self.checkout / "sample_app" / name).write_text(text)
         git = ("git", "-c", "user.name=tests", "-c", "user.email=tests@example.com")
@@ -93,13 +102,13 @@ class Project:
 
 @pytest.fixture(scope="session")
 def project() -> Iterator[Project]:
-    """Vagrant with a home of its own, a box, and libvirt. Nothing of it is left when the tests end, or are broken off."""
+    """Vagrant with a home of its own, a box, and libvirt. Nothing is left of it when the tests end or are interrupted."""
     begun, before = time.monotonic(), hypervisor.traces()
-    # Whoever ends the tests in another way than by Ctrl-C means the same. What a shell runs in the background, and all that it
-    # runs, is deaf to the one signal that Vagrant tidies up at.
+    # SIGTERM means the same as Ctrl-C. A process that a shell runs in the background ignores SIGINT, and so do its children,
+    # Vagrant among them, which cleans up only at that signal.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
-    # Not pytest's own folder: the VM's processes, which are not root's, must reach its disk.
+    # Not pytest's own folder: the VM's processes do not run as root, and must reach its disk.
     folder = Path(tempfile.mkdtemp(prefix="provision-vagrant-", dir="/var/tmp"))
     folder.chmod(0o711)
     made = Project(
@@ -140,7 +149,7 @@ def _fill(project: Project) -> None:
     shutil.copytree(ROOT / "sample_app", project.checkout / "sample_app", ignore=shutil.ignore_patterns(".*", "*.db"))
     subprocess.run(["git", "init", "--quiet", "--initial-branch=main"], cwd=project.checkout, check=True)
     project.commit()
-    # An emulated processor needs its time.
+    # An emulated processor is slow.
     project.inventory.with_name("vagrant.yml").write_text(
         f"include: {ROOT}/inventories/vagrant.yml\n"
         "connect_timeout: 60\n"
@@ -155,8 +164,9 @@ def _fill(project: Project) -> None:
 
 
 def _box(project: Project) -> None:
-    """The box that `vagrant up` would take, where it is at hand: PROVISION_BOX is a file or a box of the user's. Else one is
-    made. It comes into the tests' own home of Vagrant, and goes with that.
+    """Add the box that `vagrant up` would take to the tests' own Vagrant home, which goes when the tests end.
+
+    That is PROVISION_BOX, a file or one of the user's boxes, or a box that is made here.
     """
     project.vagrant("box", "list")
     wanted = os.environ.get("PROVISION_BOX", "debian/bookworm64")
@@ -177,21 +187,21 @@ def _box(project: Project) -> None:
 
 
 def _make(project: Project) -> None:
-    """A box in the way of any user's. Its key is the one that Vagrant replaces at the first `up`."""
+    """Make a box like any user's: Vagrant replaces its key at the first `up`."""
     folder = project.folder / "box"
     folder.mkdir()
     key = folder / "key.pub"
     key.write_text(hypervisor.run("ssh-keygen", "-y", "-f", project.folder / "home/insecure_private_key"))
     sources = image.mirror().sources("bookworm")
     done = hypervisor.run_alone(ROOT / "tests/vagrant/box.sh", folder, key, *sources, cwd=ROOT, seconds=600)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}"
     project.vagrant("box", "add", "--name", BOX, str(folder / "debian.box"))
     shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")
 def vm(project: Project) -> Project:
-    """The project, with its machines up and the app's first commit deployed to each."""
+    """The project with its machines up and the app's first commit deployed to each."""
     with step("vagrant up"):
         project.vagrant("up")
     with step("the first deploy, to a bare server"):
@@ -202,7 +212,7 @@ def vm(project: Project) -> Project:
 
 @pytest.fixture
 def site(vm: Project) -> Callable[..., list[str]]:
-    """What each machine's site answers, asked with the lines that the deploy printed."""
+    """Asks each machine's site for a path, with the curl lines that the deploy printed."""
     lines = (vm.folder / "curl").read_text().splitlines()
     assert len(lines) == len(MACHINES)
 

@@ -1,4 +1,4 @@
-"""libvirt for as long as a test runs, on a machine where nothing of it runs; and what a test has left behind."""
+"""libvirt for as long as the tests run, on a machine where it does not run, and what tests have left behind."""
 
 import os
 import re
@@ -16,12 +16,12 @@ FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 PROGRAMS = ("libvirtd", "virtlogd", "qemu-system-x86_64", "qemu-system-x86")
 KVM = Path("/dev/kvm")
 KVM_SECONDS = 20
-# What Vagrant takes at most to remove the machine of an `up` that was broken off.
+# The longest that Vagrant takes to remove the machine of an interrupted `up`.
 BREAK_OFF_SECONDS = 120
 
 
 def run(*words: str | Path, check: bool = True, seconds: float = 60) -> str:
-    """A command's output."""
+    """A command's output; it must succeed, unless `check` is False."""
     command = [str(word) for word in words]
     done = subprocess.run(
         command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds, check=False
@@ -31,7 +31,7 @@ def run(*words: str | Path, check: bool = True, seconds: float = 60) -> str:
 
 
 def undisturbed() -> None:
-    """From here on no second Ctrl-C breaks off what removes things."""
+    """From here on, no second Ctrl-C interrupts the cleaning up."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 
@@ -39,8 +39,9 @@ def undisturbed() -> None:
 def run_alone(
     *words: str | Path, cwd: Path, env: Mapping[str, str] | None = None, seconds: float
 ) -> "subprocess.CompletedProcess[str]":
-    """A command out of Ctrl-C's reach, for it would have to end before what it makes can be removed: when this is broken
-    off, the command and all that it started are too, in their own time.
+    """Run a command out of Ctrl-C's reach, as what it makes cannot be removed before it has ended.
+
+    When this is interrupted, the command and all that it started are interrupted too, and waited for.
     """
     command = [str(word) for word in words]
     pipe = subprocess.PIPE
@@ -71,7 +72,7 @@ def answers() -> bool:
 
 
 def has_kvm(kernels: Sequence[Path]) -> bool:
-    """Whether a guest really runs on /dev/kvm: on some machines it opens, and guests hang on it. Any kernel shows it."""
+    """Whether a guest really runs on /dev/kvm, tried with any kernel: on some machines guests hang on it."""
     if not KVM.exists() or not kernels:
         return False
     words = [
@@ -104,7 +105,7 @@ def has_kvm(kernels: Sequence[Path]) -> bool:
 
 @contextmanager
 def libvirt(folder: Path, kvm: bool) -> Iterator[None]:
-    """libvirt with a storage pool in the folder; daemons that are not there are started, and stopped again."""
+    """libvirt with a storage pool in the folder; daemons that do not run are started, and stopped again."""
     with ExitStack() as stack:
         if not answers():
             stack.enter_context(_daemons(folder, kvm))
@@ -119,7 +120,7 @@ def libvirt(folder: Path, kvm: bool) -> Iterator[None]:
 
 
 def _remove_domains(folder: Path) -> None:
-    """What an interrupted test left: machines whose disk is in the folder, and the network."""
+    """Remove what an interrupted test left: machines whose disk is in the folder, and the network."""
     for name in virsh("list", "--all", "--name").split():
         if str(folder) in virsh("dumpxml", name):
             virsh("destroy", name, check=False)
@@ -138,7 +139,7 @@ def _daemons(folder: Path, kvm: bool) -> Iterator[None]:
         for name in ("virtlogd", "libvirtd"):
             with (folder / f"{name}.log").open("wb") as log:
                 command = [*hidden, name]
-                # Out of Ctrl-C's reach: what removes the machines needs them.
+                # Out of Ctrl-C's reach: removing the machines needs them.
                 started.append(
                     subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
                 )
@@ -155,34 +156,35 @@ def _daemons(folder: Path, kvm: bool) -> Iterator[None]:
         for daemon in reversed(started):
             daemon.terminate()
             daemon.wait(30)
-        # libvirt leaves its chains in the tables that it made.
+        # libvirt leaves behind the tables that it made.
         for table in set(_tables()) - tables:
             run("nft", "delete", *table.split())
-        # A lab that came up meanwhile forwards too.
+        # A lab that came up meanwhile needs forwarding too.
         if not network.exists(network.BRIDGE):
             FORWARD.write_text(forward)
 
 
 def _without_kvm(folder: Path) -> tuple[str, ...]:
-    """The words before a command that is not to see /dev/kvm. Where libvirtd may use that and the VM's user may not, it
-    examines QEMU again at each step, for seconds each time.
+    """The words before a command that hide /dev/kvm from it.
+
+    If libvirtd may use /dev/kvm and the VM's user may not, libvirtd probes QEMU again at each step, for seconds each time.
     """
     nothing, settings = folder / "kvm", folder / "qemu.conf"
     nothing.touch(mode=0)
-    # A VM with a /dev of its own cannot be had where something is mounted below /dev.
+    # A VM cannot have a /dev of its own while something is mounted below /dev.
     settings.write_text("namespaces = []\n")
     script = f'mount --bind "$0" {KVM}; mount --bind "$1" /etc/libvirt/qemu.conf; shift; exec "$@"'
     return ("unshare", "--mount", "sh", "-euc", script, str(nothing), str(settings))
 
 
 def _tables() -> list[str]:
-    """Those that libvirt makes, by iptables; others may come and go."""
+    """The nftables tables that libvirt makes through iptables; others may come and go."""
     return re.findall(r"^table ip6? (?:filter|nat|mangle)$", run("nft", "list", "tables"), re.MULTILINE)
 
 
 def traces() -> dict[str, list[str]]:
-    """What there is of virtual machines on this machine: processes, network, and what libvirt has noted."""
-    # One that has ended stays listed until its parent, the machine's first process, takes note of that.
+    """Traces of virtual machines on this machine: processes, networks, and libvirt's definitions."""
+    # A process that has ended stays listed until its parent, the machine's first process, collects its status.
     every = [line.split(maxsplit=2) for line in run("ps", "-e", "-o", "stat=,comm=,args=").splitlines()]
     running = [words[1:] for words in every if not words[0].startswith("Z")]
     links = [line.split(": ")[1] for line in run("ip", "-o", "link").splitlines()]

@@ -1,4 +1,4 @@
-"""From `vagrant up` to a served app, and what comes after. The tests build upon each other, in this order."""
+"""From `vagrant up` to a served app, and what comes after. The tests build on one another, in this order."""
 
 import json
 import os
@@ -55,7 +55,7 @@ def test_a_second_commit_is_served_after_a_second_deploy(vm: Project, site: Site
     assert active == {name: [commit] for name in MACHINES}
 
 
-def test_the_server_holds_to_the_inventory(vm: Project) -> None:
+def test_the_server_is_as_the_inventory_says(vm: Project) -> None:
     verify(vm, "verify")
 
 
@@ -75,7 +75,7 @@ def test_after_a_reboot_the_same_release_serves_by_itself(vm: Project, site: Sit
 
 
 def test_only_the_inventory_makes_a_vm_and_a_lab_server_differ(vm: Project, tmp_path: Path) -> None:
-    """Two bare servers with the same inventory, but for how they are reached, are to have the same resources."""
+    """Two bare servers whose inventories differ only in how they are reached should have the same resources."""
     mine = not folder.current().run.is_dir()
     try:
         if not any(one.name == SERVER and one.state == "running" for one in lab.status().servers):
@@ -96,13 +96,13 @@ def test_only_the_inventory_makes_a_vm_and_a_lab_server_differ(vm: Project, tmp_
     wanted = [
         roles.everything(host, known, fresh(host, known)) for host, known in zip(hosts, (seen[0], same), strict=True)
     ]
-    # By way of the login's home, commits are sent: it belongs to the connection.
+    # Commits are sent through the login's home folder, which belongs to the connection.
     same_home = [[replace(one, home="") if isinstance(one, Mirror) else one for one in each] for each in wanted]
     assert same_home[0] == same_home[1]
     assert len(wanted[0]) > 30
 
 
-def test_a_machine_made_anew_is_trusted_anew_without_a_word(vm: Project) -> None:
+def test_a_machine_that_is_made_anew_is_trusted_without_a_question(vm: Project) -> None:
     name = MACHINES[-1]
     before = vm.pinned(name)
     with step("vagrant destroy and up again"):
@@ -141,7 +141,7 @@ def located(vm: Project) -> Host:
 
 
 def boot_id(vm: Project) -> str:
-    """Empty while there is no SSH: on its way down, a machine serves longer than it lets anyone in."""
+    """The id of the machine's present boot; "" without SSH: a machine that shuts down serves longer than it lets anyone in."""
     session = Session(located(vm))
     try:
         return session.run("cat /proc/sys/kernel/random/boot_id").stdout
