@@ -8,7 +8,7 @@ DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 DAY = f"(?:{'|'.join(DAYS)})"
 FIELD = r"\*|\d{1,2}|(?:\*|\d{1,2})/\d{1,2}"
 WEEK = rf"{DAY}(?:\.\.{DAY})?"
-CALENDAR = re.compile(rf"(?:({WEEK}(?:,{WEEK})*) )?(?:\*-({FIELD})-({FIELD}) )?({FIELD}):({FIELD})(?::00)?")
+CALENDAR = rf"(?:({WEEK}(?:,{WEEK})*) )?(?:\*-({FIELD})-({FIELD}) )?({FIELD}):({FIELD})(?::00)?"
 WORDS = {"hourly": "0 * * * *", "daily": "0 0 * * *", "weekly": "0 0 * * 1", "monthly": "0 0 1 * *"}
 
 
@@ -16,7 +16,7 @@ def five_fields(calendar: str) -> str:
     """The fields of a crontab: minute, hour, day, month and day of the week. Raises ValueError for what cron cannot do."""
     if calendar in WORDS:
         return WORDS[calendar]
-    found = CALENDAR.fullmatch(calendar)
+    found = re.fullmatch(CALENDAR, calendar)
     try:
         if not found:
             raise ValueError(calendar)

@@ -18,10 +18,9 @@ if TYPE_CHECKING:
 
 def matching(pattern: str, message: str) -> AfterValidator:
     """A validator for text that matches a pattern as a whole; in the message, {} is the text."""
-    compiled = re.compile(pattern)
 
     def check(value: str) -> str:
-        if not compiled.fullmatch(value):
+        if not re.fullmatch(pattern, value):
             raise ValueError(message.replace("{}", value))
         return value
 

@@ -11,8 +11,9 @@ from provision.inventory.wording import display
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-LINE = re.compile(
-    r"(?:(@cert-authority|@revoked)\s+)?(?:(\S+)\s+)?((?:ssh|ecdsa|sk-ssh|sk-ecdsa)-[\w@.-]+)\s+([A-Za-z0-9+/]+=*)(?:\s.*)?"
+LINE = (
+    r"(?:(@cert-authority|@revoked)\s+)?(?:(\S+)\s+)?"
+    r"((?:ssh|ecdsa|sk-ssh|sk-ecdsa)-[\w@.-]+)\s+([A-Za-z0-9+/]+=*)(?:\s.*)?"
 )
 
 
@@ -27,7 +28,7 @@ class HostKey(NamedTuple):
 
 def host_key(line: str) -> HostKey | None:
     """The host key in a line; None if the line is malformed."""
-    match = LINE.fullmatch(line.strip())
+    match = re.fullmatch(LINE, line.strip())
     if not match:
         return None
     found = HostKey(*(part or "" for part in match.groups()))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from provision.inventory.fields import expanded
 from provision.inventory.host import Host
-from provision.inventory.nodes import Node, parse
+from provision.inventory.nodes import Node
 from provision.inventory.shapes import GROUP_KEYS, HOST_KEYS, SHAPES, TOP_KEYS, Shape, unknown_key
 from provision.inventory.wording import display
 
@@ -28,6 +28,8 @@ class Layers(NamedTuple):
 
 def collect(file: Path, problems: Problems, above: tuple[Path, ...] = ()) -> Layers:
     """Parse a file and all that it includes; `above` are the files that include it."""
+    from provision.inventory.parse import parse
+
     root = parse(file, problems)
     layers = Layers([], [])
     if root is None:

@@ -69,7 +69,7 @@ def _document(path: Path, environ: Mapping[str, str], problems: Problems) -> Nod
         document = merge(document, layer)
     if not _section(document, "hosts"):
         hosts = document.get("hosts")
-        if not problems.mention("hosts"):
+        if not problems.about("hosts"):
             location = hosts.location if hosts else document.location.key("hosts")
             problems.add(location, "no hosts; write for example hosts: {web1: 203.0.113.10}")
         raise InventoryError(problems.lines())

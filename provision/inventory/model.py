@@ -62,7 +62,7 @@ def loaded(default: object) -> Any:
 class Model(BaseModel):
     """A frozen part of an inventory that rejects unknown keys and never shows its input in errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
     shorthand: ClassVar[str] = ""
     """The key that a plain value stands for; empty if only a mapping will do."""

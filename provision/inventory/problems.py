@@ -46,7 +46,7 @@ class Problems:
         text = f"{location.path}: {message}" if location.path else message
         self._found[Problem(str(location.file), location.line, re.sub(r"[\x00-\x1f\x7f]+", " ", text))] = None
 
-    def mention(self, key: str) -> bool:
+    def about(self, key: str) -> bool:
         """Whether there is a problem with a key at a file's top, or below it."""
         return any(problem.text.startswith(key) for problem in self._found)
 
