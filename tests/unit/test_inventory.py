@@ -842,9 +842,9 @@ def test_a_hundred_hosts_load_at_once() -> None:
         + "".join(f"  web{number}: {{address: 198.51.100.{number}, groups: [web]}}\n" for number in range(100))
     )
     path = write(text)
-    began = time.perf_counter()
+    began = time.process_time()
     assert len(load(path, {}).hosts) == 100
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5
 
 
 @pytest.mark.parametrize("path", reference.files(), ids=str)
