@@ -30,30 +30,28 @@ def start(plan: Plan, run: str, who: str, task: str) -> str:
     main = f"END_OF_RUN_{run.replace('-', '_')}"
     return (
         f"{library(__file__)}main() {{\n"
-        f"start {words(run, plan.generation, who, task)} <<'{main}'\n{_runner(plan.changes, run, who, task)}{main}\n"
-        f"follow {words(run)} 1\n}}\nmain </dev/null\n"
+        f"run_start {words(run, plan.generation, who, task)} <<'{main}'\n{_runner(plan.changes, run, who, task)}{main}\n"
+        f"run_follow {words(run)} 1\n}}\nmain </dev/null\n"
     )
 
 
 def follow(run: str, offset: int) -> str:
     """The script that goes on reading a run's events at line `offset`."""
-    return f"{library(__file__)}follow {words(run, str(offset))} </dev/null\n"
+    return f"{library(__file__)}run_follow {words(run, str(offset))} </dev/null\n"
 
 
 def stop(run: str) -> str:
     """The script that asks a run to end after the change it is making."""
-    return f"{library(__file__)}stop {words(run)} </dev/null\n"
+    return f"{library(__file__)}run_stop {words(run)} </dev/null\n"
 
 
 def _runner(changes: Sequence[Change], run: str, who: str, task: str) -> str:
     libraries = joined(library(__file__), *(change.library for change in changes))
     steps = "\n".join(
-        f"change {number} {words(change.id)} <<'END_OF_CHANGE_{number}'\n{change.script}\nEND_OF_CHANGE_{number}"
+        f"run_change {number} {words(change.id)} <<'END_OF_CHANGE_{number}'\n{change.script}\nEND_OF_CHANGE_{number}"
         for number, change in enumerate(changes)
     )
-    return (
-        f"{libraries}main() {{\nbegin {words(run, who, task)} {len(changes)}\n{steps}\nfinish 0\n}}\nmain </dev/null\n"
-    )
+    return f"{libraries}main() {{\nrun_begin {words(run, who, task)} {len(changes)}\n{steps}\nrun_finish 0\n}}\nmain </dev/null\n"
 
 
 def events(lines: Iterator[str], offset: int = 1) -> Iterator[Event]:

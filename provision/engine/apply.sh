@@ -7,8 +7,8 @@ umask 077
 runs=/run/provision/runs
 log=/var/lib/provision
 
-# start RUN GENERATION WHO TASK <runner
-start() {
+# run_start RUN GENERATION WHO TASK <runner
+run_start() {
     mkdir -p "$runs" "$log"
     exec 9>>/run/provision/lock
     if ! flock -w 1 9; then
@@ -32,8 +32,8 @@ start() {
     exec 9>&-
 }
 
-# follow RUN LINE
-follow() {
+# run_follow RUN LINE
+run_follow() {
     if [ ! -e "$runs/$1/pid" ]; then
         printf 'lost\t\t%s\n' "$1"
         exit 0
@@ -42,27 +42,27 @@ follow() {
     if ! tail -n 1 "$runs/$1/events" | grep -q '^end'; then printf 'lost\t\t%s\n' "$1"; fi
 }
 
-# stop RUN
-stop() { : >"$runs/$1/stop"; }
+# run_stop RUN
+run_stop() { : >"$runs/$1/stop"; }
 
-# begin RUN WHO TASK COUNT: the script holds file contents, so it is gone as soon as it has been read.
-begin() {
+# run_begin RUN WHO TASK COUNT: the script holds file contents, so it is gone as soon as it has been read.
+run_begin() {
     run=$runs/$1 id=$1 who=$2 task=$3 count=$4
     rm -f "$run/script"
     printf '%s\n' "$id" >"$log/.generation"
     mv "$log/.generation" "$log/generation"
 }
 
-event() { printf '%s\n' "$1" >>"$run/events"; }
+run_event() { printf '%s\n' "$1" >>"$run/events"; }
 
-# change NUMBER ID <script: runs the script as a child that holds no lock; a failure ends the run.
-change() {
+# run_change NUMBER ID <script: runs the script as a child that holds no lock; a failure ends the run.
+run_change() {
     script=$(cat)
     if [ -e "$run/stop" ]; then
-        event "stopped	$1	"
-        finish 130
+        run_event "stopped	$1	"
+        run_finish 130
     fi
-    event "begin	$1	$2"
+    run_event "begin	$1	$2"
     {
         (
             set -eu
@@ -74,17 +74,17 @@ change() {
     } 2>&1 | sed -u -e '/^$/d' -e "s/^/out	$1	/" >>"$run/events"
     read -r status <"$run/status"
     if [ "$status" != 0 ]; then
-        event "failed	$1	$status"
-        finish 1
+        run_event "failed	$1	$status"
+        run_finish 1
     fi
-    event "done	$1	"
+    run_event "done	$1	"
 }
 
-# finish STATUS
-finish() {
+# run_finish STATUS
+run_finish() {
     printf '{"run":"%s","task":"%s","who":"%s","at":"%s","changes":%s,"status":%s}\n' \
         "$id" "$task" "$who" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$count" "$1" >>"$log/history.jsonl"
-    event "end		$1"
+    run_event "end		$1"
     exit 0
 }
 

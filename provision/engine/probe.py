@@ -38,7 +38,7 @@ def script(resources: Sequence[Resource]) -> str:
         f"{function} <<'END_OF_ITEMS'\n" + "\n".join(lines) + "\nEND_OF_ITEMS" for function, lines in items.items()
     )
     libraries = joined(library(__file__), *(probe.library for probe in probes))
-    return f"{libraries}main() {{\nobserve_lock\n{calls}\nprintf '{END}\\n'\n}}\nmain </dev/null\n"
+    return f"{libraries}main() {{\nprobe_lock\n{calls}\nprintf '{END}\\n'\n}}\nmain </dev/null\n"
 
 
 def parse(output: str, count: int) -> Observation:

@@ -5,7 +5,7 @@ PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 umask 077
 
 # The lock is free when it can be shared; it is let go at once, and does not hinder another who looks.
-observe_lock() {
+probe_lock() {
     generation=none
     if [ -r /var/lib/provision/generation ]; then read -r generation </var/lib/provision/generation; fi
     printf 'generation\t%s\n' "$generation"

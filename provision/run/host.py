@@ -1,7 +1,7 @@
 """One task on one host: facts, probe, plan, apply, and what became of it."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from provision.run.gather import Commits, gather
 from provision.run.progress import Progress, locked
 from provision.run.request import Request, who
 from provision.run.result import Result
+from provision.run.transfer import fetch, upload
 from provision.run.watcher import Watcher
 
 
@@ -104,13 +105,13 @@ class HostRun:
             part = replace(part, changes=tuple(left))
         if not part.changes:
             return
-        self._upload(part)
+        upload(self.session, part, partial(self.watcher.sent, self.host.name))
         made = len(self.progress.took)
         try:
             self._apply(part)
         finally:
             count = len(self.progress.took) - made
-            self._fetch(change.download for change in part.changes[:count] if change.download)
+            fetch(self.session, [change.download for change in part.changes[:count] if change.download])
 
     def roll_back(self, reason: str = "") -> None:
         """Undo what can be undone of the rolling phase; the host counts as failed, for `reason` or for what failed on it."""
@@ -148,32 +149,9 @@ class HostRun:
         self.session.close()
         if self.folder is not None:
             self.folder.cleanup()
-        result = self._result(self.progress)
+        result = _result(self)
         self.watcher.finished(result)
         return result
-
-    def _result(self, progress: Progress) -> Result:
-        planned = self.plan.changes if self.plan else ()
-        changed = progress.done if self.request.applies else len(planned)
-        mask = Mask(self.host)
-        previews = {} if progress.rolled_back else roles.previews(self.facts, self.wanted, progress.took)
-        return Result(
-            host=self.host.name,
-            status="changed" if progress.error is None and changed else progress.status,
-            ok=self.plan.total - len(planned) if self.plan else 0,
-            changed=changed,
-            failed=progress.failed,
-            skipped=len(planned) - changed - progress.failed,
-            execs=self.session.execs,
-            seconds=round(progress.seconds, 3),
-            releases=self.wanted.releases,
-            previews=previews,
-            changes=planned,
-            took=progress.took,
-            error=mask(progress.error) if progress.error else None,
-            output=tuple(map(mask, progress.output)),
-            notices=tuple(progress.notices),
-        )
 
     def _facts(self) -> Facts:
         answer = self.session.run(facts.script(roles.FACTS))
@@ -185,25 +163,12 @@ class HostRun:
         if self.request.applies:
             kept = python_cache.location(self.request.inventory)
             packed = {name: python_cache.archive(kept, known[SYSTEM], name) for name in known[PACKED]}
-            self._fetch(Transfer(path, f"{OUTBOX}/{name}.tar.gz") for name, path in packed.items())
+            fetch(self.session, [Transfer(path, f"{OUTBOX}/{name}.tar.gz") for name, path in packed.items()])
         return known
 
     def _folder(self) -> Path:
         self.folder = self.folder or TemporaryDirectory(prefix="provision-")
         return Path(self.folder.name)
-
-    def _upload(self, plan: Plan) -> None:
-        for change in plan.changes:
-            if change.upload:
-                sent = partial(self.watcher.sent, self.host.name, change)
-                self.session.put(change.upload.local, change.upload.remote, sent)
-
-    def _fetch(self, packed: Iterable[Transfer]) -> None:
-        """Bring packed Pythons into the cache. The archive comes first: what has no description is not in the cache."""
-        for transfer in packed:
-            self.session.get(transfer.remote, transfer.local)
-            self.session.get(f"{transfer.remote}.about", python_cache.about(transfer.local))
-            python_cache.verify(transfer.local)
 
     def _apply(self, plan: Plan) -> None:
         self.run_id = new_id()
@@ -219,3 +184,27 @@ class HostRun:
             elif event.kind == "out":
                 output.append(event.text)
             self.progress.handle(plan, self.run_id, event, output, time.monotonic() - begun)
+
+
+def _result(run: HostRun) -> Result:
+    progress, planned = run.progress, run.plan.changes if run.plan else ()
+    changed = progress.done if run.request.applies else len(planned)
+    mask = Mask(run.host)
+    previews = {} if progress.rolled_back else roles.previews(run.facts, run.wanted, progress.took)
+    return Result(
+        host=run.host.name,
+        status="changed" if progress.error is None and changed else progress.status,
+        ok=run.plan.total - len(planned) if run.plan else 0,
+        changed=changed,
+        failed=progress.failed,
+        skipped=len(planned) - changed - progress.failed,
+        execs=run.session.execs,
+        seconds=round(progress.seconds, 3),
+        releases=run.wanted.releases,
+        previews=previews,
+        changes=planned,
+        took=progress.took,
+        error=mask(progress.error) if progress.error else None,
+        output=tuple(map(mask, progress.output)),
+        notices=tuple(progress.notices),
+    )
