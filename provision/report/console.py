@@ -1,41 +1,64 @@
-"""What a person sees: the plan, live progress, the recap."""
+"""What people see: plans, live progress, the recap."""
+
+from __future__ import annotations
 
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from rich.console import Console as Terminal
-from rich.live import Live
 from rich.markup import escape
-from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from provision.engine.apply import Event
-from provision.engine.plan import Plan
-from provision.engine.resource import Change
-from provision.inventory import App, Host
-from provision.run.result import Result
+from provision.report import tables
+from provision.report.tables import MARKS
 from provision.run.watcher import NOTICE
 
-MARKS = {"ok": "[green]✓[/]", "changed": "[yellow]●[/]", "failed": "[red]✗[/]", "unreachable": "[red]✗[/]"}
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rich.live import Live
+
+    from provision.engine.apply import Event
+    from provision.engine.plan import Plan
+    from provision.engine.resource import Change
+    from provision.inventory import App, Host
+    from provision.run.result import Result
+
+WIDTH = 160
+SHOWN_LINES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What a host is doing: a change's summary, its start on the monotonic clock, and the last line that it printed."""
+
+    summary: str = ""
+    since: float = field(default_factory=time.monotonic)
+    line: str = ""
 
 
 class Console:
-    """A Watcher that writes for people; on a terminal, each host has a live line at the bottom."""
+    """A Watcher that writes for people; on a terminal, each host has a live line at the bottom.
 
-    def __init__(self, diffs: bool = True, error: bool = False) -> None:
+    It writes to standard output, or with `error` to standard error; 160 columns wide where that is no terminal.
+    """
+
+    def __init__(self, error: bool = False) -> None:
         self.terminal = Terminal(stderr=error, highlight=False, soft_wrap=True)
         if not self.terminal.is_terminal:
-            self.terminal.width = 160
-        self._diffs = diffs
+            self.terminal.width = WIDTH
         self._lock = threading.Lock()
-        self._doing: dict[str, tuple[str, float, str]] = {}
+        self._doing: dict[str, Activity] = {}
         self._live: Live | None = None
 
-    def __enter__(self) -> "Console":
+    def __enter__(self) -> Console:
         if self.terminal.is_terminal:
+            from rich.live import Live
+
             self._live = Live(get_renderable=self._lines, console=self.terminal, refresh_per_second=8, transient=True)
             self._live.start()
         return self
@@ -44,7 +67,7 @@ class Console:
         self.pause()
 
     def pause(self) -> None:
-        """Take the live lines away."""
+        """Remove the live lines."""
         if self._live:
             self._live.stop()
             self._live = None
@@ -54,15 +77,17 @@ class Console:
         self.__enter__()
 
     def _lines(self) -> Table:
+        from rich.spinner import Spinner
+
         grid = Table.grid(padding=(0, 1), expand=True)
         grid.add_column(no_wrap=True, width=1)
         grid.add_column(no_wrap=True, style="bold", min_width=max(map(len, self._doing), default=0))
         grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         now = time.monotonic()
-        for host, (what, since, line) in sorted(self._doing.items()):
-            text = Text(f"{what} {now - since:.0f}s", style="yellow")
-            if line:
-                text.append(f"  {line}", style="dim")
+        for host, activity in sorted(self._doing.items()):
+            text = Text(f"{activity.summary} {now - activity.since:.0f}s", style="yellow")
+            if activity.line:
+                text.append(f"  {activity.line}", style="dim")
             grid.add_row(Spinner("dots", style="yellow"), host, text)
         return grid
 
@@ -70,6 +95,7 @@ class Console:
         self.terminal.print(text)
 
     def planned(self, host: str, plan: Plan) -> None:
+        """Print a host's plan, with the diffs of its files; a new file of many lines only by their number."""
         with self._lock:
             if not plan.changes:
                 self._say(f"[bold]{host}[/] {MARKS['ok']} nothing to change ({plan.total} resources)")
@@ -77,12 +103,12 @@ class Console:
             self._say(f"[bold]{host}[/] plan: {len(plan.changes)} of {plan.total} resources change")
             for change in plan.changes:
                 self._say(f"  [yellow]~[/] {escape(change.summary)}")
-                if change.diff and self._diffs:
+                if change.diff:
                     self._diff(change.diff)
 
     def _diff(self, diff: str) -> None:
         lines = diff.splitlines()
-        if not any(line.startswith("-") for line in lines[2:]) and len(lines) > 12:
+        if not any(line.startswith("-") for line in lines[2:]) and len(lines) > SHOWN_LINES:
             self._say(f"[dim]      {len(lines) - 3} new lines[/]")
             return
         for line in lines[2:]:
@@ -90,34 +116,34 @@ class Console:
             self.terminal.print(Text(f"      {line}", style=style))
 
     def sent(self, host: str, change: Change, done: int, total: int) -> None:
+        """Show the progress of an upload, in MB, on the host's live line."""
         with self._lock:
-            since = self._doing.get(host, ("", time.monotonic(), ""))[1]
-            self._doing[host] = (
-                f"sending for: {change.summary}",
-                since,
-                f"{done / 1e6:.0f} of {total / 1e6:.0f} MB",
-            )
+            since = self._doing.get(host, Activity()).since
+            line = f"{done / 1e6:.0f} of {total / 1e6:.0f} MB"
+            self._doing[host] = Activity(f"sending for: {change.summary}", since, line)
 
     def happened(self, host: str, plan: Plan, event: Event) -> None:
+        """Print what ended and what a change has to tell; show the rest on the host's live line."""
         with self._lock:
             if event.kind == "begin":
-                self._doing[host] = (plan.changes[event.change].summary, time.monotonic(), "")
+                self._doing[host] = Activity(plan.changes[event.change].summary)
             elif event.kind == "out" and event.text.startswith(NOTICE):
                 self._say(f"[bold]{host}[/] [cyan]➜[/] {escape(event.text.removeprefix(NOTICE))}")
             elif event.kind == "out" and host in self._doing:
-                what, since, _ = self._doing[host]
-                self._doing[host] = (what, since, event.text)
+                self._doing[host] = replace(self._doing[host], line=event.text)
             elif event.kind in ("done", "failed"):
-                what, since, _ = self._doing.pop(host, ("", time.monotonic(), ""))
+                activity = self._doing.pop(host, Activity())
                 mark = MARKS["changed" if event.kind == "done" else "failed"]
-                took = time.monotonic() - since
-                self._say(f"[bold]{host}[/] {mark} {escape(what)} [dim]{took:.1f}s[/]")
+                took = time.monotonic() - activity.since
+                self._say(f"[bold]{host}[/] {mark} {escape(activity.summary)} [dim]{took:.1f}s[/]")
 
     def reconnecting(self, host: str, reason: str) -> None:
+        """Print why the connection ended."""
         with self._lock:
             self._say(f"[bold]{host}[/] [yellow]{escape(reason)}; connecting again (the server goes on by itself)[/]")
 
     def finished(self, result: Result) -> None:
+        """Print a host's error after the lines that led to it."""
         with self._lock:
             self._doing.pop(result.host, None)
             if result.error:
@@ -126,49 +152,22 @@ class Console:
                 self._say(f"[bold]{result.host}[/] {MARKS[result.status]} [red]{escape(result.error)}[/]")
 
     def recap(self, results: Sequence[Result], applied: bool = True) -> None:
-        """One line a host."""
+        """Print what became of each host, a line each."""
         self.pause()
-        table = Table(box=None, padding=(0, 2), header_style="dim")
-        for column in (
-            "host",
-            "status",
-            "ok",
-            "changed" if applied else "to change",
-            "failed",
-            "not done",
-            "execs",
-            "seconds",
-            "release",
-        ):
-            table.add_column(column, justify="left" if column in ("host", "status", "release") else "right")
-        for result in results:
-            table.add_row(
-                result.host,
-                f"{MARKS[result.status]} {result.status if applied or result.status != 'changed' else 'would change'}",
-                *map(
-                    str,
-                    (
-                        result.ok,
-                        result.changed,
-                        result.failed,
-                        result.skipped if applied else 0,
-                        result.execs,
-                    ),
-                ),
-                f"{result.seconds:.1f}",
-                ", ".join(result.releases.values()),
-            )
         self.terminal.print()
-        self.terminal.print(table)
+        self.terminal.print(tables.recap(results, applied))
 
     def sites(self, hosts: Sequence[Host]) -> None:
-        """Where the apps of these hosts answer."""
+        """Print where the apps of these hosts answer."""
         urls = dict.fromkeys(url for host in hosts for app in host.apps.values() for url in addresses(host, app))
         for url in urls:
             self._say(f"  {url}")
 
     def previews(self, name: str, hosts: Sequence[Host], tokens: Mapping[str, Mapping[str, str]]) -> None:
-        """How to look at the releases that are held: each app's token by host, then by app."""
+        """Print how to look at the releases that are held. `tokens` has the previews' by host, then by app.
+
+        `name` is what --host said.
+        """
         for host in hosts:
             for app in host.apps.values():
                 token = tokens.get(host.name, {}).get(app.name)
@@ -182,7 +181,7 @@ class Console:
         self._say(f"  Then             invoke promote --host {name}, or invoke rollback --host {name}")
 
     def ask(self, question: str, answers: str) -> str:
-        """One letter of `answers`; the first where nobody can answer."""
+        """Ask until the answer is a letter of `answers`; the first of them where standard input is no terminal."""
         self.pause()
         if not sys.stdin.isatty():
             return answers[0]
@@ -193,7 +192,7 @@ class Console:
 
 
 def addresses(host: Host, app: App) -> list[str]:
-    """A machine of Vagrant's has no name in the DNS: its are lines for a terminal."""
+    """Where an app answers: its URLs, or for a Vagrant machine, which no DNS knows, curl commands."""
     if host.connect != "vagrant":
         return [f"https://{domain}/" for domain in app.domains]
     port = host.forwarded.get(443, 443)

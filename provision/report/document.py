@@ -1,30 +1,69 @@
-"""What a program reads: one JSON document."""
+"""What programs read: one JSON document a task. All documents are built here."""
+
+from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
-from provision.run.result import Result
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from provision.run.ask import AppStatus, DeployKey, HostOutput, ReleaseInfo
+    from provision.run.result import Result
+    from provision.run.verification import Outcome
+
+    Row = ReleaseInfo | AppStatus | DeployKey
 
 
 def document(task: str, results: Sequence[Result], seconds: float) -> str:
-    """The document for a task. `release` is a host's one release; `releases` has them by app."""
-    return json.dumps(
-        {
-            "task": task,
-            "ok": all(result.error is None for result in results),
-            "seconds": round(seconds, 3),
-            "hosts": {result.host: _host(result) for result in results},
-        },
-        indent=2,
-    )
+    """The document of a task that changes hosts. A host's `release` is null unless it has exactly one app to release."""
+    found = {
+        "task": task,
+        "ok": all(result.error is None for result in results),
+        "seconds": round(seconds, 3),
+        "hosts": {result.host: _host(result) for result in results},
+    }
+    return json.dumps(found, indent=2)
 
 
 def failure(task: str, errors: Sequence[str], seconds: float) -> str:
-    """The document for a task that reached no host."""
-    return json.dumps(
-        {"task": task, "ok": False, "seconds": round(seconds, 3), "hosts": {}, "errors": list(errors)},
-        indent=2,
-    )
+    """The document of a task that reached no host."""
+    found = {"task": task, "ok": False, "seconds": round(seconds, 3), "hosts": {}, "errors": list(errors)}
+    return json.dumps(found, indent=2)
+
+
+def listing(task: str, answers: Sequence[HostOutput], rows: Sequence[Row]) -> str:
+    """The document of a task that lists something: each host's error, and its rows under the task's name."""
+    listed: dict[str, list[dict[str, object]]] = {answer.host: [] for answer in answers}
+    for row in rows:
+        fields = asdict(row)
+        listed[fields.pop("host")].append(fields)
+    hosts = {answer.host: {"error": answer.error, task: listed[answer.host]} for answer in answers}
+    return json.dumps({"task": task, "ok": not any(answer.error for answer in answers), "hosts": hosts}, indent=2)
+
+
+def checks(outcome: Outcome, seconds: float) -> str:
+    """The document of `verify`. `errors` is there only where the checks ended early."""
+    hosts: dict[str, object] = {
+        name: {"status": "unreachable", "checks": [], "error": reason} for name, reason in outcome.unreachable.items()
+    }
+    hosts |= {name: _checked(outcome, name) for name in dict.fromkeys(check.host for check in outcome.checks)}
+    found = {"task": "verify", "ok": outcome.ok, "seconds": round(seconds, 3), "hosts": hosts}
+    return json.dumps({**found, "errors": [outcome.broken_off]} if outcome.broken_off else found, indent=2)
+
+
+def _checked(outcome: Outcome, host: str) -> dict[str, object]:
+    checks = [check for check in outcome.checks if check.host == host]
+    failed = sum(check.outcome == "failed" for check in checks)
+    return {
+        "status": "failed" if failed else "ok",
+        "checks": [
+            {"id": check.id, "outcome": check.outcome, "seconds": check.seconds, "reason": check.reason}
+            for check in checks
+        ],
+        "error": f"{failed} of {len(checks)} checks failed" if failed else None,
+    }
 
 
 def _host(result: Result) -> dict[str, object]:

@@ -7,11 +7,15 @@ from typing import Any
 
 
 class Pipe(io.FileIO):
-    """What is written after the reader has gone goes nowhere: a task goes on, and its exit status says how it ended."""
+    """A file that drops what is written after its reader has gone, so that the task goes on to its own exit status.
+
+    `deserted` says whether the reader has gone.
+    """
 
     deserted = False
 
     def write(self, data: Any, /) -> int:
+        """Write bytes and return their number, as if they had been written where nobody reads."""
         try:
             return super().write(data)
         except BrokenPipeError:
@@ -23,7 +27,7 @@ class Pipe(io.FileIO):
 
 
 def outlive_readers() -> None:
-    """Let no task fail because nobody reads on what it prints."""
+    """Let standard output and error lose their readers without an error. Terminals and replaced streams stay as they are."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         own = stream is getattr(sys, f"__{name}__")

@@ -1,30 +1,46 @@
-"""The Invoke tasks: thin, they parse and call. A project's tasks.py says `from provision.tasks import namespace`."""
+"""The Invoke tasks: each parses its options, calls, prints, and sets the exit status.
+
+A project's tasks.py says `from provision.tasks import namespace`. Modules here import only what declares a task; what a
+task runs is imported when it runs, so that `invoke --list` answers at once.
+"""
 
 from typing import Any
 
 from invoke import Collection
 
-from provision.report import pipe
-from provision.tasks import demo, deploy, lab, releases, verify
 
-pipe.outlive_readers()
-namespace = Collection()
-TASKS: tuple[Any, ...] = (
-    deploy.deploy,
-    deploy.provision,
-    deploy.plan,
-    releases.promote,
-    releases.rollback,
-    releases.restart,
-    releases.releases,
-    releases.status,
-    releases.logs,
-    releases.deploy_key,
-    releases.run,
-    verify.verify,
-    demo.demo,
-)
-for each in TASKS:
-    namespace.add_task(each)
-namespace.add_collection(Collection("maintenance", releases.maintenance_on, releases.maintenance_off))
-namespace.add_collection(Collection.from_module(lab, name="lab"))
+def collection() -> Collection:
+    """All tasks, as Invoke wants them."""
+    from provision.tasks import demo, deploy, lab, logs, maintenance, release, status, verify
+
+    found = Collection()
+    tasks: tuple[Any, ...] = (
+        deploy.deploy,
+        deploy.provision,
+        deploy.plan,
+        release.promote,
+        release.rollback,
+        release.restart,
+        status.releases,
+        status.status,
+        status.deploy_key,
+        logs.logs,
+        logs.run,
+        verify.verify,
+        demo.demo,
+    )
+    for each in tasks:
+        found.add_task(each)
+    found.add_collection(Collection("maintenance", maintenance.on, maintenance.off))
+    found.add_collection(Collection.from_module(lab, name="lab"))
+    return found
+
+
+def __getattr__(name: str) -> Collection:
+    """`namespace`, for the entry: all tasks, in a process whose output may lose its reader at any time."""
+    if name != "namespace":
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    from provision.report import pipe
+
+    pipe.outlive_readers()
+    return collection()

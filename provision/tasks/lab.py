@@ -2,56 +2,69 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from invoke.exceptions import Exit
 from invoke.tasks import task
 
-from provision import lab
-
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from invoke.context import Context
+
+
+@contextmanager
+def one_line() -> Iterator[None]:
+    """Let a LabError end the task with its message."""
+    from provision.lab import LabError
+
+    try:
+        yield
+    except LabError as problem:
+        raise Exit(str(problem), code=1) from None
 
 
 @task(help={"count": "servers: lab1 to labCOUNT", "suite": "Debian of new ones: bullseye, bookworm or trixie"})
 def up(_context: Context, count: int = 1, suite: str = "bookworm") -> None:
-    """Bring up real Debian servers on this machine; what is there stays."""
-    try:
+    """Start real Debian servers on this machine; those that run already stay as they are."""
+    from provision import lab
+
+    with one_line():
         lab.up(count, suite)
-        show(lab.status())
-    except lab.LabError as problem:
-        raise Exit(str(problem), code=1) from None
+        _show()
 
 
 @task
 def down(_context: Context) -> None:
-    """Remove the servers and all that the lab put on this machine."""
-    try:
+    """Remove the servers, and all that the lab put on this machine."""
+    from provision import lab
+
+    with one_line():
         lab.down()
-    except lab.LabError as problem:
-        raise Exit(str(problem), code=1) from None
 
 
 @task
 def status(_context: Context) -> None:
     """The lab's servers and services."""
-    try:
-        show(lab.status())
-    except lab.LabError as problem:
-        raise Exit(str(problem), code=1) from None
+    with one_line():
+        _show()
 
 
 @task(help={"name": "server", "user": "root, admin (sudo) or ops (sudo with the password in .lab/ops-password)"})
 def ssh(_context: Context, name: str = "lab1", user: str = "admin") -> None:
     """An SSH session in a server."""
-    try:
+    from provision import lab
+
+    with one_line():
         code = lab.ssh(name, user)
-    except lab.LabError as problem:
-        raise Exit(str(problem), code=1) from None
     raise Exit(code=code)
 
 
-def show(found: lab.Status) -> None:
+def _show() -> None:
+    from provision import lab
+
+    found = lab.status()
     for line in (*found.servers, *found.services):
         print(f"{line.name:<8}{line.state:<9}{line.detail}")
     if not found.servers:

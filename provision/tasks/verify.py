@@ -1,36 +1,34 @@
 """invoke verify: checks of running servers, by pytest and testinfra."""
 
-import json as documents
-import time
+from __future__ import annotations
 
-from invoke import Context, Exit, task
+from typing import TYPE_CHECKING
 
-from provision.errors import UsageError
-from provision.report import document
-from provision.tasks.deploy import HELP, hosts_of, password_for
+from invoke import Exit, task
+
+from provision.tasks.options import Command, help_for
+
+if TYPE_CHECKING:
+    from invoke import Context
 
 
 @task(
     help={
-        **{name: HELP[name] for name in ("host", "inventory", "json")},
-        "only": 'the checks with these words in their names, as pytest\'s -k: "certificate and not expire"',
+        **help_for("host", "inventory", "json"),
+        "only": 'only checks whose names match, as with pytest\'s -k: "certificate and not expire"',
     }
 )
 def verify(context: Context, host: str, inventory: str | None = None, only: str = "", json: bool = False) -> None:
     """Check running servers against the inventory. The last check kills each app's main process, to see it come back."""
-    # pytest and testinfra are slow to import, and no other task needs them.
+    command = Command("verify", host, inventory, json)
+    target = command.target()
+
     from provision.run import verification
 
-    begun = time.monotonic()
-    try:
-        _, hosts = hosts_of(host, inventory)
-        password = password_for(hosts)
-    except UsageError as error:
-        if json:
-            print(document.failure("verify", error.errors, time.monotonic() - begun))
-        raise Exit(str(error), code=1) from None
-    outcome = verification.verify(hosts, password, only, quiet=json)
+    outcome = verification.verify(target.hosts, target.password, only, quiet=json)
     if json:
-        print(documents.dumps(outcome.document(time.monotonic() - begun), indent=2))
+        from provision.report import document
+
+        print(document.checks(outcome, command.seconds))
     if not outcome.ok:
         raise Exit(code=1)

@@ -4,8 +4,10 @@ import json
 from typing import Any
 
 from provision.engine.resource import Change, Ref
-from provision.report.document import document, failure
+from provision.report.document import checks, document, failure, listing
+from provision.run.ask import DeployKey, HostOutput
 from provision.run.result import Result
+from provision.run.verification import Check, Outcome
 
 CHANGE = Change(Ref("file", "/etc/nginx/nginx.conf"), "write /etc/nginx/nginx.conf", "a script", "a library", "a diff")
 LAB1 = Result(
@@ -82,3 +84,48 @@ def test_a_task_that_reached_no_host_is_a_document_too() -> None:
         "hosts": {},
         "errors": ["prod.yml:3: what is wrong"],
     }
+
+
+def test_a_list_has_each_hosts_rows_under_the_tasks_name_and_is_not_ok_with_an_error() -> None:
+    answers = (HostOutput("web1", ("a line",)), HostOutput("web2", error="web2 does not answer"))
+    key = DeployKey("web1", "shop", "git@git.example.com:shop.git", "ssh-ed25519 AAAA shop@web1")
+    found = json.loads(listing("deploy-key", answers, [key]))
+    row = {"app": "shop", "repository": "git@git.example.com:shop.git", "public": "ssh-ed25519 AAAA shop@web1"}
+    assert found == {
+        "task": "deploy-key",
+        "ok": False,
+        "hosts": {
+            "web1": {"error": None, "deploy-key": [row]},
+            "web2": {"error": "web2 does not answer", "deploy-key": []},
+        },
+    }
+    assert json.loads(listing("releases", answers[:1], []))["ok"] is True
+
+
+def test_checks_are_there_by_host_with_those_that_could_not_be_reached() -> None:
+    good, bad = Check("web1", "nginx", "passed", 0.1), Check("web1", "https", "failed", 0.2, "no answer")
+    outcome = Outcome({"away": "away does not answer"}, 1, (good, bad, Check("web2", "nginx", "skipped", 0.0, "none")))
+    found = json.loads(checks(outcome, 1.23456))
+    assert list(found) == ["task", "ok", "seconds", "hosts"]
+    assert (found["task"], found["ok"], found["seconds"]) == ("verify", False, 1.235)
+    assert found["hosts"] == {
+        "away": {"status": "unreachable", "checks": [], "error": "away does not answer"},
+        "web1": {
+            "status": "failed",
+            "checks": [
+                {"id": "nginx", "outcome": "passed", "seconds": 0.1, "reason": ""},
+                {"id": "https", "outcome": "failed", "seconds": 0.2, "reason": "no answer"},
+            ],
+            "error": "1 of 2 checks failed",
+        },
+        "web2": {
+            "status": "ok",
+            "checks": [{"id": "nginx", "outcome": "skipped", "seconds": 0.0, "reason": "none"}],
+            "error": None,
+        },
+    }
+
+
+def test_checks_that_ended_early_say_why() -> None:
+    found = json.loads(checks(Outcome({}, 2, (), "web1: ssh: the connection ended"), 0.1))
+    assert (found["ok"], found["hosts"], found["errors"]) == (False, {}, ["web1: ssh: the connection ended"])

@@ -8,13 +8,13 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
-from provision.tasks import namespace
+from provision.tasks import collection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-TASKS = sorted(namespace.task_names)
+TASKS = sorted(collection().task_names)
 
 # One process for all tasks; whatever would reach out of it is noticed before it happens, and refused.
 PROGRAM = """

@@ -1,0 +1,68 @@
+"""Tasks that ask servers and change nothing in a release: one question to all hosts, and the answers or errors."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from invoke import Exit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rich.table import Table
+
+    from provision.inventory import Host
+    from provision.report.document import Row
+    from provision.run.ask import HostOutput
+    from provision.tasks.options import Command, Target
+
+
+def ask(command: Command, call: Callable[[Host], str]) -> tuple[HostOutput, ...]:
+    """What each host answers to its call."""
+    from provision.run import ask
+
+    target = command.target()
+    return ask.ask(target.hosts, call, target.password)
+
+
+def follow(target: Target, call: Callable[[Host], str], tell: Callable[[str, str], None], left: str = "") -> None:
+    """Pass each line of each host to `tell` as it comes; exit with status 1 where a host could not be asked.
+
+    Ctrl-C ends the process with status 130, whatever its threads are waiting for, and prints `left`.
+    """
+    from provision.run import ask
+
+    try:
+        fail(tuple(ask.follow(target.hosts, call, tell, target.password)))
+    except KeyboardInterrupt:
+        if left:
+            print(f"\n{left}", file=sys.stderr, flush=True)
+        os._exit(130)
+
+
+def print_document(name: str, answers: Sequence[HostOutput], rows: Sequence[Row]) -> None:
+    """Print the JSON document of a list; exit with status 1 where a host could not be asked."""
+    from provision.report import document
+
+    print(document.listing(name, answers, rows))
+    if any(answer.error for answer in answers):
+        raise Exit(code=1)
+
+
+def print_table(table: Table, answers: Sequence[HostOutput]) -> None:
+    """Print a table, then the errors; exit with status 1 where there are any."""
+    from provision.report import tables
+
+    tables.show(table)
+    fail(answers)
+
+
+def fail(answers: Sequence[HostOutput]) -> None:
+    """Print the errors; exit with status 1 where there are any."""
+    for answer in answers:
+        if answer.error:
+            print(f"{answer.host}: {answer.error}", file=sys.stderr)
+    if any(answer.error for answer in answers):
+        raise Exit(code=1)

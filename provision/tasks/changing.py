@@ -1,0 +1,93 @@
+"""Tasks that change servers: a request is run on all hosts, watched, and reported."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from invoke import Exit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from provision.report.console import Console
+    from provision.run.host import HostRun
+    from provision.run.request import Request, Roles
+    from provision.run.result import Result
+    from provision.tasks.options import Command
+
+QUESTION = "\nLeave it [r]unning on the servers, [s]top after the current change, or go on [w]atching? "
+
+
+def run(
+    command: Command,
+    roles: Roles,
+    *,
+    applies: bool = True,
+    resolves: bool = False,
+    revision: str | None = None,
+    token: str = "",
+) -> tuple[Result, ...]:
+    """Run a task on its hosts and print the recap, or the JSON document. The options are those of a Request."""
+    from provision.run.request import Request
+
+    target = command.target()
+    request = Request(
+        command.task, target.inventory, target.hosts, roles, applies, resolves, revision, token, target.password
+    )
+    return _silently(command, request) if command.json else _watched(command, request)
+
+
+def end(results: Sequence[Result]) -> None:
+    """Exit with status 1 where a host failed."""
+    if any(result.error for result in results):
+        raise Exit(code=1)
+
+
+def _silently(command: Command, request: Request) -> tuple[Result, ...]:
+    from provision.report import document
+    from provision.run import fleet
+    from provision.run.watcher import Silence
+
+    def interrupted(runs: Sequence[HostRun]) -> None:
+        from provision.report.console import Console
+
+        _choose(Console(error=True), runs)
+
+    results = fleet.run(request, Silence(), interrupted)
+    print(document.document(request.task, results, command.seconds))
+    return results
+
+
+def _watched(command: Command, request: Request) -> tuple[Result, ...]:
+    from provision.report.console import Console
+    from provision.run import fleet
+
+    with Console() as console:
+
+        def interrupted(runs: Sequence[HostRun]) -> None:
+            _choose(console, runs)
+            console.resume()
+
+        results = fleet.run(request, console, interrupted)
+        console.recap(results, request.applies)
+        good = [result for result in results if not result.error]
+        if request.token and request.applies:
+            console.previews(command.host, request.hosts, {result.host: result.previews for result in good})
+        elif request.applies and request.resolves:
+            serving = {result.host for result in good if result.releases}
+            console.sites([host for host in request.hosts if host.name in serving])
+    return results
+
+
+def _choose(console: Console, runs: Sequence[HostRun]) -> None:
+    """Ask what Ctrl-C is to do, and do it; the servers go on meanwhile."""
+    going = [run for run in runs if run.run_id]
+    answer = console.ask(QUESTION, "rsw")
+    if answer == "r":
+        print("The servers go on by themselves; run again to see how it ended.", file=sys.stderr)
+        os._exit(130)
+    if answer == "s":
+        for run in going:
+            run.stop()

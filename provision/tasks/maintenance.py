@@ -1,0 +1,36 @@
+"""invoke maintenance.on, maintenance.off: 503 in place of the apps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from invoke import task
+
+from provision.tasks.options import Command, help_for
+
+if TYPE_CHECKING:
+    from invoke import Context
+
+
+@task(help=help_for("host", "inventory"))
+def on(context: Context, host: str, inventory: str | None = None) -> None:
+    """Answer 503 with Retry-After in place of the apps; deploys do not end it."""
+    _switch("on", Command("maintenance.on", host, inventory))
+
+
+@task(help=help_for("host", "inventory"))
+def off(context: Context, host: str, inventory: str | None = None) -> None:
+    """Let the apps answer again."""
+    _switch("off", Command("maintenance.off", host, inventory))
+
+
+def _switch(state: str, command: Command) -> None:
+    from provision.run import ask as query
+    from provision.tasks import asking
+
+    answers = asking.ask(command, lambda each: f"maintenance {state} {query.apps(each)}")
+    for answer in answers:
+        for line in answer.lines:
+            app, _, now = line.partition("\t")
+            print(f"{answer.host}: {app}: maintenance is {now}")
+    asking.fail(answers)

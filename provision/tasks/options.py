@@ -1,0 +1,107 @@
+"""What tasks share: options and their help, and the hosts and the password that options lead to."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from invoke import Exit
+
+from provision.errors import InventoryError, UsageError, VagrantError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from provision.inventory import Host, Inventory
+
+HELP = {
+    "host": "an inventory (all its hosts), a group, or one host",
+    "inventory": "an inventory file elsewhere",
+    "plan": "show what would change, and change nothing",
+    "json": "print one JSON document",
+    "revision": "a branch, tag or commit, instead of the inventory's",
+    "hold": "start the release beside the active one, without traffic; then promote it or roll back",
+}
+
+
+def help_for(*names: str) -> dict[str, str]:
+    """The help texts of these options."""
+    return {name: HELP[name] for name in names}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The hosts that a task is for, and sudo's password where one of them needs it."""
+
+    inventory: Inventory
+    hosts: tuple[Host, ...]
+    password: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A task as it was typed; `begun` is its start on the monotonic clock, in seconds."""
+
+    task: str
+    host: str
+    inventory: str | None
+    json: bool = False
+    begun: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """How long the task has been running."""
+        return time.monotonic() - self.begun
+
+    def target(self) -> Target:
+        """The hosts that are meant. Raises Exit with every error; with `json`, prints them as a document too."""
+        try:
+            found, hosts = hosts_of(self.host, self.inventory)
+            return Target(found, hosts, password_for(hosts))
+        except UsageError as error:
+            if self.json:
+                from provision.report import document
+
+                print(document.failure(self.task, error.errors, self.seconds))
+            raise Exit(str(error), code=1) from None
+
+
+def hosts_of(host: str, inventory: str | None) -> tuple[Inventory, tuple[Host, ...]]:
+    """The inventory, and its hosts that `host` names. Raises UsageError."""
+    from pathlib import Path
+
+    from provision.controller import vagrant
+    from provision.inventory import find
+
+    # Invoke takes whatever follows a task for its first required argument, even --help.
+    if host == "--help":
+        raise UsageError("Invoke takes --help before the task: invoke --help TASK")
+    try:
+        found, hosts = find(host, file=Path(inventory) if inventory else None)
+        return found, vagrant.located(hosts, found.path)
+    except InventoryError as error:
+        raise UsageError(*error.errors) from None
+    except VagrantError as error:
+        raise UsageError(str(error)) from None
+
+
+def password_for(hosts: Sequence[Host]) -> str | None:
+    """sudo's password, asked for once; None where no host needs it. PROVISION_SUDO_PASSWORD replaces the question.
+
+    Raises UsageError where there is no terminal to ask on.
+    """
+    from getpass import getpass
+
+    from provision.controller import become
+
+    if not any(map(become.needs_password, hosts)):
+        return None
+    known = os.environ.get("PROVISION_SUDO_PASSWORD")
+    if known is not None:
+        return known
+    if not sys.stdin.isatty():
+        raise UsageError("sudo wants a password and there is no terminal to ask: set PROVISION_SUDO_PASSWORD")
+    return getpass("sudo password: ")

@@ -1,0 +1,55 @@
+"""invoke promote, rollback, restart: the releases that are on the servers already."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from invoke import task
+
+from provision.tasks.options import Command, help_for
+
+if TYPE_CHECKING:
+    from invoke import Context
+
+
+@task(
+    help={
+        **help_for("host", "plan", "json", "inventory"),
+        "to": "a release, by its id or its commit's first seven digits, instead of the previous good one",
+    }
+)
+def rollback(
+    context: Context,
+    host: str,
+    to: str | None = None,
+    plan: bool = False,
+    json: bool = False,
+    inventory: str | None = None,
+) -> None:
+    """Go back to the previous good release, health-checked, without fetch or build; or drop the release that is held."""
+    from functools import partial
+
+    from provision import roles
+    from provision.tasks import changing
+
+    command = Command("rollback", host, inventory, json)
+    changing.end(changing.run(command, partial(roles.rolled_back, to=to), applies=not plan))
+
+
+@task(help=help_for("host", "plan", "json", "inventory"))
+def promote(context: Context, host: str, plan: bool = False, json: bool = False, inventory: str | None = None) -> None:
+    """Give all traffic to the release that deploy --hold started."""
+    from provision import roles
+    from provision.tasks import changing
+
+    command = Command("promote", host, inventory, json)
+    changing.end(changing.run(command, roles.promoted, applies=not plan))
+
+
+@task(help=help_for("host", "json", "inventory"))
+def restart(context: Context, host: str, json: bool = False, inventory: str | None = None) -> None:
+    """Restart the active release: rolling, health-checked, with the inventory's present environment."""
+    from provision import roles
+    from provision.tasks import changing
+
+    changing.end(changing.run(Command("restart", host, inventory, json), roles.restarted))
