@@ -132,7 +132,7 @@ class Supervisor(Manager):
 
     def of(self, programs: Iterable[str], processes: Iterable[Process]) -> set[int]:
         mains = {name: self.main_process(name) for name in programs}
-        # A job may have ended since the processes were listed. A process that outlived its main process belongs to no program.
+        # A job may have ended since the processes were listed. A process without its main process belongs to no program.
         ended = {name for name, main in mains.items() if not main}
         running = {*mains.values()} - {0}
         return {process.id for process in processes if process.line & running or process.program in ended}

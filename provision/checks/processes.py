@@ -13,8 +13,9 @@ PROGRAM = Path(__file__).with_suffix(".sh")
 
 @dataclass(frozen=True)
 class Process:
-    """A process of the app's user: its systemd unit, its Supervisor program, and the release that it was started from, each
-    "" if it has none. `line` has its own id, its group's, and its ancestors'.
+    """A process of the app's user: its systemd unit, its Supervisor program, and the release that it was started from.
+
+    Each of these is "" if it has none. `line` has its own id, its group's, and its ancestors'.
     """
 
     id: int

@@ -58,7 +58,7 @@ class Slot:
         return sorted(found, key=lambda process: process[0] != main)
 
     def returns(self, before: int, seconds: float) -> bool:
-        """Whether another main process is healthy within so many seconds; False at once if the program has ended for good."""
+        """Whether another main process is healthy within so many seconds; False at once if the program has ended."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if self.manager.has_ended(self.program):

@@ -1,4 +1,4 @@
-"""Who may read and write what."""
+"""Who can read and write which files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.role("app")
 
 
 def others(declared: inventory.Host, app: App) -> list[str]:
-    """Users that the app's own is to be kept from."""
+    """Users who must have no access to the app's files."""
     return ["nobody", *(name for name in declared.apps if name != app.name)]
 
 

@@ -1,4 +1,4 @@
-"""What clients are answered."""
+"""What clients get over HTTP and HTTPS."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_tls_1_1_is_refused(host: Any, site: Site, app: App) -> None:
     except (ssl.SSLError, ValueError) as error:
         if getattr(error, "reason", "") == "TLSV1_ALERT_PROTOCOL_VERSION":
             return
-        # This machine's OpenSSL does not speak TLS 1.1: nginx has to be believed.
+        # This machine's OpenSSL cannot speak TLS 1.1: go by nginx's configuration.
         shown = host.run("nginx -T 2>/dev/null").stdout
         lines = [line.split() for line in shown.replace(";", " ").splitlines() if "ssl_protocols" in line]
         assert lines

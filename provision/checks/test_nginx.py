@@ -1,4 +1,4 @@
-"""nginx."""
+"""nginx runs, with a valid configuration."""
 
 from typing import Any
 

@@ -22,7 +22,7 @@ def test_every_process_runs_the_active_release_and_starts_at_boot(
         program = slot.manager.process(name)
         assert slot.manager.runs(program), f"{program} does not run"
         assert slot.manager.starts_at_boot(program), f"{program} would not start at boot"
-        assert releases.get(slot.manager.main_process(program)) == release, f"{program} is of another release"
+        assert releases.get(slot.manager.main_process(program)) == release, f"{program} runs another release"
 
 
 def test_every_schedule_has_a_next_time(app: App, slot: Slot) -> None:

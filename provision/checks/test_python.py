@@ -18,7 +18,7 @@ WHICH = "import platform, sys; print(platform.python_version(), sys.base_prefix)
 
 
 def test_the_venv_has_the_inventorys_python(host: Any, app: App) -> None:
-    """The version that it names, built by pyenv, or the one that the distribution has now."""
+    """The named version, built by pyenv, or the distribution's current one."""
     said = host.check_output("%s -c %s", f"/srv/{app.name}/current/.venv/bin/python", WHICH)
     wanted = (
         host.check_output("/usr/bin/python3 -c %s", WHICH) if app.python.system else f"{app.python.version} {home(app)}"

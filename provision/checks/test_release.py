@@ -1,4 +1,4 @@
-"""The release that is active."""
+"""The active release."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_slot_runs_the_active_release(host: Any, app: App, slot: Slot, relea
 
 def test_only_one_slot_runs(host: Any, app: App, slot: Slot) -> None:
     assert host.check_output("readlink %s", f"/etc/{app.name}/current") == slot.name
-    # The one before may still be answering its last requests.
+    # The previous slot may still be answering its last requests.
     deadline = time.monotonic() + app.timeout + 5
     while not slot.manager.has_ended(slot.other) and not slot.manager.runs(slot.other) and time.monotonic() < deadline:
         time.sleep(0.5)
@@ -49,7 +49,9 @@ def test_only_one_slot_runs(host: Any, app: App, slot: Slot) -> None:
 
 def test_the_last_activation_was_finished(host: Any, app: App) -> None:
     mark = host.file(f"/var/lib/provision/apps/{app.name}/unfinished")
-    assert not mark.exists, f"invoke deploy finishes that of {mark.content_string.strip()}"
+    assert not mark.exists, (
+        f"the activation of {mark.content_string.strip()} was not finished: invoke deploy finishes it"
+    )
 
 
 def test_nothing_runs_as_the_apps_user_but_its_active_release(
@@ -57,13 +59,13 @@ def test_nothing_runs_as_the_apps_user_but_its_active_release(
 ) -> None:
     manager = slot.manager
     programs = manager.of((slot.program, *map(manager.process, app.processes)), processes)
-    # A job that was begun before the release became active ends with the one that it began with.
+    # A job that began before the release became active ends with the release that it began with.
     jobs = manager.of(map(manager.process, app.schedules), processes)
 
     def belongs(process: Process) -> bool:
         if process.id in programs:
             return process.release in ("", release)
-        # invoke run has a unit of its own for each command.
+        # Each command of invoke run has a unit of its own.
         run = process.unit.startswith("run-") and process.unit.endswith(".service")
         return process.id in jobs or (run and process.release == release)
 

@@ -17,7 +17,7 @@ RESTART_SECONDS = 20
 
 def test_the_inventorys_process_manager_runs_the_service(host: Any, app: App, slot: Slot) -> None:
     said = host.run("cat %s", f"{slot.folder}/manager").stdout.strip() or "systemd"
-    assert said == app.process_manager, f"{slot.program} is {said}'s"
+    assert said == app.process_manager, f"{slot.program} is run by {said}"
 
 
 def test_the_service_is_enabled(slot: Slot) -> None:
@@ -46,12 +46,12 @@ def test_the_service_has_as_many_workers_as_configured(host: Any, app: App, slot
 
 
 def test_the_service_comes_back_after_a_sigkill_of_its_main_process(host: Any, app: App, slot: Slot) -> None:
-    # Coming back takes as long as a start, for which the inventory has a limit.
+    # A restart takes as long as a start, which the inventory limits.
     seconds = max(RESTART_SECONDS, app.health.timeout)
     before = slot.main_process()
     host.check_output("kill -KILL %s", str(before))
     try:
         assert slot.returns(before, seconds), f"{slot.program} was not back within {seconds} seconds"
     finally:
-        # Neither a service that stays down, nor a start that counts against its limit, is left behind.
+        # Do not leave the service down, nor the kill counted against its start limit.
         slot.manager.start(slot.program)

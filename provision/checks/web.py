@@ -18,7 +18,7 @@ SECONDS = 15
 
 @dataclass(frozen=True)
 class Site:
-    """A host's web server, as clients reach it. `trusted` is the text of the root certificates; None means the system's.
+    """A host's web server, as clients reach it. `trusted` has the root certificates in PEM; None means the system's.
 
     `forwarded` maps the server's ports to other ports of the address.
     """

@@ -1,4 +1,4 @@
-"""Runs the migrations on the database of the app's settings."""
+"""Runs the migrations on the database that the app's settings name."""
 
 import asyncio
 import sys

@@ -9,7 +9,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from starlette.requests import HTTPConnection
 
-# Several processes share one SQLite file: readers never wait, writers wait for each other.
+# Several processes share one SQLite file: readers never wait, and writers wait for one another.
 SQLITE_PRAGMAS = (
     "PRAGMA busy_timeout = 5000",
     "PRAGMA journal_mode = WAL",
@@ -19,7 +19,7 @@ SQLITE_PRAGMAS = (
 
 
 def create_engine(url: URL) -> AsyncEngine:
-    """An engine that connects when it is first used."""
+    """An engine, which connects when it is first used."""
     if url.get_backend_name() != "sqlite":
         return create_async_engine(url, pool_pre_ping=True)
     engine = create_async_engine(url)
@@ -42,7 +42,7 @@ class Database:
         return AsyncSession(self.engine, expire_on_commit=False)
 
     async def ping(self) -> None:
-        """Raise unless the database answers."""
+        """Raise an error unless the database answers."""
         async with self.engine.connect() as connection:
             await connection.execute(text("SELECT 1"))
 

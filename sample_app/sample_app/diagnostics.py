@@ -1,4 +1,4 @@
-"""What a deployment test asks of an app: forwarded headers, slow answers, streams, websockets.
+"""Endpoints for deployment tests: forwarded headers, slow answers, streams, websockets.
 
 Leave this module out of an app of your own.
 """

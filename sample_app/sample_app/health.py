@@ -1,4 +1,4 @@
-"""Alive (/health) and able to serve (/ready)."""
+"""Whether the app is alive (/health) and able to serve (/ready)."""
 
 import asyncio
 import time

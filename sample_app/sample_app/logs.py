@@ -19,7 +19,7 @@ SHARED: list[Processor] = [
 
 
 def configure(settings: Settings, stream: TextIO | None = None) -> None:
-    """Send the app's, the server's and the libraries' log records to `stream` (stdout), in one format."""
+    """Send the log records of the app, the server and the libraries to `stream` (default: stdout), in one format."""
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -46,7 +46,7 @@ def configure(settings: Settings, stream: TextIO | None = None) -> None:
 
 
 def _renderers(settings: Settings) -> list[Processor]:
-    # Neither shows a traceback's local variables: they can hold secrets.
+    # Neither renderer shows local variables in tracebacks: they can hold secrets.
     if settings.environment == "development":
         plain = structlog.dev.plain_traceback
         return [structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=plain)]

@@ -36,9 +36,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The app for these settings; without any, for those of the environment."""
+    """Make the app with these settings; by default, with those of the environment."""
     settings = settings or Settings()
-    # FastAPI's documentation pages load scripts from elsewhere: for development only.
+    # FastAPI's documentation pages load scripts from other sites: they are for development only.
     docs = settings.environment == "development"
     app = FastAPI(
         title=settings.app_name,

@@ -8,7 +8,7 @@ TITLE_LENGTH = 120
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A time in UTC, with its zone also from SQLite, which keeps none."""
+    """A time in UTC that keeps its time zone, even in SQLite, which does not store one."""
 
     impl = DateTime(timezone=True)
     cache_ok = True

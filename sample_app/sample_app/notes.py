@@ -1,4 +1,4 @@
-"""The notes: /api/notes."""
+"""The notes at /api/notes."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -62,7 +62,7 @@ class NotesOut(BaseModel):
 
 
 async def newest(session: AsyncSession, *, limit: int, offset: int = 0) -> tuple[Sequence[Note], int]:
-    """A page of notes, newest first, and how many there are."""
+    """A page of notes, newest first, and the number of all notes."""
     total = await session.scalar(select(func.count()).select_from(Note))
     notes = await session.scalars(select(Note).order_by(Note.id.desc()).limit(limit).offset(offset))
     return notes.all(), total or 0

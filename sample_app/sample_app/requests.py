@@ -1,4 +1,4 @@
-"""One id and one log line a request."""
+"""One id and one log line for each request."""
 
 import re
 import time
@@ -69,7 +69,7 @@ class RequestLog:
 
 
 async def refuse(request: Request, error: Exception) -> JSONResponse:
-    """FastAPI's answer to a wrong request; without the input where JSON cannot hold it, as with NaN."""
+    """FastAPI's answer to an invalid request, without the input if JSON cannot represent it, such as NaN."""
     assert isinstance(error, RequestValidationError)
     try:
         return await request_validation_exception_handler(request, error)

@@ -1,4 +1,4 @@
-"""What the app is told by its environment, or by a .env file in the working directory."""
+"""Settings from the environment, or from a .env file in the working directory."""
 
 from typing import Any, Literal, Self
 
@@ -73,7 +73,7 @@ class Settings(BaseSettings):
         return make_url(self.database_url.get_secret_value())
 
     def masked(self) -> dict[str, Any]:
-        """All settings, fit for a log: secrets and the database's password are hidden."""
+        """All settings, safe to log: secrets and the database password are hidden."""
         hidden = {name: "hidden" for name in self.database.query if "password" in name}
         url = self.database.update_query_dict(hidden).render_as_string(hide_password=True)
         return {**self.model_dump(mode="json"), "database_url": url}

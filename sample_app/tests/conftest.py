@@ -28,7 +28,7 @@ KEY = SecretStr("k" * 40)
 
 @pytest.fixture(autouse=True)
 def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No variable, .env file or log handler of one test reaches another."""
+    """Keep the variables, .env files and log handlers of one test from the next."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
@@ -46,7 +46,7 @@ def alembic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
 
 @pytest.fixture
 def migrated(alembic: Config) -> Settings:
-    """The settings of an app whose database is migrated."""
+    """Settings for an app whose database is migrated."""
     command.upgrade(alembic, "head")
     return Settings(environment="production", secret_key=KEY, log_level="DEBUG", commit="abc1234", release="r1")
 
@@ -59,7 +59,7 @@ def client(migrated: Settings) -> Iterator[TestClient]:
 
 @pytest.fixture
 def logged(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[dict[str, Any]]]:
-    """The JSON log lines written to stdout since the last call."""
+    """Returns the JSON log lines written to stdout since the last call."""
 
     def lines() -> list[dict[str, Any]]:
         return [json.loads(line) for line in capsys.readouterr().out.splitlines()]

@@ -56,7 +56,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Controller:
-    """Runs tasks with one inventory, in a process of their own."""
+    """Runs tasks with one inventory, each in a process of its own."""
 
     inventory: Path
     environ: dict[str, str] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class Controller:
         return [sys.executable, "-m", "invoke", task, "--host", host, "--inventory", str(self.inventory), *options]
 
     def start(self, task: str, host: str, *options: str) -> "subprocess.Popen[str]":
-        """A task, begun. It hears Ctrl-C, which what a shell runs in the background does not."""
+        """Start a task. It can be interrupted by SIGINT, which processes in the background of a shell ignore."""
         return subprocess.Popen(
             ["env", "--default-signal=INT", *self.command(task, host, *options)],
             cwd=ROOT,
@@ -91,7 +91,7 @@ class Controller:
         return self("plan", host, "--json", *options)
 
     def with_text(self, text: str, name: str = "") -> "Controller":
-        """The same controller with another inventory, which finds the same Pythons in its cache."""
+        """The same controller with another inventory in its place, or beside it under another `name`."""
         path = self.inventory.with_name(f"{name or self.inventory.stem}.yml")
         path.write_text(text)
         return Controller(path, self.environ)
@@ -99,9 +99,9 @@ class Controller:
 
 @pytest.fixture(scope="session", autouse=True)
 def running_lab() -> Iterator[None]:
-    """The lab, with at least three servers; it goes away when the tests end, unless PROVISION_KEEP_LAB is set.
+    """The lab, with at least three servers; it ends with the tests, unless PROVISION_KEEP_LAB is set.
 
-    A lane (lanes.sh) finds the lab up: a server that is down is being made bare by the other one.
+    A lane (lanes.sh) finds the lab up, and leaves a server alone that is down: the other lane is making it bare.
     """
     if not os.environ.get("PROVISION_LANE"):
         lab.up(count=SERVERS, suite=SUITE)
@@ -121,14 +121,14 @@ def sample() -> str:
 
 @dataclass(frozen=True)
 class Built:
-    """A deploy to a bare server for which pyenv built a Python: the document, and wall seconds."""
+    """A deploy to a bare server for which pyenv built a Python: its answer, and how many seconds it took."""
 
     answer: Answer
     seconds: float
 
 
 def first_inventory(sample: str) -> Path:
-    """The inventory whose servers build the Pythons that all others are given."""
+    """Write the inventory whose server builds the Python for all others."""
     path = LAB / "tests/first.yml"
     path.parent.mkdir(exist_ok=True)
     path.write_text(sample)
@@ -137,7 +137,7 @@ def first_inventory(sample: str) -> Path:
 
 @pytest.fixture(scope="session")
 def built(sample: str, running_lab: None) -> Built:
-    """The one deploy of the tests that builds a Python; the others place what it packed."""
+    """The only deploy that builds a Python; all others install what it packed."""
     path = first_inventory(sample)
     shutil.rmtree(python_cache.location(load(path)), ignore_errors=True)
     lab.reset(BUILDER, SUITE)
@@ -148,7 +148,7 @@ def built(sample: str, running_lab: None) -> Built:
 
 @pytest.fixture(scope="session")
 def pythons(sample: str, request: pytest.FixtureRequest) -> Path:
-    """The folder of packed Pythons; with PROVISION_KEEP_LAB, those of earlier tests will do."""
+    """The folder of packed Pythons; with PROVISION_KEEP_LAB, those of an earlier session are used again."""
     folder = python_cache.location(load(first_inventory(sample)))
     if not (os.environ.get("PROVISION_KEEP_LAB") and folder.is_dir()):
         request.getfixturevalue("built")
@@ -165,7 +165,7 @@ def controller(sample: str, tmp_path: Path, pythons: Path) -> Controller:
 
 
 def seed(path: Path, pythons: Path) -> Path:
-    """Give an inventory the Pythons in a folder; they go when the tests end, or with the cache's folder that it returns."""
+    """Copy packed Pythons to an inventory's own cache folder, and return that; it is removed when the tests end."""
     own = python_cache.location(load(path))
     shutil.rmtree(own, ignore_errors=True)
     shutil.copytree(pythons, own, copy_function=os.link)
@@ -180,14 +180,14 @@ def fresh() -> Callable[[str], None]:
 
 
 def shell(name: str, command: str) -> str:
-    """What a command prints as root in a lab server, past SSH; it must succeed."""
+    """Run a command as root in a lab server, without SSH, and return what it prints; it must succeed."""
     done = lab.shell(name, command)
     assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
     return done.stdout.rstrip("\n")
 
 
 def https(name: str, path: str = "/", domain: str = "", *options: str) -> subprocess.CompletedProcess[str]:
-    """curl's answer for a path of a site on a lab server, its certificate checked against the lab's own root."""
+    """Ask a site on a lab server for a path, with curl, which trusts only the ACME authority's root."""
     domain = domain or f"sample.{name}.test"
     address = f"10.213.0.{10 + int(name.removeprefix('lab'))}"
     return subprocess.run(

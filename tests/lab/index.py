@@ -117,9 +117,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving(password: str, tls: bool = False) -> Iterator[Index]:
-    """An index (PEP 503) that has the package, redirects to this machine's own index for all others, and wants the password.
+    """An index (PEP 503) with the package, which redirects to this machine's own for all others, and wants the password.
 
-    With `tls`, its certificate comes from the ACME authority, whose CA (.lab/acme-api-ca.pem) servers do not trust by default.
+    With `tls`, its certificate is signed by the CA .lab/acme-api-ca.pem, which servers do not trust by default.
     """
     with _Server(password) as server:
         if tls:

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The lab tests, as `make test-lab` runs them: the whole path alone, then two lanes beside each other, each with servers of its
-# own, then the tests that want all servers. `pytest tests/lab` runs the same tests one after another.
+# The lab tests, as `make test-lab` runs them: first the whole path, alone; then two lanes in parallel, each with servers of
+# its own; then the tests that need all servers. `pytest tests/lab` runs the same tests one after another.
 set -u
 python=${1:-.venv/bin/python}
 out=$(mktemp -d)
@@ -15,7 +15,7 @@ files() { printf 'tests/lab/test_%s.py\n' "$@"; }
 # shellcheck disable=SC2046 # the paths are words
 run() { "$python" -m pytest -q $(files "$@"); }
 
-# on SERVER NAME...: with the lab as it is, for the other lane may be making a server bare.
+# on SERVER NAME...: with the lab as it is, because the other lane may be making a server bare.
 on() {
     server=$1
     shift
@@ -27,7 +27,10 @@ run path || exit 1
 
 on lab3 releases supervisor >"$out/releases" 2>&1 &
 releases=$!
-{ on lab1 drift files services system refused_plans refused_releases access && on lab2 apps private_index private python verify; } >"$out/others" 2>&1 &
+{
+    on lab1 drift files services system refused_plans refused_releases access &&
+        on lab2 apps private_index private python verify
+} >"$out/others" 2>&1 &
 others=$!
 failed=0
 wait "$others" || failed=1

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from tests.lab.conftest import LAB
 
-# wrk keeps both cores of a small machine busy and slows the tests beside it: by default, only tests that count requests use it.
+# wrk keeps both cores of a small machine busy and slows other tests: by default, only tests that count requests use it.
 HEAVY = "PROVISION_HEAVY_LOAD" in os.environ
 
 

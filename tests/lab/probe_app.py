@@ -1,4 +1,4 @@
-"""A small app whose releases the tests can tell apart, and break."""
+"""A small app whose releases tests can tell apart and break."""
 
 MAIN = """
 import asyncio
@@ -83,7 +83,7 @@ while True:
 
 
 def files(breaks: str = "", only: str = "", note: str = "", requirements: str = "") -> dict[str, str]:
-    """The repository's files; `breaks` says how the release is broken, `only` on which host; `requirements` are more."""
+    """The repository's files. `breaks` says how the release is broken, `only` on which host; `requirements` adds some."""
     return {
         "probe.py": MAIN.format(breaks=breaks, only=only),
         "requirements.txt": f"fastapi==0.165.0\n{requirements}"

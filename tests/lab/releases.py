@@ -23,7 +23,7 @@ DEPLOYS = int(os.environ.get("PROVISION_DEPLOYS", "4"))
 
 
 class Switches:
-    """No request fails when the traffic goes to another release, and a broken release never has it. A test module has the site."""
+    """No request fails when another release takes over, and a broken one never does. A test module has the site."""
 
     def test_no_request_fails_over_deploys_under_load(self, site: Site) -> None:
         site.deploy("--revision", "one")
@@ -212,7 +212,7 @@ class Processes:
 
 
 def chat(socket: ClientConnection) -> None:
-    """Talk for four seconds, then wait for the other side to end it: a message that crosses the end could spoil its clean close."""
+    """Talk for four seconds, then wait for the other side to close: a message that crosses the close could spoil it."""
     for _ in range(4):
         socket.send("still there")
         assert socket.recv(timeout=5) == "still there"

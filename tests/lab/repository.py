@@ -1,4 +1,4 @@
-"""Git repositories of apps that are not this project's, served to the lab."""
+"""Git repositories for the tests' own apps, served to the lab."""
 
 import shutil
 import subprocess
@@ -11,7 +11,7 @@ from tests.lab.conftest import LAB
 
 @dataclass(frozen=True)
 class Repository:
-    """A repository that the lab's servers reach at `url`; its work tree is `folder`."""
+    """A bare repository that the lab's servers reach at `url`; `folder` is its work tree."""
 
     name: str
     folder: Path
@@ -33,7 +33,10 @@ class Repository:
         return f"git://10.213.0.1/{self.name}.git"
 
     def commit(self, files: Mapping[str, str], branch: str = "main") -> str:
-        """Write files and commit all that is there; the commit's hash."""
+        """Write files, commit the whole work tree to a branch, and return the commit's hash.
+
+        Only main keeps the commit in the work tree.
+        """
         for name, content in files.items():
             path = self.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)

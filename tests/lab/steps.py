@@ -1,4 +1,4 @@
-"""A run that stands still before one of its steps, so that a test can end something there."""
+"""A run that stops before one of its steps, so that a test can kill something there."""
 
 import time
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ SECONDS = 60
 
 @contextmanager
 def noted(server: str) -> Iterator[None]:
-    """Each command that changes something is noted on its way, and can be held up. It makes them slower."""
+    """Within this, each command that changes something is logged and can be stopped at. It makes commands slower."""
     text = Path(__file__).with_suffix(".sh").read_text()
     names = " ".join(COMMANDS)
     shell(
@@ -29,7 +29,7 @@ def noted(server: str) -> Iterator[None]:
 
 
 def arm(server: str, change: str = "-", number: int = 0) -> None:
-    """The next run stands still before the step of that number, from 1, of the changes whose ids begin so; 0 is none."""
+    """Make the next run stop before a step of the changes whose ids begin with `change`: the first is 1, none is 0."""
     shell(
         server,
         f"rm -rf /run/steps; mkdir /run/steps; cd /run/steps; echo '{change}' >change; echo {number} >number; : >log",
@@ -37,13 +37,13 @@ def arm(server: str, change: str = "-", number: int = 0) -> None:
 
 
 def taken(server: str, change: str) -> list[str]:
-    """The steps since it was armed, of the changes whose ids begin so."""
+    """The steps since `arm`, of the changes whose ids begin with `change`."""
     lines = [line.split("\t", 1) for line in shell(server, "cat /run/steps/log").splitlines()]
     return [step for of, step in lines if of.startswith(change)]
 
 
 def wait(server: str) -> str:
-    """Until the run stands still; before which step. A TimeoutError where it does not."""
+    """Wait until the run stops, and return the step before which it does; raises TimeoutError after 60 s."""
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:
         step = lab.shell(server, "cat /run/steps/reached").stdout
@@ -54,10 +54,10 @@ def wait(server: str) -> str:
 
 
 def go(server: str) -> None:
-    """The run goes on."""
+    """Let the run go on."""
     shell(server, ": >/run/steps/go")
 
 
 def end_the_script(server: str) -> None:
-    """SIGKILL to the run's every process."""
+    """Send SIGKILL to all of the run's processes."""
     shell(server, "pkill -9 -s $(ls -t /run/provision/runs/*/pid | head -n 1 | xargs cat)")

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Stands in for a command on a test server, in /usr/local/sbin under that command's name: where a run's change calls it, the
-# call is noted, and at the one that a test waits for, the run stands still until the test lets it go on or ends it.
+# Replaces a command on a test server, in /usr/local/sbin under the command's name. Calls by a run's change are logged; at
+# the call that a test waits for, the run stops until the test lets it go on or kills it.
 name=${0##*/} steps=/run/steps said=$(printf '%s' "$*" | tr '\n\t' '  ')
 leader=$(cut -d' ' -f6 "/proc/$$/stat")
 run=$(tr '\0' '\n' <"/proc/$leader/cmdline" | sed -n 's|\(/run/provision/runs/.*\)/script$|\1|p')
 
-# What only asks is no step.
+# A command that only asks is not a step.
 asks() {
     case "$name $said" in
     systemctl\ is-* | systemctl\ show*) return 0 ;;
@@ -26,7 +26,7 @@ esac
 if [ -n "$run" ] && [ -d "$steps" ] && ! asks; then
     change=$(grep '^begin' "$run/events" | tail -n 1 | cut -f3)
     step="$change	$name $said"
-    # Waiting asks the same again and again: one step.
+    # A wait repeats the same command: that is one step.
     if [ "$step" != "$(tail -n 1 "$steps/log")" ]; then
         printf '%s\n' "$step" >>"$steps/log"
         if [ "$(grep -c "^$(cat "$steps/change")" "$steps/log")" = "$(cat "$steps/number")" ]; then

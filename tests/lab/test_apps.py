@@ -21,7 +21,7 @@ pytest_plugins = ("tests.lab.apps",)
 
 
 def websocket(domain: str, said: str) -> str:
-    """What a server answers to one text message (RFC 6455), over TLS to nginx."""
+    """Send one text message over a websocket (RFC 6455) through nginx, and return the answer."""
     context = ssl.create_default_context(cafile=str(LAB / "acme-root.pem"))
     with (
         socket.create_connection((ADDRESS, 443), timeout=20) as plain,
@@ -121,7 +121,7 @@ def test_a_new_commit_changes_the_answers_and_shares_the_venvs_of_the_same_requi
     for name, app in apps.items():
         assert app.answer()["greeting"] == f"good morning from {name}"
         assert releases[name].endswith(commits[name][:7])
-        # A project that is built is a part of its own environment.
+        # A project that is built is installed into its own environment.
         assert (app.venv == before[name]) == (name != "built")
 
 

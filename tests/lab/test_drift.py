@@ -1,4 +1,4 @@
-"""What a hand changed on a deployed server is seen and repaired, and nothing else is touched."""
+"""Changes made by hand on a deployed server are found and repaired, and nothing else is touched."""
 
 from dataclasses import dataclass
 
@@ -15,13 +15,13 @@ KINDS = {
 SITE = "/etc/nginx/sites-available/sample.conf"
 LIVE = "/etc/ssl/provision/sample"
 UNIT = "/etc/systemd/system/sample@.service"
-# The names of the slot that has the traffic and of the other one.
+# Sets the names of the active slot and of the idle one.
 SLOTS = "active=$(basename $(readlink /run/sample/current.sock) .sock); idle=$(echo bluegreen | sed s/$active//); "
 WORKERS = "cat /proc/$(cat /run/nginx.pid)/task/*/children"
 
 
 def named(ids: list[str]) -> list[str]:
-    """Ids as the table below has them: without the versions of pyenv, Python and uv."""
+    """Ids as in the table below: without the versions of pyenv, Python and uv."""
     return [kind if kind in ("pyenv", "python", "uv") else f"{kind}:{rest}" for kind, _, rest in map(_parts, ids)]
 
 
@@ -44,9 +44,9 @@ def test_a_run_that_changes_nothing_costs_two_execs(site: Site) -> None:
 
 @dataclass(frozen=True)
 class Drift:
-    """What a hand did on the server, what the plan names then, and a command that succeeds when it is as before.
+    """A change by hand, the ids that the next plan has, and a command that succeeds once it is repaired.
 
-    `serves` says whether the site answers in between; None where that depends on what the app has open.
+    `serves` says whether the site answers meanwhile; None if that depends on the files that the app has open.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What goes wrong in the middle: killed controllers, cut connections, two at once, servers that are off."""
+"""What goes wrong during a run: killed controllers, cut connections, two runs at once, servers that are off."""
 
 import os
 import signal
@@ -33,7 +33,7 @@ LIBRARY = 'probe_steps() { while IFS="\t" read -r number path; do if [ -e "$path
 
 @dataclass(frozen=True)
 class Step:
-    """Something that takes time, or fails, and leaves a file behind when it is done."""
+    """A change that takes time, or fails, and leaves a file behind when it is done."""
 
     name: str
     script: str = ""
@@ -61,7 +61,7 @@ def finish(run: HostRun) -> Result:
 
 @pytest.fixture
 def steps(sample: str, tmp_path: Path) -> Iterator[Callable[..., HostRun]]:
-    """Makes a run of steps on the server; what steps leave behind is cleared before and after."""
+    """Makes a run of steps on the server; the files that steps leave behind are removed before and after."""
     path = tmp_path / "steps.yml"
     path.write_text(sample)
 
@@ -96,13 +96,13 @@ def exists(path: str) -> bool:
 
 
 def ended() -> bool:
-    """Whether no run is going on on the server."""
+    """Whether no run is under way on the server."""
     return lab.shell(SERVER, "flock -n -s /run/provision/lock true").returncode == 0
 
 
 @contextmanager
 def proxy(address: str) -> Iterator[tuple[int, Callable[[], None]]]:
-    """A TCP proxy on loopback in front of a server's port 22: its port, and what cuts all its connections."""
+    """A TCP proxy on loopback in front of a server's port 22: its port, and a function that cuts its connections."""
     listener = socket.create_server(("127.0.0.1", 0))
     pairs: list[socket.socket] = []
 

@@ -1,4 +1,4 @@
-"""Files, directories, links and what must not be there: they come about, stay, and are repaired."""
+"""Files, directories, links and absent paths on a real server: made, kept, and repaired."""
 
 import os
 

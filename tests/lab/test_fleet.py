@@ -1,4 +1,4 @@
-"""Several servers: prepared at once, activated one after another, and back together when a release fails."""
+"""Several servers: prepared at once, activated one after another, and rolled back together when a release fails."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,7 +36,7 @@ def fleet(repository: Repository, pythons: Path, tmp_path_factory: pytest.TempPa
 
 
 def commits() -> list[str]:
-    """What each host serves."""
+    """The commit that each host serves."""
     return [https(host, "/commit", f"probe.{host}.test").stdout.strip('"') for host in HOSTS]
 
 

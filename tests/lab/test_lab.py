@@ -1,4 +1,4 @@
-"""The lab itself. It uses lab3 of the running lab; whatever is destructive runs in a network namespace of its own."""
+"""The lab itself. Tests use lab3 of the running lab; destructive ones run a lab of their own in a network namespace."""
 
 from __future__ import annotations
 
@@ -230,7 +230,7 @@ def test_other_releases_of_debian_boot(suite: str) -> None:
     lab.reset(NAME, "bookworm")
 
 
-# From here on: a lab of its own, in namespaces where nothing else can see or miss it. Its network ends at its bridge.
+# From here on, each test has a lab of its own, in namespaces that isolate it. Its network ends at its bridge.
 
 NAMESPACES = ("unshare", "--net", "--mount", "--propagation", "private")
 
@@ -283,7 +283,7 @@ def words(process):
 
 
 def alone(path: Path, script: str, unified: bool = False) -> Any:
-    """Run a script in namespaces of its own and return the JSON that it prints last."""
+    """Run a script in namespaces of its own, and return the JSON document that it prints last."""
     (path / "lab").mkdir(exist_ok=True)
     (path / "lab").rmdir()
     only = "umount -R /sys/fs/cgroup; mount -t cgroup2 cgroup2 /sys/fs/cgroup\n" if unified else ""

@@ -32,7 +32,7 @@ def test_a_bare_server_gets_a_python_that_pyenv_built(built: Built) -> None:
 
 @contextmanager
 def served(files: Path) -> Iterator[str]:
-    """A mirror of source archives: the files of a folder, on the lab's bridge."""
+    """A mirror of source archives: a folder served on the lab's bridge."""
     with ThreadingHTTPServer(("10.213.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(files))) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
@@ -42,7 +42,7 @@ def served(files: Path) -> Iterator[str]:
 
 
 def test_a_source_archive_with_a_wrong_checksum_is_not_built(controller: Controller, tmp_path: Path) -> None:
-    """After the build above, the server has what building takes; python.org, which python-build asks next, is out of its reach."""
+    """The build above left all that a build needs; python.org, which python-build asks next, is out of reach."""
     archive = tmp_path / "mirror" / source.checksum(folder.current())
     archive.parent.mkdir()
     text = controller.inventory.read_text()

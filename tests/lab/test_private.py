@@ -1,4 +1,4 @@
-"""Private repositories: a real one, behind an sshd of its own with a host key of its own, that lets in only whom it knows."""
+"""Private repositories: a real one, behind an sshd with a host key of its own, which admits only the keys it knows."""
 
 import os
 import re
@@ -23,8 +23,8 @@ HOST = f"git.{SERVER}.test"
 PORT = 2222
 NAME = f"[{HOST}]:{PORT}"
 URL = f"ssh://git@{HOST}:{PORT}/home/git/probe.git"
-# The git host runs on the server itself. On 127.0.0.1 there is one with another host key: whoever is in between; the one on
-# 127.0.0.2 says nothing until it is woken.
+# The git host runs on the server itself. The one on 127.0.0.1 has another host key, like a man in the middle; the one
+# on 127.0.0.2 is silent until it is woken.
 SETUP = f"""\
 set -e
 apt-get -qq update && apt-get -qq install --no-install-recommends git >/dev/null
@@ -58,12 +58,12 @@ class GitHost:
         return self.folder / "known_hosts"
 
     def let_in(self, *public: str) -> None:
-        """Whose keys open the repository: the developer's, and these."""
+        """Admit the developer's key and these to the repository, and no others."""
         keys = "\n".join((self.key("developer.pub").read_text().strip(), *public))
         shell(SERVER, f"printf '%s\\n' {shlex.quote(keys)} >/etc/githost/known")
 
     def trust(self, name: str = "good") -> str:
-        """Make a host key the one that the developer's known_hosts has, hashed; the line."""
+        """Make a host key the only one in the developer's known_hosts, hashed; returns the plain line."""
         line = f"{NAME} {shell(SERVER, f'cat /etc/githost/{name}.pub').strip()}"
         self.known_hosts.write_text(f"{line}\n")
         subprocess.run(["ssh-keygen", "-H", "-f", self.known_hosts], check=True, capture_output=True)
@@ -71,7 +71,7 @@ class GitHost:
         return line
 
     def commit(self, note: str) -> str:
-        """Push a commit; its hash."""
+        """Push a commit, and return its hash."""
         for name, content in probe_app.files(note=note).items():
             (self.folder / "tree" / name).write_text(content)
         self._git("add", "--all")
@@ -80,7 +80,7 @@ class GitHost:
         return self._git("rev-parse", "HEAD")
 
     def key(self, name: str) -> Path:
-        """A key file, made at the first call."""
+        """The path of a key file, made at the first call."""
         path = self.folder / name
         if not path.with_suffix("").exists():
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path.with_suffix("")], check=True)
@@ -97,7 +97,7 @@ class GitHost:
 
 @pytest.fixture(scope="module")
 def git_host(tmp_path_factory: pytest.TempPathFactory, running_lab: None) -> GitHost:
-    """A bare server, and on it the git host with one commit."""
+    """The git host, with one commit, on a server that is otherwise bare."""
     made = GitHost(tmp_path_factory.mktemp("developer"))
     (made.folder / "config").write_text(
         f"Host {HOST}\n  HostName {ADDRESS}\n  HostKeyAlias {NAME}\n  IdentityFile {made.key('developer')}\n  IdentitiesOnly yes\n"
@@ -114,7 +114,7 @@ def git_host(tmp_path_factory: pytest.TempPathFactory, running_lab: None) -> Git
 
 @dataclass(frozen=True)
 class Declared:
-    """The app's inventory with one way or another to the repository."""
+    """Inventories for the app, each with another way to the repository."""
 
     folder: Path
     git_host: GitHost
@@ -142,7 +142,7 @@ def declared(git_host: GitHost, pythons: Path, tmp_path_factory: pytest.TempPath
 
 @dataclass(frozen=True)
 class First:
-    """What came of a first deploy with a key that nobody knew yet, and the key's public half."""
+    """The answer to a first deploy, whose deploy key the repository did not know, and the public half of that key."""
 
     error: str
     output: str
@@ -151,7 +151,7 @@ class First:
 
 @pytest.fixture(scope="module")
 def first(declared: Declared, git_host: GitHost) -> First:
-    """The server with everything on it but the release: the repository refused its new key."""
+    """A first deploy, which put everything on the server except the release: the repository refused its new key."""
     answer = declared("deploy_key: generate")("deploy", SERVER, "--json")
     assert answer.status == 1, answer.stdout + answer.stderr
     (note,) = answer.host(SERVER)["notes"]
@@ -173,7 +173,7 @@ def serving() -> str:
 
 
 def refused(controller: Controller) -> str:
-    """The one line that says why the deploy was refused; what served goes on serving."""
+    """The error of a deploy that was refused: one line. What served goes on serving."""
     before = serving()
     answer = controller("deploy", SERVER, "--json")
     assert answer.status == 1, answer.stdout + answer.stderr
@@ -186,7 +186,7 @@ def refused(controller: Controller) -> str:
 
 @contextmanager
 def leads_to(address: str) -> Iterator[None]:
-    """Where the server, and it alone, finds the git host."""
+    """Within this, the server alone finds the git host at another address."""
     shell(SERVER, f"echo {address} {HOST} >>/etc/hosts")
     try:
         yield
@@ -283,7 +283,7 @@ def test_a_host_key_that_changed_is_refused_in_one_line_from_here_and_from_the_s
     assert refused(site(f"deploy_key: generate, host_key: '{other}'")) == said.format(
         "source.host_key pins", "source.host_key"
     )
-    # What the inventory pins is enough, whatever this machine knows.
+    # A key pinned in the inventory is enough, whatever this machine's known_hosts has.
     pinned = site(f"deploy_key: generate, host_key: '{good}'")
     git_host.known_hosts.write_text("")
     pinned.deploy(SERVER)
@@ -299,7 +299,7 @@ def test_a_host_key_that_changed_is_refused_in_one_line_from_here_and_from_the_s
 
 @contextmanager
 def agent(folder: Path, *keys: Path) -> Iterator[dict[str, str]]:
-    """An SSH agent with these keys, and the variable that leads to it."""
+    """An SSH agent with these keys: the environment variable that leads to it."""
     socket = folder / "agent"
     process = subprocess.Popen(["ssh-agent", "-D", "-a", socket], stdout=subprocess.DEVNULL)
     try:
@@ -363,7 +363,7 @@ def test_a_connection_that_ends_during_the_fetch_takes_the_agent_with_it_and_the
             f"the connection to your machine ended while {URL} was fetched, and with it the SSH agent: run again"
             in stdout
         )
-        # sudo gives no environment on, with a password or without.
+        # sudo clears the environment, with a password or without.
         site("forward_agent: true", "user: ops", "become: sudo-password")
         controller.deploy(SERVER)
     assert serving() == commit

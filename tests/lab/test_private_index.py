@@ -55,7 +55,7 @@ def watched(secret: str) -> Iterator[list[str]]:
 
 @dataclass(frozen=True)
 class Private:
-    """Two apps deployed through a private index to a server without uv; `seen` is where the index's password was seen."""
+    """Two apps deployed through a private index to a server without uv; `seen` says where its password was seen."""
 
     index: Index
     controller: Controller
@@ -65,7 +65,7 @@ class Private:
 
 @pytest.fixture(scope="module")
 def private(every_app: Controller, apps: dict[str, App], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Private]:
-    """The app private needs a package that only the index has; sealed is the app locked, whose lock names files out of reach."""
+    """private needs a package that only the index has; sealed is the app locked, with a lock that names files out of reach."""
     repository = Repository.create(f"private-{SERVER}", tmp_path_factory.mktemp("private") / "tree")
     main = MAIN.replace("from fastapi", "from lab_greeting import greeting as words\nfrom fastapi", 1)
     main = main.replace('"hello from NAME"', "words()").replace("NAME", "private")

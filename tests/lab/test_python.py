@@ -1,4 +1,4 @@
-"""The distribution's Python: a server without pyenv, the way over to pyenv's Python and back, and a Python that does not do."""
+"""The distribution's Python: a server without pyenv, changing to pyenv's Python and back, and an unsuitable Python."""
 
 import json
 import os
@@ -30,7 +30,7 @@ PROJECT = '[project]\nname = "probe"\nversion = "1"\nrequires-python = "{}"\n'
 
 @dataclass(frozen=True)
 class Site:
-    """The app probe, which allows Python 3.9 to 3.13, on a server that had nothing; `first` is that deploy."""
+    """The probe app, which allows Python 3.9 to 3.13, on a server that was bare; `first` is that deploy."""
 
     controller: Controller
     commit: str
@@ -62,7 +62,7 @@ def site(pythons: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
 
 
 def runs() -> tuple[str, str]:
-    """The program of the process that serves, and the folder of the active release's environment."""
+    """The program of the serving process, and the folder of the active release's environment."""
     program = shell(SERVER, f"readlink /proc/$(systemctl show -p MainPID --value {UNIT})/exe")
     return program, shell(SERVER, f"readlink -f {VENV}")
 

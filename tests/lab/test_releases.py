@@ -1,4 +1,4 @@
-"""Releases under load: no request fails, a broken release never has traffic, and going back takes a moment."""
+"""Releases under load: no request fails, a broken release never has the traffic, and a rollback takes a moment."""
 
 import subprocess
 import time
@@ -66,7 +66,7 @@ SLOW_MIGRATION = f"migrate: 'echo begun >>{SHARED}; {WAIT}; echo done >>{SHARED}
 
 @pytest.fixture
 def migrating(site: Site) -> Iterator[Site]:
-    """The site with a migration that goes on until it is let."""
+    """The site with a migration that does not end before let_migrate is called."""
     text = site.text
     shell(SERVER, f"rm -f {SHARED} {SHARED}-go")
     yield site.with_text(text.replace("migrate: false", SLOW_MIGRATION))

@@ -1,4 +1,4 @@
-"""A service runs its present configuration, and goes on with the one before when the new one is unusable."""
+"""A service runs its current configuration, and keeps the previous one if the new one cannot be used."""
 
 import subprocess
 import time
@@ -61,7 +61,7 @@ def test_a_service_runs_its_present_configuration(apply: Apply, folder: str) -> 
 
 @dataclass(frozen=True)
 class Killed:
-    """Ends the run on the server as a power cut would: nothing after it happens."""
+    """Kills the run on the server as a power cut would: nothing after it happens."""
 
     @property
     def ref(self) -> Ref:
@@ -75,7 +75,7 @@ class Killed:
 
 
 def settled() -> set[str]:
-    """nginx's workers, once a reload of before has come to its end: it goes on after nginx -s reload has."""
+    """nginx's workers, once an earlier reload is complete: it goes on after nginx -s reload has returned."""
     seen: list[set[str]] = []
     deadline = time.monotonic() + 20
     while seen[-3:] != seen[-1:] * 3 or not seen:
@@ -118,7 +118,7 @@ def test_a_configuration_that_nginx_refuses_is_not_loaded(apply: Apply) -> None:
 
 
 def test_a_configuration_that_nginx_cannot_use_is_not_taken_for_loaded(apply: Apply) -> None:
-    """nginx -t passes, and so does the reload: that another program has the port is found out after it."""
+    """nginx -t passes, and so does the reload; only then does nginx find that another program has the port."""
     workers = settled()
     file = File(NGINX_EXTRA, "server { listen 22; }\n", check="nginx -t")
     service = Service("nginx", (NGINX_EXTRA,), "reload", "nginx -t", "kinds")
@@ -137,7 +137,7 @@ def test_a_configuration_that_nginx_cannot_use_is_not_taken_for_loaded(apply: Ap
 
 
 def test_a_reload_does_not_wait_for_those_who_are_still_served(apply: Apply) -> None:
-    """Whoever holds a connection to a worker of before, as a websocket does, keeps that one, which takes no others."""
+    """A client with an open connection, such as a websocket, keeps its old worker, which accepts no others."""
     shell(SERVER, "head -c 60000 /dev/zero >/var/www/slow")
     file = "server {{ listen 8099; root /var/www; limit_rate 1000; }} # {}\n"
     resources = [

@@ -1,4 +1,4 @@
-"""The same releases under Supervisor, and an app that goes from one manager to the other."""
+"""The same releases under Supervisor, and an app that changes from one process manager to the other."""
 
 import time
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ class TestProcesses(Processes):
 
 class TestInterruptions(Interruptions):
     def test_a_slot_that_has_just_ended_by_itself_is_stopped_all_the_same(self, site: Site) -> None:
-        """Supervisor does not count it as running, and would start it again a moment later."""
+        """Supervisor does not count such a slot as running, and would restart it a moment later."""
         manager = (ROOT / "provision/resources/manager.sh").read_text()
         site.deploy("--revision", "one")
         site.deploy("--revision", "two")
@@ -82,7 +82,7 @@ def test_an_app_goes_from_one_manager_to_the_other_and_leaves_nothing_behind(sup
 
 
 def failed(answer: Answer) -> set[str]:
-    """The checks that failed, without their test_ and their host."""
+    """The names of the checks that failed, without test_ and their host."""
     assert "probe" in answer.stdout, answer.stderr
     found = {one["id"].partition("[")[0] for one in answer.host(SERVER)["checks"] if one["outcome"] == "failed"}
     return {name.removeprefix("test_") for name in found}

@@ -46,7 +46,7 @@ def test_packages_are_installed_and_only_the_missing_ones_again(apply: Apply) ->
 
 @pytest.fixture(scope="module")
 def elsewhere(site: Site) -> Controller:
-    """The same server in Berlin, with three authorities of its own, of which the last signed the ACME authority's API."""
+    """The same server in Berlin, which trusts three more authorities; the last one signed the ACME API's certificate."""
     bundle = (ROOT / "tests/unit/ca.pem").read_text() + (LAB / "acme-api-ca.pem").read_text()
     site.controller.inventory.with_name("ca.pem").write_text(bundle)
     text = "timezone: Europe/Berlin\nlocale: en_US.UTF-8\nmirrors: {ca_bundle: ca.pem}\n"

@@ -1,4 +1,4 @@
-"""invoke verify: a server that is right passes, and each thing that is wrong is found by the checks that are for it."""
+"""invoke verify: a correct server passes, and each fault is found by the checks that are for it."""
 
 import os
 from collections.abc import Iterator
@@ -135,7 +135,7 @@ def deployed(sample: str, pythons: Path, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture
 def broken(deployed: Controller, request: pytest.FixtureRequest) -> Iterator[set[str]]:
-    """The server with one thing wrong; the checks that are to fail."""
+    """The server with one fault: the names of the checks that must fail."""
     breaks, mends, wrong = BREAKAGES[request.param]
     try:
         shell(SERVER, breaks)
@@ -145,7 +145,7 @@ def broken(deployed: Controller, request: pytest.FixtureRequest) -> Iterator[set
 
 
 def failed(controller: Controller, only: str = "") -> set[str]:
-    """The names of the checks that fail, without their test_ and their host."""
+    """The names of the checks that failed, without test_ and their host."""
     answer = controller("verify", SERVER, "--json", *(["--only", only] if only else []))
     checks = answer.host(SERVER)["checks"]
     assert checks, answer.stderr

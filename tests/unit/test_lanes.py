@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 LAB = Path(__file__).parents[1] / "lab"
-CALL = re.compile(r"(?:^|\{ |&& )(?:run|on lab\d) ((?:[a-z_]+ ?)+)", re.MULTILINE)
+CALL = re.compile(r"^[{ ]*(?:run|on lab\d) ((?:[a-z_]+ ?)+)", re.MULTILINE)
 
 
 def test_each_file_of_the_lab_tests_stands_in_exactly_one_lane() -> None:

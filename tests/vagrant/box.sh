@@ -1,7 +1,7 @@
 #!/bin/sh
-# box.sh FOLDER KEY [SOURCE...]: makes FOLDER/debian.box, a Debian box for Vagrant's libvirt provider, from Debian's packages.
+# box.sh FOLDER KEY [SOURCE...]: makes FOLDER/debian.box, a Debian box for Vagrant's libvirt provider.
 # KEY is the public key for Vagrant's first login; each SOURCE is a line of apt's sources.
-# The box has no boot loader: its kernel and initrd lie beside the disk. When a step fails, its last lines of output are printed.
+# The box has no boot loader: its kernel and initrd lie beside the disk. If a step fails, its last lines of output are printed.
 set -eu
 folder=$1 key=$2
 shift 2
@@ -31,7 +31,7 @@ end() {
 }
 
 # mmdebstrap passes the root that it makes to its hooks as $1. Not --quiet: that drops apt's own output when apt fails.
-# MODULES=list makes an initrd with only what a virtual machine needs: unpacking a large one is slow in software emulation.
+# MODULES=list makes an initrd with only what a VM needs: unpacking a large one is slow in software emulation.
 install_debian() {
     trust=
     if [ -d "$authorities" ]; then trust="--customize-hook=sync-in $authorities $authorities"; fi

@@ -104,8 +104,8 @@ class Project:
 def project() -> Iterator[Project]:
     """Vagrant with a home of its own, a box, and libvirt. Nothing is left of it when the tests end or are interrupted."""
     begun, before = time.monotonic(), hypervisor.traces()
-    # SIGTERM means the same as Ctrl-C. A process that a shell runs in the background ignores SIGINT, and so do its children,
-    # Vagrant among them, which cleans up only at that signal.
+    # SIGTERM means the same as Ctrl-C. A process that a shell runs in the background ignores SIGINT, and so do its
+    # children, Vagrant among them, which cleans up only at that signal.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     # Not pytest's own folder: the VM's processes do not run as root, and must reach its disk.

@@ -141,7 +141,7 @@ def located(vm: Project) -> Host:
 
 
 def boot_id(vm: Project) -> str:
-    """The id of the machine's present boot; "" without SSH: a machine that shuts down serves longer than it lets anyone in."""
+    """The id of the current boot; "" without SSH: a machine that shuts down still serves when it lets no one in."""
     session = Session(located(vm))
     try:
         return session.run("cat /proc/sys/kernel/random/boot_id").stdout
