@@ -1,36 +1,31 @@
 """What the user declares: hosts, groups and apps, checked before any connection."""
 
-from provision.errors import InventoryError
 from provision.inventory.app import App
 from provision.inventory.find import find
 from provision.inventory.health import Health
 from provision.inventory.hooks import Hooks
 from provision.inventory.host import Host
-from provision.inventory.host_keys import HostKey, host_key, known_as
+from provision.inventory.host_keys import host_key, known_as
 from provision.inventory.inventory import Inventory
 from provision.inventory.inventory_file import MODELS, InventoryFile
 from provision.inventory.load import load
 from provision.inventory.mirrors import Mirrors
-from provision.inventory.model import Context, Model
+from provision.inventory.model import Model
 from provision.inventory.python import Python
 from provision.inventory.rollout import Rollout
 from provision.inventory.schedule import Schedule
 from provision.inventory.source import GENERATE, Source
 from provision.inventory.tls import TLS
-from provision.inventory.wording import display, known_names, suggestion
 
 __all__ = [
     "GENERATE",
     "MODELS",
     "TLS",
     "App",
-    "Context",
     "Health",
     "Hooks",
     "Host",
-    "HostKey",
     "Inventory",
-    "InventoryError",
     "InventoryFile",
     "Mirrors",
     "Model",
@@ -38,11 +33,8 @@ __all__ = [
     "Rollout",
     "Schedule",
     "Source",
-    "display",
     "find",
     "host_key",
     "known_as",
-    "known_names",
     "load",
-    "suggestion",
 ]

@@ -205,14 +205,14 @@ class App(Model):
         default=60,
         ge=1,
         le=86400,
-        description="Seconds that one request may take (1 to 86400).",
+        description="Maximum seconds for one request (1 to 86400).",
         examples=[60],
     )
     drain: Whole | None = Field(
         default=None,
         ge=0,
         le=86400,
-        description="Seconds that an old release has to finish its requests, including websockets and streams, before it is"
+        description="Seconds for an old release to finish its requests, including websockets and streams, before it is"
         " stopped (0 to 86400). If omitted: the timeout.",
         examples=[60],
     )
@@ -223,7 +223,7 @@ class App(Model):
     )
     memory_max: Memory | None = Field(
         default=None,
-        description="Memory that all of the app's processes may use together, as systemd writes it. If omitted: no limit.",
+        description="Memory limit for all of the app's processes together, as systemd writes it. If omitted: no limit.",
         examples=["512M"],
     )
     keep_releases: Whole = Field(
@@ -249,7 +249,7 @@ class App(Model):
         return {**file, **secrets, **data.get("environment", {})}
 
     @model_validator(mode="after")
-    def _processes_differ(self) -> App:
+    def _processes_have_own_names(self) -> App:
         both = self.processes.keys() & self.schedules.keys()
         if both:
             raise ValueError(f'"{min(both)}" is a process and a schedule; rename one of them')
@@ -259,7 +259,7 @@ class App(Model):
         return self
 
     @model_validator(mode="after")
-    def _cron_can_say_it(self) -> App:
+    def _schedules_suit_cron(self) -> App:
         if self.process_manager == "supervisor":
             for name, schedule in self.schedules.items():
                 try:
@@ -270,5 +270,5 @@ class App(Model):
 
     @property
     def drain_seconds(self) -> int:
-        """Seconds that an old release has to finish its requests (0 to 86400)."""
+        """Seconds for an old release to finish its requests (0 to 86400)."""
         return self.timeout if self.drain is None else self.drain

@@ -28,7 +28,7 @@ def five_fields(calendar: str) -> str:
         return " ".join((_field(minute, 0, 59), _field(hour, 0, 23), *date, _week(days)))
     except ValueError:
         raise ValueError(
-            f'"{calendar}" cannot be said to cron, which Supervisor goes by; write for example 03:00, hourly,'
+            f'"{calendar}" cannot be written for cron, which runs the schedules under Supervisor; write for example 03:00, hourly,'
             ' "Mon..Fri 06:30", "*-*-01 04:00" or "*:0/15"'
         ) from None
 

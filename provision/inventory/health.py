@@ -31,7 +31,7 @@ class Health(Model):
         default=30,
         ge=1,
         le=600,
-        description="Seconds that a new release has to become healthy (1 to 600); after that, the deploy is undone.",
+        description="Seconds for a new release to become healthy (1 to 600); after that, the deploy is undone.",
         examples=[30],
     )
     passes: Whole = Field(

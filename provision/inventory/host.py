@@ -29,7 +29,7 @@ def _address(value: str, info: ValidationInfo) -> str:
             raise PydanticCustomError("missing", "missing")
         return ssh_address(value)
     if value:
-        raise ValueError("where a machine answers is for Vagrant to say; remove the address, or connect: vagrant")
+        raise ValueError("the address of a machine comes from Vagrant; remove it, or connect: vagrant")
     return value
 
 
@@ -77,7 +77,7 @@ class Host(Model):
     """The host's key under `hosts`."""
     connect: Literal["ssh", "vagrant"] = Field(
         default="ssh",
-        description="How to connect. ssh: to the `address`; vagrant: to the machine of the host's name in the Vagrantfile above"
+        description="How to connect. ssh: to the `address`; vagrant: to the machine with the host's name in the Vagrantfile above"
         " this inventory. `vagrant ssh-config` supplies its address, port, user and key; its host key is pinned on first"
         " contact.",
         examples=["ssh"],
@@ -104,7 +104,7 @@ class Host(Model):
     )
     known_hosts: File | None = Field(
         default=None,
-        description="known_hosts file with the server's key. If omitted: the user's own.",
+        description="known_hosts file with the server's key. If omitted: your own.",
         examples=["known_hosts"],
     )
     become: Literal["auto", "none", "sudo", "sudo-password"] = Field(
@@ -144,12 +144,12 @@ class Host(Model):
     tls: TLS = Field(default_factory=TLS, description="Certificates: the keys of TLS.", examples=[{}])
     rollout: Rollout = Field(
         default_factory=Rollout,
-        description="Activation on several hosts: the keys of Rollout. The first host's apply to all.",
+        description="Activation on several hosts: the keys of Rollout. The first host's values apply to all.",
         examples=[{}],
     )
     mirrors: Mirrors = Field(
         default_factory=Mirrors,
-        description="Other sources to fetch from: the keys of Mirrors.",
+        description="Alternative sources to fetch from: the keys of Mirrors.",
         examples=[{}],
     )
     forwarded: dict[int, int] = Field(default_factory=dict, exclude=True)
@@ -159,7 +159,7 @@ class Host(Model):
     @classmethod
     def _not_for_vagrant(cls, value: Any, info: ValidationInfo) -> Any:
         if info.data.get("connect") == "vagrant":
-            raise ValueError("with connect: vagrant, this is for Vagrant to say; remove one of the two")
+            raise ValueError("with connect: vagrant, this comes from Vagrant; remove one of the two")
         return value
 
     @model_validator(mode="before")

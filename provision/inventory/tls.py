@@ -41,24 +41,24 @@ class TLS(Model):
     )
     certificate: Annotated[File, parsed_by(pem.leaf)] | None = Field(
         default=None,
-        description="For issuer files: the certificate chain for all domains of a host, leaf first, in one PEM file, relative"
+        description="With `issuer: files`: the certificate chain for all domains of a host, leaf first, in one PEM file, relative"
         " to this inventory.",
         examples=["../tls/shop.pem"],
     )
     key: Annotated[File, parsed_by(pem.tls_key)] | None = Field(
         default=None,
-        description="For issuer files: the certificate's private key, in a PEM file without a passphrase, relative to this"
+        description="With `issuer: files`: the certificate's private key, in a PEM file without a passphrase, relative to this"
         " inventory. Keep it out of Git.",
         examples=["../tls/shop.key"],
     )
     email: Email | None = Field(
         default=None,
-        description="Where the issuer may write to about the certificates. Optional.",
+        description="Contact address for the issuer. Optional.",
         examples=["ops@example.com"],
     )
     issuer_ca: CaFile | None = Field(
         default=None,
-        description="CA bundle to trust when talking to the ACME directory, relative to this inventory.",
+        description="CA bundle for verifying the ACME directory's own certificate, relative to this inventory.",
         examples=["../ca/acme.pem"],
     )
     root_ca: CaFile | None = Field(

@@ -255,7 +255,7 @@ def test_other_hosts_are_left_as_they_are(project: Project, monkeypatch: pytest.
 @pytest.mark.parametrize("key", ["port: 2222", "user: root", "proxy_jump: jump.example.com", "address: 203.0.113.10"])
 def test_what_vagrant_says_is_not_said_by_the_inventory(project: Project, key: str) -> None:
     project.inventory.write_text(f"hosts:\n  vm1:\n    connect: vagrant\n    {key}\n")
-    with pytest.raises(InventoryError, match=f"hosts.vm1.{key.partition(':')[0]}: .*for Vagrant to say; remove"):
+    with pytest.raises(InventoryError, match=f"hosts.vm1.{key.partition(':')[0]}: .*comes from Vagrant; remove"):
         load(project.inventory, {})
 
 

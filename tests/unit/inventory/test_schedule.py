@@ -92,7 +92,7 @@ def test_what_cron_cannot_be_told_is_an_error(at: str) -> None:
     with pytest.raises(ValueError, match=r'^"') as caught:
         Schedule(at=at, run="run").cron  # noqa: B018
     assert str(caught.value) == (
-        f'"{at}" cannot be said to cron, which Supervisor goes by; write for example 03:00, hourly,'
+        f'"{at}" cannot be written for cron, which runs the schedules under Supervisor; write for example 03:00, hourly,'
         ' "Mon..Fri 06:30", "*-*-01 04:00" or "*:0/15"'
     )
 
@@ -115,7 +115,7 @@ def test_it_is_an_error_of_the_inventory_where_cron_is_asked_at_all(make_host: C
     with pytest.raises(InventoryError) as caught:
         make_host(inventory("2026-11-21", "supervisor"))
     (line,) = caught.value.errors
-    assert line.partition("prod.yml:")[2].startswith('3: apps.shop: tidy: "2026-11-21" cannot be said to cron, ')
+    assert line.partition("prod.yml:")[2].startswith('3: apps.shop: tidy: "2026-11-21" cannot be written for cron, ')
 
 
 @pytest.mark.parametrize(
