@@ -7,7 +7,9 @@ from typing import Any
 
 from provision.checks.processes import Process
 from provision.inventory import App
-from provision.release.manager import JOBS, PROGRAMS, UNITS
+from provision.release.layout import Layout
+from provision.release.supervisor import JOBS, PROGRAMS
+from provision.release.systemd import UNITS
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,7 @@ class Supervisor(Manager):
         slots = {self.slot(name): name for name in ("blue", "green")}
         if program not in slots:
             return self._starts(program)
-        current = self.host.run("readlink %s", f"/etc/{own}/current").stdout.strip()
+        current = self.host.run("readlink %s", Layout(own).active_slot).stdout.strip()
         return bool(current == slots[program]) and program in self._known() and self._starts(own)
 
     def main_process(self, program: str) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from provision.inventory import App
+from provision.release.layout import Layout
 
 PROGRAM = Path(__file__).with_suffix(".sh")
 
@@ -29,7 +30,9 @@ class Process:
 @pytest.fixture
 def processes(host: Any, app: App) -> list[Process]:
     """All processes of the app's user, whoever started them."""
-    lines = host.check_output("sh -c %s sh %s", PROGRAM.read_text(), app.name).splitlines()
+    lines = host.check_output(
+        "sh -c %s sh %s %s", PROGRAM.read_text(), app.name, Layout(app.name).releases
+    ).splitlines()
     found = []
     for number, unit, program, its_release, ids, command in (line.split("\t") for line in lines):
         found.append(Process(int(number), unit, program, its_release, frozenset(map(int, ids.split())), command))

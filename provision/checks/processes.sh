@@ -1,7 +1,7 @@
 #!/bin/sh
-# processes.sh USER: the processes of a user, one a line: id, systemd unit, Supervisor program, release, ids of its line
+# processes.sh USER RELEASES: the processes of a user, one a line: id, systemd unit, Supervisor program, release, ids of its line
 # (itself, its group and its ancestors), command; separated by tabs, with nothing where there is none.
-# A process's environment names its release; where the process has overwritten that, its folder does.
+# A process's environment names its release; where the process has overwritten that, its folder under RELEASES does.
 user=$(id -u "$1")
 cd /proc || exit
 grep -lE "^Uid:.*[[:space:]]$user([[:space:]]|$)" [0-9]*/status 2>/dev/null | cut -d/ -f1 | while read -r id; do
@@ -10,7 +10,7 @@ grep -lE "^Uid:.*[[:space:]]$user([[:space:]]|$)" [0-9]*/status 2>/dev/null | cu
     program=$(printf '%s\n' "$said" | sed -n 's/^SUPERVISOR_PROCESS_NAME=//p' | head -n 1)
     release=$(printf '%s\n' "$said" | sed -n 's/^PROVISION_RELEASE=//p' | head -n 1)
     folder=$(readlink "$id/cwd")
-    case $release$folder in "/srv/$1/releases/"*) release=${folder#"/srv/$1/releases/"} ;; esac
+    case $release$folder in "$2/"*) release=${folder#"$2/"} ;; esac
     line=$id one=$id
     while [ "${one:-0}" -gt 1 ]; do
         read -r one group <<END

@@ -8,6 +8,7 @@ import pytest
 
 from provision.checks.managers import MANAGERS, Manager
 from provision.inventory import App
+from provision.release.layout import SLOTS, Layout
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Slot:
     @property
     def folder(self) -> str:
         """Where the slot's configuration is."""
-        return f"/etc/{self.app.name}/{self.name}"
+        return Layout(self.app.name).slot(self.name).folder
 
     def main_process(self) -> int:
         """The id of the slot's main process."""
@@ -42,7 +43,7 @@ class Slot:
 
     def health(self) -> str:
         """The HTTP status of the health check on the slot's own socket; 000 if nothing answers."""
-        path = f"/run/{self.app.name}/{self.name}.sock"
+        path = Layout(self.app.name).slot(self.name).socket
         url = f"http://localhost{self.app.health.path}"
         words = "curl -s -o /dev/null -m 10 -w '%%{http_code}' --unix-socket %s %s"
         return str(self.host.run(words, path, url).stdout)
@@ -72,14 +73,15 @@ class Slot:
 @pytest.fixture
 def slot(host: Any, app: App) -> Slot:
     """The slot that has the traffic."""
-    target = host.run("readlink %s", f"/run/{app.name}/current.sock").stdout.strip()
+    layout = Layout(app.name)
+    target = host.run("readlink %s", layout.current_socket).stdout.strip()
     name = target.removesuffix(".sock")
-    assert name in ("blue", "green"), f"/run/{app.name}/current.sock leads to no slot: {target or 'it is not there'}"
-    manager = host.run("cat %s", f"/etc/{app.name}/{name}/manager").stdout.strip() or "systemd"
+    assert name in SLOTS, f"{layout.current_socket} leads to no slot: {target or 'it is not there'}"
+    manager = host.run("cat %s", layout.slot(name).manager).stdout.strip() or "systemd"
     return Slot(host, app, name, MANAGERS[manager](host, app))
 
 
 @pytest.fixture
 def release(host: Any, app: App) -> str:
     """The id of the active release."""
-    return str(host.check_output("readlink -f %s", f"/srv/{app.name}/current")).rpartition("/")[2]
+    return str(host.check_output("readlink -f %s", Layout(app.name).current)).rpartition("/")[2]

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from provision.release.layout import Layout
+
 if TYPE_CHECKING:
     from provision import inventory
     from provision.checks.conftest import As
@@ -21,28 +23,28 @@ def others(declared: inventory.Host, app: App) -> list[str]:
 
 
 def test_the_app_cannot_write_its_code_its_python_or_its_configuration(host: Any, app: App) -> None:
-    own = f"/srv/{app.name}"
+    layout = Layout(app.name)
     found = host.run(
         "setpriv --reuid=%s --regid=%s --init-groups find %s /opt/pyenv /opt/uv %s -path %s -prune -o ! -type l -writable -print",
         app.name,
         app.name,
-        own,
-        f"/etc/{app.name}",
-        f"{own}/shared",
+        layout.home,
+        layout.configuration,
+        layout.shared,
     ).stdout.splitlines()
     assert found == [], f"{len(found)} in all"
 
 
 def test_the_app_can_write_what_outlives_its_releases(succeeds_as: As, app: App) -> None:
-    can = succeeds_as(app.name, f"test -w /srv/{app.name}/shared")
-    assert can, f"{app.name} cannot write /srv/{app.name}/shared"
+    shared = Layout(app.name).shared
+    assert succeeds_as(app.name, f"test -w {shared}"), f"{app.name} cannot write {shared}"
 
 
 def test_the_environment_is_readable_by_root_and_the_app_alone(
     host: Any, declared: inventory.Host, app: App, succeeds_as: As
 ) -> None:
-    paths = host.check_output("find %s -name env", f"/etc/{app.name}").splitlines()
-    assert paths, f"/etc/{app.name} has no environment file"
+    paths = host.check_output("find %s -name env", Layout(app.name).configuration).splitlines()
+    assert paths, f"{Layout(app.name).configuration} has no environment file"
     for path in paths:
         file = host.file(path)
         assert (f"{file.mode:o}", file.user, file.group) == ("640", "root", app.name), path
@@ -53,7 +55,7 @@ def test_the_environment_is_readable_by_root_and_the_app_alone(
 def test_the_deploy_key_is_readable_by_root_alone(
     host: Any, declared: inventory.Host, app: App, succeeds_as: As
 ) -> None:
-    for path in host.check_output("find %s -name deploy_key", f"/etc/{app.name}").splitlines():
+    for path in host.check_output("find %s -name deploy_key", Layout(app.name).configuration).splitlines():
         file = host.file(path)
         assert (f"{file.mode:o}", file.user, file.group) == ("600", "root", "root"), path
         users = (app.name, "www-data", *others(declared, app))
@@ -61,14 +63,14 @@ def test_the_deploy_key_is_readable_by_root_alone(
 
 
 def test_the_socket_is_in_a_folder_of_the_apps_and_nginxs(host: Any, app: App, slot: Slot) -> None:
-    folder = host.file(f"/run/{app.name}")
+    folder = host.file(Layout(app.name).sockets)
     assert (f"{folder.mode:o}", folder.user, folder.group) == ("2750", app.name, "www-data")
-    socket = host.file(f"/run/{app.name}/{slot.name}.sock")
+    socket = host.file(Layout(app.name).slot(slot.name).socket)
     assert socket.is_socket, f"there is no socket {socket.path}"
     assert (f"{socket.mode:o}", socket.user) == ("666", app.name)
 
 
 def test_only_the_app_and_nginx_can_reach_the_socket(declared: inventory.Host, app: App, succeeds_as: As) -> None:
-    path = f"/run/{app.name}/current.sock"
+    path = Layout(app.name).current_socket
     users = (app.name, "www-data", *others(declared, app))
     assert [user for user in users if succeeds_as(user, f"test -w {path}")] == [app.name, "www-data"], path

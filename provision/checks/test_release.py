@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from provision.release.layout import Layout
+
 if TYPE_CHECKING:
     from provision.checks.processes import Process
     from provision.checks.slot import Slot
@@ -17,8 +19,9 @@ pytestmark = pytest.mark.role("app")
 
 
 def test_the_active_release_names_its_commit(host: Any, app: App) -> None:
-    path = host.check_output("readlink -f %s", f"/srv/{app.name}/current")
-    assert path.startswith(f"/srv/{app.name}/releases/")
+    layout = Layout(app.name)
+    path = host.check_output("readlink -f %s", layout.current)
+    assert path.startswith(f"{layout.releases}/")
     commit, folder = host.check_output("cat %s", f"{path}/.release").split("\t")
     assert re.fullmatch("[0-9a-f]{40}", commit)
     assert path.endswith(f"-{commit[:7]}")
@@ -26,8 +29,8 @@ def test_the_active_release_names_its_commit(host: Any, app: App) -> None:
 
 
 def test_the_slot_runs_the_active_release(host: Any, app: App, slot: Slot, release: str) -> None:
-    tree = f"/srv/{app.name}/releases/{release}"
-    assert host.check_output("readlink -f %s", f"{slot.folder}/release") == tree
+    tree = Layout(app.name).release(release).folder
+    assert host.check_output("readlink -f %s", Layout(app.name).slot(slot.name).release) == tree
     main = f"/proc/{slot.main_process()}"
     shown = host.check_output("tr '\\0' '\\n' <%s | grep ^PROVISION_", f"{main}/environ").splitlines()
     assert f"PROVISION_RELEASE={release}" in shown
@@ -37,7 +40,7 @@ def test_the_slot_runs_the_active_release(host: Any, app: App, slot: Slot, relea
 
 
 def test_only_one_slot_runs(host: Any, app: App, slot: Slot) -> None:
-    assert host.check_output("readlink %s", f"/etc/{app.name}/current") == slot.name
+    assert host.check_output("readlink %s", Layout(app.name).active_slot) == slot.name
     # The previous slot may still be answering its last requests.
     deadline = time.monotonic() + app.timeout + 5
     while not slot.manager.has_ended(slot.other) and not slot.manager.runs(slot.other) and time.monotonic() < deadline:
@@ -48,7 +51,7 @@ def test_only_one_slot_runs(host: Any, app: App, slot: Slot) -> None:
 
 
 def test_the_last_activation_was_finished(host: Any, app: App) -> None:
-    mark = host.file(f"/var/lib/provision/apps/{app.name}/unfinished")
+    mark = host.file(Layout(app.name).unfinished)
     assert not mark.exists, (
         f"the activation of {mark.content_string.strip()} was not finished: invoke deploy finishes it"
     )

@@ -4,10 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from provision.engine.layout import PRELUDE
 from provision.engine.plan import Plan
 from provision.engine.resource import Change
 from provision.engine.shell import joined, library, words
 
+LIBRARY = f"{PRELUDE}{library(__file__)}"
 Kind = Literal["locked", "stale", "lost", "begin", "out", "done", "failed", "stopped", "end"]
 
 
@@ -29,7 +31,7 @@ def start(plan: Plan, run: str, who: str, task: str) -> str:
     """The script that takes the lock, starts the run in a session of its own, and follows its events."""
     main = f"END_OF_RUN_{run.replace('-', '_')}"
     return (
-        f"{library(__file__)}main() {{\n"
+        f"{LIBRARY}main() {{\n"
         f"run_start {words(run, plan.generation, who, task)} <<'{main}'\n{_runner(plan.changes, run, who, task)}{main}\n"
         f"run_follow {words(run)} 1\n}}\nmain </dev/null\n"
     )
@@ -37,16 +39,16 @@ def start(plan: Plan, run: str, who: str, task: str) -> str:
 
 def follow(run: str, offset: int) -> str:
     """The script that goes on reading a run's events at line `offset`."""
-    return f"{library(__file__)}run_follow {words(run, str(offset))} </dev/null\n"
+    return f"{LIBRARY}run_follow {words(run, str(offset))} </dev/null\n"
 
 
 def stop(run: str) -> str:
     """The script that asks a run to end after the change it is making."""
-    return f"{library(__file__)}run_stop {words(run)} </dev/null\n"
+    return f"{LIBRARY}run_stop {words(run)} </dev/null\n"
 
 
 def _runner(changes: Sequence[Change], run: str, who: str, task: str) -> str:
-    libraries = joined(library(__file__), *(change.library for change in changes))
+    libraries = joined(LIBRARY, *(change.library for change in changes))
     steps = "\n".join(
         f"run_change {number} {words(change.id)} <<'END_OF_CHANGE_{number}'\n{change.script}\nEND_OF_CHANGE_{number}"
         for number, change in enumerate(changes)

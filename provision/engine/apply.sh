@@ -1,56 +1,53 @@
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2154
 # Two programs share this file. The starter runs at the end of the SSH connection: it takes the lock, starts the runner in a
 # session of its own, and follows its events. The runner makes the changes one after another, with or without anyone listening.
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
-PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 umask 077
-runs=/run/provision/runs
-log=/var/lib/provision
 
 # run_start RUN GENERATION WHO TASK <runner
 run_start() {
-    mkdir -p "$runs" "$log"
-    exec 9>>/run/provision/lock
+    mkdir -p "$provision_runs" "$provision_state"
+    exec 9>>"$provision_lock"
     if ! flock -w 1 9; then
-        printf 'locked\t\t%s\n' "$(cat /run/provision/holder)"
+        printf 'locked\t\t%s\n' "$(cat "$provision_holder")"
         exit 0
     fi
     generation=none
-    if [ -r "$log/generation" ]; then read -r generation <"$log/generation"; fi
+    if [ -r "$provision_generation" ]; then read -r generation <"$provision_generation"; fi
     if [ "$generation" != "$2" ]; then
-        printf 'stale\t\t%s\n' "$(tail -n 1 "$log/history.jsonl" 2>/dev/null)"
+        printf 'stale\t\t%s\n' "$(tail -n 1 "$provision_history" 2>/dev/null)"
         exit 0
     fi
     # Of earlier runs, the five newest stay for those who look for them.
-    find "$runs" -mindepth 1 -maxdepth 1 -type d | sort -r | tail -n +6 | xargs -r rm -rf
-    mkdir "$runs/$1"
-    cat >"$runs/$1/script"
-    : >"$runs/$1/events"
-    printf '%s\t%s\t%s\n' "$3 ($4)" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$1" >/run/provision/holder
-    setsid sh "$runs/$1/script" </dev/null >"$runs/$1/stderr" 2>&1 &
-    printf '%s\n' "$!" >"$runs/$1/pid"
+    find "$provision_runs" -mindepth 1 -maxdepth 1 -type d | sort -r | tail -n +6 | xargs -r rm -rf
+    mkdir "$provision_runs/$1"
+    cat >"$provision_runs/$1/script"
+    : >"$provision_runs/$1/events"
+    printf '%s\t%s\t%s\n' "$3 ($4)" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$1" >"$provision_holder"
+    setsid sh "$provision_runs/$1/script" </dev/null >"$provision_runs/$1/stderr" 2>&1 &
+    printf '%s\n' "$!" >"$provision_runs/$1/pid"
     exec 9>&-
 }
 
 # run_follow RUN LINE
 run_follow() {
-    if [ ! -e "$runs/$1/pid" ]; then
+    if [ ! -e "$provision_runs/$1/pid" ]; then
         printf 'lost\t\t%s\n' "$1"
         exit 0
     fi
-    tail -n "+$2" -f --pid="$(cat "$runs/$1/pid")" "$runs/$1/events"
-    if ! tail -n 1 "$runs/$1/events" | grep -q '^end'; then printf 'lost\t\t%s\n' "$1"; fi
+    tail -n "+$2" -f --pid="$(cat "$provision_runs/$1/pid")" "$provision_runs/$1/events"
+    if ! tail -n 1 "$provision_runs/$1/events" | grep -q '^end'; then printf 'lost\t\t%s\n' "$1"; fi
 }
 
 # run_stop RUN
-run_stop() { : >"$runs/$1/stop"; }
+run_stop() { : >"$provision_runs/$1/stop"; }
 
 # run_begin RUN WHO TASK COUNT: the script holds file contents, so it is gone as soon as it has been read.
 run_begin() {
-    run=$runs/$1 id=$1 who=$2 task=$3 count=$4
+    run=$provision_runs/$1 id=$1 who=$2 task=$3 count=$4
     rm -f "$run/script"
-    printf '%s\n' "$id" >"$log/.generation"
-    mv "$log/.generation" "$log/generation"
+    printf '%s\n' "$id" >"$provision_state/.generation"
+    mv "$provision_state/.generation" "$provision_generation"
 }
 
 run_event() { printf '%s\n' "$1" >>"$run/events"; }
@@ -83,7 +80,7 @@ run_change() {
 # run_finish STATUS
 run_finish() {
     printf '{"run":"%s","task":"%s","who":"%s","at":"%s","changes":%s,"status":%s}\n' \
-        "$id" "$task" "$who" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$count" "$1" >>"$log/history.jsonl"
+        "$id" "$task" "$who" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$count" "$1" >>"$provision_history"
     run_event "end		$1"
     exit 0
 }

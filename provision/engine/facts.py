@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
+from provision.engine.layout import PRELUDE
 from provision.engine.resource import Record, record
 from provision.engine.shell import joined, library
 from provision.errors import PlanError, ProbeError
@@ -69,7 +70,7 @@ class System:
 
 def script(facts: Sequence[Fact[Any]]) -> str:
     """The facts script; it reads and changes nothing."""
-    libraries = joined(library(__file__), *(fact.library for fact in facts))
+    libraries = joined(PRELUDE, library(__file__), *(fact.library for fact in facts))
     calls = "".join(f"{fact.function}\n" for fact in facts)
     return f"{libraries}main() {{\n{calls}printf '{END}\\n'\n}}\nmain </dev/null\n"
 

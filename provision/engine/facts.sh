@@ -1,7 +1,6 @@
 # shellcheck shell=sh
 set -u
 export LC_ALL=C
-PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 # Out: one record with the distribution, its release, the init system, the architecture, processors, memory (KiB), who logs in,
 # and the time (seconds since 1970).

@@ -6,9 +6,8 @@ from typing import Literal
 
 from provision.engine.facts import Fact
 from provision.engine.resource import Record
-from provision.engine.shell import library
+from provision.release import shell
 
-LIBRARY = library(__file__)
 ReleaseState = Literal["active", "good", "failed", "new"]
 
 
@@ -60,8 +59,8 @@ def _pushed(records: Sequence[Record]) -> Mapping[str, str]:
     return {each["app"]: each["commit"] for each in records}
 
 
-RELEASES = Fact("release", "release_facts", LIBRARY, _releases)
-PREVIEWS = Fact("preview", "preview_facts", LIBRARY, _previews)
-MANAGED = Fact("managed", "managed_facts", LIBRARY, _files)
+RELEASES = Fact("release", "release_facts", shell.FACTS, _releases)
+PREVIEWS = Fact("preview", "preview_facts", shell.FACTS, _previews)
+MANAGED = Fact("managed", "managed_facts", shell.FACTS, _files)
 # The commit that each app was last sent by the controller.
-PUSHED = Fact("pushed", "pushed_facts", LIBRARY, _pushed)
+PUSHED = Fact("pushed", "pushed_facts", shell.FACTS, _pushed)

@@ -1,32 +1,42 @@
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2034,SC2154
+# What must be known of apps before it can be said what they should have. Globs take the place of an app's name in its layout.
+
+# release_state APP ID: sets state (active, good, failed or new), and when and by whom it was deployed; - where it never was.
+release_state() {
+    layout_app "$1"
+    layout_release "$1" "$2"
+    state=new when=- by=-
+    if [ -r "$release_record" ]; then IFS='	' read -r state when by <"$release_record"; fi
+    case $state in good | failed) ;; *) state=new ;; esac
+    if [ "$(readlink "$app_current")" = "releases/$2" ]; then state=active; fi
+}
 
 # Out: a record for each complete release: app, id, commit, folder, and state (active, good, failed or new).
 release_facts() {
-    for stamp in /srv/*/releases/*/.release; do
+    layout_release '*' '*'
+    for stamp in $release_stamp; do
         if [ -e "$stamp" ]; then
-            release=${stamp%/.release}
-            app=${release%/releases/*}
-            current=$(readlink "$app/current" || true)
+            id=${stamp%/.release}
+            app=${id%/releases/*}
+            app=${app##*/} id=${id##*/}
+            release_state "$app" "$id"
             IFS='	' read -r commit folder <"$stamp"
-            state=new
-            record=/var/lib/provision/apps/${app##*/}/releases/${release##*/}
-            if [ -r "$record" ]; then IFS='	' read -r state _ <"$record"; fi
-            case $state in good | failed) ;; *) state=new ;; esac
-            if [ "${current##*/}" = "${release##*/}" ]; then state=active; fi
-            printf 'release\tapp=%s\tid=%s\tcommit=%s\tfolder=%s\tstate=%s\n' \
-                "${app##*/}" "${release##*/}" "$commit" "$folder" "$state"
+            printf 'release\tapp=%s\tid=%s\tcommit=%s\tfolder=%s\tstate=%s\n' "$app" "$id" "$commit" "$folder" "$state"
         fi
     done
 }
 
 # Out: a record for each release that can be previewed: app, release, and token.
 preview_facts() {
-    for held in /run/*/held; do
+    layout_app '*'
+    for held in $app_preview_slot; do
         if [ -e "$held" ]; then
-            app=${held%/held}
+            app=${held%/*}
             app=${app##*/}
-            release=$(readlink "/etc/$app/$(cat "$held")/release" || true)
-            for token in "/run/$app/preview/"*; do
+            layout_app "$app"
+            layout_slot "$app" "$(cat "$held")"
+            release=$(readlink "$slot_release" || true)
+            for token in "$app_preview_tokens/"*; do
                 printf 'preview\tapp=%s\trelease=%s\ttoken=%s\n' "$app" "${release##*/}" "${token##*/}"
             done
         fi
@@ -35,12 +45,12 @@ preview_facts() {
 
 # Out: a record for each file of ours that a process manager reads: app and path.
 managed_facts() {
-    for unit in /etc/systemd/system/*.service /etc/systemd/system/*.timer /etc/supervisor/conf.d/*.conf /etc/cron.d/*; do
-        if [ -f "$unit" ] && read -r first <"$unit"; then
+    for path in $managed_globs; do
+        if [ -f "$path" ] && read -r first <"$path"; then
             case $first in
             '# provision: '* | '; provision: '*)
                 first=${first#? provision: }
-                printf 'managed\tapp=%s\tpath=%s\n' "${first%%.*}" "$unit"
+                printf 'managed\tapp=%s\tpath=%s\n' "${first%%.*}" "${path#"$root"}"
                 ;;
             esac
         fi
@@ -49,7 +59,8 @@ managed_facts() {
 
 # Out: a record for each app whose commits the controller sends: app, and the commit that it sent last.
 pushed_facts() {
-    for ref in /srv/*/repository.git/refs/provision/pushed; do
+    layout_app '*'
+    for ref in $app_repository/refs/provision/pushed; do
         if [ -r "$ref" ]; then
             app=${ref%/repository.git/*}
             printf 'pushed\tapp=%s\tcommit=%s\n' "${app##*/}" "$(cat "$ref")"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from provision.run.ask import AppStatus, DeployKey, HostOutput, ReleaseInfo
+    from provision.release.status import AppStatus, DeployKey, ReleaseInfo
+    from provision.run.ask import HostOutput
     from provision.run.result import Result
     from provision.run.verification import Outcome
 

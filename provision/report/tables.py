@@ -11,7 +11,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from provision.run.ask import AppStatus, ReleaseInfo
+    from provision.release.status import AppStatus, ReleaseInfo
     from provision.run.result import Result
 
 MARKS = {"ok": "[green]✓[/]", "changed": "[yellow]●[/]", "failed": "[red]✗[/]", "unreachable": "[red]✗[/]"}

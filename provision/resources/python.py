@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provision.engine.facts import Fact
+from provision.engine.layout import TOOLKIT
 from provision.engine.resource import Change, Probe, Record, Ref, State, Transfer
 from provision.engine.shell import library, words
 from provision.errors import PlanError
 
 LIBRARY = library(__file__)
 ROOT = "/opt/pyenv"
-OUTBOX = "/var/lib/provision/outbox"
+OUTBOX = TOOLKIT.outbox
 # What pyenv knows at the revisions that the list names; versions from old to new.
 _PYENV, *KNOWN = (
     line for line in Path(__file__).with_name("cpython_versions.txt").read_text().splitlines() if line[0] != "#"

@@ -1,4 +1,4 @@
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2154
 pyenv=/opt/pyenv
 
 # Out: a record for each Python that was built or placed to its end: name.
@@ -13,7 +13,7 @@ python_built_facts() {
 
 # Out: a record for each Python that is packed, and waits to be fetched: name.
 python_packed_facts() {
-    for packed in /var/lib/provision/outbox/*.tar.gz; do
+    for packed in "$provision_outbox"/*.tar.gz; do
         if [ -e "$packed.about" ]; then
             packed=${packed##*/}
             printf 'packed\tname=%s\n' "${packed%.tar.gz}"

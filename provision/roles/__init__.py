@@ -6,9 +6,9 @@ from typing import Any
 from provision.engine.facts import SYSTEM, Fact, Facts
 from provision.engine.resource import Ref, Resource
 from provision.inventory import Host
-from provision.release.activation import preview_tokens
 from provision.release.facts import MANAGED, PREVIEWS, PUSHED, RELEASES
-from provision.release.manager import RemovedUnit
+from provision.release.preview import preview_tokens
+from provision.release.removal import RemovedUnit
 from provision.resources.python import BUILT, PACKED
 from provision.roles import app, base, python, tls, web
 from provision.roles.wanted import Wanted

@@ -1,9 +1,11 @@
 """What every server has."""
 
 from provision.engine.facts import Facts
+from provision.engine.layout import TOOLKIT, Toolkit
 from provision.engine.resource import Resource
 from provision.inventory import Host
-from provision.resources.file import Directory, File, Link
+from provision.release.layout import Layout, directory
+from provision.resources.file import File, Link
 from provision.resources.locale import Locale
 from provision.resources.package import Packages
 from provision.resources.trust import TrustedCertificates
@@ -23,12 +25,12 @@ def base(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
         File("/etc/timezone", f"{host.timezone}\n"),
         *_locale(host.locale),
         TrustedCertificates(host.mirrors.authorities),
-        Directory("/var/lib/provision", mode=0o711),
-        Directory("/var/cache/provision"),
+        directory(TOOLKIT, Toolkit.state),
+        directory(TOOLKIT, Toolkit.cache),
         *(
             resource
             for app in host.apps.values()
-            for resource in (Group(app.name), User(app.name, f"/srv/{app.name}/shared"))
+            for resource in (Group(app.name), User(app.name, Layout(app.name).shared))
         ),
     )
 

@@ -5,9 +5,10 @@ from dataclasses import replace
 from provision.engine.facts import SYSTEM, Facts
 from provision.engine.resource import Resource
 from provision.inventory import App, Host
-from provision.release.venv import Uv
+from provision.release.uv import Uv
+from provision.release.venv import python_home
 from provision.resources.package import Packages
-from provision.resources.python import BUILT, CPython, Pyenv, prefix
+from provision.resources.python import BUILT, CPython, Pyenv
 from provision.roles.wanted import Wanted
 
 # pyenv's own list for Debian and Ubuntu (its wiki, "Suggested build environment"), without Tk.
@@ -27,11 +28,6 @@ BUILD = (
 
 # python3-venv has the pip that uv is installed with.
 DISTRIBUTION = ("python3", "python3-venv")
-
-
-def home(app: App) -> str:
-    """Where the app's Python is: its program is HOME/bin/python3."""
-    return "/usr" if app.python.system else prefix(app.python.name)
 
 
 def cpython(host: Host, facts: Facts, wanted: Wanted, app: App) -> CPython:
@@ -62,5 +58,5 @@ def python(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
         *([Packages("libraries", tuple(libraries))] if libraries else []),
         *([Pyenv(host.mirrors.pyenv, host.mirrors.pyenv_revision)] if pythons else []),
         *pythons.values(),
-        Uv(home(next(iter(apps))), host.mirrors.index or ""),
+        Uv(python_home(next(iter(apps))), host.mirrors.index or ""),
     )

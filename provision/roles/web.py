@@ -3,6 +3,7 @@
 from provision.engine.facts import SYSTEM, Facts
 from provision.engine.resource import Resource
 from provision.inventory import App, Host
+from provision.release.layout import Layout
 from provision.release.template import render
 from provision.resources.certificate import WEBROOT, Placeholder, link
 from provision.resources.file import Directory, File, Link
@@ -43,6 +44,7 @@ def _proxy(host: Host, facts: Facts, app: App) -> str:
         "nginx/site.conf.j2",
         host=host,
         app=app,
+        layout=Layout(app.name),
         certificate=link(app.name),
         webroot=WEBROOT,
         hsts=host.tls.hsts and "tls" in host.roles and host.tls.issuer != "self-signed",

@@ -7,8 +7,8 @@ from pathlib import Path
 from provision.controller import commits, known_hosts, python_cache
 from provision.engine.facts import SYSTEM, Facts
 from provision.inventory import Host
+from provision.release.choice import release_id
 from provision.release.facts import PUSHED
-from provision.roles.app import release_id
 from provision.roles.wanted import Wanted
 from provision.run.request import Request
 

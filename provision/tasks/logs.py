@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from provision.inventory import Host
 
 NOTHING = "nothing to run: write it after --, for example invoke run --host NAME -- alembic current"
+PROCESSES = "the inventory's processes and schedules name them"
 LEFT = "The command goes on on the server: systemctl list-units 'run-*' shows it there."
 
 
@@ -36,7 +37,7 @@ def logs(
     inventory: str | None = None,
 ) -> None:
     """The apps' log lines; those of several hosts are interleaved, each after its host's name."""
-    from provision.engine.shell import words
+    from provision.release import status as query
     from provision.report import pipe
     from provision.tasks import asking
 
@@ -48,7 +49,10 @@ def logs(
             os._exit(141)
 
     def call(each: Host) -> str:
-        return words("logs", "yes" if follow else "no", str(int(lines)), *_units(each, process))
+        asked = query.logs_call(each, process, follow, lines)
+        if not asked:
+            raise Exit(f"{each.name} has no process {process}: {PROCESSES}", code=1)
+        return asked
 
     asking.follow(target, call, tell)
 
@@ -63,6 +67,7 @@ def logs(
 def run(context: Context, host: str, app: str = "", command: str = "", inventory: str | None = None) -> None:
     """Run a command in the active release, with the app's user and environment: invoke run --host NAME -- alembic current."""
     from provision.engine.shell import words
+    from provision.release import status as query
     from provision.tasks import asking
 
     if "--" in sys.argv:
@@ -82,22 +87,6 @@ def run(context: Context, host: str, app: str = "", command: str = "", inventory
         else:
             print(f"{name}: {line}" if len(target.hosts) > 1 else line, flush=True)
 
-    asking.follow(target, lambda each: words("run_in", app or next(iter(each.apps)), command), tell, LEFT)
+    asking.follow(target, lambda each: query.run_call(app or next(iter(each.apps)), command), tell, LEFT)
     if worst:
         raise Exit(code=worst)
-
-
-def _units(host: Host, process: str) -> list[str]:
-    """The units of a host's apps, or the files of Supervisor's; or only those of one process; web is the app itself."""
-    found = []
-    for app in host.apps.values():
-        names = [name for name in (*app.processes, *app.schedules) if process in ("", name)]
-        slots = ["blue", "green"] if process in ("", "web") else []
-        if app.process_manager == "supervisor":
-            found += [f"/var/log/supervisor/{app.name}/{name}.log" for name in (*slots, *names)]
-        else:
-            found += [f"{app.name}@{slot}.service" for slot in slots]
-            found += [f"{app.name}-{name}.service" for name in names]
-    if not found:
-        raise Exit(f"{host.name} has no process {process}: the inventory's processes and schedules name them", code=1)
-    return found

@@ -25,12 +25,11 @@ def off(context: Context, host: str, inventory: str | None = None) -> None:
 
 
 def _switch(state: str, command: Command) -> None:
-    from provision.run import ask as query
+    from provision.release import status as query
     from provision.tasks import asking
 
-    answers = asking.ask(command, lambda each: f"maintenance {state} {query.apps(each)}")
+    answers = asking.ask(command, lambda each: query.maintenance_call(each, state))
     for answer in answers:
-        for line in answer.lines:
-            app, _, now = line.partition("\t")
+        for app, now in query.maintenance(answer.lines).items():
             print(f"{answer.host}: {app}: maintenance is {now}")
     asking.fail(answers)

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 @task(help=help_for("host", "json", "inventory"))
 def releases(context: Context, host: str, json: bool = False, inventory: str | None = None) -> None:
     """The releases on each host: id, commit, who deployed it and when, and its state."""
-    from provision.run import ask as query
+    from provision.release import status as query
     from provision.tasks import asking
 
-    answers = asking.ask(Command("releases", host, inventory), lambda each: f"releases {query.apps(each)}")
-    rows = [row for answer in answers for row in query.releases(answer)]
+    answers = asking.ask(Command("releases", host, inventory), query.releases_call)
+    rows = [row for answer in answers for row in query.releases(answer.host, answer.lines)]
     if json:
         asking.print_document("releases", answers, rows)
         return
@@ -33,17 +33,11 @@ def releases(context: Context, host: str, json: bool = False, inventory: str | N
 @task(help=help_for("host", "json", "inventory"))
 def status(context: Context, host: str, json: bool = False, inventory: str | None = None) -> None:
     """Each app on each host: release, since when, slot, health, workers, memory, certificate, security updates."""
-    from provision.engine.shell import words
-    from provision.run import ask as query
+    from provision.release import status as query
     from provision.tasks import asking
 
-    def call(each: Host) -> str:
-        return words(
-            "status", *(word for app in each.apps.values() for word in (app.name, app.domains[0], app.health.path))
-        )
-
-    answers = asking.ask(Command("status", host, inventory), call)
-    rows = [row for answer in answers for row in query.standings(answer)]
+    answers = asking.ask(Command("status", host, inventory), query.apps_call)
+    rows = [row for answer in answers for row in query.apps(answer.host, answer.lines)]
     if json:
         asking.print_document("status", answers, rows)
         return
@@ -55,19 +49,17 @@ def status(context: Context, host: str, json: bool = False, inventory: str | Non
 @task(help=help_for("host", "json", "inventory"))
 def deploy_key(context: Context, host: str, json: bool = False, inventory: str | None = None) -> None:
     """The public half of each host's deploy keys, to add to the repositories; `provision` or `deploy` makes the keys."""
-    from provision.engine.shell import words
-    from provision.inventory import GENERATE
-    from provision.run import ask as query
+    from provision.release import status as query
     from provision.tasks import asking
 
     hosts: dict[str, Host] = {}
 
     def call(each: Host) -> str:
         hosts[each.name] = each
-        return words("deploy_keys", *(app.name for app in each.apps.values() if app.source.deploy_key == GENERATE))
+        return query.deploy_keys_call(each)
 
     answers = asking.ask(Command("deploy-key", host, inventory), call)
-    rows = [row for answer in answers for row in query.deploy_keys(answer, hosts[answer.host])]
+    rows = [row for answer in answers for row in query.deploy_keys(hosts[answer.host], answer.lines)]
     if json:
         asking.print_document("deploy-key", answers, rows)
         return

@@ -2,7 +2,7 @@
 
 import re
 
-from provision.release.venv import UV
+from provision.release.uv import UV
 from tests.lab.conftest import shell
 from tests.lab.index import PACKAGE, serving
 from tests.lab.refusals import APP, PREPARED, REQUIREMENTS, SERVER, Declared, lab_values, refused, untouched

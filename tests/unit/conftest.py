@@ -18,11 +18,11 @@ import pytest
 from provision.engine import apply, probe
 from provision.engine.facts import SYSTEM, Facts, System
 from provision.engine.resource import Change, Ref
-from provision.engine.shell import library
+from provision.engine.shell import joined
 from provision.inventory import load
+from provision.release.choice import release_id
 from provision.release.facts import MANAGED, PREVIEWS, PUSHED, RELEASES, ManagedFile, PreviewedRelease, ServerRelease
 from provision.resources.python import BUILT, PACKED
-from provision.roles.app import release_id
 from provision.roles.wanted import Wanted
 
 if TYPE_CHECKING:
@@ -133,12 +133,46 @@ def _instead(text: str, places: Mapping[str, object]) -> str:
 
 
 @pytest.fixture
-def sh() -> Callable[..., Run]:
-    """A script run by sh; `places` are paths of a server, and those that stand for them."""
+def root(tmp_path: Path) -> Path:
+    """What stands for a server's root folder in scripts; commands in its bin/ come first."""
+    return tmp_path
+
+
+@pytest.fixture
+def stand_in(root: Path) -> Callable[[str, str], Path]:
+    """Puts a script in place of a command."""
+
+    def put(name: str, script: str) -> Path:
+        path = root / "bin" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+        return path
+
+    return put
+
+
+@pytest.fixture
+def owners(root: Path, stand_in: Callable[[str, str], Path]) -> Callable[[], list[str]]:
+    """The calls of chown, as the users of a server are not there in a test."""
+    stand_in("chown", f"echo \"$*\" >>'{root}/owners'")
+    stand_in("install", 'mkdir -p "$8" && chmod "$3" "$8"; echo "$5:$7 $8" >>\'' + f"{root}/owners'")
+    return lambda: (root / "owners").read_text().splitlines()
+
+
+@pytest.fixture
+def sh(root: Path) -> Callable[..., Run]:
+    """A script run by sh, which works in `root`; `places` are other texts of the script, and those that stand for them."""
 
     def run(script: str, places: Mapping[str, object] | None = None, **options: Any) -> Run:
         return subprocess.run(
-            ("sh", "-s"), input=_instead(script, places or {}), capture_output=True, text=True, timeout=20, **options
+            ("sh", "-s"),
+            input=_instead(script, places or {}),
+            capture_output=True,
+            text=True,
+            timeout=20,
+            env={**os.environ, "PROVISION_ROOT": str(root)},
+            **options,
         )
 
     return run
@@ -149,7 +183,7 @@ def call(sh: Callable[..., Run]) -> Callable[..., Run]:
     """Shell functions of resource modules, called as in a change."""
 
     def run(modules: list[Any], script: str, places: Mapping[str, object] | None = None) -> Run:
-        libraries = "".join(library(module.__file__) for module in (apply, *modules))
+        libraries = joined(*(module.LIBRARY for module in (apply, *modules)))
         return sh(f"{libraries}set -eu\nmain() {{\n{script}\n}}\nmain </dev/null\n", places)
 
     return run
@@ -162,7 +196,7 @@ def make(sh: Callable[..., Run]) -> Callable[..., Run]:
     def run(change: Change | None, places: Mapping[str, object] | None = None) -> Run:
         assert change is not None
         return sh(
-            f"{library(apply.__file__)}{change.library}set -eu\nmain() {{\n{change.script}\n}}\nmain </dev/null\n",
+            f"{joined(apply.LIBRARY, change.library)}set -eu\nmain() {{\n{change.script}\n}}\nmain </dev/null\n",
             places,
         )
 
@@ -230,9 +264,9 @@ class Units:
 
 
 @pytest.fixture
-def units(tmp_path: Path) -> Units:
+def units(root: Path) -> Units:
     """systemd is not asked in these tests: what stands for systemctl answers as it does. journalctl has no lines."""
-    found = Units(tmp_path / "bin")
+    found = Units(root / "bin")
     (found.folder / "running").mkdir(parents=True)
     systemctl = (
         f"cd {found.folder}\n"

@@ -25,17 +25,12 @@ RUN = "20261121T230500-abcdef"
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> dict[str, object]:
-    (tmp_path / "var").mkdir()
-    return {"/run/provision": tmp_path / "run", "/var/lib/provision": tmp_path / "var", "tail -n": "tail -s 0.01 -n"}
-
-
-@pytest.fixture
-def follow(sh: Callable[..., subprocess.CompletedProcess[str]], places: dict[str, object]) -> Follow:
+def follow(sh: Callable[..., subprocess.CompletedProcess[str]], stand_in: Callable[[str, str], Path]) -> Follow:
     """The events that a script prints, without their places in the file."""
+    stand_in("tail", 'exec /usr/bin/tail -s 0.01 "$@"')
 
     def run(script: str) -> list[tuple[str, int, str]]:
-        ran = sh(script, places)
+        ran = sh(script)
         assert ran.stderr == ""
         return [(event.kind, event.change, event.text) for event in apply.events(iter(ran.stdout.splitlines()))]
 
@@ -68,18 +63,18 @@ def test_a_run_makes_its_changes_in_order_and_ends(follow: Follow) -> None:
 
 def test_a_run_is_in_the_history_and_is_the_new_generation(follow: Follow, tmp_path: Path) -> None:
     follow(start(plan("true", "true")))
-    assert (tmp_path / "var" / "generation").read_text() == f"{RUN}\n"
-    (line,) = (tmp_path / "var" / "history.jsonl").read_text().splitlines()
+    assert (tmp_path / "var/lib/provision" / "generation").read_text() == f"{RUN}\n"
+    (line,) = (tmp_path / "var/lib/provision" / "history.jsonl").read_text().splitlines()
     entry = json.loads(line)
     assert entry.pop("at").endswith("Z")
     assert entry == {"run": RUN, "task": "deploy", "who": "me@laptop", "changes": 2, "status": 0}
 
 
 def test_the_script_is_off_the_disk_as_soon_as_the_run_has_begun(follow: Follow, tmp_path: Path) -> None:
-    script = tmp_path / "run" / "runs" / RUN / "script"
+    script = tmp_path / "run/provision" / "runs" / RUN / "script"
     events = follow(start(plan(f"if [ -e '{script}' ]; then echo there; else echo gone; fi")))
     assert ("out", 0, "gone") in events
-    assert (tmp_path / "run" / "runs").stat().st_mode & 0o077 == 0
+    assert (tmp_path / "run/provision" / "runs").stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.parametrize("script", ["echo why; exit 7", "echo why; (exit 7); echo not reached"])
@@ -91,7 +86,7 @@ def test_a_failure_ends_the_run(script: str, follow: Follow, tmp_path: Path) -> 
         ("end", -1, "1"),
     ]
     assert not (tmp_path / "reached").exists()
-    assert json.loads((tmp_path / "var" / "history.jsonl").read_text())["status"] == 1
+    assert json.loads((tmp_path / "var/lib/provision" / "history.jsonl").read_text())["status"] == 1
 
 
 def test_an_unset_variable_is_a_failure(follow: Follow) -> None:
@@ -144,9 +139,9 @@ def test_a_plan_of_an_older_generation_is_stale(follow: Follow, tmp_path: Path) 
 
 
 def test_a_second_run_is_told_who_holds_the_lock(follow: Follow, tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "holder").write_text("you@desk (deploy)\t2026-11-21T23:04:00Z\tother\n")
-    with (tmp_path / "run" / "lock").open("a") as lock:
+    (tmp_path / "run/provision").mkdir(parents=True)
+    (tmp_path / "run/provision" / "holder").write_text("you@desk (deploy)\t2026-11-21T23:04:00Z\tother\n")
+    with (tmp_path / "run/provision" / "lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         events = follow(start(plan(f"touch {tmp_path}/reached")))
     assert events == [("locked", -1, "you@desk (deploy)\t2026-11-21T23:04:00Z\tother")]
@@ -154,17 +149,14 @@ def test_a_second_run_is_told_who_holds_the_lock(follow: Follow, tmp_path: Path)
 
 
 def test_a_run_holds_the_lock_and_its_changes_do_not(follow: Follow, tmp_path: Path) -> None:
-    look = f"if flock -n '{tmp_path}/run/lock' true; then echo free; else echo held; fi; ls -l /proc/self/fd"
+    look = f"if flock -n '{tmp_path}/run/provision/lock' true; then echo free; else echo held; fi; ls -l /proc/self/fd"
     events = follow(start(plan(look)))
     assert ("out", 0, "held") in events
-    assert not [text for _, _, text in events if text.endswith("/run/lock")]
+    assert not [text for _, _, text in events if text.endswith("/run/provision/lock")]
 
 
-def test_a_run_that_is_asked_to_stop_ends_after_the_change_it_is_making(
-    follow: Follow, places: dict[str, object], tmp_path: Path
-) -> None:
-    stop = apply.stop(RUN).replace("/run/provision", str(places["/run/provision"]))
-    assert follow(start(plan(f"{stop}echo finished", f"touch {tmp_path}/reached")))[1:] == [
+def test_a_run_that_is_asked_to_stop_ends_after_the_change_it_is_making(follow: Follow, tmp_path: Path) -> None:
+    assert follow(start(plan(f"{apply.stop(RUN)}echo finished", f"touch {tmp_path}/reached")))[1:] == [
         ("out", 0, "finished"),
         ("done", 0, ""),
         ("stopped", 1, ""),
@@ -184,15 +176,15 @@ def test_a_run_that_the_server_does_not_know_is_lost(follow: Follow) -> None:
 
 
 def test_a_run_that_was_killed_is_lost(follow: Follow, tmp_path: Path) -> None:
-    killed = f'kill -9 "$(cat {tmp_path}/run/runs/{RUN}/pid)"; sleep 0.1'
+    killed = f'kill -9 "$(cat {tmp_path}/run/provision/runs/{RUN}/pid)"; sleep 0.1'
     assert [kind for kind, _, _ in follow(start(plan(f"sleep 0.1; {killed}")))][-1] == "lost"
 
 
 def test_the_five_newest_runs_before_this_one_stay(follow: Follow, tmp_path: Path) -> None:
     for number in range(7):
-        (tmp_path / "run" / "runs" / f"2026010{number}").mkdir(parents=True)
+        (tmp_path / "run/provision" / "runs" / f"2026010{number}").mkdir(parents=True)
     follow(start(plan("true")))
-    found = sorted(path.name for path in (tmp_path / "run" / "runs").iterdir())
+    found = sorted(path.name for path in (tmp_path / "run/provision" / "runs").iterdir())
     assert found == [*(f"2026010{number}" for number in range(2, 7)), RUN]
 
 

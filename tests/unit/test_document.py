@@ -4,8 +4,9 @@ import json
 from typing import Any
 
 from provision.engine.resource import Change, Ref
+from provision.release.status import DeployKey
 from provision.report.document import checks, document, failure, listing
-from provision.run.ask import DeployKey, HostOutput
+from provision.run.ask import HostOutput
 from provision.run.result import Result
 from provision.run.verification import Check, Outcome
 

@@ -124,11 +124,7 @@ def server(tmp_path: Path, sh: Callable[..., subprocess.CompletedProcess[str]]) 
     places = {
         "/etc/os-release": tmp_path / "os-release",
         "/run/systemd/system": tmp_path / "systemd",
-        "/etc/": f"{tmp_path}/etc/",
-        "/run/": f"{tmp_path}/run/",
         "/opt/pyenv": tmp_path / "pyenv",
-        "/srv/": f"{tmp_path}/srv/",
-        "/var/lib/provision/": f"{tmp_path}/state/",
     }
 
     def read() -> Facts:
@@ -153,9 +149,9 @@ def test_the_script_finds_only_what_is_complete(server: Callable[[], Facts], tmp
     for name in ("3.13.5", "3.12.1"):
         (tmp_path / "pyenv" / "versions" / name).mkdir(parents=True)
     (tmp_path / "pyenv" / "versions" / "3.13.5" / ".provision").touch()
-    (tmp_path / "state" / "outbox").mkdir(parents=True)
+    (tmp_path / "var/lib/provision" / "outbox").mkdir(parents=True)
     for name in ("3.13.5.tar.gz", "3.13.5.tar.gz.about", "3.12.1.tar.gz"):
-        (tmp_path / "state" / "outbox" / name).touch()
+        (tmp_path / "var/lib/provision" / "outbox" / name).touch()
     releases = tmp_path / "srv" / "shop" / "releases"
     for name in ("one", "two"):
         (releases / name).mkdir(parents=True)
@@ -169,7 +165,7 @@ def test_the_script_finds_only_what_is_complete(server: Callable[[], Facts], tmp
 def test_a_release_is_active_by_the_link_and_else_what_its_record_says(
     server: Callable[[], Facts], tmp_path: Path
 ) -> None:
-    releases, records = (tmp_path / each / "shop" / "releases" for each in ("srv", "state/apps"))
+    releases, records = (tmp_path / each / "shop" / "releases" for each in ("srv", "var/lib/provision/apps"))
     records.mkdir(parents=True)
     for name in ("a", "b", "c", "d"):
         (releases / name).mkdir(parents=True)
@@ -186,7 +182,10 @@ def test_a_release_that_was_held_and_never_served_is_new(
     record: str, server: Callable[[], Facts], tmp_path: Path
 ) -> None:
     """So no rollback goes there."""
-    release, records = tmp_path / "srv" / "shop" / "releases" / "a", tmp_path / "state" / "apps" / "shop" / "releases"
+    release, records = (
+        tmp_path / "srv" / "shop" / "releases" / "a",
+        tmp_path / "var/lib/provision" / "apps" / "shop" / "releases",
+    )
     for folder in (release, records):
         folder.mkdir(parents=True)
     (release / ".release").write_text("abc\t.\n")
@@ -198,7 +197,7 @@ def test_the_script_finds_the_files_of_ours_by_their_first_line(server: Callable
     def write(path: str, content: str) -> str:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(content)
-        return f"{tmp_path}/{path}"
+        return f"/{path}"
 
     ours = [
         ("shop", write("etc/systemd/system/shop@.service", "# provision: shop. One slot runs one release.\n[Unit]\n")),

@@ -53,7 +53,7 @@ def test_a_whole_server_calls_each_probe_once(make_host: Callable[..., Host], ma
     script = probe.script(resources)
     assert sorted(calls(script)) == sorted(functions)
     for function in functions:
-        assert script.count(f"{function}() {{") == 1
+        assert script.count(f"\n{function}() {{") == 1
 
 
 def test_no_item_holds_a_newline_or_a_tab(make_host: Callable[..., Host], make_known: Callable[..., Known]) -> None:
@@ -103,17 +103,18 @@ def test_a_lock_whose_holder_is_not_written_yet_is_a_lock() -> None:
 def test_a_held_lock_and_the_last_generation_are_seen(
     tmp_path: Path, sh: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
-    places = {"/run/provision": tmp_path, "/var/lib/provision": tmp_path}
-    (tmp_path / "generation").write_text("run-7\n")
-    (tmp_path / "holder").write_text("me@laptop (deploy)\t2026-11-21T23:05:00Z\trun-8\n")
-    assert probe.parse(sh(probe.script([]), places).stdout, 0) == Observation((), "run-7")
-    (tmp_path / "lock").touch()
-    assert probe.parse(sh(probe.script([]), places).stdout, 0).lock is None
-    held = sh(f"exec 8>>{tmp_path}/lock; flock 8\n{probe.script([])}", places)
+    state, run = tmp_path / "var/lib/provision", tmp_path / "run/provision"
+    for folder in (state, run):
+        folder.mkdir(parents=True)
+    (state / "generation").write_text("run-7\n")
+    (run / "holder").write_text("me@laptop (deploy)\t2026-11-21T23:05:00Z\trun-8\n")
+    assert probe.parse(sh(probe.script([])).stdout, 0) == Observation((), "run-7")
+    (run / "lock").touch()
+    assert probe.parse(sh(probe.script([])).stdout, 0).lock is None
+    held = sh(f"exec 8>>{run}/lock; flock 8\n{probe.script([])}")
     assert probe.parse(held.stdout, 0).lock == Lock("me@laptop (deploy)", "2026-11-21T23:05:00Z", "run-8")
 
 
 def test_a_probe_changes_nothing(tmp_path: Path, sh: Callable[..., subprocess.CompletedProcess[str]]) -> None:
-    places = {"/run/provision": tmp_path / "run", "/var/lib/provision": tmp_path / "lib"}
-    sh(probe.script([File(str(tmp_path / "file"), "text"), Directory(str(tmp_path / "folder"))]), places)
+    sh(probe.script([File(str(tmp_path / "file"), "text"), Directory(str(tmp_path / "folder"))]))
     assert list(tmp_path.iterdir()) == []

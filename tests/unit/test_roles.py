@@ -11,11 +11,14 @@ from provision import roles
 from provision.engine.facts import SYSTEM
 from provision.engine.resource import State
 from provision.errors import PlanError
-from provision.release.activation import Activation, NoPreview, Preview, Promotion
+from provision.release.activation import Activation, Promotion
 from provision.release.facts import ServerRelease
-from provision.release.manager import RemovedUnit
-from provision.release.tree import Migration, Release
-from provision.release.venv import Uv, Venv
+from provision.release.migration import Migration
+from provision.release.preview import NoPreview, Preview
+from provision.release.removal import RemovedUnit
+from provision.release.tree import Release
+from provision.release.uv import Uv
+from provision.release.venv import Venv
 from provision.resources.file import File
 from provision.resources.git import DeployKey, Mirror
 from provision.resources.package import Packages
@@ -284,8 +287,18 @@ def test_how_it_is_checked_activates_nothing_and_is_how_it_is_checked_next_time(
         activation(roles.everything(make_host(each), *make_known())) for each in (f"{HOST}apps:\n{SHOP}", text)
     )
     assert plain.fingerprint == other.fingerprint
-    assert (plain.slot.health, plain.slot.passes, plain.slot.watch, plain.slot.keep) == ("/health", 3, 2, 5)
-    assert (other.slot.health, other.slot.passes, other.slot.watch, other.slot.keep) == ("/up", 7, 9, 9)
+    assert (plain.slot.health.path, plain.slot.health.passes, plain.slot.health.watch, plain.slot.keep) == (
+        "/health",
+        3,
+        2,
+        5,
+    )
+    assert (other.slot.health.path, other.slot.health.passes, other.slot.health.watch, other.slot.keep) == (
+        "/up",
+        7,
+        9,
+        9,
+    )
 
 
 def test_an_old_release_drains_for_as_long_as_a_request_may_take_unless_it_is_said_otherwise(
@@ -363,9 +376,9 @@ def test_an_app_without_a_migration_has_none(make_host: MakeHost, make_known: Ma
 def test_a_release_is_asked_for_through_nginx_only_where_there_is_nginx(
     make_host: MakeHost, make_known: MakeFacts
 ) -> None:
-    assert activation(roles.everything(make_host(), *make_known())).slot.domain == "shop.example.com"
+    assert activation(roles.everything(make_host(), *make_known())).slot.health.domain == "shop.example.com"
     without = make_host(f"{HOST}roles: [base, python, app]\napps:\n{SHOP}")
-    assert activation(roles.everything(without, *make_known())).slot.domain == ""
+    assert activation(roles.everything(without, *make_known())).slot.health.domain == ""
 
 
 def test_an_app_is_migrated_on_the_first_host_or_on_every_one(make_host: MakeHost, make_known: MakeFacts) -> None:

@@ -15,8 +15,8 @@ from provision.engine.facts import SYSTEM, Facts
 from provision.errors import ConnectionLost, Unreachable
 from provision.inventory import Host, load
 from provision.lab import folder
+from provision.release.choice import release_id
 from provision.resources.git import Mirror
-from provision.roles.app import release_id
 from provision.roles.wanted import Wanted
 from tests.vagrant.conftest import MACHINES, Project, step
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from provision.engine.shell import library, words
-from provision.release import manager
-from provision.run import ask as survey
-from provision.run.ask import AppStatus, HostOutput, ReleaseInfo
+from provision.engine.shell import words
+from provision.release import status
+from provision.release.status import AppStatus, ReleaseInfo
+from tests.unit.conftest import TEN_LINES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,11 +23,14 @@ if TYPE_CHECKING:
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 ID = "20261121T230500-0123456"
-LINE = f"shop\t{ID}\t{COMMIT}\tactive\t2026-11-21T23:05:09Z\tjo@desk\tJo Doe\tFix the basket"
+LINE = (
+    f"app=shop\tid={ID}\tcommit={COMMIT}\tstate=active\twhen=2026-11-21T23:05:09Z\twho=jo@desk"
+    "\tauthor=Jo Doe\tsubject=Fix the basket"
+)
 
 
 def listed(*lines: str) -> list[ReleaseInfo]:
-    return survey.releases(HostOutput("web1", lines))
+    return status.releases("web1", lines)
 
 
 def test_a_release_has_its_host_who_deployed_it_and_who_wrote_it() -> None:
@@ -52,7 +55,6 @@ def test_releases_stay_in_the_order_of_the_server() -> None:
 
 def test_a_host_without_releases_or_answer_has_none() -> None:
     assert listed() == []
-    assert survey.releases(HostOutput("web1", error="web1 does not answer")) == []
 
 
 @pytest.mark.parametrize(
@@ -65,15 +67,18 @@ def test_a_subject_may_be_anything_in_one_line(subject: str) -> None:
 
 
 def test_a_commit_that_the_mirror_has_no_more_has_no_author_and_no_subject() -> None:
-    (found,) = listed(f"shop\t{ID}\t{COMMIT}\tnew\t-\t-\t")
+    (found,) = listed(f"app=shop\tid={ID}\tcommit={COMMIT}\tstate=new\twhen=-\twho=-\t")
     assert (found.state, found.when, found.who, found.author, found.subject) == ("new", "-", "-", "", "")
 
 
-STATUS = f"shop\t{ID}\t2026-11-21T23:05:09Z\tblue\t200\t3\t52428800\t89\tno"
+STATUS = (
+    f"app=shop\trelease={ID}\tsince=2026-11-21T23:05:09Z\tslot=blue\thealth=200\tworkers=3"
+    "\tmemory=52428800\tdays=89\tmaintenance=no"
+)
 
 
 def standing(*lines: str) -> list[AppStatus]:
-    return survey.standings(HostOutput("web1", lines))
+    return status.apps("web1", lines)
 
 
 def test_an_app_stands_as_its_host_says_with_the_hosts_updates() -> None:
@@ -90,22 +95,25 @@ def test_an_app_stands_as_its_host_says_with_the_hosts_updates() -> None:
         maintenance=False,
         updates=2,
     )
-    assert standing(STATUS, "updates\t2") == [expected]
+    assert standing(STATUS, "updates=2") == [expected]
 
 
 def test_the_updates_count_for_each_app_of_the_host() -> None:
-    found = standing(STATUS, STATUS.replace("shop", "blog", 1), "updates\t7")
+    found = standing(STATUS, STATUS.replace("shop", "blog", 1), "updates=7")
     assert [(one.app, one.updates) for one in found] == [("shop", 7), ("blog", 7)]
 
 
 def test_an_app_that_never_was_deployed_stands_for_nothing() -> None:
-    (found,) = standing("shop\t\t-\t-\t000\t0\t[not set]\t-\tno", "updates\t0")
+    (found,) = standing(
+        "app=shop\trelease=\tsince=-\tslot=-\thealth=000\tworkers=0\tmemory=[not set]\tdays=\tmaintenance=no",
+        "updates=0",
+    )
     assert (found.release, found.since, found.slot, found.health, found.workers) == ("", "-", "-", "000", 0)
     assert (found.memory, found.days, found.maintenance, found.updates) == (None, None, False, 0)
 
 
 def test_a_certificate_that_has_ended_has_days_below_none() -> None:
-    assert standing(STATUS.replace("\t89\t", "\t-3\t"))[0].days == -3
+    assert standing(STATUS.replace("=89\t", "=-3\t"))[0].days == -3
 
 
 def test_maintenance_shows() -> None:
@@ -113,22 +121,51 @@ def test_maintenance_shows() -> None:
 
 
 def test_a_host_without_apps_stands_for_nothing() -> None:
-    assert standing("updates\t3") == []
-    assert survey.standings(HostOutput("web1", error="web1 does not answer")) == []
+    assert standing("updates=3") == []
 
 
-def test_apps_are_the_words_of_a_call(make_host: Callable[..., Host]) -> None:
-    assert survey.apps(make_host()) == "shop"
+def test_a_host_is_asked_for_all_of_its_apps(make_host: Callable[..., Host]) -> None:
+    host = make_host()
+    assert status.releases_call(host) == "status_releases shop"
+    assert status.apps_call(host) == "status_apps shop shop.example.com /health"
+    assert status.maintenance_call(host, "on") == "status_maintenance on shop"
+    assert status.deploy_keys_call(host) == "status_deploy_keys"
+
+
+PROCESSES = TEN_LINES + "    processes: {worker: run}\n    schedules: {tidy: {at: '03:00', run: tidy}}\n"
+
+
+@pytest.mark.parametrize(
+    ("process", "units", "files"),
+    [
+        (
+            "",
+            ("shop@blue.service", "shop@green.service", "shop-worker.service", "shop-tidy.service"),
+            ("blue", "green", "worker", "tidy"),
+        ),
+        ("web", ("shop@blue.service", "shop@green.service"), ("blue", "green")),
+        ("worker", ("shop-worker.service",), ("worker",)),
+    ],
+)
+def test_logs_are_asked_of_the_journal_or_of_supervisors_files(
+    process: str, units: tuple[str, ...], files: tuple[str, ...], make_host: Callable[..., Host]
+) -> None:
+    assert status.logs_call(make_host(PROCESSES), process, False, 50) == words("status_logs", "no", "50", *units)
+    supervised = make_host(f"{PROCESSES}    process_manager: supervisor\n")
+    paths = (f"/var/log/supervisor/shop/{name}.log" for name in files)
+    assert status.logs_call(supervised, process, True, 9) == words("status_logs", "yes", "9", *paths)
+
+
+def test_a_process_that_there_is_not_has_no_logs(make_host: Callable[..., Host]) -> None:
+    assert status.logs_call(make_host(), "worker", False, 50) == ""
 
 
 @pytest.fixture
 def ask(tmp_path: Path, sh: Sh) -> Ask:
-    """The lines that a function of survey.sh prints; the server's folders are in the test's own."""
+    """The lines that a function of status.sh prints."""
 
     def run(*call: str) -> list[str]:
-        script = f"{manager.LIBRARY}{library(survey.__file__)}main() {{ {words(*call)}; }}\nmain </dev/null\n"
-        places = {"/srv/": f"{tmp_path}/srv/", "/run/": f"{tmp_path}/run/", "/var/lib/provision/": f"{tmp_path}/state/"}
-        ran = sh(script, places)
+        ran = sh(status.script(words(*call)))
         assert (ran.returncode, ran.stderr) == (0, "")
         return ran.stdout.splitlines()
 
@@ -148,7 +185,7 @@ def release(shop: Path, name: str, commit: str, record: str = "") -> None:
     (shop / "releases" / name).mkdir()
     (shop / "releases" / name / ".release").write_text(f"{commit}\t.\n")
     if record:
-        path = shop.parents[1] / "state" / "apps" / "shop" / "releases" / name
+        path = shop.parents[1] / "var/lib/provision" / "apps" / "shop" / "releases" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{record}\n")
 
@@ -164,7 +201,7 @@ def test_the_script_lists_releases_oldest_first_with_their_states(
     (shop / "releases" / ".new-5").mkdir()
     (shop / "releases" / "5-unfinished").mkdir()
     (shop / "current").symlink_to("releases/3-active")
-    found = listed(*ask("releases", "shop"))
+    found = listed(*ask("status_releases", "shop"))
     assert [(one.id, one.state, one.when, one.who) for one in found] == [
         ("1-good", "kept", "2026-11-01T00:00:00Z", "jo@desk"),
         ("2-failed", "failed", "2026-11-02T00:00:00Z", "jo@desk"),
@@ -181,7 +218,7 @@ def test_a_release_is_held_for_as_long_as_the_server_runs(tmp_path: Path, shop: 
     (shop / "preview").symlink_to("releases/2-held")
 
     def states() -> list[str]:
-        return [one.state for one in listed(*ask("releases", "shop"))]
+        return [one.state for one in listed(*ask("status_releases", "shop"))]
 
     assert states() == ["active", "new", "new"]
     (tmp_path / "run" / "shop").mkdir(parents=True)
@@ -201,7 +238,7 @@ def test_an_odd_subject_comes_back_as_it_was_written(
     git("commit", "--quiet", "--allow-empty", f"--message={subject}\n\nA body.", folder=repository)
     git("fetch", "--quiet", folder=shop / "repository.git")
     release(shop, "one", git("rev-parse", "HEAD", folder=repository))
-    (found,) = listed(*ask("releases", "shop"))
+    (found,) = listed(*ask("status_releases", "shop"))
     assert (found.author, found.subject) == ("test", subject)
 
 
@@ -209,13 +246,13 @@ def test_a_subject_over_several_lines_is_one(shop: Path, repository: Path, git: 
     git("commit", "--quiet", "--allow-empty", "--message=one\ntwo\n\nA body.", folder=repository)
     git("fetch", "--quiet", folder=shop / "repository.git")
     release(shop, "one", git("rev-parse", "HEAD", folder=repository))
-    (found,) = listed(*ask("releases", "shop"))
+    (found,) = listed(*ask("status_releases", "shop"))
     assert found.subject == "one two"
 
 
 def test_a_release_of_a_commit_that_is_gone_is_listed(shop: Path, ask: Ask) -> None:
     release(shop, "one", "f" * 40, "good\t2026-11-01T00:00:00Z\tjo@desk")
-    (found,) = listed(*ask("releases", "shop"))
+    (found,) = listed(*ask("status_releases", "shop"))
     assert (found.commit, found.state, found.author, found.subject) == ("f" * 40, "kept", "", "")
 
 
@@ -224,21 +261,21 @@ def test_apps_are_listed_one_after_another_and_those_without_a_release_not_at_al
     blog = shop.parent / "blog"
     (blog / "releases").mkdir(parents=True)
     release(blog, "two", "e" * 40)
-    assert [(one.app, one.id) for one in listed(*ask("releases", "shop", "none", "blog"))] == [
+    assert [(one.app, one.id) for one in listed(*ask("status_releases", "shop", "none", "blog"))] == [
         ("shop", "one"),
         ("blog", "two"),
     ]
 
 
 def test_maintenance_is_a_mark_of_each_app_that_comes_and_goes(tmp_path: Path, ask: Ask) -> None:
-    marks = [tmp_path / "state" / "apps" / name / "maintenance" for name in ("shop", "blog")]
-    assert ask("maintenance", "on", "shop", "blog") == ["shop\ton", "blog\ton"]
+    marks = [tmp_path / "var/lib/provision" / "apps" / name / "maintenance" for name in ("shop", "blog")]
+    assert ask("status_maintenance", "on", "shop", "blog") == ["app=shop\tmaintenance=on", "app=blog\tmaintenance=on"]
     assert [mark.exists() for mark in marks] == [True, True]
     assert marks[0].parent.stat().st_mode & 0o777 == 0o755
-    assert ask("maintenance", "on", "shop") == ["shop\ton"]
-    assert ask("maintenance", "off", "shop") == ["shop\toff"]
+    assert ask("status_maintenance", "on", "shop") == ["app=shop\tmaintenance=on"]
+    assert ask("status_maintenance", "off", "shop") == ["app=shop\tmaintenance=off"]
     assert [mark.exists() for mark in marks] == [False, True]
-    assert ask("maintenance", "off", "shop") == ["shop\toff"]
+    assert ask("status_maintenance", "off", "shop") == ["app=shop\tmaintenance=off"]
 
 
 def test_supervisors_logs_are_read_from_its_files_the_newest_last(tmp_path: Path, ask: Ask) -> None:
@@ -247,17 +284,17 @@ def test_supervisors_logs_are_read_from_its_files_the_newest_last(tmp_path: Path
         path.write_text("".join(f"{name} {number}\n" for number in range(5)))
         os.utime(path, (2e9 - age, 2e9 - age))
     paths = [f"{tmp_path}/{name}.log" for name in ("worker", "green", "blue", "none")]
-    assert ask("logs", "no", "3", *paths) == ["worker 2", "worker 3", "worker 4"]
-    assert ask("logs", "no", "7", *paths[1:3]) == [f"blue {number}" for number in range(3, 5)] + [
+    assert ask("status_logs", "no", "3", *paths) == ["worker 2", "worker 3", "worker 4"]
+    assert ask("status_logs", "no", "7", *paths[1:3]) == [f"blue {number}" for number in range(3, 5)] + [
         f"green {number}" for number in range(5)
     ]
-    assert ask("logs", "no", "3", paths[3]) == []
+    assert ask("status_logs", "no", "3", paths[3]) == []
 
 
 def test_a_log_that_is_not_there_yet_is_followed_too(tmp_path: Path) -> None:
     (tmp_path / "blue.log").write_text("before\n")
-    call = words("logs", "yes", "3", f"{tmp_path}/blue.log", f"{tmp_path}/green.log")
-    script = f"{manager.LIBRARY}{library(survey.__file__)}{call}"
+    call = words("status_logs", "yes", "3", f"{tmp_path}/blue.log", f"{tmp_path}/green.log")
+    script = f"{status.LIBRARY}{call}"
     with subprocess.Popen(
         ("/bin/sh", "-c", script), stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as following:
@@ -271,14 +308,13 @@ def test_a_log_that_is_not_there_yet_is_followed_too(tmp_path: Path) -> None:
 
 
 def test_a_deploy_key_is_shown_in_its_public_half_and_for_whom(
-    tmp_path: Path, sh: Sh, make_host: Callable[..., Host]
+    root: Path, ask: Ask, make_host: Callable[..., Host]
 ) -> None:
-    key = tmp_path / "shop/deploy_key"
-    key.parent.mkdir()
+    key = root / "etc/shop/deploy_key"
+    key.parent.mkdir(parents=True)
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", key], check=True)
     public = " ".join(key.with_suffix(".pub").read_text().split()[:2])
     for expected in (f"{public} shop@web1", ""):
-        ran = sh(f"{library(survey.__file__)}deploy_keys shop\n", {"/etc/$app": f"{tmp_path}/$app"})
-        (shown,) = survey.deploy_keys(HostOutput("web1", tuple(ran.stdout.splitlines())), make_host())
+        (shown,) = status.deploy_keys(make_host(), ask("status_deploy_keys", "shop"))
         assert (shown.app, shown.repository, shown.public) == ("shop", "https://git.example.com/shop.git", expected)
         key.unlink(missing_ok=True)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from provision.engine.resource import State
-from provision.release import venv
-from provision.release.venv import SERVER, UV, Uv, Venv
+from provision.release import shell
+from provision.release.uv import UV, Uv
+from provision.release.venv import SERVER, Venv
 
 if TYPE_CHECKING:
     import subprocess
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     Observe = Callable[..., tuple[State, ...]]
 
 PYTHON = "/opt/pyenv/versions/3.13.5"
-SHOP = Venv("shop", "/srv/shop/releases/one", "app", "auto", PYTHON, "debian12 x86_64", f"/opt/uv/{UV}")
+SHOP = Venv("shop", "one", "app", "auto", PYTHON, "debian12 x86_64")
 PINS = "fastapi==0.121.0\n"
 
 
@@ -26,24 +27,23 @@ def test_uv_is_installed_where_it_is_not() -> None:
     change = Uv(PYTHON).plan(State(), {})
     assert change is not None
     assert (change.id, change.summary) == (f"uv:{UV}", f"install uv {UV}")
-    assert Uv(PYTHON).plan(State(((),)), {}) is None
+    assert Uv(PYTHON).plan(State.of({"uv": "installed"}), {}) is None
 
 
-def test_uv_is_there_when_it_can_be_run(tmp_path: Path, observe: Observe) -> None:
-    places = {"/opt/uv": tmp_path}
-    assert observe(Uv(PYTHON), places=places) == ((),)
-    (tmp_path / UV / "bin").mkdir(parents=True)
-    (tmp_path / UV / "bin" / "uv").touch(0o755)
-    assert observe(Uv(PYTHON), places=places) == (((),),)
+def test_uv_is_there_when_it_can_be_run(root: Path, observe: Observe) -> None:
+    assert observe(Uv(PYTHON)) == (State(),)
+    (root / "opt" / "uv" / UV / "bin").mkdir(parents=True)
+    (root / "opt" / "uv" / UV / "bin" / "uv").touch(0o755)
+    assert observe(Uv(PYTHON)) == (State.of({"uv": "installed"}),)
 
 
 @pytest.mark.parametrize(
     ("state", "expected"),
     [
-        ((), "shop: venv for the requirements: built, or shared where they are the same"),
-        ((("right",),), None),
-        ((("wrong",),), "shop: rebuild the venv (it was modified)"),
-        ((("other",),), "shop: another venv, with Python 3.13.5: built, or shared where it is the same"),
+        (State(), "shop: venv for the requirements: built, or shared where they are the same"),
+        (State.of({"venv": "right"}), None),
+        (State.of({"venv": "wrong"}), "shop: rebuild the venv (it was modified)"),
+        (State.of({"venv": "other"}), "shop: another venv, with Python 3.13.5: built, or shared where it is the same"),
     ],
 )
 def test_a_venv_is_built_where_it_is_not_right(state: State, expected: str | None) -> None:
@@ -53,7 +53,7 @@ def test_a_venv_is_built_where_it_is_not_right(state: State, expected: str | Non
 
 
 def test_a_venv_for_the_distributions_python_says_so() -> None:
-    change = replace(SHOP, python="/usr").plan(State((("other",),)), {})
+    change = replace(SHOP, python="/usr").plan(State.of({"venv": "other"}), {})
     assert change is not None
     assert change.summary == "shop: another venv, with the distribution's Python: built, or shared where it is the same"
 
@@ -66,7 +66,7 @@ def test_a_venv_gets_the_pinned_server() -> None:
 
 
 def test_what_a_venv_is_made_with_is_part_of_its_base() -> None:
-    other = Venv("shop", SHOP.release, "app", "auto", PYTHON, "ubuntu24.04 x86_64", SHOP.uv)
+    other = Venv("shop", SHOP.release, "app", "auto", PYTHON, "ubuntu24.04 x86_64")
     assert SHOP.base != other.base
     assert all(part in SHOP.base for part in (PYTHON, "debian12 x86_64", UV, *SERVER))
 
@@ -74,7 +74,7 @@ def test_what_a_venv_is_made_with_is_part_of_its_base() -> None:
 @pytest.fixture
 def ask(call: Callable[..., subprocess.CompletedProcess[str]]) -> Callable[[str], str]:
     def run(script: str) -> str:
-        ran = call([venv], script)
+        ran = call([shell], script)
         assert (ran.returncode, ran.stderr) == (0, "")
         return str(ran.stdout).strip()
 
@@ -93,7 +93,7 @@ def keys(tmp_path: Path, ask: Callable[[str], str]) -> Callable[..., list[str]]:
                 path = release / name if name == ".release" else release / "app" / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text)
-            script.append(f"venv_key '{release}' app '{requirements}' '{base}'")
+            script.append(f"requirements_key '{release}' app '{requirements}' '{base}'")
         return ask("\n".join(script)).split()
 
     return of
@@ -115,7 +115,7 @@ def test_the_first_file_that_says_what_to_install(
 ) -> None:
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-    assert ask(f"requirements_of '{tmp_path}' '{wanted}'") == found
+    assert ask(f"requirements_file '{tmp_path}' '{wanted}'") == found
 
 
 def test_a_requirements_file_is_read_with_the_files_that_it_includes(tmp_path: Path, ask: Callable[[str], str]) -> None:
@@ -126,7 +126,7 @@ def test_a_requirements_file_is_read_with_the_files_that_it_includes(tmp_path: P
     (tmp_path / "more" / "base.txt").write_text("-rdeep.txt\nbase\n")
     for name in ("deep", "b", "c"):
         (tmp_path / "more" / f"{name}.txt").write_text(f"{name}\n")
-    lines = ask(f"flatten '{tmp_path}/requirements.txt'").splitlines()
+    lines = ask(f"requirements_text '{tmp_path}/requirements.txt'").splitlines()
     assert [line for line in lines if not line.startswith("-")] == ["a", "base", "deep", "b", "c"]
 
 
@@ -154,7 +154,7 @@ def test_an_upgrade_of_the_distributions_python_is_another_venv_and_a_security_u
     python.parent.mkdir(parents=True)
 
     def key(home: str) -> str:
-        ran = call([venv], f"venv_key '{release}' . auto '{home} debian12 x86_64'", {"/usr/": f"{tmp_path}/usr/"})
+        ran = call([shell], f"requirements_key '{release}' . auto '{home} debian12 x86_64'")
         assert (ran.returncode, ran.stderr) == (0, "")
         return ran.stdout
 
@@ -208,26 +208,26 @@ def test_a_project_that_is_built_has_a_venv_for_each_commit_and_one_that_is_not_
 
 
 def test_a_venv_is_right_until_a_hand_changes_it(tmp_path: Path, observe: Observe, ask: Callable[[str], str]) -> None:
-    release, places = tmp_path / "srv" / "shop" / "releases" / "one", {"/srv/": f"{tmp_path}/srv/"}
+    release = tmp_path / "srv" / "shop" / "releases" / "one"
     (release / "app").mkdir(parents=True)
     (release / "app" / "requirements.txt").write_text(PINS)
-    assert observe(SHOP, places=places) == ((),)
-    key = ask(f"venv_key '{release}' app auto '{SHOP.base}'")
+    assert observe(SHOP) == (State(),)
+    key = ask(f"requirements_key '{release}' app auto '{SHOP.base}'")
     built = tmp_path / "srv" / "shop" / "venvs" / key
     (built / "lib" / "python3.13" / "site-packages").mkdir(parents=True)
     (built / "bin").mkdir()
     (built / "bin" / "python").touch(0o755)
     (release / ".venv").symlink_to(f"../../venvs/{key}")
-    assert observe(SHOP, places=places) == ((("wrong",),),)
+    assert observe(SHOP) == (State.of({"venv": "wrong"}),)
     (built / "pyvenv.cfg").touch()
     (built / ".complete").touch()
     later = (built / ".complete").stat().st_mtime + 60
     os.utime(built / ".complete", (later, later))
-    assert observe(SHOP, places=places) == ((("right",),),)
+    assert observe(SHOP) == (State.of({"venv": "right"}),)
     added = built / "lib" / "python3.13" / "site-packages" / "added.py"
     added.touch()
     os.utime(added, (later + 60, later + 60))
-    assert observe(SHOP, places=places) == ((("wrong",),),)
+    assert observe(SHOP) == (State.of({"venv": "wrong"}),)
 
 
 @pytest.mark.parametrize(
@@ -243,10 +243,10 @@ def test_a_venv_is_right_until_a_hand_changes_it(tmp_path: Path, observe: Observ
 )
 def test_which_python_a_pyproject_wants(text: str, wanted: str, tmp_path: Path, ask: Callable[[str], str]) -> None:
     (tmp_path / "pyproject.toml").write_bytes(text.encode())
-    assert ask(f"required_python '{tmp_path}/pyproject.toml'") == wanted
+    assert ask(f"python_check_required '{tmp_path}/pyproject.toml'") == wanted
 
 
 def test_what_uv_says_is_wrong_is_one_line(call: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     said = "Resolved nothing\nerror: No solution found\n  cause: there is no version\n    of fastapi==9\nhint: look again\n"
-    ran = call([venv], f"reason <<'END'\n{said}END")
+    ran = call([shell], f"venv_reason <<'END'\n{said}END")
     assert ran.stdout == "No solution found: there is no version of fastapi==9\n"

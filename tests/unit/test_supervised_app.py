@@ -13,9 +13,10 @@ import pytest
 
 from provision import roles
 from provision.engine import probe
-from provision.release.activation import Activation, Preview, Promotion
+from provision.release.activation import Activation, Promotion
 from provision.release.facts import ServerRelease
-from provision.release.manager import RemovedUnit
+from provision.release.preview import Preview
+from provision.release.removal import RemovedUnit
 from provision.resources.file import File
 
 if TYPE_CHECKING:

@@ -1,0 +1,87 @@
+"""Where things are on a server: tables of places, for Python and for the shell.
+
+Each path is written down once, with its owner, its mode, and who may write it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal, overload
+
+Kind = Literal["directory", "file", "link", "socket"]
+# $PROVISION_ROOT stands before every path of a script; it is for tests, and empty on a server. Its bin/ comes first in PATH.
+ROOT = "root=${PROVISION_ROOT-}\nPATH=${root:+$root/bin:}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A path on a server. `{app}` and the like in `path`, `owner` and `group` stand for names.
+
+    `mode` is None where it does not matter (a link) or is not ours to say. `writers` says who may change it.
+    """
+
+    path: str
+    kind: Kind
+    purpose: str
+    owner: str = "root"
+    group: str = "root"
+    mode: int | None = None
+    writers: str = "root"
+
+    @overload
+    def __get__(self, places: None, owner: type) -> "Place": ...
+    @overload
+    def __get__(self, places: "Places", owner: type) -> str: ...
+    def __get__(self, places: "Places | None", owner: type) -> "Place | str":
+        """The place itself, asked of a table; its path, asked of a table with names."""
+        return self if places is None else self.path.format(**places.names)
+
+
+class Places:
+    """A table of places: each attribute of a subclass is a `Place`.
+
+    A subclass has a `prefix` for its names in the shell, and the `keys` that its paths are made with.
+    """
+
+    prefix: ClassVar[str]
+    keys: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, *names: str) -> None:
+        self.names = dict(zip(self.keys, names, strict=True))
+
+    @classmethod
+    def table(cls) -> Iterator[tuple[str, Place]]:
+        """All places by their names, in the order in which they are written down."""
+        return ((name, value) for name, value in vars(cls).items() if isinstance(value, Place))
+
+    @classmethod
+    def shell(cls) -> str:
+        """The table for the shell: PREFIX_NAME is a path, and layout_PREFIX KEY... sets those that have keys."""
+        words = {key: f"${number}" for number, key in enumerate(cls.keys, 1)}
+        fixed = [(name, place) for name, place in cls.table() if "{" not in place.path]
+        keyed = [(name, place) for name, place in cls.table() if "{" in place.path]
+        lines = [f"{cls.prefix}_{name}=$root{place.path}" for name, place in fixed]
+        if keyed:
+            inside = [f"{cls.prefix}_{name}=$root{place.path.format(**words)}" for name, place in keyed]
+            lines += [f"layout_{cls.prefix}() {{", *inside, "}"]
+        return "\n".join(lines) + "\n"
+
+
+class Toolkit(Places):
+    """The toolkit's own places on a server."""
+
+    prefix = "provision"
+
+    state = Place("/var/lib/provision", "directory", "what the toolkit knows; it outlives a boot", mode=0o711)
+    history = Place("/var/lib/provision/history.jsonl", "file", "who ran what, when, and with which result")
+    generation = Place("/var/lib/provision/generation", "file", "the last run that began on the server")
+    stamps = Place("/var/lib/provision/stamps", "directory", "the configuration that each service has loaded")
+    outbox = Place("/var/lib/provision/outbox", "directory", "packed Pythons that wait for the controller")
+    cache = Place("/var/cache/provision", "directory", "the package installer's caches, one for each app", mode=0o755)
+    runtime = Place("/run/provision", "directory", "the run that is going on", mode=0o700)
+    lock = Place("/run/provision/lock", "file", "held by the run that changes the server")
+    holder = Place("/run/provision/holder", "file", "who holds the lock, and since when")
+    runs = Place("/run/provision/runs", "directory", "the events of the last runs")
+
+
+TOOLKIT = Toolkit()
+PRELUDE = f"{ROOT}{Toolkit.shell()}"

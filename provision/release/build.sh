@@ -1,0 +1,50 @@
+# shellcheck shell=sh
+# The build of a virtual environment. It runs by itself, as the app's user:
+# sh -eu -s UV PYTHON VENV SOURCE FILE SERVER_REQUIREMENT... <build.sh
+uv=$1 python=$2 venv=$3 file=$5
+cd "$4" || exit
+shift 5
+
+# A lock names the place of each file as its author had it. With an index of the inventory's own, files come from there, with
+# the lock's hashes.
+build_locked() {
+    if [ -z "${UV_DEFAULT_INDEX:-}" ]; then
+        "$uv" sync --frozen --no-dev --no-editable --python "$python"
+    else
+        "$uv" export --quiet --frozen --no-dev --no-editable --no-emit-project --python "$python" --output-file "$TMPDIR/locked"
+        "$uv" pip install --python "$venv" -r "$TMPDIR/locked"
+        if grep -q '^\[build-system\]' pyproject.toml; then "$uv" pip install --python "$venv" --no-deps .; fi
+    fi
+}
+
+build_project() {
+    if grep -q '^\[build-system\]' "$file"; then
+        "$uv" pip install --python "$venv" "./$(dirname "$file")"
+    else
+        "$uv" pip install --python "$venv" -r "$file"
+    fi
+}
+
+# build_server REQUIREMENT...: what the app does not require itself. What it does require stays: where the pinned server does
+# not go with it, one that does is taken.
+build_server() {
+    missing=
+    for requirement; do
+        name=${requirement%%==*}
+        if ! "$uv" pip show --quiet --python "$venv" "${name%%\[*}" >/dev/null 2>&1; then missing="$missing $requirement"; fi
+    done
+    if [ -z "$missing" ]; then return 0; fi
+    "$uv" pip freeze --python "$venv" | grep '==' >"$TMPDIR/asked" || true
+    # shellcheck disable=SC2086 # the requirements are words
+    "$uv" pip install --python "$venv" --constraints "$TMPDIR/asked" $missing && return 0
+    # shellcheck disable=SC2046,SC2086
+    "$uv" pip install --python "$venv" --constraints "$TMPDIR/asked" $(printf '%s\n' $missing | sed 's/==.*//')
+}
+
+"$uv" venv --quiet --allow-existing --python "$python" "$venv"
+case $file in
+*uv.lock) build_locked ;;
+*pyproject.toml) build_project ;;
+*) "$uv" pip install --python "$venv" -r "$file" ;;
+esac
+build_server "$@"

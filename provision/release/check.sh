@@ -1,0 +1,27 @@
+# shellcheck shell=sh disable=SC2154
+# The check before an activation: whether the app can be imported.
+
+# check_import APP RELEASE FOLDER MODULE FINGERPRINT <import_check.py
+check_import() {
+    program=$(cat) said=$(mktemp "$provision_runtime/check.XXXXXX")
+    trap 'rm -f "$said"' EXIT
+    layout_release "$1" "$2"
+    if ! command_run "$1" "$2" "$3" "$release_venv/bin/python" -c "$program" "$4" >"$said" 2>&1; then
+        cat "$said"
+        check_discard "$1" "$2"
+        fail "$1: $4 cannot be imported: $(sed -n '$s/^because //p' "$said")"
+    fi
+    mark_write "$1" checked "$5"
+}
+
+# check_discard APP RELEASE: a release that has never served goes, with its environment where no other release and no slot uses it.
+check_discard() {
+    if grep -qsF "{\"app\":\"$1\",\"release\":\"$2\"" "$provision_history"; then return 0; fi
+    layout_app "$1"
+    layout_release "$1" "$2"
+    venv=$(readlink -f "$release_venv" || true)
+    rm -rf "$release_folder"
+    case $venv in
+    "$app_venvs/"*) if ! readlink -f "$app_releases"/*/.venv "$app_configuration"/*/venv | grep -qxF "$venv"; then rm -rf "$venv"; fi ;;
+    esac
+}

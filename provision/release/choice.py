@@ -1,0 +1,37 @@
+"""Which release: that of a commit, or one that a server has kept."""
+
+from provision.engine.facts import SYSTEM, Facts
+from provision.errors import PlanError
+from provision.release.facts import RELEASES, ServerRelease
+
+
+def release_id(app: str, folder: str, facts: Facts, commit: str) -> str:
+    """The release of the wanted commit: the active one, the newest one that is kept, or a new one.
+
+    An id is the UTC time and the commit's first seven digits: 20261121T230500-abc1234.
+    """
+    wanted = (app, commit, folder)
+    kept = [one for one in facts[RELEASES] if (one.app, one.commit, one.folder) == wanted]
+    if kept:
+        return max(kept, key=lambda one: (one.active, one.id)).id
+    return f"{facts[SYSTEM].now:%Y%m%dT%H%M%S}-{commit[:7]}"
+
+
+def release_before(app: str, facts: Facts) -> ServerRelease:
+    """The newest good release before the active one. Raises PlanError where there is none."""
+    kept = [one for one in facts[RELEASES] if one.app == app]
+    active = next((one.id for one in kept if one.active), "")
+    good = [one for one in kept if one.state == "good" and one.id < active]
+    if not good:
+        raise PlanError(f"{app}: there is no good release before {active or 'the first one'} on this server")
+    return max(good, key=lambda one: one.id)
+
+
+def release_named(app: str, facts: Facts, name: str) -> ServerRelease:
+    """The release with this id, or the newest of the commit with these seven digits. Raises PlanError where there is none."""
+    kept = [one for one in facts[RELEASES] if one.app == app]
+    found = [one for one in kept if one.id == name or one.id.endswith(f"-{name}")]
+    if not found:
+        names = ", ".join(sorted(one.id for one in kept)) or "none"
+        raise PlanError(f"{app}: there is no release {name} on this server; there are: {names}")
+    return max(found, key=lambda one: one.id)

@@ -1,0 +1,23 @@
+# shellcheck shell=sh disable=SC2154
+# Commands in a release: with the app's user, environment and sandbox.
+
+# command_units APP: of the commands that go on.
+command_units() { systemctl list-units --no-legend --plain --state=active,activating,deactivating "provision.$1.*" | cut -d' ' -f1; }
+
+# command_run APP RELEASE FOLDER COMMAND...: an app has one such command at a time: a run that is killed leaves its own going, a
+# migration for example.
+command_run() {
+    app=$1
+    layout_app "$1"
+    layout_release "$1" "$2"
+    directory=$release_folder/$3 venv=$release_venv
+    shift 3
+    if [ -n "$(command_units "$app")" ]; then
+        echo "a command of an earlier run still goes on, and is waited for: $(command_units "$app")" >&2
+        while [ -n "$(command_units "$app")" ]; do sleep 0.2; done
+    fi
+    systemd-run --quiet --wait --pipe --collect --unit="provision.$app.$(cat /proc/sys/kernel/random/uuid)" --service-type=exec \
+        -p User="$app" -p Group="$app" -p EnvironmentFile="$app_env" -p WorkingDirectory="$directory" \
+        -p ProtectSystem=strict -p ReadWritePaths="$app_shared" -p PrivateTmp=yes -p NoNewPrivileges=yes -p UMask=0027 \
+        --setenv=PATH="$venv/bin:/usr/local/bin:/usr/bin:/bin" --setenv=PYTHONDONTWRITEBYTECODE=1 "$@" </dev/null
+}

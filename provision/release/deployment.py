@@ -1,0 +1,136 @@
+"""One release of an app on a server, and all that it runs with."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+from provision.engine.facts import SYSTEM, Facts
+from provision.engine.resource import Resource
+from provision.inventory import App, Host
+from provision.release.activation import Activation
+from provision.release.check import Check
+from provision.release.environment import environment, gunicorn
+from provision.release.facts import MANAGED
+from provision.release.layout import Layout, directory
+from provision.release.migration import Migration
+from provision.release.preview import Preview
+from provision.release.process_manager import ProcessManager, process_manager
+from provision.release.removal import left
+from provision.release.slot import Health, Slot
+from provision.release.tree import Release
+from provision.release.venv import Venv, python_home
+from provision.resources.file import File
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A release of an app on a host; each method gives the resources of one step, in their order."""
+
+    host: Host
+    app: App
+    facts: Facts
+    commit: str
+    release: str
+
+    def built(self) -> tuple[Resource, ...]:
+        """The release on the server's disk, with what it runs with; it has no traffic yet."""
+        app, folder = self.app, self.app.source.folder
+        return (
+            Release(app.name, self.release, self.commit, folder),
+            self._venv,
+            *self._configuration,
+            # nginx's group is there from here on, and with it the folder of the sockets.
+            directory(Layout(app.name), Layout.sockets),
+            Check(app.name, self.release, folder, app.module, self.fingerprint),
+        )
+
+    def migrated(self) -> tuple[Resource, ...]:
+        """The app's database, migrated by the release, unless the inventory says otherwise."""
+        app, environment_ = self.app, self._configuration[0]
+        if not app.migrate:
+            return ()
+        command = app.migrate if isinstance(app.migrate, str) else ""
+        fingerprint = _hash(self.release, command, environment_.content)
+        every = app.migrate_on == "every"
+        return (Migration(app.name, self.release, app.source.folder, fingerprint, command, every),)
+
+    def activated(self, again: bool = False) -> tuple[Resource, ...]:
+        """The release with all of the traffic (`again`: started anew); timers; and nothing left of another process manager."""
+        activation = Activation(self.slot, self.release, self.app.source.folder, self.fingerprint, again)
+        return (activation, *self._manager.timers(), *left(self.app, self.facts[MANAGED]))
+
+    def previewed(self, token: str) -> tuple[Resource, ...]:
+        """The release in the idle slot, with only the traffic of those who have the token."""
+        return (Preview(self.slot, self.release, self.app.source.folder, self.fingerprint, token),)
+
+    @cached_property
+    def slot(self) -> Slot:
+        """How its slot is started, checked and ended."""
+        return slot(self.host, self.app, *self._copied)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of all that the release runs with: where it is another one, the release is activated anew."""
+        app = self.app
+        files = (file for file in self._manager.files() if file.path.endswith((".service", ".conf")))
+        return _hash(
+            self.release,
+            self.commit,
+            app.module,
+            app.source.folder,
+            self._venv.base,
+            app.requirements,
+            app.process_manager,
+            *(file.content for file in (*self._copied, *files)),
+        )
+
+    @cached_property
+    def _manager(self) -> ProcessManager:
+        return process_manager(self.app)
+
+    @cached_property
+    def _venv(self) -> Venv:
+        system = self.facts[SYSTEM]
+        return Venv(
+            self.app.name,
+            self.release,
+            self.app.source.folder,
+            self.app.requirements,
+            python_home(self.app),
+            f"{system.distribution} {system.architecture}",
+            self.host.mirrors.index or "",
+        )
+
+    @cached_property
+    def _configuration(self) -> tuple[File, File]:
+        return environment(self.app, self.commit, self.release), gunicorn(self.app, self.facts[SYSTEM].cpus)
+
+    @cached_property
+    def _copied(self) -> tuple[File, ...]:
+        return (*self._configuration, *self._manager.copies())
+
+
+def slot(host: Host, app: App, *copied: File) -> Slot:
+    """How an app's slots are started, checked and ended; they have copies of the files in `copied`."""
+    health = app.health
+    return Slot(
+        app=app.name,
+        manager=app.process_manager,
+        copies=tuple((file.path.rpartition("/")[2], file.sha256) for file in copied),
+        health=Health(
+            path=health.path,
+            passes=health.passes,
+            timeout=health.timeout,
+            watch=health.watch,
+            domain=app.domains[0] if "web" in host.roles else "",
+        ),
+        drain=app.drain_seconds,
+        keep=app.keep_releases,
+        before=app.hooks.before or "",
+        after=app.hooks.after or "",
+        processes=tuple(app.processes),
+    )
+
+
+def _hash(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]

@@ -1,0 +1,28 @@
+"""What an app's release reads when it starts: its environment, and Gunicorn's configuration."""
+
+from provision.inventory import App
+from provision.release.layout import Layout, file
+from provision.release.template import render
+from provision.resources.file import File
+
+
+def environment(app: App, commit: str, release: str) -> File:
+    """The inventory's variables, and which commit and release it is."""
+    values = {**app.env, "PROVISION_COMMIT": commit, "PROVISION_RELEASE": release}
+    lines = [f"{key}={_quoted(value)}" for key, value in sorted(values.items())]
+    content = "# Written by provision.\n" + "\n".join(lines) + "\n"
+    return file(Layout(app.name), Layout.env, content, secret=True)
+
+
+def _quoted(value: str) -> str:
+    """A value as systemd's EnvironmentFile reads it (systemd.exec(5))."""
+    for character in '\\"$`':
+        value = value.replace(character, f"\\{character}")
+    return f'"{value}"'
+
+
+def gunicorn(app: App, cpus: int) -> File:
+    """Gunicorn's configuration. Two workers for each CPU answer while one waits; more than eight only where it is asked for."""
+    layout, workers = Layout(app.name), min(2 * cpus + 1, 8) if app.workers == "auto" else app.workers
+    content = render("gunicorn.conf.py.j2", app=app, layout=layout, workers=workers)
+    return file(layout, Layout.gunicorn, content)

@@ -1,0 +1,144 @@
+"""Every path of an app on a server, once: for Python, for the shell, for templates, for checks and for docs/server.md."""
+
+from provision.engine.layout import Place, Places
+from provision.resources.file import Directory, File
+
+APP, NGINX = "{app}", "www-data"
+SLOTS = ("blue", "green")
+
+
+class SlotLayout(Places):
+    """What one slot of an app runs with: its own copies and links, which stay as they are while it serves."""
+
+    prefix = "slot"
+    keys = ("app", "slot")
+
+    folder = Place("/etc/{app}/{slot}", "directory", "what the slot runs with", "root", APP, 0o750)
+    env = Place("/etc/{app}/{slot}/env", "file", "its copy of the environment", "root", APP, 0o640)
+    gunicorn = Place(
+        "/etc/{app}/{slot}/gunicorn.conf.py", "file", "its copy of Gunicorn's configuration", "root", APP, 0o640
+    )
+    release = Place("/etc/{app}/{slot}/release", "link", "its release")
+    venv = Place("/etc/{app}/{slot}/venv", "link", "its virtual environment")
+    manager = Place("/etc/{app}/{slot}/manager", "file", "the process manager that runs it", mode=0o644)
+    fingerprint = Place("/etc/{app}/{slot}/fingerprint", "file", "a hash of all that it runs with", mode=0o644)
+    socket = Place("/run/{app}/{slot}.sock", "socket", "where its Gunicorn listens", APP, NGINX, 0o666, "the app")
+
+
+class ReleaseLayout(Places):
+    """One release of an app."""
+
+    prefix = "release"
+    keys = ("app", "release")
+
+    folder = Place("/srv/{app}/releases/{release}", "directory", "one commit, exported; the app can only read it")
+    stamp = Place(
+        "/srv/{app}/releases/{release}/.release",
+        "file",
+        "its commit and the app's folder; its youngest file",
+        mode=0o644,
+    )
+    venv = Place("/srv/{app}/releases/{release}/.venv", "link", "its virtual environment")
+    record = Place(
+        "/var/lib/provision/apps/{app}/releases/{release}", "file", "how its deploy went, when, and by whom", mode=0o644
+    )
+
+
+class Layout(Places):
+    """The paths of one app: `Layout("shop").releases` is /srv/shop/releases."""
+
+    prefix = "app"
+    keys = ("app",)
+
+    home = Place("/srv/{app}", "directory", "the app's place", mode=0o755)
+    repository = Place("/srv/{app}/repository.git", "directory", "a bare mirror of the app's repository")
+    releases = Place("/srv/{app}/releases", "directory", "a folder for each release", mode=0o755)
+    venvs = Place(
+        "/srv/{app}/venvs",
+        "directory",
+        "virtual environments, shared by releases with the same requirements",
+        mode=0o755,
+    )
+    shared = Place("/srv/{app}/shared", "directory", "what outlives releases", APP, APP, 0o750, "the app")
+    current = Place("/srv/{app}/current", "link", "the active release, for people, scripts and nginx's static files")
+    preview = Place("/srv/{app}/preview", "link", "the release that can be previewed")
+
+    configuration = Place("/etc/{app}", "directory", "what the app runs with", "root", APP, 0o750)
+    env = Place("/etc/{app}/env", "file", "the environment that the next activation uses", "root", APP, 0o640)
+    gunicorn = Place(
+        "/etc/{app}/gunicorn.conf.py", "file", "Gunicorn's configuration for the next activation", "root", APP, 0o640
+    )
+    active_slot = Place("/etc/{app}/current", "link", "the slot that has the traffic")
+    deploy_key = Place(
+        "/etc/{app}/deploy_key",
+        "file",
+        "with `deploy_key: generate`, the key to the repository; made once, and only removed by hand",
+        mode=0o600,
+    )
+    known_hosts = Place(
+        "/etc/{app}/known_hosts", "file", "the pinned host keys of a repository that is read over SSH", mode=0o644
+    )
+    tmpfiles = Place("/etc/tmpfiles.d/{app}.conf", "file", "makes the folder of the sockets at a boot", mode=0o644)
+
+    sockets = Place("/run/{app}", "directory", "the sockets", APP, NGINX, 0o2750, "the app")
+    current_socket = Place("/run/{app}/current.sock", "link", "the socket of the slot that has the traffic")
+    previous_socket = Place(
+        "/run/{app}/previous.sock",
+        "link",
+        "for some seconds after a switch: the old slot's socket, which answers what the new one fails to",
+    )
+    preview_socket = Place("/run/{app}/preview.sock", "link", "the socket of the release that can be previewed")
+    preview_tokens = Place(
+        "/run/{app}/preview", "directory", "a file for each token that opens the preview", "root", NGINX, 0o2750
+    )
+    preview_slot = Place("/run/{app}/held", "file", "the slot of the release that can be previewed")
+
+    state = Place("/var/lib/provision/apps/{app}", "directory", "what is known of the app", mode=0o755)
+    records = Place(
+        "/var/lib/provision/apps/{app}/releases", "directory", "how the deploy of each release went", mode=0o755
+    )
+    maintenance = Place(
+        "/var/lib/provision/apps/{app}/maintenance", "file", "there while the site is closed", mode=0o644
+    )
+    unfinished = Place(
+        "/var/lib/provision/apps/{app}/unfinished", "file", "there from a switch until its last step", mode=0o644
+    )
+    checked = Place("/var/lib/provision/apps/{app}/checked", "file", "what was imported last, as a check", mode=0o644)
+    migrated = Place("/var/lib/provision/apps/{app}/migrated", "file", "what migrated the database last", mode=0o644)
+    uv_cache = Place("/var/cache/provision/uv-{app}", "directory", "uv's cache", APP, APP, writers="the app")
+
+    def slot(self, slot: str) -> SlotLayout:
+        """The paths of one slot: blue, green, or a process manager's word for either."""
+        return SlotLayout(self.names["app"], slot)
+
+    def release(self, release: str) -> ReleaseLayout:
+        """The paths of one release, by its id."""
+        return ReleaseLayout(self.names["app"], release)
+
+
+class Tools(Places):
+    """What all apps share on a server."""
+
+    prefix = "tools"
+    keys = ("version",)
+
+    uv = Place("/opt/uv/{version}", "directory", "the pinned installer of packages", mode=0o755)
+
+
+PRELUDE = "".join(table.shell() for table in (Tools, Layout, SlotLayout, ReleaseLayout))
+
+
+def directory(places: Places, place: Place) -> Directory:
+    """A directory of a table, with the owner and the mode that it has there."""
+    return Directory(place.path.format(**places.names), *_attributes(places, place))
+
+
+def file(places: Places, place: Place, content: str, *, secret: bool = False) -> File:
+    """A file of a table with this content, and with the owner and the mode that it has there."""
+    return File(place.path.format(**places.names), content, *_attributes(places, place), secret=secret)
+
+
+def _attributes(places: Places, place: Place) -> tuple[str, str, int]:
+    if place.mode is None:
+        raise ValueError(f"{place.path} has no mode in its table")
+    return place.owner.format(**places.names), place.group.format(**places.names), place.mode

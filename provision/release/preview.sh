@@ -1,0 +1,48 @@
+# shellcheck shell=sh disable=SC2154
+# A preview: a release that is healthy in the idle slot, and has only the traffic of those who have its token.
+# Reads what activation.sh reads.
+
+# preview_slot: the slot of the release that can be previewed; empty where there is none. It stands in /run: a boot ends it.
+preview_slot() { cat "$app_preview_slot" 2>/dev/null || true; }
+
+# preview_start TOKEN
+preview_start() {
+    old=$(slot_live "$app")
+    if [ -z "$old" ]; then fail "$app: nothing serves yet, so there is nothing to hold a release back from: deploy without --hold"; fi
+    new=$(slot_other "$old")
+    activation_prepare
+    activation_arm
+    slot_bring_up
+    trap - EXIT
+    point "$app_preview_socket" "$new.sock"
+    point "$app_preview" "releases/$release"
+    install -d -m 2750 -o root -g www-data "$app_preview_tokens"
+    : >"$app_preview_tokens/$1"
+    chmod 644 "$app_preview_tokens/$1"
+    printf '%s\n' "$new" >"$app_preview_slot"
+    if [ "$was" != "releases/$release" ]; then activation_record held; fi
+}
+
+# preview_promote: the release takes over.
+preview_promote() {
+    activation_slots
+    if [ "$(preview_slot)" != "$new" ]; then fail "$app: no release is held any more"; fi
+    activation_release "$new"
+    activation_take_over
+    release_prune
+    activation_after
+    activation_finished
+}
+
+# preview_drop: the release goes.
+preview_drop() {
+    new=$(preview_slot)
+    if [ -z "$new" ]; then fail "$app: no release is held any more"; fi
+    activation_release "$new"
+    preview_end
+    slot_stop "$app" "$new"
+    if [ "$(readlink "$app_current")" != "releases/$release" ]; then activation_record dropped; fi
+}
+
+# preview_end: nothing can be previewed any more.
+preview_end() { rm -rf "$app_preview_slot" "$app_preview_tokens" "$app_preview_socket" "$app_preview"; }

@@ -1,0 +1,97 @@
+"""What runs an app's slots and processes: the protocol that systemd and Supervisor implement, and the choice between them.
+
+An implementation is a Python file and a shell file of the same name. Its shell functions begin with its name, and
+slot.sh and process.sh call these:
+
+    NAME_slot_probe APP SLOT                  fields of a record: active, enabled, reload
+    NAME_slot_state APP SLOT                  active, failed, inactive, activating or deactivating
+    NAME_slot_write|forget|differs APP SLOT   a program of the slot's own: made, removed, other than the slot's copy
+    NAME_slot_start|stop|pid|since APP SLOT
+    NAME_slot_at_boot APP SLOT yes|no
+    NAME_slot_log_mark APP SLOT               where the slot's log ends now
+    NAME_slot_log APP SLOT MARK               the last lines after that
+    NAME_process_state|restart|log APP NAME   a process beside the web app
+    NAME_processes_stop APP                   all of them
+"""
+
+from collections.abc import Sequence
+from fnmatch import fnmatch
+from typing import ClassVar, Protocol
+
+from provision.engine.resource import Resource
+from provision.inventory import App
+from provision.release.supervisor import Supervisor
+from provision.release.systemd import Systemd
+from provision.resources.file import File
+
+
+class ProcessManager(Protocol):
+    """How a process manager runs one app."""
+
+    name: ClassVar[str]
+    reads: ClassVar[tuple[str, ...]]
+    copied: ClassVar[tuple[str, ...]]
+
+    def __init__(self, app: App) -> None: ...
+
+    @staticmethod
+    def needs(apps: Sequence[App]) -> tuple[Resource, ...]:
+        """What a server must have before these apps can be run."""
+        ...
+
+    @staticmethod
+    def unit(app: str) -> str:
+        """The path of the file from which both slots run; empty where each has its own."""
+        ...
+
+    @staticmethod
+    def removal(path: str) -> str:
+        """The script that stops and removes what one of the files that it `reads` describes."""
+        ...
+
+    def files(self) -> tuple[File, ...]:
+        """The files that it reads for the app. Each begins with a line that says whose it is; a slot's own are not there yet."""
+        ...
+
+    def paths(self) -> set[str]:
+        """The paths of all that it reads for the app, the slots' own included."""
+        ...
+
+    def copies(self) -> tuple[File, ...]:
+        """Files that each slot has a copy of, by the names in `copied`."""
+        ...
+
+    def prepared(self) -> tuple[Resource, ...]:
+        """What must be there before its files."""
+        ...
+
+    def loaded(self) -> tuple[Resource, ...]:
+        """What follows its files."""
+        ...
+
+    def timers(self) -> tuple[Resource, ...]:
+        """What starts the schedules, once the release has the traffic."""
+        ...
+
+    def logs(self, process: str) -> tuple[str, ...]:
+        """Units of the journal, or files, with the log of one process ("web": the app itself), or of all ("")."""
+        ...
+
+
+PROCESS_MANAGERS: dict[str, type[ProcessManager]] = {"systemd": Systemd, "supervisor": Supervisor}
+# For the shell: their names, the files that a slot may have copies of, and what they read.
+PRELUDE = (
+    f"process_managers='{' '.join(PROCESS_MANAGERS)}'\n"
+    f"slot_copied='env gunicorn.conf.py {' '.join(name for each in PROCESS_MANAGERS.values() for name in each.copied)}'\n"
+    f'managed_globs="{" ".join(f"$root{glob}" for each in PROCESS_MANAGERS.values() for glob in each.reads)}"\n'
+)
+
+
+def process_manager(app: App) -> ProcessManager:
+    """The one that the inventory names for the app."""
+    return PROCESS_MANAGERS[app.process_manager](app)
+
+
+def manager_of(path: str) -> str:
+    """The name of the process manager that reads the file at a path."""
+    return next(name for name, each in PROCESS_MANAGERS.items() if any(fnmatch(path, glob) for glob in each.reads))

@@ -1,0 +1,22 @@
+# shellcheck shell=sh disable=SC2154
+# Which releases and virtual environments stay on a server.
+# Reads app, and keep: how many releases stay beside those in use.
+
+# release_prune: the newest good releases stay, and those in use; environments stay while a release or a slot uses them.
+release_prune() {
+    used=$(readlink -f "$app_configuration/blue/release" "$app_configuration/green/release" "$app_current" || true)
+    grep -l '^failed' "$app_records/"* 2>/dev/null | while read -r path; do
+        release_remove_unused "$app_releases/${path##*/}"
+    done
+    find "$app_releases" -mindepth 1 -maxdepth 1 -type d | sort -r | tail -n "+$((keep + 1))" | while read -r path; do
+        release_remove_unused "$path"
+    done
+    for path in "$app_records/"*; do
+        if [ ! -e "$app_releases/${path##*/}" ]; then rm -f "$path"; fi
+    done
+    used=$(readlink -f "$app_releases"/*/.venv "$app_configuration/blue/venv" "$app_configuration/green/venv" || true)
+    find "$app_venvs" -mindepth 1 -maxdepth 1 -type d | while read -r path; do release_remove_unused "$path"; done
+}
+
+# release_remove_unused PATH: a folder that is not among those in used, one a line.
+release_remove_unused() { if ! printf '%s\n' "$used" | grep -qxF "$1"; then rm -rf "$1"; fi; }

@@ -1,0 +1,43 @@
+# shellcheck shell=sh disable=SC2154
+# Whether the app allows the Python that it is to have.
+
+# python_check: the Python is one that the app's pyproject.toml allows, as uv reads it. Nothing else of that file counts here.
+# Reads app, source (the app's folder in the release), file (the one that says what is installed), python and uv (programs).
+python_check() {
+    project=pyproject.toml
+    case $file in *pyproject.toml) project=$file ;; esac
+    if [ ! -e "$source/$project" ]; then return 0; fi
+    wanted=$(python_check_required "$source/$project")
+    if [ -z "$wanted" ]; then return 0; fi
+    asked=$(mktemp -d "$provision_runtime/python.XXXXXX")
+    printf '[project]\nname = "app"\nversion = "0"\nrequires-python = "%s"\n' "$wanted" >"$asked/pyproject.toml"
+    said=$("$uv" lock --quiet --directory "$asked" --python "$python" --no-python-downloads \
+        --no-config --no-cache --offline --dry-run 2>&1 || true)
+    rm -rf "$asked"
+    case $said in
+    *'incompatible with the project'*) fail "$app: $project wants Python $wanted (requires-python), and $(python_check_whose): write a full version that it allows, as in python: '3.13.5'" ;;
+    esac
+}
+
+# python_check_required FILE: what [project] of a pyproject.toml has as requires-python.
+python_check_required() {
+    awk '
+        /^[[:space:]]*\[/ { inside = /^[[:space:]]*\[project\]/ }
+        inside && sub(/^[[:space:]]*requires-python[[:space:]]*=[[:space:]]*/, "") {
+            split($0, part, substr($0, 1, 1))
+            print part[2]
+            exit
+        }' "$1"
+}
+
+# python_check_whose: where the Python comes from, and its version.
+python_check_whose() {
+    version=$("$python" -c 'import platform; print(platform.python_version())')
+    case $python in
+    /usr/*)
+        # shellcheck source=/dev/null
+        (. /etc/os-release && printf "%s %s's is %s\n" "$ID" "$VERSION_ID" "$version")
+        ;;
+    *) printf "the inventory's is %s\n" "$version" ;;
+    esac
+}

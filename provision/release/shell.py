@@ -1,0 +1,33 @@
+"""The shell functions of this package as one text: they call each other, and any script of an app needs many of them."""
+
+from pathlib import Path
+
+from provision.engine.shell import library
+from provision.release import layout, process_manager, supervisor, systemd
+
+FILES = (
+    "mark",
+    "command",
+    "tree",
+    "uv",
+    "requirements",
+    "python_check",
+    "venv",
+    "check",
+    "migration",
+    "process",
+    "slot",
+    "activation",
+    "preview",
+    "prune",
+)
+
+
+def text(name: str) -> str:
+    """One of the package's shell files, by its name without .sh."""
+    return library(str(Path(__file__).with_name(name)))
+
+
+# What is known of apps beforehand, and what everything else begins with.
+FACTS = f"{layout.PRELUDE}{process_manager.PRELUDE}{text('facts')}"
+LIBRARY = f"{FACTS}{systemd.LIBRARY}{supervisor.LIBRARY}{''.join(map(text, FILES))}"

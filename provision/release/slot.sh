@@ -1,0 +1,156 @@
+# shellcheck shell=sh disable=SC2154
+# An app's two slots, blue and green: which has the traffic, what each runs with, how each is started and checked.
+#
+# Reads what layout_app sets. A plan's call (release/slot.py) sets, for what changes a slot:
+#   app           its name
+#   release       the release's id
+#   fingerprint   a hash of all that the slot runs with
+#   manager       the process manager that the slot is to have
+#   copies        names of the files that the slot has copies of, with commas between them
+#   health        path of the health check
+#   domain        name that the health check asks for; empty where there is no nginx
+#   passes        how many good answers in a row are healthy
+#   timeout       seconds in which it must be healthy
+# and activation.sh or preview.sh the slots: old (empty: none has the traffic) and new.
+
+# slot_current APP: the slot that the link names; empty where there is none.
+slot_current() {
+    slot=$(readlink "$app_current_socket" || true)
+    printf '%s\n' "${slot%.sock}"
+}
+
+# slot_live APP: the slot that has the traffic; where the link is gone, one that runs.
+slot_live() {
+    slot=$(slot_current)
+    if [ -z "$slot" ]; then
+        for one in green blue; do if slot_is_running "$1" "$one"; then slot=$one; fi; done
+    fi
+    printf '%s\n' "$slot"
+}
+
+# slot_other SLOT
+slot_other() { if [ "$1" = blue ]; then echo green; else echo blue; fi; }
+
+# slot_manager_of APP SLOT: the process manager that the slot was prepared for.
+slot_manager_of() { if ! cat "$app_configuration/$2/manager" 2>/dev/null; then echo systemd; fi; }
+
+# slot_by_manager VERB APP SLOT ...: the function MANAGER_slot_VERB of the slot's own manager.
+slot_by_manager() {
+    verb=$1
+    shift
+    "$(slot_manager_of "$1" "$2")_slot_$verb" "$@"
+}
+
+slot_state() { slot_by_manager state "$@"; }
+slot_start() { slot_by_manager start "$@"; }
+slot_at_boot() { slot_by_manager at_boot "$@"; }
+slot_pid() { slot_by_manager pid "$@"; }
+slot_since() { slot_by_manager since "$@"; }
+slot_log_mark() { slot_by_manager log_mark "$@"; }
+slot_log() { slot_by_manager log "$@"; }
+slot_is_running() { [ "$(slot_state "$1" "$2")" = active ]; }
+
+# slot_stop APP SLOT: in whichever manager it runs.
+slot_stop() { for each in $process_managers; do "${each}_slot_stop" "$1" "$2"; done; }
+
+# slot_workers PID: its children.
+slot_workers() { cat "/proc/$1/task/$1/children" 2>/dev/null || true; }
+
+# slot_http_status SOCKET DOMAIN PATH: of a request as nginx makes it, for an app may accept no other name and no plain HTTP.
+slot_http_status() {
+    curl -s -o /dev/null -m 5 -w '%{http_code}' --unix-socket "$1" -H 'X-Real-IP: 127.0.0.1' -H 'X-Forwarded-For: 127.0.0.1' \
+        -H 'X-Forwarded-Proto: https' -H "X-Forwarded-Host: ${2:-localhost}" "http://${2:-localhost}$3" || true
+}
+
+# In: NUMBER APP HEALTH_PATH DOMAIN|- NAME=SHA256,NAME=SHA256... PROCESS,PROCESS...|-.
+# Out, where a slot has the traffic: the keys of Serving (release/slot.py).
+slot_probe() {
+    while IFS='	' read -r number app health domain copies names; do
+        layout_app "$app"
+        slot=$(slot_current)
+        if [ -z "$slot" ]; then continue; fi
+        if [ "$domain" = - ]; then domain=; fi
+        current=$(readlink "$app_current" || true)
+        printf '%s\tslot=%s\t' "$number" "$slot"
+        slot_by_manager probe "$app" "$slot"
+        layout_slot "$app" "$slot"
+        printf 'current=%s\tfingerprint=%s\thealth=%s\tcopies=%s\tdown=%s\tunfinished=%s' "${current##*/}" \
+            "$(cat "$slot_fingerprint" 2>/dev/null)" "$(slot_http_status "$slot_socket" "$domain" "$health")" \
+            "$(slot_copies "$app" "$slot" "$copies")" "$(process_down "$app" "$slot" "$names")" "$(cat "$app_unfinished" 2>/dev/null)"
+        slot_probe_idle "$(slot_other "$slot")"
+    done
+}
+
+# slot_probe_idle SLOT: the rest of the record, of the slot without traffic; one with a preview counts as idle.
+slot_probe_idle() {
+    layout_slot "$app" "$1"
+    if [ "$(preview_slot)" = "$1" ]; then
+        previewed=$(readlink "$slot_release")
+        printf '\tidle=inactive\tpreviewed=%s\tpreviewed_fingerprint=%s\tpreviewed_health=%s\n' "${previewed##*/}" \
+            "$(cat "$slot_fingerprint")" "$(slot_http_status "$slot_socket" "$domain" "$health")"
+    else
+        printf '\tidle=%s\n' "$(slot_state "$app" "$1")"
+    fi
+}
+
+# slot_copies APP SLOT NAME=SHA256,...: same, where the slot's own files are those.
+slot_copies() {
+    if ! printf '%s\n' "$3" | tr , '\n' | while IFS='=' read -r name sum; do printf '%s  %s\n' "$sum" "$app_configuration/$2/$name"; done |
+        sha256sum --status --check 2>/dev/null; then
+        echo differs
+    elif slot_by_manager differs "$1" "$2"; then
+        echo differs
+    else
+        echo same
+    fi
+}
+
+# slot_prepare: the slot's own copies: what it runs with stays as it is until it is the idle one again.
+slot_prepare() {
+    layout_slot "$app" "$new"
+    mkdir -p "$slot_folder"
+    chown "root:$app" "$slot_folder"
+    chmod 750 "$slot_folder"
+    rm -f "$slot_fingerprint"
+    slot_at_boot "$app" "$new" no
+    for each in $process_managers; do "${each}_slot_forget" "$app" "$new"; done
+    for name in $slot_copied; do
+        case ",$copies," in
+        *",$name,"*)
+            mode=$(stat -c %a "$app_configuration/$name")
+            put "$slot_folder/$name" root "$app" "$mode" <"$app_configuration/$name"
+            ;;
+        *) rm -f "$slot_folder/$name" ;;
+        esac
+    done
+    "${manager}_slot_write" "$app" "$new"
+    layout_release "$app" "$release"
+    point "$slot_release" "$release_folder"
+    point "$slot_venv" "$(readlink -f "$release_venv")"
+    printf '%s\n' "$manager" | put "$slot_manager" root root 644
+    printf '%s\n' "$fingerprint" | put "$slot_fingerprint" root root 644
+}
+
+# slot_bring_up: started, unless it runs, and healthy.
+slot_bring_up() {
+    # Where it was lost, or nothing runs: without it the unit of a slot that had no traffic would take this for a boot.
+    if [ ! -L "$app_current_socket" ]; then point "$app_current_socket" "${old:-$new}.sock"; fi
+    if ! slot_is_running "$app" "$new"; then
+        slot_start "$app" "$new" || fail "$app: $release did not start within ${timeout}s; its last log lines stand above"
+    fi
+    slot_await_health || fail "$app: $release was not healthy within ${timeout}s ($health answered $answer); its last log lines stand above"
+}
+
+# slot_await_health: so many good answers in a row. The slot's end is noticed at once. Sets answer.
+slot_await_health() {
+    good=0 answer=nothing deadline=$(($(date +%s) + timeout))
+    layout_slot "$app" "$new"
+    while [ "$(date +%s)" -le "$deadline" ]; do
+        answer=$(slot_http_status "$slot_socket" "$domain" "$health")
+        if [ "$answer" = 200 ]; then good=$((good + 1)); else good=0; fi
+        if [ "$good" -ge "$passes" ]; then return 0; fi
+        if ! slot_is_running "$app" "$new"; then return 1; fi
+        sleep 0.05
+    done
+    return 1
+}

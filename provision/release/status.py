@@ -1,0 +1,151 @@
+"""What people ask servers about their apps: the calls of status.sh, and what they answer."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from provision.engine.layout import PRELUDE
+from provision.engine.resource import record
+from provision.engine.shell import joined, words
+from provision.inventory import GENERATE, Host
+from provision.release import shell
+from provision.release.process_manager import process_manager
+from provision.resources import certificate, git
+
+LIBRARY = joined(PRELUDE, shell.LIBRARY, certificate.LIBRARY, git.LIBRARY, shell.text("status"))
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseInfo:
+    """A release on a host. `state` is active, kept, held, failed or new; `when` is UTC."""
+
+    host: str
+    app: str
+    id: str
+    commit: str
+    state: str
+    when: str
+    who: str
+    author: str = ""
+    subject: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AppStatus:
+    """How an app does on a host.
+
+    `since` is UTC, `health` an HTTP status, `memory` in bytes, `days` those left of the certificate; `updates` counts
+    the host's security updates.
+    """
+
+    host: str
+    app: str
+    release: str
+    since: str
+    slot: str
+    health: str
+    workers: int
+    memory: int | None
+    days: int | None
+    maintenance: bool
+    updates: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeployKey:
+    """The public half of the key with which a host reads an app's repository; empty where there is none yet."""
+
+    host: str
+    app: str
+    repository: str
+    public: str
+
+
+def script(call: str) -> str:
+    """A script that makes one of the calls below."""
+    return f"{LIBRARY}main() {{ {call}; }}\nmain </dev/null\n"
+
+
+def releases_call(host: Host) -> str:
+    """Asks for the releases of the host's apps."""
+    return words("status_releases", *host.apps)
+
+
+def apps_call(host: Host) -> str:
+    """Asks how the host's apps do."""
+    return words(
+        "status_apps", *(word for app in host.apps.values() for word in (app.name, app.domains[0], app.health.path))
+    )
+
+
+def deploy_keys_call(host: Host) -> str:
+    """Asks for the public halves of the keys that were made on the host."""
+    return words("status_deploy_keys", *(app.name for app in host.apps.values() if app.source.deploy_key == GENERATE))
+
+
+def logs_call(host: Host, process: str, follow: bool, lines: int) -> str:
+    """Asks for the last lines of one process ("web": the apps themselves), or of all (""); empty where there is none."""
+    found = [each for app in host.apps.values() for each in process_manager(app).logs(process)]
+    return words("status_logs", "yes" if follow else "no", str(int(lines)), *found) if found else ""
+
+
+def run_call(app: str, command: str) -> str:
+    """Runs a command in the app's active release; the last line is exit, a tab, and the exit status."""
+    return words("status_run", app, command)
+
+
+def maintenance_call(host: Host, state: str) -> str:
+    """Closes (on) or opens (off) the host's apps."""
+    return words("status_maintenance", state, *host.apps)
+
+
+def releases(host: str, lines: Iterable[str]) -> list[ReleaseInfo]:
+    """The releases in an answer to `releases_call`, oldest first."""
+    rows = (record(tuple(_printable(line).split("\t", 7))) for line in lines if line)
+    return [ReleaseInfo(host, **row) for row in rows]
+
+
+def _printable(line: str) -> str:
+    """A line without what would steer a terminal: a commit's subject is anybody's text."""
+    return "".join(character for character in line if character == "\t" or character.isprintable())
+
+
+def apps(host: str, lines: Iterable[str]) -> list[AppStatus]:
+    """The apps in an answer to `apps_call`."""
+    rows = [_record(line) for line in lines if line]
+    updates = next((int(row["updates"]) for row in rows if "updates" in row), 0)
+    return [_app(host, row, updates) for row in rows if "app" in row]
+
+
+def _app(host: str, row: Mapping[str, str], updates: int) -> AppStatus:
+    return AppStatus(
+        host=host,
+        app=row["app"],
+        release=row["release"],
+        since=row["since"],
+        slot=row["slot"],
+        health=row["health"],
+        workers=int(row["workers"]),
+        memory=int(row["memory"]) if row["memory"].isdigit() else None,
+        days=int(row["days"]) if row["days"].lstrip("-").isdigit() else None,
+        maintenance=row["maintenance"] == "yes",
+        updates=updates,
+    )
+
+
+def deploy_keys(host: Host, lines: Iterable[str]) -> list[DeployKey]:
+    """The keys in an answer to `deploy_keys_call`."""
+    found = []
+    for row in (_record(line) for line in lines if line):
+        app, public = row["app"], row["public"]
+        comment = f"{public} {app}@{host.name}" if public else ""
+        found.append(DeployKey(host.name, app, host.apps[app].source.location, comment))
+    return found
+
+
+def maintenance(lines: Iterable[str]) -> dict[str, str]:
+    """By app, on or off, in an answer to `maintenance_call`."""
+    return {row["app"]: row["maintenance"] for row in (_record(line) for line in lines if line)}
+
+
+def _record(line: str) -> Mapping[str, str]:
+    return record(tuple(line.split("\t")))

@@ -1,0 +1,113 @@
+# shellcheck shell=sh disable=SC2154
+# What people ask a server about its apps, and the commands that they run there. One exec, without a run and its lock.
+set -u
+
+# status_releases APP...: a record for each release: app, id, commit, state (active, kept, held, failed or new), when, who, author,
+# subject. The subject comes last, for it may hold tabs.
+status_releases() {
+    for app; do
+        layout_app "$app"
+        for path in "$app_releases/"*; do
+            if [ ! -r "$path/.release" ]; then continue; fi
+            id=${path##*/}
+            IFS='	' read -r commit _ <"$path/.release"
+            release_state "$app" "$id"
+            if [ "$state" = good ]; then state=kept; fi
+            if [ "$state" != active ] && [ "$(readlink "$app_preview")" = "releases/$id" ] && [ -e "$app_preview_slot" ]; then state=held; fi
+            printf 'app=%s\tid=%s\tcommit=%s\tstate=%s\twhen=%s\twho=%s\t%s\n' "$app" "$id" "$commit" "$state" "$when" "$by" \
+                "$(git --git-dir="$app_repository" log -1 --format='author=%an%x09subject=%s' "$commit" 2>/dev/null)"
+        done
+    done
+}
+
+# status_apps APP DOMAIN HEALTH_PATH ...: a record for each app: the keys of AppStatus (release/status.py); then updates=COUNT,
+# of security.
+status_apps() {
+    while [ "$#" -ge 3 ]; do
+        app=$1 domain=$2 health=$3
+        shift 3
+        layout_app "$app"
+        slot=$(slot_current 2>/dev/null)
+        release=$(readlink "$app_current" 2>/dev/null || true)
+        since='' main='' maintenance=no
+        if [ -n "$slot" ]; then since=$(slot_since "$app" "$slot") main=$(slot_pid "$app" "$slot"); fi
+        if [ -n "$since" ]; then since=$(date -u -d "@$since" +%Y-%m-%dT%H:%M:%SZ); fi
+        if [ -e "$app_maintenance" ]; then maintenance=yes; fi
+        printf 'app=%s\trelease=%s\tsince=%s\tslot=%s\thealth=%s\tworkers=%s\tmemory=%s\tdays=%s\tmaintenance=%s\n' "$app" \
+            "${release##*/}" "${since:--}" "${slot:--}" "$(slot_http_status "$app_current_socket" "$domain" "$health")" \
+            "$(slot_workers "${main:-0}" | wc -w)" "$(status_memory "${main:-0}")" "$(days_of "$tls/$app/fullchain.pem")" "$maintenance"
+    done
+    printf 'updates=%s\n' "$(apt-get -s -o Debug::NoLocking=1 upgrade 2>/dev/null | grep -c '^Inst.*[Ss]ecurity')"
+}
+
+# status_memory PID: bytes that it and its children use, each page they share counted once.
+status_memory() {
+    if [ "$1" = 0 ]; then
+        echo 0
+        return 0
+    fi
+    for each in $1 $(slot_workers "$1"); do sed -n 's/^Pss: *\([0-9]*\) kB/\1/p' "/proc/$each/smaps_rollup"; done 2>/dev/null |
+        awk '{ sum += $1 } END { printf "%d", sum * 1024 }'
+}
+
+# status_deploy_keys APP...: a record for each app: app, and public, the public half of its key; empty where there is none.
+status_deploy_keys() {
+    for app; do
+        layout_app "$app"
+        public=
+        if [ -e "$app_deploy_key" ]; then public=$(public_half "$app_deploy_key"); fi
+        printf 'app=%s\tpublic=%s\n' "$app" "$public"
+    done
+}
+
+# status_logs FOLLOW LINES UNIT|FILE...: units from the journal, and files, the newest last. A file that is not there yet is
+# followed too. What follows both writes whole lines, as they share the output.
+status_logs() {
+    follow=$1 lines=$2 journal='' files='' missing=''
+    shift 2
+    for each; do
+        case $each in
+        /*) if [ -e "$each" ]; then files="$files $each"; else missing="$missing $each"; fi ;;
+        *) journal="$journal -u $each" ;;
+        esac
+    done
+    # shellcheck disable=SC2086,SC2012 # the units and files are words
+    if [ -n "$files" ]; then files=$(ls -tr $files); fi
+    # shellcheck disable=SC2086
+    if [ "$follow" = yes ]; then
+        if [ -n "$journal" ]; then stdbuf -oL journalctl -q --no-pager -o short-iso -n "$lines" $journal -f & fi
+        if [ -n "$files$missing" ]; then stdbuf -oL tail -q -n "$lines" -F $missing $files 2>/dev/null & fi
+        wait
+    else
+        if [ -n "$journal" ]; then journalctl -q --no-pager -o short-iso -n "$lines" $journal; fi
+        if [ -n "$files" ]; then tail -q -n "$lines" $files | tail -n "$lines"; fi
+    fi
+}
+
+# status_run APP COMMAND: in the active release, with the app's user and environment; then exit, a tab, and the exit status.
+status_run() {
+    layout_app "$1"
+    status=0
+    release=$(readlink -f "$app_current")
+    IFS='	' read -r _ folder <"$release/.release"
+    systemd-run --quiet --wait --pipe --collect --service-type=exec -p User="$1" -p Group="$1" \
+        -p EnvironmentFile="$app_env" -p WorkingDirectory="$release/$folder" -p UMask=0027 -p PrivateTmp=yes \
+        -p NoNewPrivileges=yes --setenv=PATH="$app_active_slot/venv/bin:/usr/local/bin:/usr/bin:/bin" \
+        --setenv=PYTHONDONTWRITEBYTECODE=1 --setenv=PYTHONUNBUFFERED=1 sh -c "$2" </dev/null 2>&1 || status=$?
+    printf 'exit\t%s\n' "$status"
+}
+
+# status_maintenance on|off APP...: a record for each app: app, and maintenance.
+status_maintenance() {
+    maintenance=$1
+    shift
+    for app; do
+        layout_app "$app"
+        if [ "$maintenance" = on ]; then
+            (umask 022 && mkdir -p "$app_state" && : >"$app_maintenance")
+        else
+            rm -f "$app_maintenance"
+        fi
+        printf 'app=%s\tmaintenance=%s\n' "$app" "$maintenance"
+    done
+}

@@ -1,0 +1,143 @@
+"""Supervisor as an app's process manager, with cron for the schedules."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from provision.engine.layout import Place, Places
+from provision.engine.resource import Change, Probe, Ref, Resource, State
+from provision.engine.shell import library, quote, words
+from provision.inventory import App
+from provision.release.command import commands
+from provision.release.layout import APP, SLOTS, Layout, directory, file
+from provision.release.template import render
+from provision.resources import service
+from provision.resources.file import File
+from provision.resources.package import Packages
+from provision.resources.service import Service
+
+
+class SupervisorPlaces(Places):
+    """What Supervisor and cron read, and where Supervisor writes."""
+
+    prefix = "supervisor"
+    keys = ("app",)
+
+    programs = Place(
+        "/etc/supervisor/conf.d", "directory", "instead of the units, APP.conf and APP-NAME.conf", mode=0o755
+    )
+    jobs = Place("/etc/cron.d", "directory", "instead of the timers, APP-NAME", mode=0o755)
+    socket = Place("/run/supervisor.sock", "socket", "where Supervisor listens", mode=0o700)
+    logs = Place("/var/log/supervisor/{app}", "directory", "the log files", "root", "adm", 0o750)
+    start = Place("/etc/{app}/start", "file", "what Supervisor runs; each slot has a copy", "root", APP, 0o750)
+    program = Place("/etc/{app}/program.conf", "file", "a slot's program; each slot has a copy", "root", APP, 0o640)
+
+
+PROGRAMS, JOBS = SupervisorPlaces.programs.path, SupervisorPlaces.jobs.path
+LIBRARY = f"{SupervisorPlaces.shell()}{service.LIBRARY}{library(__file__)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program that Supervisor has loaded from its file as that is now."""
+
+    name: str
+
+    @property
+    def ref(self) -> Ref:
+        return Ref("program", self.name)
+
+    def probe(self) -> Probe:
+        return Probe("supervisor_probe", LIBRARY, (self.name,))
+
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
+        if state["state"] == "loaded" and File.ref_to(_conf(self.name)) not in earlier:
+            return None
+        return Change(self.ref, f"{self.name}: load into Supervisor", words("supervisor_keep", self.name), LIBRARY)
+
+
+@dataclass(frozen=True, slots=True)
+class Supervisor:
+    """How Supervisor runs an app."""
+
+    app: App
+
+    name: ClassVar[str] = "supervisor"
+    reads: ClassVar[tuple[str, ...]] = (f"{PROGRAMS}/*.conf", f"{JOBS}/*")
+    copied: ClassVar[tuple[str, ...]] = ("start", "program.conf")
+
+    @property
+    def places(self) -> SupervisorPlaces:
+        """The app's paths."""
+        return SupervisorPlaces(self.app.name)
+
+    @staticmethod
+    def needs(apps: Sequence[App]) -> tuple[Resource, ...]:
+        """Supervisor itself, and cron for schedules."""
+        cron = ("cron",) if any(app.schedules for app in apps) else ()
+        return (Packages("supervisor", ("supervisor", *cron)), Service("supervisor"))
+
+    @staticmethod
+    def unit(app: str) -> str:
+        """Nothing: each slot has a program of its own."""
+        return ""
+
+    @staticmethod
+    def removal(path: str) -> str:
+        """The script that stops and removes a program, or removes a cron job."""
+        name = path.rpartition("/")[2]
+        if name.endswith(".conf"):
+            return words("supervisor_remove", name.removesuffix(".conf"))
+        return words("supervisor_remove_job", name)
+
+    def files(self) -> tuple[File, ...]:
+        """The programs and cron jobs; the slots' programs come with an activation."""
+        app, values = self.app, {"app": self.app, "layout": Layout(self.app.name), "places": self.places}
+        found = [File(_conf(app.name), render("supervisor/boot.conf.j2", **values))]
+        for name, command in commands(app).items():
+            content = render(
+                "supervisor/process.conf.j2", **values, name=name, oneshot=command.oneshot, group=command.group
+            )
+            found.append(File(_conf(f"{app.name}-{name}"), content))
+        for name, schedule in app.schedules.items():
+            job = render("supervisor/job.j2", **values, name=name, schedule=schedule)
+            found.append(File(f"{JOBS}/{app.name}-{name}", job))
+        return tuple(found)
+
+    def paths(self) -> set[str]:
+        """All that Supervisor and cron read of an app as the inventory has it."""
+        return {file.path for file in self.files()} | {_conf(f"{self.app.name}-{slot}") for slot in SLOTS}
+
+    def copies(self) -> tuple[File, ...]:
+        """The start script, and a slot's program with @SLOT@ for its name."""
+        values = {"app": self.app, "layout": Layout(self.app.name), "places": self.places}
+        quoted = {name: quote(command.line) for name, command in commands(self.app).items()}
+        start = render("supervisor/start.sh.j2", **values, commands=quoted)
+        program = render("supervisor/slot.conf.j2", **values)
+        return (
+            file(self.places, SupervisorPlaces.start, start),
+            file(self.places, SupervisorPlaces.program, program),
+        )
+
+    def prepared(self) -> tuple[Resource, ...]:
+        """The folder of the logs, and what a slot copies."""
+        return (directory(self.places, SupervisorPlaces.logs), *self.copies())
+
+    def loaded(self) -> tuple[Resource, ...]:
+        """The programs that no activation starts."""
+        return (Program(self.app.name), *(Program(f"{self.app.name}-{name}") for name in self.app.schedules))
+
+    def timers(self) -> tuple[Resource, ...]:
+        """Nothing: cron reads its jobs by itself."""
+        return ()
+
+    def logs(self, process: str) -> tuple[str, ...]:
+        """The log files of one process, or of all (""); web is the app itself."""
+        app = self.app
+        slots = SLOTS if process in ("", "web") else ()
+        names = (name for name in (*app.processes, *app.schedules) if process in ("", name))
+        return tuple(f"{self.places.logs}/{name}.log" for name in (*slots, *names))
+
+
+def _conf(program: str) -> str:
+    return f"{PROGRAMS}/{program}.conf"

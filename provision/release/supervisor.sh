@@ -1,0 +1,182 @@
+# shellcheck shell=sh disable=SC2154
+# How Supervisor runs an app: its slots as the programs APP-SLOT, its other processes as APP-NAME, and cron its schedules.
+# Reads supervisor_programs, supervisor_jobs, supervisor_socket and provision_stamps (layout).
+
+# supervisor_rpc METHOD NAME [nowait]: the answer over its socket (its documentation, "XML-RPC API"), in one line.
+supervisor_rpc() {
+    {
+        printf '<?xml version="1.0"?><methodCall><methodName>supervisor.%s</methodName><params>' "$1"
+        if [ -n "${2:-}" ]; then printf '<param><value><string>%s</string></value></param>' "$2"; fi
+        if [ -n "${3:-}" ]; then printf '<param><value><boolean>0</boolean></value></param>'; fi
+        printf '</params></methodCall>'
+    } | curl -s --unix-socket "$supervisor_socket" -H 'Content-Type: text/xml' --data-binary @- http://localhost/RPC2 | tr -d '\n'
+}
+
+# supervisor_rpc_field NAME <answer: one member of the struct in it.
+supervisor_rpc_field() { sed -n "s/.*<name>$1<\/name><value><[a-z]*>\([^<]*\)<.*/\1/p"; }
+
+supervisor_is_there() { [ -S "$supervisor_socket" ]; }
+
+# supervisor_state PROGRAM: in systemd's words.
+supervisor_state() {
+    case $(supervisor_rpc getProcessInfo "$1" | supervisor_rpc_field statename) in
+    RUNNING | STARTING) echo active ;;
+    BACKOFF | FATAL) echo failed ;;
+    STOPPING) echo deactivating ;;
+    *) echo inactive ;;
+    esac
+}
+
+# supervisor_stop PROGRAM: one that has just ended by itself is reported as not running, and is started again at once.
+supervisor_stop() {
+    for _ in 1 2 3 4 5; do
+        case $(supervisor_rpc stopProcess "$1") in *NOT_RUNNING*) ;; *) return 0 ;; esac
+        case $(supervisor_rpc getProcessInfo "$1" | supervisor_rpc_field statename) in STOPPED | FATAL) return 0 ;; esac
+        sleep 0.1
+    done
+}
+
+# supervisor_load PROGRAM: from now on it runs as its file says; what ran under that name is stopped.
+# Supervisor's own `update` would restart whatever else has changed.
+supervisor_load() {
+    supervisor_stop "$1"
+    supervisor_rpc removeProcessGroup "$1" >/dev/null
+    supervisor_rpc reloadConfig >/dev/null
+    case $(supervisor_rpc addProcessGroup "$1") in
+    *faultString*ALREADY_ADDED* | *boolean*) ;;
+    *) fail "Supervisor does not take $supervisor_programs/$1.conf: $(supervisorctl reread 2>&1 | tail -n 1)" ;;
+    esac
+}
+
+# supervisor_unload PROGRAM
+supervisor_unload() {
+    if ! supervisor_is_there; then return 0; fi
+    supervisor_stop "$1"
+    supervisor_rpc reloadConfig >/dev/null
+    supervisor_rpc removeProcessGroup "$1" >/dev/null
+}
+
+# supervisor_slot_probe APP SLOT: its fields of a record: active, enabled, reload. At a boot, the slot that has the traffic is started.
+supervisor_slot_probe() {
+    enabled=disabled
+    if [ "$(readlink "$app_active_slot")" = "$2" ]; then enabled=enabled; fi
+    printf 'active=%s\tenabled=%s\treload=no\t' "$(supervisor_state "$1-$2")" "$enabled"
+}
+
+# supervisor_slot_state APP SLOT
+supervisor_slot_state() { supervisor_state "$1-$2"; }
+
+# supervisor_slot_program APP SLOT: the slot's program, made of its own copy.
+supervisor_slot_program() {
+    layout_slot "$1" "$2"
+    sed "s/@SLOT@/$2/g" "$slot_folder/program.conf"
+}
+
+# supervisor_slot_differs APP SLOT: whether the program that Supervisor reads is not the slot's.
+supervisor_slot_differs() { ! supervisor_slot_program "$1" "$2" | cmp -s - "$supervisor_programs/$1-$2.conf"; }
+
+# supervisor_slot_forget APP SLOT: the slot has no program, until it is written again.
+supervisor_slot_forget() {
+    if [ -e "$supervisor_programs/$1-$2.conf" ]; then
+        rm -f "$supervisor_programs/$1-$2.conf"
+        supervisor_unload "$1-$2"
+    fi
+}
+
+# supervisor_slot_write APP SLOT
+supervisor_slot_write() { supervisor_slot_program "$1" "$2" | put "$supervisor_programs/$1-$2.conf" root root 644; }
+
+# supervisor_slot_start APP SLOT
+supervisor_slot_start() {
+    supervisor_load "$1-$2"
+    supervisor_rpc startProcess "$1-$2" nowait | grep -q '<boolean>1'
+}
+
+# supervisor_slot_stop APP SLOT
+supervisor_slot_stop() { if supervisor_is_there; then supervisor_stop "$1-$2"; fi; }
+
+# supervisor_slot_at_boot APP SLOT yes|no: the link to the active slot says it.
+supervisor_slot_at_boot() { :; }
+
+# supervisor_slot_pid APP SLOT: 0 where it does not run.
+supervisor_slot_pid() { supervisor_rpc getProcessInfo "$1-$2" | supervisor_rpc_field pid; }
+
+# supervisor_slot_since APP SLOT: seconds since 1970; empty where it does not run.
+supervisor_slot_since() { supervisor_rpc getProcessInfo "$1-$2" | supervisor_rpc_field start; }
+
+# supervisor_slot_log_mark APP SLOT: the length of its log in bytes, for supervisor_slot_log.
+supervisor_slot_log_mark() {
+    layout_supervisor "$1"
+    if [ -e "$supervisor_logs/$2.log" ]; then wc -c <"$supervisor_logs/$2.log"; else echo 0; fi
+}
+
+# supervisor_slot_log APP SLOT MARK: the last 30 lines from there on.
+supervisor_slot_log() {
+    layout_supervisor "$1"
+    tail -c "+$(($3 + 1))" "$supervisor_logs/$2.log" 2>/dev/null | tail -n 30
+}
+
+# supervisor_process_state APP NAME
+supervisor_process_state() { supervisor_state "$1-$2"; }
+
+# supervisor_process_restart APP NAME
+supervisor_process_restart() {
+    supervisor_load "$1-$2"
+    case $(supervisor_rpc startProcess "$1-$2" nowait) in *'<boolean>1'* | *ALREADY_STARTED*) ;; *) return 1 ;; esac
+}
+
+# supervisor_process_log APP NAME
+supervisor_process_log() {
+    layout_supervisor "$1"
+    tail -n 30 "$supervisor_logs/$2.log" || true
+}
+
+# supervisor_processes_stop APP: all that it keeps running beside the slots.
+supervisor_processes_stop() {
+    if ! supervisor_is_there; then return 0; fi
+    for path in "$supervisor_programs/$1-"*.conf; do
+        if grep -qsF "; provision: $1. " "$path"; then
+            path=${path##*/}
+            case $path in "$1-blue.conf" | "$1-green.conf") ;; *) supervisor_stop "${path%.conf}" ;; esac
+        fi
+    done
+}
+
+# supervisor_remove PROGRAM: stopped, unloaded, gone.
+supervisor_remove() {
+    rm -f "$supervisor_programs/$1.conf"
+    supervisor_unload "$1"
+    rm -f "$provision_stamps/program-$1"
+}
+
+# supervisor_remove_job JOB: cron notices by itself.
+supervisor_remove_job() { rm -f "$supervisor_jobs/$1"; }
+
+# In: NUMBER PROGRAM. Out: state (loaded or changed).
+supervisor_probe() {
+    known=
+    if supervisor_is_there; then known=$(supervisor_rpc getAllProcessInfo | sed 's/<struct>/\n/g' | supervisor_rpc_field group); fi
+    while IFS='	' read -r number program; do
+        state=changed
+        if [ "$(stamp_of "$supervisor_programs/$program.conf")" = "$(cat "$provision_stamps/program-$program" 2>/dev/null)" ] &&
+            printf '%s\n' "$known" | grep -qxF "$program"; then state=loaded; fi
+        printf '%s\tstate=%s\n' "$number" "$state"
+    done
+}
+
+# supervisor_keep PROGRAM: loaded, with a stamp of its file. A Supervisor that has just started may still be reading its files.
+supervisor_keep() {
+    supervisor_await
+    stamp=$(stamp_of "$supervisor_programs/$1.conf")
+    supervisor_load "$1"
+    mkdir -p "$provision_stamps"
+    printf '%s\n' "$stamp" | put "$provision_stamps/program-$1" root root 644
+}
+
+supervisor_await() {
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        if supervisor_rpc getState | grep -q RUNNING; then return 0; fi
+        sleep 0.5
+    done
+    fail "Supervisor does not answer on $supervisor_socket: systemctl status supervisor says why"
+}

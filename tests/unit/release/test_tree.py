@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from provision.engine.resource import State
+from provision.release.tree import Release
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Observe = Callable[..., tuple[State, ...]]
+    Make = Callable[..., subprocess.CompletedProcess[str]]
+
+ID = "20261121T230500-0123456"
+RELEASE = Release("shop", ID, "0123456789abcdef0123456789abcdef01234567", "app")
+UNMODIFIED, MODIFIED = (State.of({"tree": tree}) for tree in ("unmodified", "modified"))
+
+
+def summary(state: State) -> str | None:
+    change = RELEASE.plan(state, {})
+    assert change is None or (change.id, change.phase, change.undo) == ("release:shop", "prepare", "")
+    return change.summary if change else None
+
+
+def test_a_release_is_exported_once_and_restored_when_it_was_modified() -> None:
+    assert summary(State()) == f"shop: release {ID}"
+    assert summary(UNMODIFIED) is None
+    assert summary(MODIFIED) == f"shop: restore release {ID} (its files were modified)"
+
+
+@pytest.fixture
+def shop(root: Path, repository: Path, git: Callable[..., str]) -> Path:
+    """/srv/shop with the app's repository."""
+    folder = root / "srv" / "shop"
+    (folder / "releases").mkdir(parents=True)
+    git("clone", "--quiet", "--bare", str(repository), str(folder / "repository.git"), folder=root)
+    return folder
+
+
+@pytest.fixture
+def commit(repository: Path, git: Callable[..., str]) -> str:
+    return git("rev-parse", "HEAD", folder=repository)
+
+
+def test_a_release_that_was_exported_is_unmodified_until_a_file_changes(
+    shop: Path, commit: str, observe: Observe, make: Make
+) -> None:
+    release = replace(RELEASE, commit=commit)
+    assert observe(release) == (State(),)
+    assert make(release.plan(State(), {})).returncode == 0
+    tree = shop / "releases" / ID
+    assert (tree / "app" / "main.py").read_text() == "app = None\n"
+    assert [path.name for path in tree.parent.iterdir()] == [ID]
+    assert observe(release, RELEASE, replace(release, folder="other")) == (UNMODIFIED, State(), State())
+    later = (tree / ".release").stat().st_mtime + 60
+    os.utime(tree / "app" / "main.py", (later, later))
+    assert observe(release) == (MODIFIED,)
+    assert make(release.plan(MODIFIED, {})).returncode == 0
+    assert observe(release) == (UNMODIFIED,)
+
+
+def test_a_restored_release_keeps_its_venv(shop: Path, commit: str, make: Make) -> None:
+    release = replace(RELEASE, commit=commit)
+    make(release.plan(State(), {}))
+    link = shop / "releases" / ID / ".venv"
+    link.symlink_to("../../venvs/key")
+    make(release.plan(MODIFIED, {}))
+    assert str(link.readlink()) == "../../venvs/key"
+
+
+def test_a_commit_without_the_apps_folder_is_one_clear_line(shop: Path, commit: str, make: Make) -> None:
+    ran = make(replace(RELEASE, commit=commit, folder="web").plan(State(), {}))
+    assert ran.returncode == 1
+    assert ran.stdout == "error: shop: the commit has no folder web (source.folder)\n"
+    assert list((shop / "releases").iterdir()) == []
