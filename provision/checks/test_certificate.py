@@ -20,6 +20,7 @@ pytestmark = pytest.mark.role("web")
 
 
 def served(site: Site, app: App) -> dict[str, x509.Certificate]:
+    """The certificate that is served for each of the app's domains."""
     return {domain: x509.load_der_x509_certificate(site.certificate(domain)) for domain in app.domains}
 
 

@@ -35,10 +35,13 @@ def _set_pragmas(connection: Any, _record: object) -> None:
 
 
 class Database:
+    """The app's engine, and sessions on it."""
+
     def __init__(self, url: URL) -> None:
         self.engine = create_engine(url)
 
     def session(self) -> AsyncSession:
+        """A session, closed at the end of the request."""
         return AsyncSession(self.engine, expire_on_commit=False)
 
     async def ping(self) -> None:
@@ -47,6 +50,7 @@ class Database:
             await connection.execute(text("SELECT 1"))
 
     async def close(self) -> None:
+        """Close all connections."""
         await self.engine.dispose()
 
 

@@ -17,6 +17,8 @@ router = APIRouter(tags=["diagnostics"])
 
 
 class Client(BaseModel):
+    """What the app knows of a request's client, and of itself."""
+
     client: str | None
     scheme: str
     host: str
@@ -25,6 +27,8 @@ class Client(BaseModel):
 
 
 class Slept(BaseModel):
+    """How long an answer was delayed, in seconds."""
+
     seconds: float
     pid: int
 
@@ -43,6 +47,7 @@ async def whoami(request: Request) -> Client:
 
 @router.get("/slow")
 async def slow(seconds: Annotated[float, Query(ge=0, le=30)] = 1.0) -> Slept:
+    """Answer after so many seconds."""
     await asyncio.sleep(seconds)
     return Slept(seconds=seconds, pid=os.getpid())
 
@@ -52,6 +57,8 @@ async def stream(
     lines: Annotated[int, Query(ge=1, le=100)] = 5,
     interval: Annotated[float, Query(ge=0, le=1)] = 0.2,
 ) -> StreamingResponse:
+    """Answer in lines, with an interval in seconds between them."""
+
     async def numbered() -> AsyncIterator[str]:
         for number in range(1, lines + 1):
             yield f"line {number} of {lines}\n"
@@ -64,6 +71,7 @@ async def stream(
 
 @router.websocket("/ws")
 async def echo(websocket: WebSocket) -> None:
+    """Send each text message of a websocket back."""
     await websocket.accept()
     try:
         while True:

@@ -18,6 +18,8 @@ PATIENCE = 3.0
 
 
 class Health(BaseModel):
+    """What runs, and for how long, in seconds."""
+
     status: Literal["ok"] = "ok"
     version: str
     commit: str
@@ -26,6 +28,8 @@ class Health(BaseModel):
 
 
 class Readiness(BaseModel):
+    """Whether the app can serve."""
+
     status: Literal["ok", "unavailable"]
     database: Literal["ok", "unreachable"]
 
@@ -33,6 +37,7 @@ class Readiness(BaseModel):
 @router.head("/health", include_in_schema=False)
 @router.get("/health")
 async def health(request: Request) -> Health:
+    """Say that the app is alive, without asking the database."""
     state = request.app.state
     return Health(
         version=__version__,
@@ -45,6 +50,7 @@ async def health(request: Request) -> Health:
 @router.head("/ready", include_in_schema=False)
 @router.get("/ready", responses={503: {"model": Readiness}})
 async def ready(database: DatabaseOfApp, response: Response) -> Readiness:
+    """Ask the database; 503 if it does not answer in time."""
     try:
         async with asyncio.timeout(PATIENCE):
             await database.ping()

@@ -23,6 +23,7 @@ LARGEST_BODY = 64 * 1024
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Start logging and the database, and close the database at the end."""
     settings: Settings = app.state.settings
     logs.configure(settings)
     app.state.started = time.monotonic()

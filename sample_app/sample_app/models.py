@@ -1,3 +1,5 @@
+"""The tables."""
+
 from datetime import UTC, datetime
 
 from sqlalchemy import DateTime, MetaData, String, Text, TypeDecorator
@@ -23,6 +25,8 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 class Model(DeclarativeBase):
+    """The base of all tables."""
+
     metadata = MetaData(
         naming_convention={
             "ix": "ix_%(column_0_label)s",
@@ -35,6 +39,8 @@ class Model(DeclarativeBase):
 
 
 class Note(Model):
+    """A note."""
+
     __tablename__ = "notes"
 
     id: Mapped[int] = mapped_column(primary_key=True)

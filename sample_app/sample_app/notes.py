@@ -37,6 +37,8 @@ Prose = Annotated[
 
 
 class NoteIn(BaseModel):
+    """A note as a client sends it."""
+
     model_config = ConfigDict(extra="forbid")
 
     title: Line
@@ -44,6 +46,8 @@ class NoteIn(BaseModel):
 
 
 class NoteOut(BaseModel):
+    """A note as a client gets it."""
+
     model_config = ConfigDict(from_attributes=True)
 
     id: int
@@ -53,6 +57,8 @@ class NoteOut(BaseModel):
 
 
 class NotesOut(BaseModel):
+    """A page of notes, and the number of all notes."""
+
     model_config = ConfigDict(from_attributes=True)
 
     items: list[NoteOut]
@@ -70,6 +76,7 @@ async def newest(session: AsyncSession, *, limit: int, offset: int = 0) -> tuple
 
 @router.post("", status_code=status.HTTP_201_CREATED)
 async def create(note: NoteIn, session: Session, request: Request, response: Response) -> NoteOut:
+    """Keep a note."""
     row = Note(title=note.title, body=note.body)
     session.add(row)
     await session.commit()
@@ -83,6 +90,7 @@ async def list_notes(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     offset: Annotated[int, Query(ge=0, le=LARGEST_INTEGER)] = 0,
 ) -> NotesOut:
+    """A page of notes, newest first."""
     notes, total = await newest(session, limit=limit, offset=offset)
     items = [NoteOut.model_validate(note) for note in notes]
     return NotesOut(items=items, total=total, limit=limit, offset=offset)
@@ -90,6 +98,7 @@ async def list_notes(
 
 @router.get("/{note_id}")
 async def get_note(note_id: Annotated[int, Path(ge=1, le=LARGEST_INTEGER)], session: Session) -> NoteOut:
+    """One note; 404 if there is none with this id."""
     row = await session.get(Note, note_id)
     if row is None:
         raise HTTPException(status.HTTP_404_NOT_FOUND, "no such note")

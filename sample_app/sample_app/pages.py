@@ -25,6 +25,7 @@ HEADERS = {
 @router.head("/")
 @router.get("/")
 async def index(request: Request, session: Session) -> HTMLResponse:
+    """The page with the newest notes."""
     settings = request.app.state.settings
     notes, total = await newest(session, limit=NOTES_SHOWN)
     context = {

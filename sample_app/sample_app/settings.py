@@ -19,6 +19,8 @@ SHORTEST_KEY = 32
 
 
 class Settings(BaseSettings):
+    """The app's settings; README.md describes them."""
+
     model_config = SettingsConfigDict(
         env_file=".env",
         env_file_encoding="utf-8",

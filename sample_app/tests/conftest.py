@@ -1,3 +1,5 @@
+"""Fixtures: an app of its own for each test, with a database that is migrated."""
+
 import json
 import logging
 from collections.abc import Callable, Iterator
@@ -53,6 +55,7 @@ def migrated(alembic: Config) -> Settings:
 
 @pytest.fixture
 def client(migrated: Settings) -> Iterator[TestClient]:
+    """A client of the app, which is started and ended with it."""
     with TestClient(create_app(migrated)) as client:
         yield client
 

@@ -1,3 +1,5 @@
+"""The endpoints for deployment tests."""
+
 import time
 
 import pytest

@@ -1,3 +1,5 @@
+"""/health and /ready."""
+
 from pathlib import Path
 
 from fastapi.testclient import TestClient

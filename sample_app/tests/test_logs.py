@@ -1,3 +1,5 @@
+"""Log lines, request ids, and secrets that stay out of logs."""
+
 import re
 from collections.abc import Callable
 from typing import Any

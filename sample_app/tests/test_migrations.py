@@ -1,3 +1,5 @@
+"""Migrations agree with the models, and can be undone."""
+
 import sqlite3
 from contextlib import closing
 from pathlib import Path

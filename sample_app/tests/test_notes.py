@@ -1,3 +1,5 @@
+"""The notes over HTTP, and SQLite under several workers."""
+
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 

@@ -1,3 +1,5 @@
+"""The page, its static files, and the documentation pages."""
+
 import re
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""Settings from the environment and from .env files."""
+
 from pathlib import Path
 
 import pytest

@@ -77,10 +77,12 @@ class App:
 
     @property
     def module(self) -> str:
+        """The app's module and variable, for the inventory."""
         return self.main.removeprefix("src/").removesuffix(".py").replace("/", ".") + ":app"
 
     @property
     def domain(self) -> str:
+        """The app's only domain."""
         return f"{self.name}.{SERVER}.test"
 
     @property

@@ -62,6 +62,7 @@ class Controller:
     environ: dict[str, str] = field(default_factory=dict)
 
     def command(self, task: str, host: str, *options: str) -> list[str]:
+        """The command line of a task."""
         return [sys.executable, "-m", "invoke", task, "--host", host, "--inventory", str(self.inventory), *options]
 
     def start(self, task: str, host: str, *options: str) -> "subprocess.Popen[str]":
@@ -88,6 +89,7 @@ class Controller:
         return answer
 
     def plan(self, host: str, *options: str) -> Answer:
+        """A plan; it may fail."""
         return self("plan", host, "--json", *options)
 
     def with_text(self, text: str, name: str = "") -> "Controller":

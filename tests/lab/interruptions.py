@@ -110,6 +110,7 @@ def running() -> bool:
 
 
 def wait_for_the_end() -> None:
+    """Wait until the run on the server has ended; at most 60 s."""
     deadline = time.monotonic() + 60
     while running():
         assert time.monotonic() < deadline, "the run does not end"

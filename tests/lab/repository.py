@@ -18,6 +18,7 @@ class Repository:
 
     @classmethod
     def create(cls, name: str, folder: Path) -> "Repository":
+        """Make an empty repository, in place of an earlier one of this name."""
         made = cls(name, folder)
         made.remove()
         folder.mkdir(parents=True)
@@ -26,10 +27,12 @@ class Repository:
 
     @property
     def path(self) -> Path:
+        """Where the bare repository is on this machine."""
         return LAB / f"git/{self.name}.git"
 
     @property
     def url(self) -> str:
+        """Where servers find it."""
         return f"git://10.213.0.1/{self.name}.git"
 
     def commit(self, files: Mapping[str, str], branch: str = "main") -> str:
@@ -51,6 +54,7 @@ class Repository:
         return commit
 
     def remove(self) -> None:
+        """Remove the bare repository."""
         shutil.rmtree(self.path, ignore_errors=True)
 
     def _git(self, *arguments: str) -> str:

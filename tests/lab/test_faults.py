@@ -85,6 +85,7 @@ def steps(sample: str, tmp_path: Path) -> Iterator[Callable[..., HostRun]]:
 
 
 def until(true: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait until this is true; at most so many seconds."""
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, "it did not come to pass"
@@ -92,6 +93,7 @@ def until(true: Callable[[], bool], seconds: float = 60) -> None:
 
 
 def exists(path: str) -> bool:
+    """Whether a path exists on the server."""
     return lab.shell(SERVER, f"test -e {path}").returncode == 0
 
 

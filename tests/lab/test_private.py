@@ -51,10 +51,12 @@ class GitHost:
 
     @property
     def environ(self) -> dict[str, str]:
+        """The variables that lead the developer's git to the git host."""
         return {"GIT_SSH_COMMAND": f"ssh -F {shlex.quote(str(self.folder / 'config'))}"}
 
     @property
     def known_hosts(self) -> Path:
+        """The developer's known_hosts."""
         return self.folder / "known_hosts"
 
     def let_in(self, *public: str) -> None:
@@ -169,6 +171,7 @@ def site(declared: Declared, git_host: GitHost, first: First) -> Declared:
 
 
 def serving() -> str:
+    """The commit that the site answers with."""
     return https(SERVER, "/commit", DOMAIN).stdout.strip('"')
 
 

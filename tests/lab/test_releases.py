@@ -74,14 +74,17 @@ def migrating(site: Site) -> Iterator[Site]:
 
 
 def migrations() -> list[str]:
+    """The lines that migrations have written so far."""
     return lab.shell(SERVER, f"cat {SHARED}").stdout.split()
 
 
 def let_migrate() -> None:
+    """Let migrations end."""
     shell(SERVER, f": >{SHARED}-go")
 
 
 def begin_to_migrate(site: Site, revision: str) -> "subprocess.Popen[str]":
+    """Start a deploy, and wait until its migration has begun."""
     process = site.controller.start("deploy", SERVER, "--revision", revision)
     deadline = time.monotonic() + 60
     while not migrations():

@@ -55,6 +55,7 @@ def elsewhere(site: Site) -> Controller:
 
 
 def provision(controller: Controller, *options: str) -> list[str]:
+    """Run `provision`, which must succeed, and return the ids of its changes."""
     answer = controller("provision", SERVER, "--json", *options)
     assert answer.status == 0, answer.stdout + answer.stderr
     return answer.changed(SERVER)

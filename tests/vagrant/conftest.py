@@ -52,14 +52,17 @@ class Project:
 
     @property
     def inventory(self) -> Path:
+        """The inventory with the machines."""
         return self.folder / "inventories/vms.yml"
 
     @property
     def checkout(self) -> Path:
+        """The app's checkout, whose commits are pushed."""
         return self.folder / "checkout"
 
     @property
     def boxes(self) -> Path:
+        """Where the tests' own Vagrant home keeps boxes."""
         return self.folder / "home/boxes"
 
     def _run(self, *words: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
@@ -72,6 +75,7 @@ class Project:
         return done.stdout
 
     def invoke(self, task: str, *options: str) -> "subprocess.CompletedProcess[str]":
+        """Run a task on all machines; it may fail."""
         words = ("-m", "invoke", task, "--host", "vms", "--inventory", str(self.inventory), *options)
         return self._run(sys.executable, *words, cwd=ROOT)
 

@@ -64,10 +64,12 @@ def run_alone(
 
 
 def virsh(*words: str | Path, check: bool = True) -> str:
+    """A virsh command's output; it must succeed, unless `check` is False."""
     return run("virsh", "--connect", "qemu:///system", *words, check=check)
 
 
 def answers() -> bool:
+    """Whether libvirtd runs."""
     return subprocess.run(["virsh", "--connect", "qemu:///system", "uri"], capture_output=True).returncode == 0
 
 

@@ -133,6 +133,7 @@ def fresh(host: Host, known: Facts) -> Wanted:
 
 
 def located(vm: Project) -> Host:
+    """The first machine, with the address and key that Vagrant names."""
     os.environ.update(
         {name: value for name, value in vm.environ.items() if name.startswith(("VAGRANT_", "PROVISION_"))}
     )
@@ -159,6 +160,7 @@ def standing(vm: Project) -> dict[str, list[tuple[str, str]]]:
 
 
 def verify(vm: Project, name: str) -> None:
+    """`verify` must find nothing wrong."""
     with step(name):
         done = vm.invoke("verify")
     assert done.returncode == 0, done.stdout + done.stderr
