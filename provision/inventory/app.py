@@ -116,7 +116,10 @@ Memory = Annotated[
 
 
 class App(Model):
-    """One FastAPI app, with its own user, folder, Python environment, service and site."""
+    """One FastAPI app, with its own user, folder, Python environment, service and site.
+
+    It has as many fields as users have keys for an app: a flat mapping is easier to write and to merge than a deep one.
+    """
 
     source: Source = Field(
         description="Where the code comes from: a repository, or a mapping with the keys of Source.",

@@ -71,7 +71,10 @@ Locale = Annotated[
 
 
 class Host(Model):
-    """One server."""
+    """One server.
+
+    It has as many fields as users have keys for a host: a flat mapping is easier to write and to merge than a deep one.
+    """
 
     name: Name = Field(exclude=True)
     """The host's key under `hosts`."""

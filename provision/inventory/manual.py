@@ -157,7 +157,7 @@ def _default(item: FieldInfo) -> str:
 
 def _table(model: type[Model]) -> Iterator[str]:
     yield f"\n## {model.__name__ if model is not InventoryFile else 'The file'}\n"
-    yield f"{model.__doc__}\n"
+    yield (model.__doc__ or "").splitlines()[0] + "\n"
     yield "| Key | Type | Default | Meaning |"
     yield "|---|---|---|---|"
     for name, item in model.settings().items():
