@@ -7,13 +7,16 @@ to its first good health check.
 """
 
 import argparse
-import json
 import os
 import statistics
 import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.lab.probe_site import Site
 
 OWN_START = """
 for try in 1 2 3; do
@@ -31,6 +34,45 @@ STARTS = {
 }
 
 
+def deploys(manager: str, server: str, times: int) -> tuple[list[dict[str, float]], list[float]]:
+    """The seconds of each part of so many deploys, and of so many starts of the app by itself."""
+    from provision.controller import python_cache
+    from provision.inventory import load
+    from tests.lab import probe_app, probe_site
+    from tests.lab.conftest import ROOT, shell
+
+    pythons = python_cache.location(load(ROOT / "inventories/lab.yml"))
+    if not pythons.is_dir():
+        raise SystemExit("no packed Python: invoke deploy --host lab1 makes one")
+    rows: list[dict[str, float]] = []
+    own: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for site in probe_site.make("supervisor" if manager == "supervisor" else "systemd", Path(folder), pythons):
+            site.deploy("--revision", "two")
+            start, stop = STARTS[manager]
+            own = [int(line) / 1000 for line in shell(server, OWN_START.format(start=start, stop=stop)).split()]
+            for number in range(times):
+                commit = site.repository.commit(probe_app.files(note=f"line {number}"), f"line{number}")
+                rows.append(deploy(site, server, f"line{number}", commit))
+    return rows, own
+
+
+def deploy(site: "Site", server: str, revision: str, commit: str) -> dict[str, float]:
+    """The seconds of each part of a deploy, of all of it, and until the first answer of its commit."""
+    from tests.lab.load import watch
+    from tests.lab.probe_site import ADDRESS, DOMAIN
+
+    first: list[float] = []
+    looking = threading.Thread(target=lambda: first.append(watch(ADDRESS, DOMAIN, commit, 60)))
+    looking.start()
+    begun = time.monotonic()
+    answer = site.deploy("--revision", revision)
+    ended = time.monotonic()
+    looking.join()
+    took = {change["id"].partition(":")[0]: change["seconds"] for change in answer.host(server)["changes"]}
+    return {**took, "first": first[0] - begun, "all": ended - begun}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--manager", choices=("systemd", "supervisor"), default="systemd")
@@ -38,37 +80,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=5)
     arguments = parser.parse_args()
     os.environ["PROVISION_TEST_SERVER"] = arguments.host
-    from provision.controller import python_cache
-    from provision.inventory import load
-    from tests.lab import probe_app, probe_site
-    from tests.lab.conftest import ROOT, shell
-    from tests.lab.load import watch
-
-    pythons = python_cache.location(load(ROOT / "inventories/lab.yml"))
-    if not pythons.is_dir():
-        raise SystemExit("no packed Python: invoke deploy --host lab1 makes one")
-    rows: list[dict[str, float]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        for site in probe_site.make(arguments.manager, Path(folder), pythons):
-            site.deploy("--revision", "two")
-            start, stop = STARTS[arguments.manager]
-            own = [int(line) / 1000 for line in shell(arguments.host, OWN_START.format(start=start, stop=stop)).split()]
-            for number in range(arguments.times):
-                commit = site.repository.commit(probe_app.files(note=f"line {number}"), f"line{number}")
-                first: list[float] = []
-                looking = threading.Thread(
-                    target=lambda wanted=commit, first=first: first.append(
-                        watch(probe_site.ADDRESS, probe_site.DOMAIN, wanted, 60)
-                    )
-                )
-                looking.start()
-                begun = time.monotonic()
-                answer = site.deploy("--revision", f"line{number}")
-                ended = time.monotonic()
-                looking.join()
-                host = json.loads(answer.stdout)["hosts"][arguments.host]
-                took = {change["id"].partition(":")[0]: change["seconds"] for change in host["changes"]}
-                rows.append({**took, "first": first[0] - begun, "all": ended - begun})
+    rows, own = deploys(arguments.manager, arguments.host, arguments.times)
     start_time = statistics.median(own)
 
     def middle(*names: str) -> float:
