@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.conftest import ROOT, Answer, shell
+from provision.engine.layout import PRELUDE
+from provision.release.shell import LIBRARY
+from tests.lab.conftest import Answer, shell
 from tests.lab.interruptions import Interruptions
 from tests.lab.load import load
 from tests.lab.probe_site import ADDRESS, DOMAIN, SERVER, Site, make
@@ -29,14 +31,13 @@ class TestProcesses(Processes):
 class TestInterruptions(Interruptions):
     def test_a_slot_that_has_just_ended_by_itself_is_stopped_all_the_same(self, site: Site) -> None:
         """Supervisor does not count such a slot as running, and would restart it a moment later."""
-        manager = (ROOT / "provision/resources/manager.sh").read_text()
         site.deploy("--revision", "one")
         site.deploy("--revision", "two")
         idle = {"blue": "green", "green": "blue"}[site.slot()]
         for _ in range(5):
             shell(
                 SERVER,
-                f"{manager}\nload_program probe-{idle}; rpc startProcess probe-{idle} >/dev/null;"
+                f"{PRELUDE}{LIBRARY}\nsupervisor_load probe-{idle}; supervisor_rpc startProcess probe-{idle} >/dev/null;"
                 f" kill -9 $(supervisorctl pid probe-{idle}); sleep 0.05; slot_stop probe {idle}",
             )
             time.sleep(1.5)
