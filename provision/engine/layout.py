@@ -72,15 +72,17 @@ class Toolkit(Places):
     prefix = "provision"
 
     state = Place("/var/lib/provision", "directory", "what the toolkit knows; it outlives a boot", mode=0o711)
-    history = Place("/var/lib/provision/history.jsonl", "file", "who ran what, when, and with which result")
-    generation = Place("/var/lib/provision/generation", "file", "the last run that began on the server")
-    stamps = Place("/var/lib/provision/stamps", "directory", "the configuration that each service has loaded")
-    outbox = Place("/var/lib/provision/outbox", "directory", "packed Pythons that wait for the controller")
+    history = Place("/var/lib/provision/history.jsonl", "file", "who ran what, when, and with which result", mode=0o600)
+    generation = Place("/var/lib/provision/generation", "file", "the last run that began on the server", mode=0o600)
+    stamps = Place(
+        "/var/lib/provision/stamps", "directory", "the configuration that each service has loaded", mode=0o700
+    )
+    outbox = Place("/var/lib/provision/outbox", "directory", "packed Pythons that wait for the controller", mode=0o755)
     cache = Place("/var/cache/provision", "directory", "the package installer's caches, one for each app", mode=0o755)
     runtime = Place("/run/provision", "directory", "the run that is going on", mode=0o700)
-    lock = Place("/run/provision/lock", "file", "held by the run that changes the server")
-    holder = Place("/run/provision/holder", "file", "who holds the lock, and since when")
-    runs = Place("/run/provision/runs", "directory", "the events of the last runs")
+    lock = Place("/run/provision/lock", "file", "held by the run that changes the server", mode=0o600)
+    holder = Place("/run/provision/holder", "file", "who holds the lock, and since when", mode=0o600)
+    runs = Place("/run/provision/runs", "directory", "the events of the last runs", mode=0o700)
 
 
 TOOLKIT = Toolkit()

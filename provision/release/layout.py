@@ -22,7 +22,9 @@ class SlotLayout(Places):
     venv = Place("/etc/{app}/{slot}/venv", "link", "its virtual environment")
     manager = Place("/etc/{app}/{slot}/manager", "file", "the process manager that runs it", mode=0o644)
     fingerprint = Place("/etc/{app}/{slot}/fingerprint", "file", "a hash of all that it runs with", mode=0o644)
-    socket = Place("/run/{app}/{slot}.sock", "socket", "where its Gunicorn listens", APP, NGINX, 0o666, "the app")
+    socket = Place(
+        "/run/{app}/{slot}.sock", "socket", "where its Gunicorn listens", APP, NGINX, 0o666, "root, the app, nginx"
+    )
 
 
 class ReleaseLayout(Places):
@@ -31,7 +33,9 @@ class ReleaseLayout(Places):
     prefix = "release"
     keys = ("app", "release")
 
-    folder = Place("/srv/{app}/releases/{release}", "directory", "one commit, exported; the app can only read it")
+    folder = Place(
+        "/srv/{app}/releases/{release}", "directory", "one commit, exported; the app can only read it", mode=0o755
+    )
     stamp = Place(
         "/srv/{app}/releases/{release}/.release",
         "file",
@@ -51,7 +55,7 @@ class Layout(Places):
     keys = ("app",)
 
     home = Place("/srv/{app}", "directory", "the app's place", mode=0o755)
-    repository = Place("/srv/{app}/repository.git", "directory", "a bare mirror of the app's repository")
+    repository = Place("/srv/{app}/repository.git", "directory", "a bare mirror of the app's repository", mode=0o700)
     releases = Place("/srv/{app}/releases", "directory", "a folder for each release", mode=0o755)
     venvs = Place(
         "/srv/{app}/venvs",
@@ -59,7 +63,7 @@ class Layout(Places):
         "virtual environments, shared by releases with the same requirements",
         mode=0o755,
     )
-    shared = Place("/srv/{app}/shared", "directory", "what outlives releases", APP, APP, 0o750, "the app")
+    shared = Place("/srv/{app}/shared", "directory", "what outlives releases", APP, APP, 0o750, "root, the app")
     current = Place("/srv/{app}/current", "link", "the active release, for people, scripts and nginx's static files")
     preview = Place("/srv/{app}/preview", "link", "the release that can be previewed")
 
@@ -80,18 +84,31 @@ class Layout(Places):
     )
     tmpfiles = Place("/etc/tmpfiles.d/{app}.conf", "file", "makes the folder of the sockets at a boot", mode=0o644)
 
-    sockets = Place("/run/{app}", "directory", "the sockets", APP, NGINX, 0o2750, "the app")
-    current_socket = Place("/run/{app}/current.sock", "link", "the socket of the slot that has the traffic")
+    sockets = Place("/run/{app}", "directory", "the sockets", APP, NGINX, 0o2750, "root, the app")
+    current_socket = Place(
+        "/run/{app}/current.sock", "link", "the socket of the slot that has the traffic", writers="root, the app"
+    )
     previous_socket = Place(
         "/run/{app}/previous.sock",
         "link",
         "for some seconds after a switch: the old slot's socket, which answers what the new one fails to",
+        writers="root, the app",
     )
-    preview_socket = Place("/run/{app}/preview.sock", "link", "the socket of the release that can be previewed")
+    preview_socket = Place(
+        "/run/{app}/preview.sock", "link", "the socket of the release that can be previewed", writers="root, the app"
+    )
     preview_tokens = Place(
-        "/run/{app}/preview", "directory", "a file for each token that opens the preview", "root", NGINX, 0o2750
+        "/run/{app}/preview",
+        "directory",
+        "a file for each token that opens the preview",
+        "root",
+        NGINX,
+        0o2750,
+        "root, the app",
     )
-    preview_slot = Place("/run/{app}/held", "file", "the slot of the release that can be previewed")
+    preview_slot = Place(
+        "/run/{app}/held", "file", "the slot of the release that can be previewed", mode=0o600, writers="root, the app"
+    )
 
     state = Place("/var/lib/provision/apps/{app}", "directory", "what is known of the app", mode=0o755)
     records = Place(
@@ -105,7 +122,7 @@ class Layout(Places):
     )
     checked = Place("/var/lib/provision/apps/{app}/checked", "file", "what was imported last, as a check", mode=0o644)
     migrated = Place("/var/lib/provision/apps/{app}/migrated", "file", "what migrated the database last", mode=0o644)
-    uv_cache = Place("/var/cache/provision/uv-{app}", "directory", "uv's cache", APP, APP, writers="the app")
+    uv_cache = Place("/var/cache/provision/uv-{app}", "directory", "uv's cache", APP, APP, 0o755, "root, the app")
 
     def slot(self, slot: str) -> SlotLayout:
         """The paths of one slot: blue, green, or a process manager's word for either."""

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatch
 from typing import ClassVar, Protocol
 
+from provision.engine.layout import Places
 from provision.engine.resource import Resource
 from provision.inventory import App
 from provision.release.supervisor import Supervisor
@@ -26,9 +27,15 @@ from provision.resources.file import File
 
 
 class ProcessManager(Protocol):
-    """How a process manager runs one app."""
+    """How a process manager runs one app.
+
+    `places` are the paths that belong to it, `library` is its shell, `reads` are globs of the files that it reads, and
+    `copied` the names of the files in /etc/APP that a slot has copies of for it.
+    """
 
     name: ClassVar[str]
+    places: ClassVar[type[Places]]
+    library: ClassVar[str]
     reads: ClassVar[tuple[str, ...]]
     copied: ClassVar[tuple[str, ...]]
 

@@ -13,7 +13,7 @@ def deploy_key(host: Host, app: App) -> tuple[Resource, ...]:
     """The key that is made on the server, where the inventory wants one."""
     if app.source.deploy_key != GENERATE:
         return ()
-    return (DeployKey(app.name, f"{app.name}@{host.name}", app.source.location),)
+    return (DeployKey(app.name, Layout(app.name).deploy_key, f"{app.name}@{host.name}", app.source.location),)
 
 
 def mirror(
@@ -35,9 +35,11 @@ def mirror(
 
 def _access(host: Host, app: App) -> Access | None:
     """How the server reads the app's repository, where that is over SSH."""
-    source, who = app.source, f"{app.name}@{host.name}"
+    source, layout, who = app.source, Layout(app.name), f"{app.name}@{host.name}"
     if source.ssh is None:
         return None
     if source.private_key:
-        return Access(app.name, who, "sent", source.private_key)
-    return Access(app.name, who, "own" if source.deploy_key else "agent" if source.forward_agent else "root")
+        return Access(app.name, who, layout.known_hosts, "sent", private=source.private_key)
+    if source.deploy_key:
+        return Access(app.name, who, layout.known_hosts, "own", layout.deploy_key)
+    return Access(app.name, who, layout.known_hosts, "agent" if source.forward_agent else "root")

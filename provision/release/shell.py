@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from provision.engine.shell import library
-from provision.release import layout, process_manager, supervisor, systemd
+from provision.release import layout, process_manager
 
 FILES = (
     "mark",
@@ -30,4 +30,5 @@ def text(name: str) -> str:
 
 # What is known of apps beforehand, and what everything else begins with.
 FACTS = f"{layout.PRELUDE}{process_manager.PRELUDE}{text('facts')}"
-LIBRARY = f"{FACTS}{systemd.LIBRARY}{supervisor.LIBRARY}{''.join(map(text, FILES))}"
+MANAGERS = "".join(each.library for each in process_manager.PROCESS_MANAGERS.values())
+LIBRARY = f"{FACTS}{MANAGERS}{''.join(map(text, FILES))}"

@@ -63,12 +63,13 @@ class Supervisor:
     app: App
 
     name: ClassVar[str] = "supervisor"
+    places: ClassVar[type[Places]] = SupervisorPlaces
+    library: ClassVar[str] = LIBRARY
     reads: ClassVar[tuple[str, ...]] = (f"{PROGRAMS}/*.conf", f"{JOBS}/*")
     copied: ClassVar[tuple[str, ...]] = ("start", "program.conf")
 
     @property
-    def places(self) -> SupervisorPlaces:
-        """The app's paths."""
+    def _own(self) -> SupervisorPlaces:
         return SupervisorPlaces(self.app.name)
 
     @staticmethod
@@ -92,7 +93,7 @@ class Supervisor:
 
     def files(self) -> tuple[File, ...]:
         """The programs and cron jobs; the slots' programs come with an activation."""
-        app, values = self.app, {"app": self.app, "layout": Layout(self.app.name), "places": self.places}
+        app, values = self.app, {"app": self.app, "layout": Layout(self.app.name), "places": self._own}
         found = [File(_conf(app.name), render("supervisor/boot.conf.j2", **values))]
         for name, command in commands(app).items():
             content = render(
@@ -110,18 +111,18 @@ class Supervisor:
 
     def copies(self) -> tuple[File, ...]:
         """The start script, and a slot's program with @SLOT@ for its name."""
-        values = {"app": self.app, "layout": Layout(self.app.name), "places": self.places}
+        values = {"app": self.app, "layout": Layout(self.app.name), "places": self._own}
         quoted = {name: quote(command.line) for name, command in commands(self.app).items()}
         start = render("supervisor/start.sh.j2", **values, commands=quoted)
         program = render("supervisor/slot.conf.j2", **values)
         return (
-            file(self.places, SupervisorPlaces.start, start),
-            file(self.places, SupervisorPlaces.program, program),
+            file(self._own, SupervisorPlaces.start, start),
+            file(self._own, SupervisorPlaces.program, program),
         )
 
     def prepared(self) -> tuple[Resource, ...]:
         """The folder of the logs, and what a slot copies."""
-        return (directory(self.places, SupervisorPlaces.logs), *self.copies())
+        return (directory(self._own, SupervisorPlaces.logs), *self.copies())
 
     def loaded(self) -> tuple[Resource, ...]:
         """The programs that no activation starts."""
@@ -136,7 +137,7 @@ class Supervisor:
         app = self.app
         slots = SLOTS if process in ("", "web") else ()
         names = (name for name in (*app.processes, *app.schedules) if process in ("", name))
-        return tuple(f"{self.places.logs}/{name}.log" for name in (*slots, *names))
+        return tuple(f"{self._own.logs}/{name}.log" for name in (*slots, *names))
 
 
 def _conf(program: str) -> str:

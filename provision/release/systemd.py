@@ -39,6 +39,8 @@ class Systemd:
     app: App
 
     name: ClassVar[str] = "systemd"
+    places: ClassVar[type[Places]] = SystemdPlaces
+    library: ClassVar[str] = LIBRARY
     reads: ClassVar[tuple[str, ...]] = (f"{UNITS}/*.service", f"{UNITS}/*.timer")
     copied: ClassVar[tuple[str, ...]] = ()
 

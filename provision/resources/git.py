@@ -15,18 +15,15 @@ PUSHED = "pushed"
 
 @dataclass(frozen=True, slots=True)
 class DeployKey:
-    """An ed25519 key pair that was made on the server: root's alone, and its private half stays there.
+    """An ed25519 key pair at `path`, made on the server: it is root's alone, and its private half stays there.
 
     `who` is the comment of its public half, which is to be added at the `repository`.
     """
 
     app: str
+    path: str
     who: str
     repository: str
-
-    @property
-    def path(self) -> str:
-        return f"/etc/{self.app}/deploy_key"
 
     @property
     def ref(self) -> Ref:
@@ -54,18 +51,16 @@ class DeployKey:
 class Access:
     """How the server reads a repository over SSH: with whose key, and which host keys it accepts.
 
-    `key` is the server's own deploy key, the one in `private` (which is there only while it fetches), the controller's
-    agent, or whatever root has. `known_hosts` is the file with the pinned host keys.
+    `key` is the server's own, in the file `deploy_key`; the one in `private`, which is there only while it fetches; the
+    controller's agent; or whatever root has. `known_hosts` is the file with the pinned host keys.
     """
 
     app: str
     who: str
+    known_hosts: str
     key: Literal["own", "sent", "agent", "root"]
+    deploy_key: str = ""
     private: str = field(default="", repr=False)
-
-    @property
-    def known_hosts(self) -> str:
-        return f"/etc/{self.app}/known_hosts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +94,14 @@ class Mirror:
         script = words("mirror", self.path, self.repository, self.commit)
         if self.access is None:
             return Change(self.ref, summary, script, LIBRARY)
-        with_key = words("over_ssh", self.access.app, self.access.key, self.access.who)
+        with_key = words(
+            "over_ssh",
+            self.access.app,
+            self.access.key,
+            self.access.who,
+            self.access.known_hosts,
+            self.access.deploy_key,
+        )
         if self.access.private:
             script = heredoc(f"{with_key} {script}", self.access.private.encode())
         else:

@@ -1,4 +1,4 @@
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2154
 
 # In: NUMBER PATH COMMIT. Out: NUMBER URL, or NUMBER and nothing where the mirror lacks the commit.
 probe_mirrors() {
@@ -40,19 +40,19 @@ make_deploy_key() {
     printf 'notice: %s\n' "$1: add this deploy key at $4 (read-only is enough): $(public_half "$2") $3"
 }
 
-# over_ssh APP own|sent|agent|root WHO mirror PATH REPOSITORY COMMIT [<private key]: with this key, and for a host that
-# shows one of the pinned keys.
+# over_ssh APP own|sent|agent|root WHO KNOWN_HOSTS DEPLOY_KEY mirror PATH REPOSITORY COMMIT [<private key]: with this key, and
+# only if the host shows one of the pinned keys.
 over_ssh() {
-    app=$1 whose=$2 who=$3 key=
-    shift 3
+    app=$1 whose=$2 who=$3 known_hosts=$4 deploy_key=$5 key=
+    shift 5
     export GIT_SSH_VARIANT=ssh GIT_SSH_COMMAND="ssh -o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=15 \
--o StrictHostKeyChecking=yes -o UserKnownHostsFile=/etc/$app/known_hosts -o GlobalKnownHostsFile=/dev/null \
+-o StrictHostKeyChecking=yes -o UserKnownHostsFile=$known_hosts -o GlobalKnownHostsFile=/dev/null \
 -o CheckHostIP=no -o UpdateHostKeys=no"
     case $whose in
-    own) key=/etc/$app/deploy_key ;;
+    own) key=$deploy_key ;;
     sent)
-        rm -f /run/provision/deploy_key.*
-        key=$(mktemp /run/provision/deploy_key.XXXXXX)
+        rm -f "$provision_runtime"/deploy_key.*
+        key=$(mktemp "$provision_runtime/deploy_key.XXXXXX")
         trap 'rm -f "$key"' EXIT
         cat >"$key"
         ;;

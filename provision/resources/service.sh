@@ -1,5 +1,5 @@
-# shellcheck shell=sh
-stamps=/var/lib/provision/stamps
+# shellcheck shell=sh disable=SC2154
+stamps=$provision_stamps
 
 stamp_of() { stat -c '%n %i %s %.9Y' "$@" 2>/dev/null || true; }
 

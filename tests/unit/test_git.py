@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -118,7 +119,8 @@ def test_a_repository_that_the_server_cannot_read_is_one_clear_line(tmp_path: Pa
 
 
 SSH_URL = "git@git.example.com:you/shop.git"
-KEY = DeployKey("shop", "shop@web1", SSH_URL)
+PINNED = "/etc/shop/known_hosts"
+KEY = DeployKey("shop", "/etc/shop/deploy_key", "shop@web1", SSH_URL)
 
 
 @pytest.mark.parametrize(
@@ -139,9 +141,9 @@ def test_a_deploy_key_is_made_once_and_stays_roots(state: State, expected: str |
 def test_a_deploy_key_that_was_made_prints_its_public_half_and_is_not_made_again(
     tmp_path: Path, observe: Observe, make: Make, me: tuple[str, str]
 ) -> None:
-    places = {"/etc/shop": tmp_path}
-    assert observe(KEY, places=places) == ((),)
-    ran = make(KEY.plan(State(), {}), places)
+    own = replace(KEY, path=str(tmp_path / "deploy_key"))
+    assert observe(own) == ((),)
+    ran = make(own.plan(State(), {}))
     assert ran.returncode == 0, ran.stderr
     public = subprocess.run(["ssh-keygen", "-y", "-f", tmp_path / "deploy_key"], capture_output=True, text=True).stdout
     kind, key, *_ = public.split()
@@ -150,29 +152,31 @@ def test_a_deploy_key_that_was_made_prints_its_public_half_and_is_not_made_again
         ran.stdout == f"notice: shop: add this deploy key at {SSH_URL} (read-only is enough): {kind} {key} shop@web1\n"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["deploy_key"]
-    assert observe(KEY, places=places) == ((("yes", f"600 {me[0]}:{me[1]}"),),)
+    assert observe(own) == ((("yes", f"600 {me[0]}:{me[1]}"),),)
     (tmp_path / "deploy_key").chmod(0o644)
-    assert observe(KEY, places=places) == ((("yes", f"644 {me[0]}:{me[1]}"),),), (
-        "a key that others may read is the same key"
-    )
+    assert observe(own) == ((("yes", f"644 {me[0]}:{me[1]}"),),), "a key that others may read is the same key"
     (tmp_path / "deploy_key").write_text("no key\n")
-    assert observe(KEY, places=places)[0][0][0] == "no"
+    assert observe(own)[0][0][0] == "no"
 
 
 def test_a_private_key_is_in_no_representation_and_travels_encoded_on_standard_input() -> None:
     secret = "the-private-half"
-    mirror = Mirror("/srv/shop/repository.git", SSH_URL, COMMIT, access=Access("shop", "shop@web1", "sent", secret))
+    mirror = Mirror(
+        "/srv/shop/repository.git", SSH_URL, COMMIT, access=Access("shop", "shop@web1", PINNED, "sent", private=secret)
+    )
     change = mirror.plan(State(), {})
     assert change
     assert secret not in f"{mirror!r}{change!r}"
-    assert change.script.startswith("base64 -d <<'END_OF_BASE64' | over_ssh shop sent shop@web1 mirror ")
+    assert change.script.startswith(
+        "base64 -d <<'END_OF_BASE64' | over_ssh shop sent shop@web1 /etc/shop/known_hosts '' mirror "
+    )
 
 
 def test_only_a_fetch_with_the_agent_asks_for_it() -> None:
     for key in ("own", "agent", "root"):
-        change = Mirror("/srv/shop/repository.git", SSH_URL, COMMIT, access=Access("shop", "shop@web1", key)).plan(
-            State(), {}
-        )
+        change = Mirror(
+            "/srv/shop/repository.git", SSH_URL, COMMIT, access=Access("shop", "shop@web1", PINNED, key)
+        ).plan(State(), {})
         assert change
         assert change.agent == ("forward_agent" if key == "agent" else "")
 
@@ -235,7 +239,7 @@ def test_a_refused_deploy_key_is_shown_in_its_public_half(tmp_path: Path, call: 
 
 
 def test_a_server_that_forwards_no_agent_is_one_clear_line(call: Callable[..., Run]) -> None:
-    ran = call([git_module], "unset SSH_AUTH_SOCK\nover_ssh shop agent shop@web1 mirror a b c")
+    ran = call([git_module], "unset SSH_AUTH_SOCK\nover_ssh shop agent shop@web1 /etc/shop/known_hosts '' mirror a b c")
     assert ran.returncode == 1
     assert ran.stdout.startswith(
         "error: shop: this server's sshd does not forward an SSH agent: set AllowAgentForwarding yes"

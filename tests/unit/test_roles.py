@@ -727,7 +727,7 @@ def test_only_a_private_repository_brings_ssh_a_key_and_pinned_host_keys(
     facts = make_known(commits={"shop": COMMIT, "blog": COMMIT}, wanted={"host_keys": {"shop": LINES}})
     found = roles.everything(make_host(REPOSITORY % "deploy_key: generate"), *facts)
     assert [one for one in found if isinstance(one, DeployKey)] == [
-        DeployKey("shop", "shop@web1", "git@git.example.com:shop.git")
+        DeployKey("shop", "/etc/shop/deploy_key", "shop@web1", "git@git.example.com:shop.git")
     ]
     assert file(found, "/etc/shop/known_hosts").content == "git.example.com ssh-ed25519 AAAA\n"
     assert [one for one in ids(found) if "known_hosts" in one or one.startswith("deploy-key")] == [

@@ -117,16 +117,16 @@ def test_a_configuration_that_its_check_refuses_is_not_loaded(
     assert ran.stdout.startswith("line 3 is wrong\nerror: nginx goes on with the configuration that it has")
 
 
-def test_the_probe_of_many_services_asks_once(observe: Callable[..., tuple[State, ...]], tmp_path: Path) -> None:
+def test_the_probe_of_many_services_asks_once(
+    observe: Callable[..., tuple[State, ...]], root: Path, stand_in: Callable[[str, str], Path]
+) -> None:
     """systemd is not asked here: what stands for systemctl answers as it does, and counts."""
-    (tmp_path / "systemctl").write_text(
-        "#!/bin/sh\n"
-        f"echo called >>{tmp_path}/calls\n"
+    stand_in(
+        "systemctl",
+        f"echo called >>'{root}/calls'\n"
         "printf 'UnitFileState=enabled\\nActiveState=active\\nNeedDaemonReload=no\\n\\n'\n"
-        "printf 'ActiveState=inactive\\nUnitFileState=\\nNeedDaemonReload=no\\n'\n"
+        "printf 'ActiveState=inactive\\nUnitFileState=\\nNeedDaemonReload=no\\n'",
     )
-    (tmp_path / "systemctl").chmod(0o755)
-    places = {"PATH=": f"PATH={tmp_path}:", "/var/lib/provision/stamps": tmp_path / "stamps"}
-    states = observe(Service("one"), Service("two", ("/etc/two",)), places=places)
+    states = observe(Service("one"), Service("two", ("/etc/two",)))
     assert states == ((("active", "enabled", "no", "none"),), (("inactive", "", "no", "none"),))
-    assert (tmp_path / "calls").read_text() == "called\n"
+    assert (root / "calls").read_text() == "called\n"
