@@ -1,7 +1,8 @@
-"""Packed CPythons on the controller: built once, placed on every like server.
+"""Packed CPythons on this machine: built once on a server, then sent to every server like it.
 
-A Python is kept under ~/.cache/provision/python/ by the inventory that it was built for (so that no environment can
-feed another), its version and options, the distribution's release, and the architecture.
+They are kept under ~/.cache/provision/python/, a folder for each inventory so that no environment feeds another. An
+archive's name has the version and options, the distribution's release, and the architecture; a file .about beside it has
+its SHA-256, its size in bytes, and the packages that its libraries come from.
 """
 
 import hashlib
@@ -21,31 +22,28 @@ def folder() -> Path:
 
 
 def location(inventory: Inventory) -> Path:
-    """The inventory's folder: its name, and a hash of where it stands."""
-    return (
-        folder()
-        / "python"
-        / f"{inventory.name}-{hashlib.sha256(str(inventory.path.resolve()).encode()).hexdigest()[:12]}"
-    )
+    """The folder for an inventory's Pythons, named by the inventory and a hash of its path."""
+    path = hashlib.sha256(str(inventory.path.resolve()).encode()).hexdigest()
+    return folder() / "python" / f"{inventory.name}-{path[:12]}"
 
 
 def archive(kept: Path, system: System, name: str) -> Path:
-    """Where below `kept` (see `location`) the Python `name` (3.13.5, 3.13.5-optimized) stands for servers like this one."""
+    """The archive in `kept` (see `location`) of a Python (3.13.5, 3.13.5-optimized) for systems like this one."""
     return kept / f"{name}-{system.distribution}-{system.architecture}.tar.gz"
 
 
 def about(archive: Path) -> Path:
-    """The file that says of an archive: its SHA-256 and size in bytes, and then the packages of its libraries."""
+    """The file beside an archive that describes it."""
     return archive.with_name(f"{archive.name}.about")
 
 
 def archives(kept: Path, system: System, host: Host) -> dict[str, Path]:
-    """Where each Python of the host's apps is kept, by its name; nothing for those that are not to be."""
+    """The archives of the Pythons that the host's apps use, by name; without those that are not to be cached."""
     return {app.python.name: archive(kept, system, app.python.name) for app in host.apps.values() if app.python.cache}
 
 
 def read(archives: Mapping[str, Path]) -> dict[str, CachedPython]:
-    """Those Pythons of `archives` that are there, whole."""
+    """The Pythons of `archives` that exist and have the size that they should have."""
     found = {}
     for name, path in archives.items():
         if path.is_file() and about(path).is_file():
@@ -56,7 +54,7 @@ def read(archives: Mapping[str, Path]) -> dict[str, CachedPython]:
 
 
 def verify(archive: Path) -> None:
-    """Raises CacheError, and forgets the archive, unless it is what its server packed."""
+    """Compare an archive with its SHA-256. Raises CacheError, after removing the archive, where they differ."""
     expected = about(archive).read_text().split()[0]
     with archive.open("rb") as stream:
         actual = hashlib.file_digest(stream, "sha256").hexdigest()
