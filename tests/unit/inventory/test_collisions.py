@@ -66,3 +66,21 @@ def test_two_apps_whose_processes_would_share_a_unit_are_refused(tmp_path: Path)
     )
     with pytest.raises(InventoryError, match=r"one\.yml:4: .*the apps shop and shop-a would both have a unit shop-a-b"):
         load(path)
+
+
+def test_all_collisions_are_reported_at_once_each_where_it_is_written() -> None:
+    text = apps(", processes: {api: run}", "").replace("b.example.com", "a.example.com")
+    assert errors(text + HOST + "  web2: 203.0.113.10\n") == [
+        "prod.yml:3: apps.shop-api.domains[0]: the apps shop and shop-api of host web1 have the same domain a.example.com",
+        "prod.yml:3: apps.shop-api.domains[0]: the apps shop and shop-api of host web2 have the same domain a.example.com",
+        "prod.yml:5: hosts.web1: the apps shop and shop-api would both have a program shop-api; rename one",
+        "prod.yml:7: hosts.web2.address: hosts web1 and web2 have the same address; correct one, or remove it",
+        "prod.yml:7: hosts.web2: the apps shop and shop-api would both have a program shop-api; rename one",
+    ]
+
+
+def test_a_name_that_both_managers_would_object_to_is_reported_once() -> None:
+    text = apps(", processes: {api-x: run}", ", processes: {x: run}")
+    assert errors(text + HOST) == [
+        "prod.yml:5: hosts.web1: the apps shop and shop-api would both have a program shop-api-x; rename one"
+    ]

@@ -6,6 +6,7 @@ import builtins
 import io
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -148,3 +149,15 @@ def test_secrets_are_not_serialized_either(loaded: Inventory) -> None:
     dumped = repr(loaded.hosts["web1"].model_dump())
     for secret in (loaded.hosts["web1"].tls.private_key, loaded.hosts["web1"].apps["shop"].source.private_key):
         assert secret.splitlines()[1] not in dumped
+
+
+def test_what_only_some_inventories_need_is_imported_when_it_is_needed() -> None:
+    write("hosts: {web1: 203.0.113.10}\n")
+    script = (
+        "import pathlib, sys, provision.inventory as inventory\n"
+        "assert not {'cryptography', 'dotenv', 'ssl', 'yaml'} & sys.modules.keys()\n"
+        "inventory.load(pathlib.Path('prod.yml'))\n"
+        "assert not {'cryptography', 'dotenv', 'ssl'} & sys.modules.keys()\n"
+    )
+    done = subprocess.run((sys.executable, "-c", script), capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
