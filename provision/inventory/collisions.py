@@ -31,7 +31,7 @@ def collisions(hosts: Iterable[Host]) -> Iterator[Collision]:
 
 
 def _programs(host: Host) -> Iterator[Collision]:
-    """Supervisor has one room for all: the app shop with a process api, and an app shop-api, would share a name."""
+    """Supervisor has one namespace: the app shop with a process api would share a name with an app shop-api."""
     seen: dict[str, str] = {}
     for name, app in host.apps.items():
         if app.process_manager == "supervisor":
@@ -43,7 +43,7 @@ def _programs(host: Host) -> Iterator[Collision]:
 
 
 def _units(host: Host) -> Iterator[Collision]:
-    """The app shop with a process a-b, and an app shop-a with a process b, would share a unit."""
+    """The app shop with a process a-b would share a unit with an app shop-a with a process b."""
     seen: dict[str, str] = {}
     for name, app in host.apps.items():
         for kind, processes in (("processes", app.processes), ("schedules", app.schedules)):

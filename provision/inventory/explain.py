@@ -65,7 +65,7 @@ def _wrong_kind(error: ErrorDetails, value: str, secret: bool) -> str:
 
 
 def locate(root: Node, loc: Sequence[int | str]) -> Location:
-    """Where the value at `loc` was written; for one that was not, the mapping that lacks it."""
+    """Where the value at `loc` was written; for a missing one, where its mapping is."""
     node = root
     for part in loc:
         if part == "[key]":

@@ -72,7 +72,7 @@ FULL_NAMES = {
     )
     for name in SHAPES[model]
 }
-"""Where a key belongs that is none of a host's; an app's wins over those of other models."""
+"""Where the keys of other models than Host belong. If an app and another model share a key, it is the app's."""
 HOST_KEYS = frozenset(SHAPES[Host])
 SHARED_KEYS = HOST_KEYS - {"address", "groups"}
 GROUP_KEYS = SHARED_KEYS | {"hosts"}
