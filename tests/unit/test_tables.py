@@ -1,0 +1,49 @@
+"""The tables as a file or a pipe gets them: words, without colours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from provision.release.status import AppStatus, ReleaseInfo
+from provision.report import tables
+from provision.run.result import Result
+
+if TYPE_CHECKING:
+    import pytest
+    from rich.table import Table
+
+
+def lines(table: Table, capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
+    """The words of each line."""
+    tables.show(table)
+    return [line.split() for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_recap_has_a_line_for_each_host(capsys: pytest.CaptureFixture[str]) -> None:
+    changed = Result("web1", "changed", ok=9, changed=2, execs=3, seconds=1.25, releases={"shop": "20261121T230500"})
+    failed = Result("web2", "failed", ok=9, changed=1, failed=1, skipped=4, execs=3, error="no space left")
+    header, first, second = lines(tables.recap([changed, failed], applied=True), capsys)
+    assert " ".join(header) == "host status ok changed failed not done execs seconds release"
+    assert first == ["web1", "●", "changed", "9", "2", "0", "0", "3", "1.2", "20261121T230500"]
+    assert second == ["web2", "✗", "failed", "9", "1", "1", "4", "3", "0.0"]
+
+
+def test_a_recap_of_a_plan_says_what_would_change(capsys: pytest.CaptureFixture[str]) -> None:
+    planned = Result("web1", "changed", ok=9, changed=2, skipped=2, execs=2)
+    header, first = lines(tables.recap([planned], applied=False), capsys)
+    assert " ".join(header).startswith("host status ok to change failed")
+    assert first == ["web1", "●", "would", "change", "9", "2", "0", "0", "2", "0.0"]
+
+
+def test_a_commits_subject_is_text_and_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    row = ReleaseInfo("web1", "shop", "one", "abc", "held", "2026-11-21", "ann@box", "Ann", "[red]sale[/]")
+    _, first = lines(tables.releases([row]), capsys)
+    assert first == ["web1", "shop", "one", "held", "2026-11-21", "ann@box", "Ann", "[red]sale[/]"]
+
+
+def test_a_status_shows_health_in_words_and_a_dash_for_what_is_not_known(capsys: pytest.CaptureFixture[str]) -> None:
+    good = AppStatus("web1", "shop", "one", "yesterday", "blue", "200", 3, 52_400_000, 60, False, 2)
+    bad = AppStatus("web1", "blog", "", "-", "green", "502", 0, None, None, True, 2)
+    _, first, second = lines(tables.status([good, bad]), capsys)
+    assert first == ["web1", "shop", "one", "yesterday", "blue", "healthy", "3", "52", "MB", "60", "days", "2"]
+    assert second == ["web1", "blog", "-", "-", "green", "502", "maintenance", "0", "-", "-", "2"]
