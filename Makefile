@@ -1,4 +1,4 @@
-# Three words to know: make demo, make test, make check. Each does its own set-up, quick when there is nothing to do.
+# The three targets to know are demo, test and check. Each sets up what it needs, quickly when that is done already.
 PYTHON ?= python3
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -6,48 +6,51 @@ BIN := .venv/bin
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo -E)
 LAB := mmdebstrap systemd-container nftables pebble dnsmasq-base iproute2 openssl git curl wrk
 VAGRANT := vagrant vagrant-libvirt libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils e2fsprogs
-# Install what is not there of a list of Debian's packages.
+# Install those of a list of Debian packages that are missing.
 install = missing=$$(for name in $(1); do dpkg-query -W -f='$${db:Status-Abbrev}' $$name 2>/dev/null | grep -q '^.i' || echo $$name; done); \
 	if [ -n "$$missing" ]; then \
 	  echo "installing:" $$missing; \
 	  $(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	fi
 
-.PHONY: help demo test check test-unit test-lab test-trixie test-vagrant test-sample bench clean venv lab-packages vagrant-packages
+.PHONY: help demo test check test-unit test-lab lab-down test-trixie test-vagrant test-sample bench clean venv hooks lab-packages vagrant-packages
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
-demo: venv lab-packages ## from nothing to an HTTPS URL on this machine
+demo: venv lab-packages ## a server on this machine, and the sample app on it over HTTPS
 	$(BIN)/invoke demo
 
-test: venv test-unit test-sample test-lab ## all tests: units, the sample app's, and on real servers
+test: venv test-unit test-sample test-lab ## all tests: unit, sample app, lab
 
-check: venv .venv/.vagrantfile ## lint, format, types, shell
-	$(BIN)/ruff check --quiet .
-	$(BIN)/ruff format --check --quiet .
-	$(BIN)/mypy
-	$(BIN)/shellcheck $$(git ls-files '*.sh' .ci/run)
+check: venv .venv/.vagrantfile ## lint, formatting, types and shell: the hooks of .pre-commit-config.yaml
+	PRE_COMMIT_HOME=$(CURDIR)/.venv/pre-commit $(BIN)/pre-commit run --all-files
 
-test-unit: venv ## the tests that need no server (seconds)
+hooks: venv ## run the checks of `make check` on each commit
+	$(BIN)/pre-commit install
+
+test-unit: venv ## the tests that need no server
 	$(BIN)/pytest -q tests/unit
 
 test-sample: .venv-sample/.complete ## the sample app's own tests
 	cd sample_app && ../.venv-sample/bin/python -m pytest -q
 
-test-lab: venv lab-packages ## the tests on real servers, by systemd-nspawn
-	sh tests/lab/lanes.sh $(BIN)/python
+test-lab: venv lab-packages ## the tests on real servers; T=EXPRESSION: only those (pytest -k); KEEP=1: the lab stays up
+	$(if $(KEEP),PROVISION_KEEP_LAB=1) $(if $(T),$(BIN)/pytest -q tests/lab -k '$(T)',sh tests/lab/lanes.sh $(BIN)/python)
 
-test-trixie: venv lab-packages ## the whole path on Debian 13
+lab-down: venv ## remove the lab
+	$(BIN)/invoke lab.down
+
+test-trixie: venv lab-packages ## the path from a bare server to HTTPS on Debian 13
 	PROVISION_SUITE=trixie $(BIN)/pytest -q tests/lab/test_path.py
 
-test-vagrant: venv lab-packages vagrant-packages ## the whole path on a Vagrant VM, by libvirt (ten minutes without KVM)
+test-vagrant: venv lab-packages vagrant-packages ## the same path on a Vagrant VM, with libvirt (ten minutes without KVM)
 	$(SUDO) $(BIN)/pytest -q -s -p no:cacheprovider tests/vagrant
 
 bench: venv lab-packages ## the figures of docs/performance.md
 	$(BIN)/python benchmarks/nothing_to_change.py
 
-clean: ## end the lab, remove what the targets made
+clean: ## remove the lab and all that these targets made
 	-test ! -d .lab || $(BIN)/invoke lab.down
 	rm -rf .venv .venv-sample .lab .mypy_cache .ruff_cache .pytest_cache
 
@@ -64,7 +67,7 @@ venv: .venv/.complete
 	@.venv-sample/bin/python -m pip install --quiet --disable-pip-version-check -r sample_app/requirements-dev.txt
 	@touch $@
 
-# Vagrant's own view of the Vagrantfile, where Vagrant can be had; it needs no provider.
+# Vagrant validates the Vagrantfile where it is installed or can be; that needs no provider.
 .venv/.vagrantfile: Vagrantfile | venv
 	@command -v vagrant >/dev/null || { command -v apt-get >/dev/null && { $(call install,vagrant); }; } || true
 	@if command -v vagrant >/dev/null; then \
@@ -72,7 +75,7 @@ venv: .venv/.complete
 	else echo "vagrant is not installed: the Vagrantfile is not checked"; fi
 
 lab-packages:
-	@command -v apt-get >/dev/null || { echo "The lab needs Debian or Ubuntu; docs/vagrant.md shows the other way."; exit 1; }
+	@command -v apt-get >/dev/null || { echo "The lab needs Debian or Ubuntu; docs/vagrant.md describes the alternative."; exit 1; }
 	@$(call install,$(LAB))
 
 vagrant-packages:

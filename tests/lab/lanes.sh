@@ -4,8 +4,9 @@
 set -u
 python=${1:-.venv/bin/python}
 out=$(mktemp -d)
+keep=${PROVISION_KEEP_LAB:-}
 export PROVISION_KEEP_LAB=1
-trap '"$python" -m invoke lab.down; rm -rf "$out"' EXIT
+trap '[ -n "$keep" ] || "$python" -m invoke lab.down; rm -rf "$out"' EXIT
 trap 'exit 130' INT TERM
 
 # files NAME...: the paths of the tests.
