@@ -2,8 +2,8 @@
 
     python benchmarks/deploy.py [--manager systemd|supervisor] [--host lab1] [--times 5]
 
-The server is made bare first (invoke lab.up). The app's own start is measured by itself: from the start of its idle slot
-to its first good health check.
+The server is made bare first (invoke lab.up). The app's own start is measured separately, from the start of its idle
+slot to its first good health check.
 """
 
 import argparse

@@ -2,7 +2,7 @@
 
     python benchmarks/from_nothing.py [--build] [--host lab1]
 
-The server is made bare first (invoke lab.up). With --build, pyenv builds Python; otherwise it is placed from the
+The server is made bare first (invoke lab.up). With --build, pyenv builds Python; otherwise it comes from the
 controller's cache, which a run with --build fills.
 """
 

@@ -1,12 +1,12 @@
 """How long a run takes that changes nothing, against the floor: starting Python with the same imports, and one login.
 
-The floor is what no tool in Python over SSH can save: a Python that imports what the task imports, and one OpenSSH
-login that runs the very probe script of that server. All are measured in turn, in the same run, so that the machine's
-own noise hits all alike; medians of ten. Then the same with 100 added files in the plan.
+The floor is what no Python tool over SSH can avoid: a Python that imports what the task imports, and one OpenSSH login
+that runs that server's probe script. All are measured alternately in one run, so that noise affects them equally; medians
+of ten. Then the same with 100 more files in the plan.
 
     python benchmarks/nothing_to_change.py [--host lab1] [--runs 10]
 
-The host has to be right already: invoke deploy --host lab1.
+The host must have nothing to change: invoke deploy --host lab1.
 """
 
 import argparse

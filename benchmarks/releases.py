@@ -1,8 +1,8 @@
-"""Deploys in a row under load: requests, failures, and the p99 during deploys and in between, side by side.
+"""Consecutive deploys under load: requests, failures, and the p99 during and between deploys.
 
     python benchmarks/releases.py [--manager systemd|supervisor] [--deploys 20] [--host lab1]
 
-The server is made bare first (invoke lab.up). Between two deploys the load goes on for as long as a deploy takes.
+The server is made bare first (invoke lab.up). Between deploys, the load continues for as long as a deploy takes.
 """
 
 import argparse

@@ -11,6 +11,7 @@ from provision import lab
 
 
 def main(call: str) -> None:
+    """Make the call (JSON: name, positional and named arguments) and print its result, or the LabError, as JSON."""
     name, args, kwargs = json.loads(call)
     answer: dict[str, object]
     try:

@@ -1,4 +1,4 @@
-"""Let's Encrypt's test authority, Pebble: checks real challenges, and no browser trusts what it issues."""
+"""Pebble, Let's Encrypt's test authority: it checks real challenges, and no browser trusts its certificates."""
 
 from __future__ import annotations
 
@@ -73,6 +73,7 @@ def certify(folder: Folder) -> None:
 
 
 def service(folder: Folder) -> Service:
+    """Pebble, with its configuration and certificate written."""
     certify(folder)
     config = folder.acme / "pebble.json"
     settings = {
@@ -86,7 +87,7 @@ def service(folder: Folder) -> Service:
     }
     config.write_text(json.dumps({"pebble": settings}, indent=2) + "\n")
     command = ("pebble", "-config", str(config), "-dnsserver", f"{network.GATEWAY}:53")
-    # No pauses and no refusals at random; each order's challenges are checked anew.
+    # No random pauses or refusals, and each order is challenged again.
     env = {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0", "PEBBLE_AUTHZREUSE": "0"}
     return Service("acme", PORT, command, env)
 
@@ -105,4 +106,4 @@ def root(folder: Folder) -> None:
         return True
 
     if not until(fetched, timeout=10):
-        raise LabError(f"Pebble does not tell its root certificate: {address}; its log: {folder.log / 'acme.log'}")
+        raise LabError(f"Pebble does not serve its root certificate: {address}; its log: {folder.log / 'acme.log'}")

@@ -1,6 +1,6 @@
 #!/bin/sh
-# boot.sh SERVER-FOLDER NAME BRIDGE CGROUP...: one server from its first boot to its power-off, across reboots.
-# It runs in a mount namespace of its own, so the overlay is gone when the last of its processes is.
+# boot.sh SERVER-FOLDER NAME BRIDGE CGROUP...: runs one server from its first boot to its power-off, across reboots.
+# It runs in its own mount namespace, so the overlay disappears with the last process.
 set -eu
 folder=$1 name=$2 bridge=$3
 shift 3

@@ -1,4 +1,4 @@
-"""A control group a server, so that servers share no limits and none of their processes is lost sight of."""
+"""A control group for each server: servers share no limits, and all of their processes can be found."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ CONTROLLERS = ("cpu", "memory", "pids", "io")
 
 
 def top() -> str:
-    """The group above all; there is one lab a network namespace, and that is in the name."""
+    """The top group. Its name has the network namespace, because each can have a lab."""
     return f"provision-lab-{Path('/proc/self/ns/net').stat().st_ino}"
 
 
 def hierarchies() -> list[Path]:
-    """The mounted hierarchies, the one that systemd uses first; cpuset groups start without any CPU, so not those."""
+    """The mounted hierarchies, systemd's first. Without cpuset, whose groups start with no CPU."""
     unified, legacy = [], []
     for line in Path("/proc/self/mounts").read_text().splitlines():
         _, place, kind, options, *_ = line.split()
@@ -29,6 +29,7 @@ def hierarchies() -> list[Path]:
 
 
 def create(name: str) -> list[Path]:
+    """Make the server's group in each hierarchy, and return their folders."""
     groups = []
     for hierarchy in hierarchies():
         group = hierarchy / top() / name
@@ -40,6 +41,7 @@ def create(name: str) -> list[Path]:
 
 
 def enable(group: Path) -> None:
+    """Let the group's children use the controllers that it has."""
     offered = group / "cgroup.controllers"
     if not offered.exists():
         return
@@ -48,6 +50,7 @@ def enable(group: Path) -> None:
 
 
 def processes(name: str = "") -> set[int]:
+    """The ids of all processes in a group (by default the whole lab's) and below it."""
     found: set[int] = set()
     for hierarchy in hierarchies():
         for folder, _, files in os.walk(hierarchy / top() / name):
@@ -60,7 +63,7 @@ def processes(name: str = "") -> set[int]:
 
 
 def end(name: str = "", timeout: float = 10) -> bool:
-    """Kill what is in the group and remove it."""
+    """Kill every process in the group and remove it; False if that takes more than `timeout` seconds."""
 
     def ended() -> bool:
         for pid in processes(name):
@@ -74,6 +77,7 @@ def end(name: str = "", timeout: float = 10) -> bool:
 
 
 def remove(name: str = "") -> bool:
+    """Remove the empty group and those below it; False while one is still in use."""
     for hierarchy in hierarchies():
         for folder, _, _ in os.walk(hierarchy / top() / name, topdown=False):
             try:

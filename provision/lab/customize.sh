@@ -16,8 +16,8 @@ chmod 0440 /etc/sudoers.d/admin
 
 systemctl enable systemd-networkd.service
 
-# The one change to what Debian would run: apt's timers hold apt's lock at moments of their own choice, minutes after
-# a boot, and would make tests fail now and then. Disabled, not masked: a role can enable them.
+# The only deviation from Debian's defaults: apt's timers take apt's lock some minutes after a boot, which would make tests
+# fail now and then. They are disabled, not masked, so a role can enable them.
 systemctl disable apt-daily.timer apt-daily-upgrade.timer
 
 rm -f /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub /etc/hostname /etc/resolv.conf

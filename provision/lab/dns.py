@@ -14,6 +14,7 @@ ACME = "acme.test"
 
 
 def service(folder: Folder) -> Service:
+    """dnsmasq, with its configuration written."""
     names = [f"address=/lab{n}.test/{network.address(n)}" for n in range(1, network.MOST + 1)]
     lines = [
         "# Made by invoke lab.up. All other names are asked of this machine's own resolvers.",

@@ -27,10 +27,12 @@ CONFIG = """\
 
 
 def url(repository: str) -> str:
+    """The URL of one of the lab's repositories."""
     return f"git://{network.GATEWAY}/{repository}"
 
 
 def service(folder: Folder) -> Service:
+    """git daemon, with its configuration written."""
     folder.gitconfig.write_text(CONFIG)
     command = (
         *("git", "daemon", "--reuseaddr", f"--listen={network.GATEWAY}", f"--port={PORT}"),
@@ -40,6 +42,7 @@ def service(folder: Folder) -> Service:
 
 
 def environment(folder: Folder) -> dict[str, str]:
+    """Environment variables for git, so that this machine's own configuration does not matter."""
     return {
         "GIT_CONFIG_GLOBAL": str(folder.gitconfig),
         "GIT_CONFIG_NOSYSTEM": "1",
@@ -48,7 +51,7 @@ def environment(folder: Folder) -> dict[str, str]:
 
 
 def project(folder: Folder, checkout: Path) -> None:
-    """A link to the checkout's own repository, so that each further commit is there at once."""
+    """Link to the checkout's own repository, so that new commits are available at once."""
     found = run(
         *("git", "-C", checkout, "rev-parse", "--absolute-git-dir"),
         check=False,
@@ -59,6 +62,7 @@ def project(folder: Folder, checkout: Path) -> None:
 
 
 def link(name: Path, target: Path) -> None:
+    """Replace a symbolic link atomically."""
     partial = name.with_name(f".{name.name}.partial")
     partial.unlink(missing_ok=True)
     partial.symlink_to(target)
@@ -66,6 +70,7 @@ def link(name: Path, target: Path) -> None:
 
 
 def reachable(folder: Folder) -> bool:
+    """Whether GitHub answers within 5 s."""
     try:
         return run("git", "ls-remote", PYENV, "HEAD", timeout=5, check=False).returncode == 0
     except LabError:
@@ -90,10 +95,12 @@ def pyenv(folder: Folder, from_github: bool) -> str:
 
 
 def commit(repository: Path, env: dict[str, str]) -> str:
+    """The repository's HEAD; empty if there is none."""
     return run("git", "-C", repository, "rev-parse", "HEAD", check=False, env=env).stdout.strip()
 
 
 def checkout() -> Path:
+    """A checkout of pyenv on this machine. Raises LabError if there is none."""
     homes = [Path.home()]
     if user := os.environ.get("SUDO_USER"):
         homes.insert(0, Path(f"~{user}").expanduser())

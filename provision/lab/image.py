@@ -77,14 +77,17 @@ def entries(apt: Path) -> list[tuple[str, list[str]]]:
 
 
 def read(file: Path) -> str:
+    """The file's text; empty if there is no such file."""
     return file.read_text() if file.is_file() else ""
 
 
 def authorities() -> list[Path]:
+    """This machine's own CA certificates."""
     return sorted(AUTHORITIES.rglob("*.crt"))
 
 
 def place(suite: str) -> Path:
+    """The image's folder, by a hash of all that goes into it. Raises LabError for an unknown suite."""
     if suite not in SUITES:
         raise LabError(f"No suite {suite!r}; there are: {', '.join(SUITES)}.")
     recipe = hashlib.sha256()
@@ -107,6 +110,7 @@ def ensure(suite: str) -> Path:
 
 
 def build(suite: str, image: Path) -> None:
+    """Make the image; about half a minute."""
     print(f"lab: making the {suite} base image, once: about half a minute", flush=True)
     begun = time.monotonic()
     half = image.with_name(f".{image.name}")

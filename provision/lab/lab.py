@@ -28,6 +28,8 @@ INOTIFY_EACH = 8
 
 @dataclass(frozen=True)
 class Line:
+    """One server or service: its name, running or stopped, and its address."""
+
     name: str
     state: str
     detail: str
@@ -35,6 +37,8 @@ class Line:
 
 @dataclass(frozen=True)
 class Status:
+    """The lab's folder, servers and services."""
+
     folder: Path
     servers: tuple[Line, ...]
     services: tuple[Line, ...]
@@ -42,13 +46,15 @@ class Status:
 
 @dataclass(frozen=True)
 class Mirrors:
+    """The mirrors that replace the internet: pyenv's commit, and whether CPython's source is there."""
+
     pyenv_revision: str
     python: bool
 
 
 @as_root
 def up(count: int = 1, suite: str = "bookworm") -> None:
-    """Bring up what is missing of lab1 to labCOUNT; servers that are there stay as they are."""
+    """Create and boot those of lab1 to labCOUNT that are missing or stopped; running servers are left alone. Raises LabError."""
     require()
     if not 1 <= count <= network.MOST:
         raise LabError(f"A lab has 1 to {network.MOST} servers, not {count}.")
@@ -86,7 +92,7 @@ def up(count: int = 1, suite: str = "bookworm") -> None:
 
 
 def claim(here: Folder) -> None:
-    """One lab a machine: refuse while another folder's runs, end what is left of one whose folder is gone."""
+    """Allow one lab on this machine: raises LabError while another folder's lab runs; ends the remains of a deleted one."""
     held = network.owner()
     if held is not None and held[0] == here.path and here.run.is_dir():
         return
@@ -98,6 +104,7 @@ def claim(here: Folder) -> None:
 
 
 def authority(here: Folder) -> None:
+    """Start the ACME authority, and fetch its root."""
     service.start(here, acme.service(here))
     acme.root(here)
 
@@ -125,7 +132,7 @@ def mirrors(here: Folder) -> Mirrors | None:
 
 
 def write(here: Folder, found: Mirrors | None) -> None:
-    """lab.yml and app.env: what inventories/lab.yml takes from here."""
+    """Write lab.yml and app.env, which inventories/lab.yml uses."""
     content: dict[str, object] = {
         "known_hosts": here.known_hosts.name,
         "key": here.key.name,
@@ -153,7 +160,7 @@ def write(here: Folder, found: Mirrors | None) -> None:
 
 @as_root
 def down() -> None:
-    """Remove the servers and all that the lab put on this machine; the cached base images stay."""
+    """Remove the servers and everything else that the lab put on this machine, except the cached images. Raises LabError."""
     require()
     with lock("lab"):
         here = folder.current()
@@ -162,6 +169,7 @@ def down() -> None:
 
 
 def remove(here: Folder) -> None:
+    """End all that belongs to the lab, and remove its files. Raises LabError."""
     if here.run.is_dir():
         with ThreadPoolExecutor(PARALLEL) as pool:
             list(pool.map(lambda record: process.end(here, record.stem), here.run.glob("*.json")))
@@ -175,7 +183,7 @@ def remove(here: Folder) -> None:
 
 
 def unmount(here: Folder) -> None:
-    """The servers' own mounts end with them; these are what someone else mounted in the lab's folder."""
+    """Unmount what others mounted in the lab's folder; the servers' own mounts end with them."""
     inside = f"{here.path.resolve()}/"
     for line in reversed(Path("/proc/self/mounts").read_text().splitlines()):
         place = line.split()[1].replace("\\040", " ")
@@ -184,6 +192,7 @@ def unmount(here: Folder) -> None:
 
 
 def status() -> Status:
+    """What the lab has, and what of it is running. Raises LabError."""
     here = folder.current()
     hosts = tuple(
         Line(one.name, "running" if server.running(one) else "stopped", f"{one.address} {one.suite}")
@@ -200,7 +209,7 @@ def status() -> Status:
 
 @as_root
 def reset(name: str, suite: str | None = None) -> None:
-    """A fresh, empty server under the same name, with a new host key."""
+    """Replace a server by a bare one with the same name and a new host key. Raises LabError."""
     one = server.find(folder.current(), name)
     base = image.ensure(suite or one.suite)
     server.end(one)
@@ -211,11 +220,13 @@ def reset(name: str, suite: str | None = None) -> None:
 
 @as_root
 def stop(name: str) -> None:
+    """Power a server off in order. Raises LabError."""
     server.stop(server.find(folder.current(), name))
 
 
 @as_root
 def start(name: str) -> None:
+    """Boot a server unless it runs, and wait for SSH. Raises LabError."""
     one = server.find(folder.current(), name)
     if not server.running(one):
         server.boot(one)
@@ -224,12 +235,13 @@ def start(name: str) -> None:
 
 @as_root
 def kill(name: str) -> None:
-    """A power cut."""
+    """Cut a server's power. Raises LabError."""
     server.end(server.find(folder.current(), name))
 
 
 @as_root
 def reboot(name: str) -> None:
+    """Reboot a server and wait for SSH. Raises LabError."""
     server.reboot(server.find(folder.current(), name))
 
 
@@ -240,7 +252,7 @@ def shell(name: str, command: str, timeout: float = 600) -> subprocess.Completed
 
 
 def ssh(name: str, user: str = "admin", command: str | None = None) -> int:
-    """An SSH session in the terminal; the session's exit status."""
+    """Open an SSH session in the terminal; returns its exit status. Raises LabError."""
     here = folder.current()
     one = server.find(here, name)
     words = ["ssh", "-F", os.devnull, "-i", str(here.key), "-o", "IdentitiesOnly=yes"]

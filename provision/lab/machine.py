@@ -1,4 +1,4 @@
-"""What the lab asks of this machine: root, a few Debian packages, namespaces, overlayfs."""
+"""What the lab needs of this machine: root, a few Debian packages, namespaces, overlayfs."""
 
 from __future__ import annotations
 
@@ -51,6 +51,7 @@ class LabError(ProvisionError):
 
 
 def require() -> None:
+    """Raises LabError unless this machine can run a lab."""
     if platform.system() != "Linux":
         raise LabError(f"The lab needs Linux; this is {platform.system()}. {OTHER_WAY}")
     missing = {package for tool, package in PACKAGES.items() if not shutil.which(tool, path=ENVIRONMENT["PATH"])}
@@ -66,7 +67,7 @@ def require() -> None:
 
 
 def as_root(function: Callable[P, T]) -> Callable[P, T]:
-    """Run the function here when root, else in a child under sudo."""
+    """Run the function here if we are root, otherwise in a child process under sudo. Raises LabError."""
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -104,6 +105,7 @@ def run(
     cwd: Path | None = None,
     env: dict[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
+    """Run a command. `timeout` is in seconds. Raises LabError when it takes longer or, with `check`, when it fails."""
     command = [str(word) for word in words]
     try:
         result = subprocess.run(
@@ -127,6 +129,7 @@ def run(
 
 
 def until(true: Callable[[], bool], timeout: float, pause: float = 0.02) -> bool:
+    """Wait until `true()` holds; False after `timeout` seconds. `pause` is in seconds."""
     end = time.monotonic() + timeout
     while not true():
         if time.monotonic() > end:
@@ -137,7 +140,7 @@ def until(true: Callable[[], bool], timeout: float, pause: float = 0.02) -> bool
 
 @contextmanager
 def lock(name: str, timeout: float = 600) -> Iterator[None]:
-    """One holder on this machine; the kernel lets go of it when the holder dies, and no file is left."""
+    """Hold a lock on this machine. The kernel releases it when the holder dies; no file is left. Raises LabError after `timeout` seconds."""
     with socket.socket(socket.AF_UNIX) as held:
 
         def take() -> bool:
@@ -148,5 +151,5 @@ def lock(name: str, timeout: float = 600) -> Iterator[None]:
             return True
 
         if not until(take, timeout, pause=0.1):
-            raise LabError(f"Another lab task has been at work for {timeout:.0f} s. Wait for it or end it.")
+            raise LabError(f"Another lab task has been running for {timeout:.0f} s. Wait for it or end it.")
         yield

@@ -17,7 +17,7 @@ MOST = 20
 FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 OWNER = Path("/run/provision-lab.json")
 
-# The lowest preference: it is in the way only when the bridge is gone, so nothing for the lab leaves this machine.
+# The route of last resort: once the bridge is gone, packets to the lab do not leave this machine.
 FENCE = ("unreachable", RANGE, "metric", "4294967295")
 
 NAT = f"""\
@@ -37,15 +37,17 @@ table ip {TABLE} {{
 
 
 def address(number: int) -> str:
+    """The address of the server with this number."""
     return f"10.213.0.{10 + number}"
 
 
 def exists(link: str) -> bool:
+    """Whether this machine has a network interface of that name."""
     return link in (name for _, name in socket.if_nameindex())
 
 
 def owner() -> tuple[Path, str] | None:
-    """The folder of the lab that has the network, and the forwarding that the machine had before."""
+    """The folder of the lab that owns the network, and the machine's forwarding setting from before."""
     try:
         record = json.loads(OWNER.read_text())
         return Path(record["folder"]), str(record["ip_forward"])
@@ -54,6 +56,7 @@ def owner() -> tuple[Path, str] | None:
 
 
 def up(folder: Path) -> None:
+    """Set up the bridge, route and NAT; whatever exists is kept. Raises LabError if the range is in use."""
     held = owner()
     if held is None or held[0] != folder:
         record = {"folder": str(folder), "ip_forward": held[1] if held else FORWARD.read_text().strip()}
@@ -73,6 +76,7 @@ def up(folder: Path) -> None:
 
 
 def down() -> None:
+    """Remove all of it, and restore forwarding unless other bridges need it."""
     if exists(BRIDGE):
         run("ip", "link", "delete", BRIDGE)
     run("ip", "route", "delete", *FENCE, check=False)
@@ -84,7 +88,7 @@ def down() -> None:
 
 
 def others() -> bool:
-    """Whether there are other bridges, as libvirt and Docker make them: what is behind those needs the forwarding too."""
+    """Whether there are other bridges, such as libvirt's or Docker's, that need forwarding too."""
     return bool(run("ip", "-o", "link", "show", "type", "bridge").stdout)
 
 

@@ -1,4 +1,4 @@
-"""Detached processes, each with a record from which it can be told apart from any other process."""
+"""Detached processes, each with a record that identifies it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 GROUP = "processes"
 
-# The process writes its own record before it becomes what it is for: no moment in which it runs unrecorded.
+# The process writes its own record before it executes the command, so it never runs unrecorded.
 DETACH = """\
 set -eu
 record=$1 group=$2
@@ -31,7 +31,7 @@ exec "$@"
 
 
 def spawn(folder: Folder, name: str, *command: str | Path, env: dict[str, str] | None = None) -> None:
-    """Start a command whose words name the lab's folder, as its own session; output to the log folder."""
+    """Start a command in a session of its own, with its output in the log folder. Its words must name the lab's folder."""
     group = cgroup.create(GROUP)[0]
     (folder.run / f"{name}.json").unlink(missing_ok=True)
     with (folder.log / f"{name}.log").open("ab") as log:
@@ -49,7 +49,7 @@ def spawn(folder: Folder, name: str, *command: str | Path, env: dict[str, str] |
 
 
 def alive(folder: Folder, name: str) -> int | None:
-    """The process's id when the recorded process is still that one."""
+    """The id of the recorded process, if it still runs."""
     try:
         record = json.loads((folder.run / f"{name}.json").read_text())
         pid, started = int(record["pid"]), int(record["started"])
@@ -57,7 +57,7 @@ def alive(folder: Folder, name: str) -> int | None:
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except (OSError, ValueError, KeyError):
         return None
-    # The words are empty for the moment in which a process becomes another program.
+    # The command line is empty for a moment during exec.
     same = int(rest[18]) == started and (not command or os.fsencode(folder.path) in command)
     return pid if same and state != "Z" else None
 
@@ -68,6 +68,7 @@ def end(
     signals: tuple[signal.Signals, ...] = (signal.SIGTERM, signal.SIGKILL),
     timeout: float = 5,
 ) -> None:
+    """Send the signals in turn until the process has ended, waiting `timeout` seconds after each."""
     for number in signals:
         pid = alive(folder, name)
         if pid is None:
@@ -78,6 +79,7 @@ def end(
 
 
 def said(folder: Folder, name: str, lines: int = 3) -> str:
+    """The last lines of the process's log."""
     try:
         text = (folder.log / f"{name}.log").read_text(errors="replace")
     except OSError:

@@ -1,4 +1,4 @@
-"""One server: its files over the base image, its boot, its end."""
+"""One server: its files over the base image, its boot and its end."""
 
 from __future__ import annotations
 
@@ -37,35 +37,44 @@ IPv6AcceptRA=no
 
 @dataclass(frozen=True)
 class Server:
+    """A server of the lab, by its name."""
+
     folder: Folder
     name: str
 
     @property
     def path(self) -> Path:
+        """The server's folder."""
         return self.folder.servers / self.name
 
     @property
     def upper(self) -> Path:
+        """Its own layer over the image."""
         return self.path / "upper"
 
     @property
     def base(self) -> Path:
+        """Its image's folder."""
         return (self.path / "base").resolve()
 
     @property
     def suite(self) -> str:
+        """The Debian suite of its image."""
         return self.base.name.rpartition("-")[0]
 
     @property
     def address(self) -> str:
+        """Its address on the bridge."""
         return network.address(number(self.name))
 
     @property
     def host_key(self) -> Path:
+        """Its private host key."""
         return self.upper / "etc/ssh/ssh_host_ed25519_key"
 
 
 def number(name: str) -> int:
+    """The number in a server's name. Raises LabError for a name that no server can have."""
     match = re.fullmatch(r"lab([1-9]\d?)", name)
     if match is None or int(match[1]) > network.MOST:
         raise LabError(f"No server can be called {name!r}: they are lab1 to lab{network.MOST}.")
@@ -81,6 +90,7 @@ def servers(folder: Folder) -> list[Server]:
 
 
 def find(folder: Folder, name: str) -> Server:
+    """The server of that name. Raises LabError."""
     for server in servers(folder):
         if server.name == name:
             return server
@@ -127,6 +137,7 @@ def put(
 
 
 def copy_owner(source: Path, target: Path, owner: tuple[int, int] | None) -> None:
+    """Give `target` the owner and mode of `source`, or `owner` if there is no source."""
     if source.exists():
         status = source.stat()
         os.chown(target, status.st_uid, status.st_gid)
@@ -136,6 +147,7 @@ def copy_owner(source: Path, target: Path, owner: tuple[int, int] | None) -> Non
 
 
 def account(image: Path, user: str) -> tuple[str, tuple[int, int]]:
+    """Home (without the leading slash) and ids of a user of the image. Raises LabError."""
     for line in (image / "etc/passwd").read_text().splitlines():
         name, _, uid, gid, _, home, _ = line.split(":")
         if name == user:
@@ -144,6 +156,7 @@ def account(image: Path, user: str) -> tuple[str, tuple[int, int]]:
 
 
 def shadow(folder: Folder, image: Path) -> str:
+    """The image's /etc/shadow, with the password of ops."""
     password = folder.ops_password.read_text().strip()
     hashed = run("openssl", "passwd", "-6", "-stdin", stdin=password).stdout.strip()
     text = (image / "etc/shadow").read_text()
@@ -161,6 +174,7 @@ def keys(folder: Folder) -> None:
 
 
 def pin(folder: Folder) -> None:
+    """Write the known_hosts file of all servers."""
     with lock("known-hosts", timeout=30):
         lines = []
         for server in servers(folder):
@@ -182,6 +196,7 @@ def discard(server: Server) -> None:
 
 
 def boot(server: Server) -> None:
+    """Start the server; `wait` for it afterwards. Raises LabError."""
     if not server.base.is_dir():
         raise LabError(f"{server.name}'s base image is gone: {server.base}. Run invoke lab.down, then lab.up.")
     end(server)
@@ -202,6 +217,7 @@ def boot(server: Server) -> None:
 
 
 def running(server: Server) -> bool:
+    """Whether the server has a process 1."""
     return process.alive(server.folder, server.name) is not None and leader(server) is not None
 
 
@@ -218,7 +234,7 @@ def leader(server: Server) -> int | None:
 
 
 def wait(server: Server, timeout: float = 60) -> str:
-    """Until SSH answers and the boot is over: the word that systemctl is-system-running says."""
+    """Wait until SSH answers and the boot is over, at most `timeout` seconds; returns the word of `systemctl is-system-running`. Raises LabError."""
     state = ""
 
     def ready() -> bool:
@@ -233,12 +249,12 @@ def wait(server: Server, timeout: float = 60) -> str:
     if not until(ready, timeout):
         log = server.folder.log / f"{server.name}.log"
         seen = f"{state or 'booting'}, {'SSH answers' if greeted(server) else 'SSH does not answer'}"
-        raise LabError(f"{server.name} is not as it should be after {timeout:.0f} s: {seen}.\nIts console: {log}")
+        raise LabError(f"{server.name} is not ready after {timeout:.0f} s: {seen}.\nIts console: {log}")
     return state
 
 
 def greeted(server: Server) -> bool:
-    """Whether SSH answers; with a greeting back, so that the server's journal has no error from it."""
+    """Whether SSH answers. It is greeted back, so that the server logs no error."""
     try:
         with socket.create_connection((server.address, 22), timeout=1) as connection:
             connection.sendall(b"SSH-2.0-lab\r\n")
@@ -249,7 +265,7 @@ def greeted(server: Server) -> bool:
 
 
 def execute(server: Server, command: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
-    """Run a shell command in the server as root, not by SSH."""
+    """Run a shell command in the server as root, without SSH, for at most `timeout` seconds. Raises LabError."""
     pid = leader(server)
     if pid is None:
         raise LabError(f"{server.name} is not running: invoke lab.up")
@@ -276,7 +292,7 @@ def execute(server: Server, command: str, timeout: float = 600) -> subprocess.Co
 
 
 def stop(server: Server, timeout: float = 30) -> None:
-    """An orderly power-off, and the plug when that takes too long."""
+    """Power off in order; after `timeout` seconds, pull the plug. Raises LabError."""
     pid = leader(server)
     if pid is not None:
         os.kill(pid, signal.SIGRTMIN + 4)
@@ -292,6 +308,7 @@ def end(server: Server) -> None:
 
 
 def reboot(server: Server) -> str:
+    """Reboot and wait. Returns what `wait` returns. Raises LabError."""
     pid = leader(server)
     execute(server, "systemctl reboot", timeout=30)
     if not until(lambda: leader(server) not in (pid, None), timeout=60):

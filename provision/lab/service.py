@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Service:
+    """A command that listens on a port of the bridge's address."""
+
     name: str
     port: int
     command: tuple[str, ...]
@@ -22,10 +24,12 @@ class Service:
 
 
 def running(folder: Folder, service: Service) -> bool:
+    """Whether the process is alive and its port answers."""
     return process.alive(folder, service.name) is not None and answers(service.port)
 
 
 def answers(port: int) -> bool:
+    """Whether the port of the bridge's address accepts connections."""
     try:
         with socket.create_connection((network.GATEWAY, port), timeout=1):
             return True
@@ -34,6 +38,7 @@ def answers(port: int) -> bool:
 
 
 def start(folder: Folder, service: Service) -> None:
+    """Start the service unless it is running. Raises LabError."""
     if running(folder, service):
         return
     process.end(folder, service.name)

@@ -28,6 +28,7 @@ KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
 def service(folder: Folder) -> Service:
+    """A file server for the mirror."""
     git.link(folder.python, store())
     command = (
         sys.executable,
@@ -43,12 +44,14 @@ def service(folder: Folder) -> Service:
 
 
 def store() -> Path:
+    """The cached sources, by checksum."""
     place = cache() / "python-sources"
     place.mkdir(exist_ok=True)
     return place
 
 
 def reachable() -> bool:
+    """Whether python.org answers within 3 s."""
     try:
         with urllib.request.urlopen(urllib.request.Request(ARCHIVE, method="HEAD"), timeout=3):
             return True
@@ -75,6 +78,7 @@ def fill(folder: Folder, from_python_org: bool) -> Path:
 
 
 def checksum(folder: Folder) -> str:
+    """The SHA-256 of the archive in pyenv's definition. Raises LabError."""
     definition = f"HEAD:plugins/python-build/share/python-build/{VERSION}"
     text = run("git", "-C", folder.git / "pyenv.git", "show", definition, env=git.environment(folder)).stdout
     match = re.search(rf"/Python-{re.escape(VERSION)}\.tar\.xz#([0-9a-f]{{64}})", text)
@@ -84,6 +88,7 @@ def checksum(folder: Folder) -> str:
 
 
 def download(scratch: Path) -> list[Path]:
+    """Fetch the archive from python.org."""
     archive = scratch / "source.tar.xz"
     with urllib.request.urlopen(ARCHIVE, timeout=60) as answer, archive.open("wb") as file:
         shutil.copyfileobj(answer, file)
