@@ -13,8 +13,8 @@ from provision.resources.file import File
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """The release serves: its slot runs with this fingerprint, is healthy, starts at boot, and the other slot is idle,
-    or has a preview. `again`: it is started anew.
+    """The release serves: its slot runs with this fingerprint, is healthy and starts at boot, and the other slot is idle
+    or has a preview. `again` restarts it in the other slot.
     """
 
     slot: Slot

@@ -1,17 +1,17 @@
 # shellcheck shell=sh disable=SC2154
-# Activation: starting the idle slot, its health check, the switch by one rename, a check through nginx, the old slot's end.
-# What fails before the switch leaves the old slot serving; what fails after it switches back.
+# Activation: start the idle slot, check its health, switch by one rename, check through nginx, end the old slot.
+# A failure before the switch leaves the old slot serving; a failure after it switches back.
 #
 # Reads what slot.sh and process.sh read, and of a plan's call (release/slot.py):
 #   folder        the app's folder in the release
-#   watch         seconds that the new slot must do well with the traffic
+#   watch         seconds for which the new slot must stay healthy with the traffic
 #   drain         seconds that the old slot may take to end
-#   before, after commands of the hooks; empty for none
+#   before, after the hooks' commands; empty if there are none
 #   who           who runs this (set by the run)
-# Sets, for itself: old and new (slots), was (what the link to the active release was), switched (seconds since 1970; empty
-# before the switch), log_mark (where the new slot's log ended before it was started).
+# Sets old and new (the slots), was (where the link to the active release led), switched (seconds since 1970; empty before the
+# switch) and log_mark (where the new slot's log ended before its start).
 
-# activation_run: a release that can be previewed, as it is wanted, only takes over.
+# activation_run: a release whose preview has the wanted fingerprint only has to take over.
 activation_run() {
     activation_slots
     layout_slot "$app" "$new"
@@ -22,7 +22,7 @@ activation_run() {
     activation_finished
 }
 
-# activation_revert: the slot that had the traffic before takes it again, with its own copies.
+# activation_revert: the previous slot takes over again, with its own copies of everything.
 activation_revert() {
     activation_slots
     layout_slot "$app" "$new"
@@ -32,19 +32,19 @@ activation_revert() {
     activation_finished
 }
 
-# activation_slots: sets old and new.
+# activation_slots: sets old (empty if nothing serves) and new.
 activation_slots() {
     old=$(slot_live "$app")
     new=$(slot_other "${old:-green}")
 }
 
-# activation_release SLOT: sets release, to the one that the slot has.
+# activation_release SLOT: sets release to the slot's.
 activation_release() {
     layout_slot "$app" "$1"
     release=$(readlink "$slot_release") release=${release##*/}
 }
 
-# activation_prepare: the hook, then the new slot with its own copies of everything.
+# activation_prepare: run the hook, then give the new slot its own copies of everything.
 activation_prepare() {
     if [ -n "$before" ]; then
         (command_run "$app" "$release" "$folder" sh -c "$before") || fail "$app: the hook before the activation failed, and nothing was switched: $before"
@@ -60,17 +60,17 @@ activation_after() {
     fi
 }
 
-# activation_arm: from here on, a failure is undone.
+# activation_arm: undo whatever fails from here on.
 activation_arm() {
     switched=
-    # What a killed activation left: the old slot must not answer for the new one in the check through nginx.
+    # A killed activation may have left it. The old slot must not answer for the new one in the check through nginx.
     rm -f "$app_previous_socket"
     was=$(readlink "$app_current" || true)
     log_mark=$(slot_log_mark "$app" "$new")
     trap activation_undo EXIT
 }
 
-# activation_take_over: until it is finished, a mark says that the next run is to end what this one leaves, should it be killed.
+# activation_take_over: a mark tells the next run to finish the activation, in case this run is killed.
 activation_take_over() {
     activation_arm
     slot_bring_up
@@ -79,7 +79,7 @@ activation_take_over() {
     point "$app_current_socket" "$new.sock"
     point "$app_current" "releases/$release"
     activation_check_through_nginx
-    # While the old slot stands by, nginx turns to it for what the new one fails to answer.
+    # While the old slot stands by, nginx passes to it what the new one fails to answer.
     if [ -n "$old" ]; then point "$app_previous_socket" "$old.sock"; fi
     slot_at_boot "$app" "$new" yes
     point "$app_active_slot" "$new"
@@ -104,7 +104,7 @@ activation_check_through_nginx() {
     if [ "$answer" != 200 ]; then fail "$app: $release is healthy, but https://$domain$health answers $answer through nginx"; fi
 }
 
-# activation_watch: for so many seconds with the traffic, the new slot's workers do not all end, and then it is healthy.
+# activation_watch: the new slot's workers must not all end while it is watched, and it must be healthy afterwards.
 activation_watch() {
     main=$(slot_pid "$app" "$new")
     workers=$(slot_workers "$main")
@@ -118,8 +118,8 @@ activation_watch() {
     slot_await_health || fail "$app: $release was no longer healthy after ${watch}s with the traffic ($health answered $answer); its last log lines stand above"
 }
 
-# activation_drain: the old slot ends once it has answered what it began, or at the limit: then its websockets are closed, and
-# what has no end is cut two seconds later.
+# activation_drain: end the old slot once it has no connection left, or at the limit. Then its websockets are closed, and
+# whatever still streams is cut off two seconds later.
 activation_drain() {
     sleep 0.1
     deadline=$(($(date +%s) + drain))
@@ -138,7 +138,7 @@ activation_drain() {
     slot_stop "$app" "$old"
 }
 
-# activation_record good|failed|held|dropped: who deployed what, and how it went.
+# activation_record good|failed|held|dropped: write down who deployed what, and how it went.
 activation_record() {
     layout_release "$app" "$release"
     (umask 022 && mkdir -p "$app_records")

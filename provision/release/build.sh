@@ -5,8 +5,8 @@ uv=$1 python=$2 venv=$3 file=$5
 cd "$4" || exit
 shift 5
 
-# A lock names the place of each file as its author had it. With an index of the inventory's own, files come from there, with
-# the lock's hashes.
+# A lock has each file's address on its author's index. If the inventory names an index, files come from there and are checked
+# against the lock's hashes.
 build_locked() {
     if [ -z "${UV_DEFAULT_INDEX:-}" ]; then
         "$uv" sync --frozen --no-dev --no-editable --python "$python"
@@ -25,8 +25,8 @@ build_project() {
     fi
 }
 
-# build_server REQUIREMENT...: what the app does not require itself. What it does require stays: where the pinned server does
-# not go with it, one that does is taken.
+# build_server REQUIREMENT...: install those that the app does not require itself. What it requires stays; if a pinned version
+# conflicts with that, another version is taken.
 build_server() {
     missing=
     for requirement; do

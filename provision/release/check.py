@@ -14,9 +14,9 @@ PROGRAM = f"<<'END_OF_PROGRAM'\n{Path(__file__).with_name('import_check.py').rea
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The release's module can be imported, with the environment that it will have.
+    """The release's module can be imported in the environment that it will run in.
 
-    `fingerprint` stands for everything that an import can depend on.
+    `fingerprint` stands for everything that the import can depend on.
     """
 
     app: str

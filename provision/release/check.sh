@@ -14,7 +14,7 @@ check_import() {
     mark_write "$1" checked "$5"
 }
 
-# check_discard APP RELEASE: a release that has never served goes, with its environment where no other release and no slot uses it.
+# check_discard APP RELEASE: remove a release that has never served, and its environment unless another release or a slot uses it.
 check_discard() {
     if grep -qsF "{\"app\":\"$1\",\"release\":\"$2\"" "$provision_history"; then return 0; fi
     layout_app "$1"

@@ -1,4 +1,4 @@
-"""Which release: that of a commit, or one that a server has kept."""
+"""Which release is meant: that of a commit, or one that a server has kept."""
 
 from provision.engine.facts import SYSTEM, Facts
 from provision.errors import PlanError
@@ -6,7 +6,7 @@ from provision.release.facts import RELEASES, ServerRelease
 
 
 def release_id(app: str, folder: str, facts: Facts, commit: str) -> str:
-    """The release of the wanted commit: the active one, the newest one that is kept, or a new one.
+    """The release of the wanted commit: the active one, else the newest that the server has, else a new one.
 
     An id is the UTC time and the commit's first seven digits: 20261121T230500-abc1234.
     """
@@ -18,7 +18,7 @@ def release_id(app: str, folder: str, facts: Facts, commit: str) -> str:
 
 
 def release_before(app: str, facts: Facts) -> ServerRelease:
-    """The newest good release before the active one. Raises PlanError where there is none."""
+    """The newest good release before the active one. Raises PlanError if there is none."""
     kept = [one for one in facts[RELEASES] if one.app == app]
     active = next((one.id for one in kept if one.active), "")
     good = [one for one in kept if one.state == "good" and one.id < active]
@@ -28,7 +28,7 @@ def release_before(app: str, facts: Facts) -> ServerRelease:
 
 
 def release_named(app: str, facts: Facts, name: str) -> ServerRelease:
-    """The release with this id, or the newest of the commit with these seven digits. Raises PlanError where there is none."""
+    """The release with this id, or the newest of the commit with these seven digits. Raises PlanError if there is none."""
     kept = [one for one in facts[RELEASES] if one.app == app]
     found = [one for one in kept if one.id == name or one.id.endswith(f"-{name}")]
     if not found:

@@ -13,7 +13,7 @@ COMPOUND = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command for a shell. `oneshot`: it runs at times only. `group`: to end it is to end all that its shell started."""
+    """A command for a shell. `oneshot`: a schedule's. `group`: ending it means ending everything that its shell started."""
 
     line: str
     oneshot: bool

@@ -1,11 +1,11 @@
 # shellcheck shell=sh disable=SC2154
 # Commands in a release: with the app's user, environment and sandbox.
 
-# command_units APP: of the commands that go on.
+# command_units APP: the units of commands that still run.
 command_units() { systemctl list-units --no-legend --plain --state=active,activating,deactivating "provision.$1.*" | cut -d' ' -f1; }
 
-# command_run APP RELEASE FOLDER COMMAND...: an app has one such command at a time: a run that is killed leaves its own going, a
-# migration for example.
+# command_run APP RELEASE FOLDER COMMAND...: an app runs one such command at a time. The command of a run that was killed, such
+# as a migration, is waited for.
 command_run() {
     app=$1
     layout_app "$1"

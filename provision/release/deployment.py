@@ -1,4 +1,4 @@
-"""One release of an app on a server, and all that it runs with."""
+"""One release of an app on a server, and everything that it runs with."""
 
 import hashlib
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from provision.resources.file import File
 
 @dataclass(frozen=True)
 class Deployment:
-    """A release of an app on a host; each method gives the resources of one step, in their order."""
+    """A release of an app on a host; each method gives the resources of one step, in order."""
 
     host: Host
     app: App
@@ -33,19 +33,19 @@ class Deployment:
     release: str
 
     def built(self) -> tuple[Resource, ...]:
-        """The release on the server's disk, with what it runs with; it has no traffic yet."""
+        """The release on the server's disk, with everything that it runs with, and no traffic yet."""
         app, folder = self.app, self.app.source.folder
         return (
             Release(app.name, self.release, self.commit, folder),
             self._venv,
             *self._configuration,
-            # nginx's group is there from here on, and with it the folder of the sockets.
+            # Only now does nginx's group exist for sure.
             directory(Layout(app.name), Layout.sockets),
             Check(app.name, self.release, folder, app.module, self.fingerprint),
         )
 
     def migrated(self) -> tuple[Resource, ...]:
-        """The app's database, migrated by the release, unless the inventory says otherwise."""
+        """The app's database, migrated by the release; nothing with `migrate: false`."""
         app, environment_ = self.app, self._configuration[0]
         if not app.migrate:
             return ()
@@ -55,22 +55,22 @@ class Deployment:
         return (Migration(app.name, self.release, app.source.folder, fingerprint, command, every),)
 
     def activated(self, again: bool = False) -> tuple[Resource, ...]:
-        """The release with all of the traffic (`again`: started anew); timers; and nothing left of another process manager."""
+        """The release with all traffic (`again`: restarted), its timers, and nothing left of another process manager."""
         activation = Activation(self.slot, self.release, self.app.source.folder, self.fingerprint, again)
         return (activation, *self._manager.timers(), *left(self.app, self.facts[MANAGED]))
 
     def previewed(self, token: str) -> tuple[Resource, ...]:
-        """The release in the idle slot, with only the traffic of those who have the token."""
+        """The release in the idle slot, for those who have the token."""
         return (Preview(self.slot, self.release, self.app.source.folder, self.fingerprint, token),)
 
     @cached_property
     def slot(self) -> Slot:
-        """How its slot is started, checked and ended."""
+        """How the release's slot is started, checked and ended."""
         return slot(self.host, self.app, *self._copied)
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of all that the release runs with: where it is another one, the release is activated anew."""
+        """A hash of everything that the release runs with; if it changes, the release is activated again."""
         app = self.app
         files = (file for file in self._manager.files() if file.path.endswith((".service", ".conf")))
         return _hash(
@@ -111,7 +111,7 @@ class Deployment:
 
 
 def slot(host: Host, app: App, *copied: File) -> Slot:
-    """How an app's slots are started, checked and ended; they have copies of the files in `copied`."""
+    """How an app's slots are started, checked and ended; they get copies of the files in `copied`."""
     health = app.health
     return Slot(
         app=app.name,

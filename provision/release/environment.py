@@ -22,7 +22,7 @@ def _quoted(value: str) -> str:
 
 
 def gunicorn(app: App, cpus: int) -> File:
-    """Gunicorn's configuration. Two workers for each CPU answer while one waits; more than eight only where it is asked for."""
+    """Gunicorn's configuration. By default 2 x CPUs + 1 workers, at most 8."""
     layout, workers = Layout(app.name), min(2 * cpus + 1, 8) if app.workers == "auto" else app.workers
     content = render("gunicorn.conf.py.j2", app=app, layout=layout, workers=workers)
     return file(layout, Layout.gunicorn, content)

@@ -1,4 +1,4 @@
-"""What must be known beforehand of the apps on a server: releases, previews, pushed commits, and what managers read."""
+"""What must be known of the apps on a server before a plan is made: releases, previews, pushed commits, managed files."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 # shellcheck shell=sh disable=SC2034,SC2154
-# What must be known of apps before it can be said what they should have. Globs take the place of an app's name in its layout.
+# What must be known about the apps on a server before a plan is made. A layout with * for its names is a glob.
 
-# release_state APP ID: sets state (active, good, failed or new), and when and by whom it was deployed; - where it never was.
+# release_state APP ID: sets state (active, good, failed or new), and when and by (who deployed it), each - if it never was.
 release_state() {
     layout_app "$1"
     layout_release "$1" "$2"

@@ -1,5 +1,5 @@
 # shellcheck shell=sh disable=SC2154
-# Marks: what was done last for an app, one line in a file of the step's name.
+# Marks: for each step, a file with one line that says for what it was done last.
 
 # In: NUMBER APP NAME. Out: mark (its first line).
 mark_probe() {

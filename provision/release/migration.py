@@ -13,8 +13,8 @@ from provision.release.tree import emptied
 class Migration:
     """The database has been migrated by this release.
 
-    An empty `command` is Alembic's, where the release has an alembic.ini. Unless it is on `every` host, one migrates
-    for all.
+    An empty `command` means Alembic's, if the release has an alembic.ini. The first host migrates for all, unless `every`
+    host does.
     """
 
     app: str

@@ -1,4 +1,4 @@
-"""A release that can be previewed: it runs beside the one that serves, and only those who have its token see it."""
+"""Previews: a release runs beside the one that serves, and only those who have its token see it."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from provision.release.tree import emptied, rebuilt
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """The release is healthy in the idle slot, and has only the traffic of those who have the `token`."""
+    """The release is healthy in the idle slot, and only those who have the `token` can reach it."""
 
     slot: Slot
     release: str
@@ -24,7 +24,7 @@ class Preview:
 
     @staticmethod
     def ref_to(app: str) -> Ref:
-        """What an app's preview is called, as the option that makes it: --hold."""
+        """What an app's preview is called, after the option that makes it: --hold."""
         return Ref("hold", app)
 
     @property
@@ -35,7 +35,7 @@ class Preview:
         return self.slot.probe()
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
-        """Raises PlanError where nothing serves yet."""
+        """Raises PlanError if nothing serves yet."""
         app = self.slot.app
         serving = Serving.of(state)
         if not serving:
@@ -56,7 +56,7 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class NoPreview:
-    """No release can be previewed; `release` is the one that can be now."""
+    """The preview of `release` has ended."""
 
     slot: Slot
     release: str
@@ -76,9 +76,9 @@ class NoPreview:
 def preview_tokens(
     previews: Mapping[str, PreviewedRelease], releases: Mapping[str, str], made: Collection[Ref], token: str
 ) -> dict[str, str]:
-    """By app, the token of the wanted release (`releases`) where it can be previewed.
+    """By app, the token of the wanted release (`releases`) if it can be previewed.
 
-    `previews` are those that there were before the changes in `made`, `token` that of previews which are made new.
+    `previews` are those from before the changes in `made`; new ones have `token`.
     """
     found = {app: one.token for app, one in previews.items() if releases.get(app) == one.release}
     for app in releases:

@@ -1,8 +1,8 @@
 # shellcheck shell=sh disable=SC2154
-# A preview: a release that is healthy in the idle slot, and has only the traffic of those who have its token.
+# A preview: a release that is healthy in the idle slot, and that only those who have its token can reach.
 # Reads what activation.sh reads.
 
-# preview_slot: the slot of the release that can be previewed; empty where there is none. It stands in /run: a boot ends it.
+# preview_slot: the slot of the previewed release; empty if there is none. It is kept in /run, so a boot ends the preview.
 preview_slot() { cat "$app_preview_slot" 2>/dev/null || true; }
 
 # preview_start TOKEN
@@ -23,7 +23,7 @@ preview_start() {
     if [ "$was" != "releases/$release" ]; then activation_record held; fi
 }
 
-# preview_promote: the release takes over.
+# preview_promote: the previewed release takes over.
 preview_promote() {
     activation_slots
     if [ "$(preview_slot)" != "$new" ]; then fail "$app: no release is held any more"; fi
@@ -34,7 +34,7 @@ preview_promote() {
     activation_finished
 }
 
-# preview_drop: the release goes.
+# preview_drop: stop the previewed release.
 preview_drop() {
     new=$(preview_slot)
     if [ -z "$new" ]; then fail "$app: no release is held any more"; fi
@@ -44,5 +44,5 @@ preview_drop() {
     if [ "$(readlink "$app_current")" != "releases/$release" ]; then activation_record dropped; fi
 }
 
-# preview_end: nothing can be previewed any more.
+# preview_end: close the preview.
 preview_end() { rm -rf "$app_preview_slot" "$app_preview_tokens" "$app_preview_socket" "$app_preview"; }

@@ -1,11 +1,11 @@
 # shellcheck shell=sh disable=SC2154
-# The processes that an app has beside its slots: they run what the link to the active slot names.
-# Reads app, and processes: their names, with spaces between them. Sets process, the one at hand.
+# The processes that an app has beside its slots. They run the release of the active slot.
+# Reads app, and processes: their names, separated by spaces. Sets process: the current one.
 
 # process_state APP NAME MANAGER
 process_state() { "${3}_process_state" "$1" "$2"; }
 
-# process_down APP SLOT NAME,NAME...|-: those that do not run under the slot's manager.
+# process_down APP SLOT NAME,NAME...|-: those that do not run under the slot's process manager.
 process_down() {
     if [ "$3" = - ]; then return 0; fi
     by=$(slot_manager_of "$1" "$2") down=
@@ -15,15 +15,15 @@ process_down() {
     printf '%s\n' "${down# }"
 }
 
-# process_stop_all APP [MANAGER]: under every manager but that one.
+# process_stop_all APP [MANAGER]: under every process manager but that one.
 process_stop_all() {
     for each in $process_managers; do
         if [ "$each" != "${2:-}" ]; then "${each}_processes_stop" "$1"; fi
     done
 }
 
-# process_restart_all SLOT: the processes change over to what the active slot runs, under that slot's manager, and must run
-# for a second.
+# process_restart_all SLOT: move the processes to the active slot's release and process manager; they must keep running for a
+# second.
 process_restart_all() {
     by=$(slot_manager_of "$app" "$1")
     process_stop_all "$app" "$by"
@@ -37,10 +37,10 @@ process_restart_all() {
     done
 }
 
-# process_keep: those that do not run are started again; the app has the traffic as before.
+# process_keep: restart the processes, as some do not run; the traffic stays where it is.
 process_keep() {
     process_restart_all "$(slot_live "$app")" || fail "$app: $process does not keep running"
 }
 
-# In: NUMBER PATH. Nothing is asked about what is to go.
+# In: NUMBER PATH. Out: nothing; a file that is to go needs no look.
 process_probe_removed() { cat >/dev/null; }

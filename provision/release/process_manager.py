@@ -43,45 +43,45 @@ class ProcessManager(Protocol):
 
     @staticmethod
     def needs(apps: Sequence[App]) -> tuple[Resource, ...]:
-        """What a server must have before these apps can be run."""
+        """What a server must have to run these apps."""
         ...
 
     @staticmethod
     def unit(app: str) -> str:
-        """The path of the file from which both slots run; empty where each has its own."""
+        """The path of the unit that both slots share; empty if each slot has a program of its own."""
         ...
 
     @staticmethod
     def removal(path: str) -> str:
-        """The script that stops and removes what one of the files that it `reads` describes."""
+        """The script that stops and removes what the file at a path describes."""
         ...
 
     def files(self) -> tuple[File, ...]:
-        """The files that it reads for the app. Each begins with a line that says whose it is; a slot's own are not there yet."""
+        """The files that it reads for the app, without those of the slots. Each one's first line names the app."""
         ...
 
     def paths(self) -> set[str]:
-        """The paths of all that it reads for the app, the slots' own included."""
+        """The paths of all files that it reads for the app, with those of the slots."""
         ...
 
     def copies(self) -> tuple[File, ...]:
-        """Files that each slot has a copy of, by the names in `copied`."""
+        """The files in `copied`, which each slot gets a copy of."""
         ...
 
     def prepared(self) -> tuple[Resource, ...]:
-        """What must be there before its files."""
+        """What its files need."""
         ...
 
     def loaded(self) -> tuple[Resource, ...]:
-        """What follows its files."""
+        """What makes it read its files, unless an activation does."""
         ...
 
     def timers(self) -> tuple[Resource, ...]:
-        """What starts the schedules, once the release has the traffic."""
+        """What starts the schedules once the release has the traffic."""
         ...
 
     def logs(self, process: str) -> tuple[str, ...]:
-        """Units of the journal, or files, with the log of one process ("web": the app itself), or of all ("")."""
+        """Units in the journal, or files, with the log of one process ("web": the app itself), or of all ("")."""
         ...
 
 
@@ -95,7 +95,7 @@ PRELUDE = (
 
 
 def process_manager(app: App) -> ProcessManager:
-    """The one that the inventory names for the app."""
+    """The process manager that the inventory names for the app."""
     return PROCESS_MANAGERS[app.process_manager](app)
 
 

@@ -1,8 +1,8 @@
 # shellcheck shell=sh disable=SC2154
 # Which releases and virtual environments stay on a server.
-# Reads app, and keep: how many releases stay beside those in use.
+# Reads app, and keep: how many of the newest releases stay.
 
-# release_prune: the newest good releases stay, and those in use; environments stay while a release or a slot uses them.
+# release_prune: keep the newest good releases and those in use; keep environments that a release or a slot uses.
 release_prune() {
     used=$(readlink -f "$app_configuration/blue/release" "$app_configuration/green/release" "$app_current" || true)
     grep -l '^failed' "$app_records/"* 2>/dev/null | while read -r path; do
@@ -18,5 +18,5 @@ release_prune() {
     find "$app_venvs" -mindepth 1 -maxdepth 1 -type d | while read -r path; do release_remove_unused "$path"; done
 }
 
-# release_remove_unused PATH: a folder that is not among those in used, one a line.
+# release_remove_unused PATH: remove a folder unless it is one of the lines of used.
 release_remove_unused() { if ! printf '%s\n' "$used" | grep -qxF "$1"; then rm -rf "$1"; fi; }

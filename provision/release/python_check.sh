@@ -1,8 +1,8 @@
 # shellcheck shell=sh disable=SC2154
-# Whether the app allows the Python that it is to have.
+# Whether the app allows the Python that it is to run with.
 
-# python_check: the Python is one that the app's pyproject.toml allows, as uv reads it. Nothing else of that file counts here.
-# Reads app, source (the app's folder in the release), file (the one that says what is installed), python and uv (programs).
+# python_check: refuse a Python that the app's pyproject.toml does not allow, as uv reads it; nothing else in that file counts.
+# Reads app, source (the app's folder), file (the requirements), python and uv (programs).
 python_check() {
     project=pyproject.toml
     case $file in *pyproject.toml) project=$file ;; esac
@@ -19,7 +19,7 @@ python_check() {
     esac
 }
 
-# python_check_required FILE: what [project] of a pyproject.toml has as requires-python.
+# python_check_required FILE: requires-python under [project] in a pyproject.toml.
 python_check_required() {
     awk '
         /^[[:space:]]*\[/ { inside = /^[[:space:]]*\[project\]/ }
@@ -30,7 +30,7 @@ python_check_required() {
         }' "$1"
 }
 
-# python_check_whose: where the Python comes from, and its version.
+# python_check_whose: whose Python it is, and its version.
 python_check_whose() {
     version=$("$python" -c 'import platform; print(platform.python_version())')
     case $python in

@@ -1,4 +1,4 @@
-"""What an app no longer has of a process manager's files."""
+"""Files of a process manager that an app no longer needs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from provision.release.process_manager import PROCESS_MANAGERS, manager_of, proc
 
 @dataclass(frozen=True, slots=True)
 class RemovedUnit:
-    """A unit, a program or a cron job of ours, at `path`, that the inventory no longer has: stopped, disabled, gone.
+    """A unit, program or cron job at `path` that the inventory no longer has is stopped, disabled and removed.
 
-    What belongs to a process manager that the app has left goes in the phase `finish`, once no slot runs there any more.
+    One of a process manager that the app has left goes in the phase `finish`, when no slot runs there any more.
     """
 
     path: str
@@ -34,12 +34,12 @@ class RemovedUnit:
 
 
 def removed(app: App, managed: tuple[ManagedFile, ...]) -> tuple[RemovedUnit, ...]:
-    """What the app's own process manager reads, and the inventory no longer has."""
+    """Files that the app's process manager reads and the inventory no longer has."""
     return tuple(RemovedUnit(path) for path in _unwanted(app, managed) if manager_of(path) == app.process_manager)
 
 
 def left(app: App, managed: tuple[ManagedFile, ...]) -> tuple[RemovedUnit, ...]:
-    """What a process manager that ran the app before still reads."""
+    """Files that a process manager which ran the app before still reads."""
     paths = _unwanted(app, managed)
     return tuple(RemovedUnit(path, "finish") for path in paths if manager_of(path) != app.process_manager)
 

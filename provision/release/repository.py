@@ -10,7 +10,7 @@ from provision.resources.git import PUSHED, Access, DeployKey, Mirror
 
 
 def deploy_key(host: Host, app: App) -> tuple[Resource, ...]:
-    """The key that is made on the server, where the inventory wants one."""
+    """The key that is made on the server, with `deploy_key: generate`."""
     if app.source.deploy_key != GENERATE:
         return ()
     return (DeployKey(app.name, Layout(app.name).deploy_key, f"{app.name}@{host.name}", app.source.location),)
@@ -21,8 +21,8 @@ def mirror(
 ) -> tuple[Resource, ...]:
     """The app's repository with the wanted commit.
 
-    `pack` is the commit, where the controller sends it by way of the login's `home`; `host_keys` are lines of a
-    known_hosts file, for a repository that is read over SSH.
+    `pack` has the commit if the controller sends it, by way of the login's `home`. `host_keys` are lines of a known_hosts
+    file, for a repository that is read over SSH.
     """
     layout, access = Layout(app.name), _access(host, app)
     known = "".join(f"{line}\n" for line in host_keys)

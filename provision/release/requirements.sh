@@ -1,7 +1,7 @@
 # shellcheck shell=sh disable=SC2154
 # What an app requires: the file that says so, and a key for what that file says.
 
-# requirements_file FOLDER REQUIREMENTS: the file that says what is installed.
+# requirements_file FOLDER REQUIREMENTS: the file that says what to install; empty if there is none.
 requirements_file() {
     if [ "$2" != auto ]; then
         printf '%s\n' "$2"
@@ -23,9 +23,9 @@ requirements_text() {
         done
 }
 
-# An installed project's own code is part of its environment; a list of requirements is the same for many commits.
-# The distribution's python3 leads to another program, python3.13, once the distribution is upgraded.
-# requirements_key RELEASE_FOLDER FOLDER REQUIREMENTS BASE
+# requirements_key RELEASE_FOLDER FOLDER REQUIREMENTS BASE: environments with the same key are interchangeable. The code of a
+# project that is itself installed counts, so each commit has its own; a list of requirements is the same for many commits.
+# An upgrade of the distribution gives its python3 another target, python3.13 for example.
 requirements_key() {
     file=$(requirements_file "$1/$2" "$3")
     {

@@ -1,4 +1,4 @@
-"""The shell functions of this package as one text: they call each other, and any script of an app needs many of them."""
+"""The shell functions of this package as one text, as they call each other."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def text(name: str) -> str:
     return library(str(Path(__file__).with_name(name)))
 
 
-# What is known of apps beforehand, and what everything else begins with.
+# Everything else builds on the layouts and the facts.
 FACTS = f"{layout.PRELUDE}{process_manager.PRELUDE}{text('facts')}"
 MANAGERS = "".join(each.library for each in process_manager.PROCESS_MANAGERS.values())
 LIBRARY = f"{FACTS}{MANAGERS}{''.join(map(text, FILES))}"

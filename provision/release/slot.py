@@ -9,10 +9,10 @@ from provision.release import shell
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The health check: `passes` good answers in a row at `path`, within `timeout` seconds.
+    """The health check: `passes` good answers in a row at `path` within `timeout` seconds.
 
-    `domain` is the name that it asks for, also through nginx after the switch; empty where there is no nginx. For
-    `watch` seconds after that the new slot must do well with the traffic.
+    `domain` is the host name that it asks for, also through nginx after the switch; empty if there is no nginx. For
+    `watch` seconds after the switch, the new slot must stay healthy.
     """
 
     path: str
@@ -26,9 +26,9 @@ class Health:
 class Slot:
     """How an app's slots are started, checked, and ended.
 
-    `manager` is the process manager's name. `copies` are the SHA-256 of the files that a slot has for itself, by name.
-    `drain` is how many seconds the old slot may take to end, `keep` how many releases stay. `before` and `after` are
-    the hooks' commands, `processes` the names of the processes beside the web app.
+    `manager` is the process manager's name; `copies` has the SHA-256 of each file that a slot gets a copy of. The old
+    slot may take `drain` seconds to end, and the newest `keep` releases stay. `before` and `after` are the hooks'
+    commands, `processes` the names of the processes beside the web app.
     """
 
     app: str
@@ -42,13 +42,13 @@ class Slot:
     processes: tuple[str, ...] = ()
 
     def probe(self) -> Probe:
-        """Reads what `Serving` has."""
+        """Reports what `Serving` has."""
         copies = ",".join(f"{name}={sha256}" for name, sha256 in self.copies)
         item = (self.app, self.health.path, self.health.domain or "-", copies, ",".join(self.processes) or "-")
         return Probe("slot_probe", shell.LIBRARY, item)
 
     def call(self, *function: str, release: str = "", folder: str = ".", fingerprint: str = "") -> str:
-        """A function of activation.sh, preview.sh or process.sh, with what it reads."""
+        """A call of a function in activation.sh, preview.sh or process.sh, with the variables that it reads."""
         values = {
             "app": self.app,
             "release": release,
@@ -73,7 +73,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Previewed:
-    """The release in the idle slot that can be previewed; empty where there is none. `health` is an HTTP status."""
+    """The release in the idle slot that can be previewed; empty if there is none. `health` is an HTTP status."""
 
     release: str = ""
     fingerprint: str = ""
@@ -82,11 +82,11 @@ class Previewed:
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What the probe says of the slot that has the traffic, and of the other.
+    """What the probe reports about the slot that has the traffic, and about the other one.
 
-    `active` and `idle` are the states of the two, in systemd's words; `reload` (yes, no): the unit was changed since it
-    was loaded; `copies` (same, differs): the slot's own files are those that are wanted. `down` are the processes that
-    do not run, `unfinished` is the release whose activation did not come to its end.
+    `active` and `idle` are the states of the two, in systemd's words. `reload` is yes if the unit has changed since it
+    was loaded, `copies` is same if the slot's own files are the wanted ones. `down` lists the processes that do not run,
+    `unfinished` names the release whose activation was cut off.
     """
 
     slot: str
@@ -104,7 +104,7 @@ class Serving:
 
     @classmethod
     def of(cls, state: State) -> "Serving | None":
-        """None where no slot has the traffic."""
+        """None if no slot has the traffic."""
         if not state:
             return None
         previewed = Previewed(*(state[f"previewed{key}"] for key in ("", "_fingerprint", "_health")))

@@ -1,25 +1,25 @@
 # shellcheck shell=sh disable=SC2154
-# An app's two slots, blue and green: which has the traffic, what each runs with, how each is started and checked.
+# An app's two slots, blue and green: which one has the traffic, what each runs with, how each is started and checked.
 #
-# Reads what layout_app sets. A plan's call (release/slot.py) sets, for what changes a slot:
+# Reads what layout_app sets. The functions that change a slot also read what a plan's call (release/slot.py) sets:
 #   app           its name
 #   release       the release's id
-#   fingerprint   a hash of all that the slot runs with
-#   manager       the process manager that the slot is to have
-#   copies        names of the files that the slot has copies of, with commas between them
+#   fingerprint   a hash of everything that the slot runs with
+#   manager       the process manager that is to run the slot
+#   copies        names of the files that the slot gets copies of, separated by commas
 #   health        path of the health check
-#   domain        name that the health check asks for; empty where there is no nginx
-#   passes        how many good answers in a row are healthy
-#   timeout       seconds in which it must be healthy
-# and activation.sh or preview.sh the slots: old (empty: none has the traffic) and new.
+#   domain        host name that the health check asks for; empty if there is no nginx
+#   passes        how many good answers in a row make it healthy
+#   timeout       seconds within which it must be healthy
+# and the slots, set by activation.sh and preview.sh: old (empty if none has the traffic) and new.
 
-# slot_current APP: the slot that the link names; empty where there is none.
+# slot_current: the slot that the link names; empty if there is no link.
 slot_current() {
     slot=$(readlink "$app_current_socket" || true)
     printf '%s\n' "${slot%.sock}"
 }
 
-# slot_live APP: the slot that has the traffic; where the link is gone, one that runs.
+# slot_live APP: the slot that has the traffic; if the link is gone, one that runs.
 slot_live() {
     slot=$(slot_current)
     if [ -z "$slot" ]; then
@@ -34,7 +34,7 @@ slot_other() { if [ "$1" = blue ]; then echo green; else echo blue; fi; }
 # slot_manager_of APP SLOT: the process manager that the slot was prepared for.
 slot_manager_of() { if ! cat "$app_configuration/$2/manager" 2>/dev/null; then echo systemd; fi; }
 
-# slot_by_manager VERB APP SLOT ...: the function MANAGER_slot_VERB of the slot's own manager.
+# slot_by_manager VERB APP SLOT ...: call MANAGER_slot_VERB of the slot's own process manager.
 slot_by_manager() {
     verb=$1
     shift
@@ -50,20 +50,20 @@ slot_log_mark() { slot_by_manager log_mark "$@"; }
 slot_log() { slot_by_manager log "$@"; }
 slot_is_running() { [ "$(slot_state "$1" "$2")" = active ]; }
 
-# slot_stop APP SLOT: in whichever manager it runs.
+# slot_stop APP SLOT: whichever process manager runs it.
 slot_stop() { for each in $process_managers; do "${each}_slot_stop" "$1" "$2"; done; }
 
-# slot_workers PID: its children.
+# slot_workers PID: the ids of its children.
 slot_workers() { cat "/proc/$1/task/$1/children" 2>/dev/null || true; }
 
-# slot_http_status SOCKET DOMAIN PATH: of a request as nginx makes it, for an app may accept no other name and no plain HTTP.
+# slot_http_status SOCKET DOMAIN PATH: the answer to a request like nginx's, as an app may accept no other name and no plain HTTP.
 slot_http_status() {
     curl -s -o /dev/null -m 5 -w '%{http_code}' --unix-socket "$1" -H 'X-Real-IP: 127.0.0.1' -H 'X-Forwarded-For: 127.0.0.1' \
         -H 'X-Forwarded-Proto: https' -H "X-Forwarded-Host: ${2:-localhost}" "http://${2:-localhost}$3" || true
 }
 
 # In: NUMBER APP HEALTH_PATH DOMAIN|- NAME=SHA256,NAME=SHA256... PROCESS,PROCESS...|-.
-# Out, where a slot has the traffic: the keys of Serving (release/slot.py).
+# Out: the keys of Serving (release/slot.py), if a slot has the traffic.
 slot_probe() {
     while IFS='	' read -r number app health domain copies names; do
         layout_app "$app"
@@ -81,7 +81,7 @@ slot_probe() {
     done
 }
 
-# slot_probe_idle SLOT: the rest of the record, of the slot without traffic; one with a preview counts as idle.
+# slot_probe_idle SLOT: the rest of the record, about the slot without traffic; a previewed release counts as idle.
 slot_probe_idle() {
     layout_slot "$app" "$1"
     if [ "$(preview_slot)" = "$1" ]; then
@@ -93,7 +93,7 @@ slot_probe_idle() {
     fi
 }
 
-# slot_copies APP SLOT NAME=SHA256,...: same, where the slot's own files are those.
+# slot_copies APP SLOT NAME=SHA256,...: same if the slot's own files have these checksums, otherwise differs.
 slot_copies() {
     if ! printf '%s\n' "$3" | tr , '\n' | while IFS='=' read -r name sum; do printf '%s  %s\n' "$sum" "$app_configuration/$2/$name"; done |
         sha256sum --status --check 2>/dev/null; then
@@ -105,7 +105,7 @@ slot_copies() {
     fi
 }
 
-# slot_prepare: the slot's own copies: what it runs with stays as it is until it is the idle one again.
+# slot_prepare: give the slot its own copies of what it runs with; they stay as they are until it is idle again.
 slot_prepare() {
     layout_slot "$app" "$new"
     mkdir -p "$slot_folder"
@@ -131,9 +131,9 @@ slot_prepare() {
     printf '%s\n' "$fingerprint" | put "$slot_fingerprint" root root 644
 }
 
-# slot_bring_up: started, unless it runs, and healthy.
+# slot_bring_up: start the slot unless it runs, and wait until it is healthy.
 slot_bring_up() {
-    # Where it was lost, or nothing runs: without it the unit of a slot that had no traffic would take this for a boot.
+    # Without the link, the unit of a slot that had no traffic would mistake this start for a boot.
     if [ ! -L "$app_current_socket" ]; then point "$app_current_socket" "${old:-$new}.sock"; fi
     if ! slot_is_running "$app" "$new"; then
         slot_start "$app" "$new" || fail "$app: $release did not start within ${timeout}s; its last log lines stand above"
@@ -141,7 +141,7 @@ slot_bring_up() {
     slot_await_health || fail "$app: $release was not healthy within ${timeout}s ($health answered $answer); its last log lines stand above"
 }
 
-# slot_await_health: so many good answers in a row. The slot's end is noticed at once. Sets answer.
+# slot_await_health: wait for enough good answers in a row; fail at once if the slot ends. Sets answer.
 slot_await_health() {
     good=0 answer=nothing deadline=$(($(date +%s) + timeout))
     layout_slot "$app" "$new"

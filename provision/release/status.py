@@ -1,4 +1,4 @@
-"""What people ask servers about their apps: the calls of status.sh, and what they answer."""
+"""Questions to servers about their apps: the calls of status.sh, and the answers."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -31,9 +31,9 @@ class ReleaseInfo:
 
 @dataclass(frozen=True, slots=True)
 class AppStatus:
-    """How an app does on a host.
+    """The state of an app on a host.
 
-    `since` is UTC, `health` an HTTP status, `memory` in bytes, `days` those left of the certificate; `updates` counts
+    `since` is UTC, `health` an HTTP status, `memory` in bytes, `days` what is left of the certificate; `updates` counts
     the host's security updates.
     """
 
@@ -52,7 +52,7 @@ class AppStatus:
 
 @dataclass(frozen=True, slots=True)
 class DeployKey:
-    """The public half of the key with which a host reads an app's repository; empty where there is none yet."""
+    """The public half of the key with which a host reads an app's repository; empty if there is none yet."""
 
     host: str
     app: str
@@ -71,7 +71,7 @@ def releases_call(host: Host) -> str:
 
 
 def apps_call(host: Host) -> str:
-    """Asks how the host's apps do."""
+    """Asks for the state of the host's apps."""
     return words(
         "status_apps", *(word for app in host.apps.values() for word in (app.name, app.domains[0], app.health.path))
     )
@@ -83,7 +83,7 @@ def deploy_keys_call(host: Host) -> str:
 
 
 def logs_call(host: Host, process: str, follow: bool, lines: int) -> str:
-    """Asks for the last lines of one process ("web": the apps themselves), or of all (""); empty where there is none."""
+    """Asks for the last `lines` of one process ("web": the app itself), or of all (""); empty if there is no such process."""
     found = [each for app in host.apps.values() for each in process_manager(app).logs(process)]
     return words("status_logs", "yes" if follow else "no", str(int(lines)), *found) if found else ""
 
@@ -105,7 +105,7 @@ def releases(host: str, lines: Iterable[str]) -> list[ReleaseInfo]:
 
 
 def _printable(line: str) -> str:
-    """A line without what would steer a terminal: a commit's subject is anybody's text."""
+    """A line without control characters: anybody may have written a commit's subject."""
     return "".join(character for character in line if character == "\t" or character.isprintable())
 
 

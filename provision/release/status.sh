@@ -1,5 +1,5 @@
 # shellcheck shell=sh disable=SC2154
-# What people ask a server about its apps, and the commands that they run there. One exec, without a run and its lock.
+# Questions about the apps on a server, and commands to run there. Each is one exec, without a run and its lock.
 set -u
 
 # status_releases APP...: a record for each release: app, id, commit, state (active, kept, held, failed or new), when, who, author,
@@ -20,8 +20,8 @@ status_releases() {
     done
 }
 
-# status_apps APP DOMAIN HEALTH_PATH ...: a record for each app: the keys of AppStatus (release/status.py); then updates=COUNT,
-# of security.
+# status_apps APP DOMAIN HEALTH_PATH ...: a record for each app, with the keys of AppStatus (release/status.py); then
+# updates=COUNT, the security updates.
 status_apps() {
     while [ "$#" -ge 3 ]; do
         app=$1 domain=$2 health=$3
@@ -40,7 +40,7 @@ status_apps() {
     printf 'updates=%s\n' "$(apt-get -s -o Debug::NoLocking=1 upgrade 2>/dev/null | grep -c '^Inst.*[Ss]ecurity')"
 }
 
-# status_memory PID: bytes that it and its children use, each page they share counted once.
+# status_memory PID: the bytes that it and its children use, each shared page counted once (smaps_rollup's Pss).
 status_memory() {
     if [ "$1" = 0 ]; then
         echo 0
@@ -50,7 +50,7 @@ status_memory() {
         awk '{ sum += $1 } END { printf "%d", sum * 1024 }'
 }
 
-# status_deploy_keys APP...: a record for each app: app, and public, the public half of its key; empty where there is none.
+# status_deploy_keys APP...: a record for each app: app, and public (the public half of its key; empty if there is none).
 status_deploy_keys() {
     for app; do
         layout_app "$app"
@@ -60,8 +60,8 @@ status_deploy_keys() {
     done
 }
 
-# status_logs FOLLOW LINES UNIT|FILE...: units from the journal, and files, the newest last. A file that is not there yet is
-# followed too. What follows both writes whole lines, as they share the output.
+# status_logs FOLLOW LINES UNIT|FILE...: units from the journal, and files, the newest last. With FOLLOW, files may appear later;
+# whole lines are written, as the followers share the output.
 status_logs() {
     follow=$1 lines=$2 journal='' files='' missing=''
     shift 2

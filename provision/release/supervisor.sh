@@ -12,7 +12,7 @@ supervisor_rpc() {
     } | curl -s --unix-socket "$supervisor_socket" -H 'Content-Type: text/xml' --data-binary @- http://localhost/RPC2 | tr -d '\n'
 }
 
-# supervisor_rpc_field NAME <answer: one member of the struct in it.
+# supervisor_rpc_field NAME <ANSWER: one member of the struct in it.
 supervisor_rpc_field() { sed -n "s/.*<name>$1<\/name><value><[a-z]*>\([^<]*\)<.*/\1/p"; }
 
 supervisor_is_there() { [ -S "$supervisor_socket" ]; }
@@ -27,7 +27,7 @@ supervisor_state() {
     esac
 }
 
-# supervisor_stop PROGRAM: one that has just ended by itself is reported as not running, and is started again at once.
+# supervisor_stop PROGRAM: try again if it has just ended by itself: Supervisor says that it does not run, and restarts it.
 supervisor_stop() {
     for _ in 1 2 3 4 5; do
         case $(supervisor_rpc stopProcess "$1") in *NOT_RUNNING*) ;; *) return 0 ;; esac
@@ -36,8 +36,8 @@ supervisor_stop() {
     done
 }
 
-# supervisor_load PROGRAM: from now on it runs as its file says; what ran under that name is stopped.
-# Supervisor's own `update` would restart whatever else has changed.
+# supervisor_load PROGRAM: load its file as it is now; what ran under that name is stopped. Supervisor's own `update` would
+# restart everything else that has changed.
 supervisor_load() {
     supervisor_stop "$1"
     supervisor_rpc removeProcessGroup "$1" >/dev/null
@@ -56,7 +56,7 @@ supervisor_unload() {
     supervisor_rpc removeProcessGroup "$1" >/dev/null
 }
 
-# supervisor_slot_probe APP SLOT: its fields of a record: active, enabled, reload. At a boot, the slot that has the traffic is started.
+# supervisor_slot_probe APP SLOT: its fields of a record: active, enabled, reload. A boot starts the active slot.
 supervisor_slot_probe() {
     enabled=disabled
     if [ "$(readlink "$app_active_slot")" = "$2" ]; then enabled=enabled; fi
@@ -66,16 +66,16 @@ supervisor_slot_probe() {
 # supervisor_slot_state APP SLOT
 supervisor_slot_state() { supervisor_state "$1-$2"; }
 
-# supervisor_slot_program APP SLOT: the slot's program, made of its own copy.
+# supervisor_slot_program APP SLOT: the slot's program, made from its own copy.
 supervisor_slot_program() {
     layout_slot "$1" "$2"
     sed "s/@SLOT@/$2/g" "$slot_folder/program.conf"
 }
 
-# supervisor_slot_differs APP SLOT: whether the program that Supervisor reads is not the slot's.
+# supervisor_slot_differs APP SLOT: whether Supervisor reads another program than the slot's.
 supervisor_slot_differs() { ! supervisor_slot_program "$1" "$2" | cmp -s - "$supervisor_programs/$1-$2.conf"; }
 
-# supervisor_slot_forget APP SLOT: the slot has no program, until it is written again.
+# supervisor_slot_forget APP SLOT: remove the slot's program, until it is written again.
 supervisor_slot_forget() {
     if [ -e "$supervisor_programs/$1-$2.conf" ]; then
         rm -f "$supervisor_programs/$1-$2.conf"
@@ -95,13 +95,13 @@ supervisor_slot_start() {
 # supervisor_slot_stop APP SLOT
 supervisor_slot_stop() { if supervisor_is_there; then supervisor_stop "$1-$2"; fi; }
 
-# supervisor_slot_at_boot APP SLOT yes|no: the link to the active slot says it.
+# supervisor_slot_at_boot APP SLOT yes|no: nothing to do, as the link to the active slot decides.
 supervisor_slot_at_boot() { :; }
 
-# supervisor_slot_pid APP SLOT: 0 where it does not run.
+# supervisor_slot_pid APP SLOT: 0 if it does not run.
 supervisor_slot_pid() { supervisor_rpc getProcessInfo "$1-$2" | supervisor_rpc_field pid; }
 
-# supervisor_slot_since APP SLOT: seconds since 1970; empty where it does not run.
+# supervisor_slot_since APP SLOT: seconds since 1970; 0 if it never ran.
 supervisor_slot_since() { supervisor_rpc getProcessInfo "$1-$2" | supervisor_rpc_field start; }
 
 # supervisor_slot_log_mark APP SLOT: the length of its log in bytes, for supervisor_slot_log.
@@ -110,7 +110,7 @@ supervisor_slot_log_mark() {
     if [ -e "$supervisor_logs/$2.log" ]; then wc -c <"$supervisor_logs/$2.log"; else echo 0; fi
 }
 
-# supervisor_slot_log APP SLOT MARK: the last 30 lines from there on.
+# supervisor_slot_log APP SLOT MARK: the last 30 lines after the mark.
 supervisor_slot_log() {
     layout_supervisor "$1"
     tail -c "+$(($3 + 1))" "$supervisor_logs/$2.log" 2>/dev/null | tail -n 30
@@ -131,7 +131,7 @@ supervisor_process_log() {
     tail -n 30 "$supervisor_logs/$2.log" || true
 }
 
-# supervisor_processes_stop APP: all that it keeps running beside the slots.
+# supervisor_processes_stop APP: all processes beside the slots.
 supervisor_processes_stop() {
     if ! supervisor_is_there; then return 0; fi
     for path in "$supervisor_programs/$1-"*.conf; do
@@ -142,14 +142,14 @@ supervisor_processes_stop() {
     done
 }
 
-# supervisor_remove PROGRAM: stopped, unloaded, gone.
+# supervisor_remove PROGRAM: stop, unload and remove it.
 supervisor_remove() {
     rm -f "$supervisor_programs/$1.conf"
     supervisor_unload "$1"
     rm -f "$provision_stamps/program-$1"
 }
 
-# supervisor_remove_job JOB: cron notices by itself.
+# supervisor_remove_job JOB: remove it; cron notices by itself.
 supervisor_remove_job() { rm -f "$supervisor_jobs/$1"; }
 
 # In: NUMBER PROGRAM. Out: state (loaded or changed).
@@ -164,7 +164,7 @@ supervisor_probe() {
     done
 }
 
-# supervisor_keep PROGRAM: loaded, with a stamp of its file. A Supervisor that has just started may still be reading its files.
+# supervisor_keep PROGRAM: load it, and keep a stamp of its file. A Supervisor that has just started may still be reading files.
 supervisor_keep() {
     supervisor_await
     stamp=$(stamp_of "$supervisor_programs/$1.conf")

@@ -11,16 +11,16 @@ systemd_slot_probe() {
 # systemd_slot_state APP SLOT
 systemd_slot_state() { systemctl is-active "$1@$2" || true; }
 
-# systemd_slot_differs APP SLOT: its unit is not a slot's own, so it cannot.
+# systemd_slot_differs APP SLOT: never, as both slots share a unit.
 systemd_slot_differs() { return 1; }
 
-# systemd_slot_forget APP SLOT: a unit that is not enabled leaves nothing.
+# systemd_slot_forget APP SLOT: nothing to forget, as both slots share a unit.
 systemd_slot_forget() { :; }
 
 # systemd_slot_write APP SLOT
 systemd_slot_write() { :; }
 
-# systemd_slot_start APP SLOT: it waits until the app is ready.
+# systemd_slot_start APP SLOT: returns once the app is ready.
 systemd_slot_start() {
     systemctl reset-failed "$1@$2" 2>/dev/null || true
     if [ "$(systemctl show -p NeedDaemonReload --value "$1@$2")" = yes ]; then systemctl daemon-reload; fi
@@ -42,10 +42,10 @@ systemd_slot_at_boot() {
     fi
 }
 
-# systemd_slot_pid APP SLOT: 0 where it does not run.
+# systemd_slot_pid APP SLOT: 0 if it does not run.
 systemd_slot_pid() { systemctl show -p MainPID --value "$1@$2"; }
 
-# systemd_slot_since APP SLOT: seconds since 1970; empty where it does not run.
+# systemd_slot_since APP SLOT: seconds since 1970; empty if it does not run.
 systemd_slot_since() {
     since=$(systemctl show -p ActiveEnterTimestamp --value "$1@$2")
     if [ -n "$since" ]; then date -d "$since" +%s; fi
@@ -54,7 +54,7 @@ systemd_slot_since() {
 # systemd_slot_log_mark APP SLOT: where its log ends now, for systemd_slot_log.
 systemd_slot_log_mark() { date '+%Y-%m-%d %H:%M:%S'; }
 
-# systemd_slot_log APP SLOT MARK: the last 30 lines since then.
+# systemd_slot_log APP SLOT MARK: the last 30 lines since the mark.
 systemd_slot_log() { journalctl -q -o cat --no-pager -u "$1@$2" --since "$3" -n 30 || true; }
 
 # systemd_process_state APP NAME
@@ -70,14 +70,14 @@ systemd_process_restart() {
 # systemd_process_log APP NAME
 systemd_process_log() { journalctl -q -o cat --no-pager -u "$1-$2.service" -n 30 || true; }
 
-# systemd_processes_stop APP: all that it keeps running beside the slots. What runs at times is not kept running.
+# systemd_processes_stop APP: all processes beside the slots, but no schedule's job.
 systemd_processes_stop() {
     for path in "$systemd_units/$1-"*.service; do
         if grep -qsF "# provision: $1. " "$path" && grep -qx 'Restart=always' "$path"; then systemctl disable --quiet --now "${path##*/}" || true; fi
     done
 }
 
-# systemd_remove UNIT: stopped, disabled, gone.
+# systemd_remove UNIT: stop, disable and remove it.
 systemd_remove() {
     case $1 in
     *@.service) for slot in blue green; do systemctl disable --quiet --now "${1%.service}$slot" 2>/dev/null || true; done ;;

@@ -42,10 +42,10 @@ class Release:
 
 
 def rebuilt(app: str, earlier: Mapping[Ref, Change]) -> bool:
-    """Whether the release's files are about to be written anew."""
+    """Whether the release's files or its environment are about to be written again."""
     return Release.ref_to(app) in earlier or Venv.ref_to(app) in earlier
 
 
 def emptied(app: str, earlier: Mapping[Ref, Change]) -> bool:
-    """Whether the folder where a database may be is made anew: its migrations run again, its users connect again."""
+    """Whether the shared folder is about to be made anew: a database in it must be migrated again."""
     return Directory.ref_to(Layout(app).shared) in earlier

@@ -1,8 +1,8 @@
 # shellcheck shell=sh disable=SC2154
 # A release's tree: one commit, exported from the app's mirror.
 
-# In: NUMBER APP RELEASE COMMIT FOLDER. Out: tree (unmodified or modified), where the release is there.
-# A file or folder that is younger than the stamp, or has younger rights, was touched since the release was exported.
+# In: NUMBER APP RELEASE COMMIT FOLDER. Out: tree (unmodified or modified), if the release is there.
+# A file or folder that is newer than the stamp, in its content or its attributes, was touched after the export.
 release_probe() {
     while IFS='	' read -r number app release commit folder; do
         layout_release "$app" "$release"

@@ -24,7 +24,7 @@ class Uv:
 
     @property
     def path(self) -> str:
-        """Where it is; its program is PATH/bin/uv."""
+        """Its folder; the program is PATH/bin/uv."""
         return Tools(self.version).uv
 
     @property

@@ -41,5 +41,5 @@ uv_install() {
     mv -T "$beside" "$tools_uv"
 }
 
-# uv_denied STATUS: what an index that wants a password is answered with.
+# uv_denied STATUS: what to say if the package index refuses the password.
 uv_denied() { echo "the package index answered $1: correct the user and password in mirrors.index"; }

@@ -21,11 +21,11 @@ def python_home(app: App) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Venv:
-    """The virtual environment of a release: what its requirements say, and the pinned server where they do not name one.
+    """The virtual environment of a release: its requirements, and the pinned server unless they name one.
 
     It is built once for all releases with the same requirements, Python and platform. `release` is the release's id,
-    `folder` the app's folder in it, `requirements` a path relative to that or `auto`. PYTHON/bin/python3 is its
-    Python; the distribution's is known by its series (3.11), which an upgrade of the distribution changes.
+    `folder` the app's folder in it, `requirements` a path relative to that, or `auto`. PYTHON/bin/python3 is its Python;
+    the distribution's counts by its series (3.11), so only an upgrade of the distribution changes it.
     """
 
     app: str
@@ -48,7 +48,7 @@ class Venv:
 
     @property
     def base(self) -> str:
-        """All that an environment is made with, beside the requirements."""
+        """Everything that an environment is made with, besides the requirements."""
         return " ".join((self.python, self.platform, Uv(self.python, version=self.uv).path, *SERVER))
 
     @property

@@ -1,14 +1,14 @@
 # shellcheck shell=sh disable=SC2154
 # The virtual environments of an app's releases: one for each key (requirements.sh), shared by the releases that have it.
 
-# venv_is_whole VENV: it was built to its end, its Python is there, and nothing in it is younger than its stamp: pip and
-# hands change files and folders. What Python writes by itself when root runs it does not count.
+# venv_is_whole VENV: its build was finished, its Python is there, and nothing in it is newer than its stamp, as it would be
+# after pip or an editor. What Python itself writes when root runs it does not count.
 venv_is_whole() {
     [ -e "$1/.complete" ] && [ -x "$1/bin/python" ] &&
         [ -z "$(find "$1/bin" "$1/lib" "$1/pyvenv.cfg" -name __pycache__ -prune -o -newer "$1/.complete" -print -quit 2>&1)" ]
 }
 
-# In: NUMBER APP RELEASE FOLDER REQUIREMENTS BASE. Out: venv (right, wrong, or other: of another key), where the release has one.
+# In: NUMBER APP RELEASE FOLDER REQUIREMENTS BASE. Out: venv (right, wrong, or other: its key has changed), if the release has one.
 venv_probe() {
     while IFS='	' read -r number app release folder requirements base; do
         layout_release "$app" "$release"
@@ -26,9 +26,9 @@ venv_probe() {
 }
 
 # venv_install APP RELEASE FOLDER REQUIREMENTS BASE PYTHON UV_VERSION INDEX SERVER_REQUIREMENT... <build.sh
-# The app's user builds, for a build runs the packages' code; then everything becomes root's.
-# Sets, for what it calls: app, source (the app's folder), file (what says what is installed), python and uv (programs),
-# index, work (a folder for the build), venv, and build (the program).
+# The app's user builds it, because a build runs the packages' code; then root owns everything.
+# Sets, for the functions below: app, source (the app's folder), file (the requirements), python and uv (programs), index, work
+# (the build's folder), venv, and build (the program).
 venv_install() {
     umask 022
     build=$(cat)
@@ -41,7 +41,7 @@ venv_install() {
     file=$(requirements_file "$source" "$4")
     if [ -z "$file" ]; then fail "$app: $3 has no uv.lock, requirements.txt or pyproject.toml with [project]: requirements names another file"; fi
     if [ ! -e "$source/$file" ]; then fail "$app: the commit has no $3/$file (requirements)"; fi
-    # python3.11 stays for a time after an upgrade of the distribution has brought python3.13.
+    # The program, not the link: after an upgrade of the distribution, python3.11 stays for a while beside python3.13.
     python=$(readlink -f "$6/bin/python3")
     python_check
     key=$(requirements_key "$release_folder" "$3" "$4" "$5")
@@ -49,11 +49,11 @@ venv_install() {
     venv=$app_venvs/$key
     if ! venv_is_whole "$venv"; then venv_build "$@"; fi
     point "$release_venv" "../../venvs/$key"
-    # The stamp is the youngest file of a release that nobody touched.
+    # The stamp is the newest file of a release that nobody touched.
     touch "$release_stamp"
 }
 
-# venv_clean: nothing half done stays: not the environment, and not a release that never had one.
+# venv_clean: remove what is half done: the environment, and a release that never had one.
 venv_clean() {
     if [ -n "$work" ]; then rm -rf "$work"; fi
     if [ -n "$venv" ] && [ ! -e "$venv/.complete" ]; then rm -rf "$venv"; fi
@@ -80,7 +80,7 @@ venv_build() {
     chown -R root:root "$venv"
     # uv leaves a .lock that all may write.
     chmod -R go-w "$venv"
-    # The stamp is the youngest file of an environment that nobody touched.
+    # The stamp is the newest file of an environment that nobody touched.
     printf '%s\n' "$file" | put "$venv/.complete" root root 644
 }
 
@@ -93,13 +93,13 @@ venv_run_build() {
     printf '%s\n' "$build" | setpriv --reuid="$app" --regid="$app" --clear-groups sh -eu -s "$uv" "$python" "$venv" "$work/source" "$file" "$@"
 }
 
-# venv_room PATH...: what is free on their filesystems.
+# venv_room PATH...: the free space on their filesystems.
 venv_room() {
     df -h --output=avail,target "$@" | sed 1d | awk '!($2 in seen) { printf "%s%s free on %s", sep, $1, $2; sep = ", "; seen[$2] }'
     echo "; make room there, or keep fewer releases (keep_releases)"
 }
 
-# venv_reason <OUTPUT: what uv says is wrong, on one line: its error, the causes, and the exception that ended a build.
+# venv_reason <OUTPUT: what uv reports, on one line: its error, the causes, and the exception that ended a build.
 venv_reason() {
     awk '
         { sub(/^ +/, ""); last = $0 ? $0 : last }

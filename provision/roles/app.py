@@ -48,13 +48,13 @@ def _process_managers(apps: tuple[App, ...]) -> Iterable[Resource]:
 
 
 def _managed(app: App, facts: Facts) -> tuple[Resource, ...]:
-    """What the app's process manager reads, and nothing else of the app."""
+    """What the app's process manager reads, and nothing that it should no longer read."""
     manager = process_manager(app)
     return (*manager.prepared(), *removed(app, facts[MANAGED]), *manager.files(), *manager.loaded())
 
 
 def releases(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
-    """Each app's wanted release, with all of the traffic."""
+    """Each app's wanted release, with all traffic."""
     return tuple(
         resource
         for new in _deployments(host, facts, wanted)
@@ -63,7 +63,7 @@ def releases(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
 
 
 def previewed(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
-    """Each app's wanted release in the idle slot, with only the traffic of those who have the token."""
+    """Each app's wanted release in the idle slot, for those who have the token."""
     return tuple(
         resource
         for new in _deployments(host, facts, wanted)
@@ -72,7 +72,7 @@ def previewed(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
 
 
 def promoted(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
-    """The releases that are held, with all of the traffic. Raises PlanError where none is held."""
+    """The releases that are held, with all traffic. Raises PlanError if there are none."""
     apps = [app for app in _apps(host) if app.name in facts[PREVIEWS]]
     if not apps:
         raise PlanError(f"{host.name}: no release is held here: invoke deploy --hold holds one")
@@ -91,9 +91,9 @@ def _promoted(host: Host, facts: Facts, app: App) -> tuple[Resource, ...]:
 
 
 def rolled_back(host: Host, facts: Facts, wanted: Wanted, to: str | None = None) -> tuple[Resource, ...]:
-    """Each app at the release before the active one, or at the release `to`: nothing is fetched, built or migrated.
+    """Each app at the good release before the active one, or at the release `to`, without a migration.
 
-    Where a release is held, and no other is asked for, it is dropped instead. Raises PlanError when there is no such release.
+    If a release is held and `to` names none, it is dropped instead. Raises PlanError if there is no such release.
     """
     apps = _apps(host)
     dropped = [app for app in apps if app.name in facts[PREVIEWS]]
@@ -104,7 +104,7 @@ def rolled_back(host: Host, facts: Facts, wanted: Wanted, to: str | None = None)
 
 
 def restarted(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
-    """Each app's active release, started anew in the other slot."""
+    """Each app's active release, restarted in the other slot."""
     names = {app.name for app in _apps(host)}
     active = [release for release in facts[RELEASES] if release.active and release.app in names]
     return _kept(host, facts, wanted, active, again=True)
@@ -113,7 +113,7 @@ def restarted(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
 def _kept(
     host: Host, facts: Facts, wanted: Wanted, kept: Iterable[ServerRelease], again: bool = False
 ) -> tuple[Resource, ...]:
-    """Releases that the server has, with all of the traffic: as they were built, run as the inventory says now."""
+    """Releases that the server has, with all traffic, run as the inventory says now."""
     found = [Deployment(host, _in_folder(host.apps[one.app], one.folder), facts, one.commit, one.id) for one in kept]
     return (
         *_process_managers(tuple(one.app for one in found)),
@@ -142,7 +142,7 @@ def _deployments(host: Host, facts: Facts, wanted: Wanted) -> tuple[Deployment, 
 
 
 def _in_folder(app: App, folder: str) -> App:
-    """The app in the folder of its repository that it had in a release."""
+    """The app, in the folder of its repository where a release has it."""
     return app.model_copy(update={"source": app.source.model_copy(update={"folder": folder})})
 
 
