@@ -12,7 +12,7 @@ from provision.lab.machine import LabError, until
 
 @dataclass(frozen=True)
 class Folder:
-    """The paths of one lab's state. One property each, and their removal, make it long."""
+    """The paths of one lab's state."""
 
     path: Path
 

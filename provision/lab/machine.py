@@ -140,7 +140,7 @@ def until(true: Callable[[], bool], timeout: float, pause: float = 0.02) -> bool
 
 @contextmanager
 def lock(name: str, timeout: float = 600) -> Iterator[None]:
-    """Hold a lock on this machine. The kernel releases it when the holder dies; no file is left. Raises LabError after `timeout` seconds."""
+    """Hold a lock of this machine; it ends with its holder and leaves no file. Raises LabError after `timeout` seconds."""
     with socket.socket(socket.AF_UNIX) as held:
 
         def take() -> bool:
