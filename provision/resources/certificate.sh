@@ -1,5 +1,5 @@
-# shellcheck shell=sh
-tls=/etc/ssl/provision
+# shellcheck shell=sh disable=SC2154
+tls=$root/etc/ssl/provision
 
 # names_of FILE: the DNS names of a certificate, sorted, on one line.
 names_of() {
@@ -17,10 +17,10 @@ days_of() {
 # NUMBER domain DOMAIN "ADDRESS..." for each domain.
 probe_certificates() {
     while IFS='	' read -r number app server address domains; do
-        live=/etc/letsencrypt/live/$app/fullchain.pem
+        live=$root/etc/letsencrypt/live/$app/fullchain.pem
         from="" names=""
         if [ -e "$live" ] && [ "$server" != - ]; then
-            from=$(sed -n 's/^server = //p' "/etc/letsencrypt/renewal/$app.conf")
+            from=$(sed -n 's/^server = //p' "$root/etc/letsencrypt/renewal/$app.conf")
             names=$(names_of "$live")
         fi
         days=

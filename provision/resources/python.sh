@@ -1,5 +1,5 @@
 # shellcheck shell=sh disable=SC2154
-pyenv=/opt/pyenv
+pyenv=$root/opt/pyenv
 
 # Out: a record for each Python that was built or placed to its end: name.
 python_built_facts() {
@@ -24,8 +24,8 @@ python_packed_facts() {
 # In: NUMBER REVISION. Out: NUMBER unmodified|modified, where that release is there.
 probe_pyenv() {
     while IFS='	' read -r number revision; do
-        if [ -r $pyenv/.revision ] && IFS='	' read -r found commit <$pyenv/.revision && [ "$found" = "$revision" ]; then
-            if [ "$(git -C $pyenv rev-parse HEAD 2>/dev/null)" = "$commit" ] && git -C $pyenv diff --quiet HEAD --; then
+        if [ -r "$pyenv/.revision" ] && IFS='	' read -r found commit <"$pyenv/.revision" && [ "$found" = "$revision" ]; then
+            if [ "$(git -C "$pyenv" rev-parse HEAD 2>/dev/null)" = "$commit" ] && git -C "$pyenv" diff --quiet HEAD --; then
                 printf '%s\tunmodified\n' "$number"
             else
                 printf '%s\tmodified\n' "$number"
@@ -40,27 +40,28 @@ definitions=$pyenv/plugins/python-build/share/python-build
 # one that the pyenv on the server cannot build, with the newest of its series that it can.
 probe_pythons() {
     while IFS='	' read -r number prefix version; do
+        prefix=$root$prefix
         if [ -e "$prefix/.provision" ] && [ -x "$prefix/bin/python" ] && [ -e "$prefix/lib" ]; then
             printf '%s\n' "$number"
-        elif [ -d $definitions ] && [ ! -e "$definitions/$version" ]; then
+        elif [ -d "$definitions" ] && [ ! -e "$definitions/$version" ]; then
             printf '%s\tunknown\t%s\n' "$number" "$(newest_of "${version%.*}")"
         fi
     done
 }
 
 # newest_of SERIES
-newest_of() { find $definitions -maxdepth 1 -name "$1.[0-9]*" -printf '%f\n' | grep -E '^[0-9.]+$' | sort -V | tail -n 1; }
+newest_of() { find "$definitions" -maxdepth 1 -name "$1.[0-9]*" -printf '%f\n' | grep -E '^[0-9.]+$' | sort -V | tail -n 1; }
 
 # install_pyenv REPOSITORY REVISION: the stamp comes last.
 install_pyenv() {
     umask 022
-    rm -f $pyenv/.revision
-    mkdir -p $pyenv
-    git init --quiet $pyenv
-    git -C $pyenv fetch --quiet --depth 1 "$1" "$2" || fail "the server cannot fetch pyenv $2 from $1: mirrors.pyenv names another place"
-    git -C $pyenv checkout --quiet --force FETCH_HEAD
-    printf '/versions/\n/shims/\n/.revision\n' >$pyenv/.git/info/exclude
-    printf '%s\t%s\n' "$2" "$(git -C $pyenv rev-parse HEAD)" | put $pyenv/.revision root root 644
+    rm -f "$pyenv/.revision"
+    mkdir -p "$pyenv"
+    git init --quiet "$pyenv"
+    git -C "$pyenv" fetch --quiet --depth 1 "$1" "$2" || fail "the server cannot fetch pyenv $2 from $1: mirrors.pyenv names another place"
+    git -C "$pyenv" checkout --quiet --force FETCH_HEAD
+    printf '/versions/\n/shims/\n/.revision\n' >"$pyenv/.git/info/exclude"
+    printf '%s\t%s\n' "$2" "$(git -C "$pyenv" rev-parse HEAD)" | put "$pyenv/.revision" root root 644
 }
 
 # why_not_built WORK MIRROR: what python-build's log says. Where the mirror fails it has asked python.org as well.
@@ -90,7 +91,7 @@ build_python() {
     # The profile of an optimized build is taken from CPython's own tests; one that fails on this machine spoils nothing.
     export PROFILE_TASK='-m test --pgo --timeout=1200 || true'
     TMPDIR=$work PYTHON_CONFIGURE_OPTS="$3" MAKE_OPTS="-j$(nproc)" \
-        $pyenv/plugins/python-build/bin/python-build "$2" "$1" || {
+        "$pyenv/plugins/python-build/bin/python-build" "$2" "$1" || {
         find "$work" -name '*.log' -exec tail -n 30 {} +
         fail "Python $2 was not built: $(why_not_built "$work" "$4")"
     }

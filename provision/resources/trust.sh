@@ -1,5 +1,6 @@
-# shellcheck shell=sh
-authorities=/usr/local/share/ca-certificates
+# shellcheck shell=sh disable=SC2154
+authorities=$root/usr/local/share/ca-certificates
+system_authorities=$root/etc/ssl/certs
 
 # Out: NUMBER NAME [trusted], a line for each file of provision's; its name says what its content was.
 probe_authorities() {
@@ -12,8 +13,8 @@ probe_authorities() {
 # trusted FILE: it is what its name says, and programs find it in the bundle and in the folder, whichever they read.
 trusted() {
     [ "${1##*/provision-}" = "$(sha256sum <"$1" | cut -d' ' -f1).crt" ] &&
-        openssl verify -no_check_time -partial_chain -no-CApath -CAfile /etc/ssl/certs/ca-certificates.crt "$1" >/dev/null 2>&1 &&
-        openssl verify -no_check_time -partial_chain -no-CAfile -CApath /etc/ssl/certs "$1" >/dev/null 2>&1
+        openssl verify -no_check_time -partial_chain -no-CApath -CAfile "$system_authorities/ca-certificates.crt" "$1" >/dev/null 2>&1 &&
+        openssl verify -no_check_time -partial_chain -no-CAfile -CApath "$system_authorities" "$1" >/dev/null 2>&1
 }
 
 # trust_only NAME...: update-ca-certificates from the beginning is for what it does not see by itself: programs then
@@ -22,8 +23,8 @@ trust_only() {
     for file in "$authorities"/provision*.crt; do
         name=${file##*/}
         case " $* " in *" $name "*) continue ;; esac
-        rm -f "$file" "/etc/ssl/certs/${name%.crt}.pem"
-        find /etc/ssl/certs -lname "${name%.crt}.pem" -delete
+        rm -f "$file" "$system_authorities/${name%.crt}.pem"
+        find "$system_authorities" -lname "${name%.crt}.pem" -delete
     done
     update-ca-certificates
     for name; do

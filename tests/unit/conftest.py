@@ -124,14 +124,6 @@ def me() -> tuple[str, str]:
 Run = subprocess.CompletedProcess[str]
 
 
-def _instead(text: str, places: Mapping[str, object]) -> str:
-    """A place that the script does not have would leave it to work on this machine itself: it is not run then."""
-    for place, other in places.items():
-        assert place in text, f"the script has no {place}"
-        text = text.replace(place, str(other))
-    return text
-
-
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """What stands for a server's root folder in scripts; commands in its bin/ come first."""
@@ -162,12 +154,12 @@ def owners(root: Path, stand_in: Callable[[str, str], Path]) -> Callable[[], lis
 
 @pytest.fixture
 def sh(root: Path) -> Callable[..., Run]:
-    """A script run by sh, which works in `root`; `places` are other texts of the script, and those that stand for them."""
+    """A script run by sh, with `root` for the server's root folder."""
 
-    def run(script: str, places: Mapping[str, object] | None = None, **options: Any) -> Run:
+    def run(script: str, **options: Any) -> Run:
         return subprocess.run(
             ("sh", "-s"),
-            input=_instead(script, places or {}),
+            input=script,
             capture_output=True,
             text=True,
             timeout=20,
@@ -182,9 +174,9 @@ def sh(root: Path) -> Callable[..., Run]:
 def call(sh: Callable[..., Run]) -> Callable[..., Run]:
     """Shell functions of resource modules, called as in a change."""
 
-    def run(modules: list[Any], script: str, places: Mapping[str, object] | None = None) -> Run:
+    def run(modules: list[Any], script: str) -> Run:
         libraries = joined(*(module.LIBRARY for module in (apply, *modules)))
-        return sh(f"{libraries}set -eu\nmain() {{\n{script}\n}}\nmain </dev/null\n", places)
+        return sh(f"{libraries}set -eu\nmain() {{\n{script}\n}}\nmain </dev/null\n")
 
     return run
 
@@ -193,11 +185,10 @@ def call(sh: Callable[..., Run]) -> Callable[..., Run]:
 def make(sh: Callable[..., Run]) -> Callable[..., Run]:
     """A change, made for real."""
 
-    def run(change: Change | None, places: Mapping[str, object] | None = None) -> Run:
+    def run(change: Change | None) -> Run:
         assert change is not None
         return sh(
             f"{joined(apply.LIBRARY, change.library)}set -eu\nmain() {{\n{change.script}\n}}\nmain </dev/null\n",
-            places,
         )
 
     return run
@@ -207,8 +198,8 @@ def make(sh: Callable[..., Run]) -> Callable[..., Run]:
 def observe(sh: Callable[..., Run]) -> Callable[..., tuple[State, ...]]:
     """The states of resources, probed for real."""
 
-    def run(*resources: Resource, places: Mapping[str, object] | None = None) -> tuple[State, ...]:
-        ran = sh(probe.script(resources), places)
+    def run(*resources: Resource) -> tuple[State, ...]:
+        ran = sh(probe.script(resources))
         assert ran.returncode == 0
         return probe.parse(ran.stdout, len(resources)).states
 

@@ -130,15 +130,17 @@ def test_dns_is_not_asked_for_a_certificate_that_fits() -> None:
 
 
 def test_a_placeholder_that_was_made_is_right(tmp_path: Path, observe: Observe, make: Call, call: Call) -> None:
-    places = {"/etc/ssl/provision": tmp_path, "/etc/letsencrypt": tmp_path / "letsencrypt"}
-    assert make(FINAL.plan(State(), {}), places).returncode == 0
-    (state,) = observe(FINAL, places=places)
+    assert make(FINAL.plan(State(), {})).returncode == 0
+    (state,) = observe(FINAL)
     assert FINAL.plan(State(state), {}) is None
     assert state[0][:3] == ("certificate", "placeholder/shop", NAMES)
     assert replace(FINAL, domains=("shop.example.com",)).plan(State(state), {}) is not None
-    assert (tmp_path / "shop" / "privkey.pem").stat().st_mode & 0o777 == 0o600
-    assert {path.name for path in tmp_path.iterdir()} == {"shop", "placeholder"}
-    ran = call([module], f"names_of '{tmp_path}/shop/fullchain.pem'; echo; days_of '{tmp_path}/shop/fullchain.pem'")
+    assert (tmp_path / "etc/ssl/provision" / "shop" / "privkey.pem").stat().st_mode & 0o777 == 0o600
+    assert {path.name for path in (tmp_path / "etc/ssl/provision").iterdir()} == {"shop", "placeholder"}
+    ran = call(
+        [module],
+        f"names_of '{tmp_path}/etc/ssl/provision/shop/fullchain.pem'; echo; days_of '{tmp_path}/etc/ssl/provision/shop/fullchain.pem'",
+    )
     names, days = ran.stdout.splitlines()
     assert names == NAMES
     assert int(days) in (3649, 3650)
@@ -147,25 +149,23 @@ def test_a_placeholder_that_was_made_is_right(tmp_path: Path, observe: Observe, 
 def test_an_acme_certificate_is_seen_with_its_directory_names_and_days(
     tmp_path: Path, observe: Observe, make: Call
 ) -> None:
-    places = {"/etc/ssl/provision": tmp_path / "tls", "/etc/letsencrypt": tmp_path / "letsencrypt"}
-    live, renewal = tmp_path / "letsencrypt" / "live", tmp_path / "letsencrypt" / "renewal"
+    live, renewal = tmp_path / "etc/letsencrypt" / "live", tmp_path / "etc/letsencrypt" / "renewal"
     live.mkdir(parents=True)
     renewal.mkdir()
-    make(FINAL.plan(State(), {}), places)
-    (tmp_path / "tls" / "placeholder" / "shop").rename(live / "shop")
-    (tmp_path / "tls" / "shop").unlink()
-    (tmp_path / "tls" / "shop").symlink_to(live / "shop")
+    make(FINAL.plan(State(), {}))
+    (tmp_path / "etc/ssl/provision" / "placeholder" / "shop").rename(live / "shop")
+    (tmp_path / "etc/ssl/provision" / "shop").unlink()
+    (tmp_path / "etc/ssl/provision" / "shop").symlink_to(live / "shop")
     (renewal / "shop.conf").write_text(f"[renewalparams]\nserver = {ACME}\n")
-    (state,) = observe(SHOP, places=places)
+    (state,) = observe(SHOP)
     assert state[0][4:6] == (ACME, NAMES)
     assert int(state[0][6]) > 3600
     assert len(state) == 1
 
 
 def test_where_a_certificate_is_yet_to_be_had_the_addresses_come_too(tmp_path: Path, observe: Observe) -> None:
-    places = {"/etc/ssl/provision": tmp_path, "/etc/letsencrypt": tmp_path}
     local = replace(SHOP, domains=("localhost",), address="127.0.0.1")
-    (state,) = observe(local, places=places)
+    (state,) = observe(local)
     assert [row[0] for row in state] == ["certificate", "here", "domain"]
     assert "127.0.0.1" in state[1][1].split()
     assert state[2][1] == "localhost"
@@ -181,13 +181,12 @@ def test_a_file_that_is_no_certificate_has_no_names_and_no_days(tmp_path: Path, 
 def test_a_certificate_from_files_is_installed_with_its_key_and_repaired(
     tmp_path: Path, observe: Observe, make: Call, me: tuple[str, str]
 ) -> None:
-    places = {"/etc/ssl/provision": tmp_path}
     chain, key = "a certificate\nand its authority's\n", "a\nsecret\nkey\n"
     given = ProvidedCertificate("shop", SHOP.domains, chain, key)
     assert "secret" not in f"{given}"
 
     def right(resource: ProvidedCertificate) -> bool:
-        (state,) = observe(resource, places=places)
+        (state,) = observe(resource)
         owner = [tuple(field.replace(":".join(me), "root:root") for field in row) for row in state]
         return resource.plan(State(owner), {}) is None
 
@@ -197,10 +196,10 @@ def test_a_certificate_from_files_is_installed_with_its_key_and_repaired(
         assert change is not None
         assert change.summary == "certificate for www.example.com, shop.example.com, from its files"
         assert change.diff == ""
-        assert make(change, places).returncode == 0
+        assert make(change).returncode == 0
         assert right(resource)
-        assert len(list((tmp_path / "files").iterdir())) == 1, "the one before is gone"
-    folder = tmp_path / "shop"
+        assert len(list((tmp_path / "etc/ssl/provision" / "files").iterdir())) == 1, "the one before is gone"
+    folder = tmp_path / "etc/ssl/provision" / "shop"
     assert [(folder / name).read_text() for name in ("fullchain.pem", "privkey.pem")] == [chain, key]
     assert [(folder / name).stat().st_mode & 0o777 for name in ("fullchain.pem", "privkey.pem")] == [0o644, 0o600]
     for harm in (
@@ -211,5 +210,5 @@ def test_a_certificate_from_files_is_installed_with_its_key_and_repaired(
     ):
         harm()
         assert not right(given)
-        assert make(given.plan(State(), {}), places).returncode == 0
+        assert make(given.plan(State(), {})).returncode == 0
         assert right(given)

@@ -119,16 +119,12 @@ def test_facts_name_the_files_of_ours_with_their_apps_and_what_is_held() -> None
 @pytest.fixture
 def server(tmp_path: Path, sh: Callable[..., subprocess.CompletedProcess[str]]) -> Callable[[], Facts]:
     """The facts of a server whose system, Pythons and apps are in the test's folder, read by the real script."""
-    (tmp_path / "os-release").write_text('ID=ubuntu\nVERSION_ID="24.04"\n')
-    (tmp_path / "systemd").mkdir()
-    places = {
-        "/etc/os-release": tmp_path / "os-release",
-        "/run/systemd/system": tmp_path / "systemd",
-        "/opt/pyenv": tmp_path / "pyenv",
-    }
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "run/systemd/system").mkdir(parents=True)
+    (tmp_path / "etc" / "os-release").write_text('ID=ubuntu\nVERSION_ID="24.04"\n')
 
     def read() -> Facts:
-        ran = sh(facts.script(roles.FACTS), places)
+        ran = sh(facts.script(roles.FACTS))
         assert (ran.returncode, ran.stderr) == (0, "")
         return parse(ran.stdout)
 
@@ -147,8 +143,8 @@ def test_the_script_reads_a_bare_server(server: Callable[[], Facts]) -> None:
 
 def test_the_script_finds_only_what_is_complete(server: Callable[[], Facts], tmp_path: Path) -> None:
     for name in ("3.13.5", "3.12.1"):
-        (tmp_path / "pyenv" / "versions" / name).mkdir(parents=True)
-    (tmp_path / "pyenv" / "versions" / "3.13.5" / ".provision").touch()
+        (tmp_path / "opt/pyenv/versions" / name).mkdir(parents=True)
+    (tmp_path / "opt/pyenv/versions" / "3.13.5" / ".provision").touch()
     (tmp_path / "var/lib/provision" / "outbox").mkdir(parents=True)
     for name in ("3.13.5.tar.gz", "3.13.5.tar.gz.about", "3.12.1.tar.gz"):
         (tmp_path / "var/lib/provision" / "outbox" / name).touch()

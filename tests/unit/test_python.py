@@ -77,16 +77,15 @@ def test_a_cached_python_is_placed_not_built() -> None:
 def test_a_python_was_built_to_its_end_when_it_has_its_stamp(
     tmp_path: Path, observe: Callable[..., tuple[State, ...]]
 ) -> None:
-    places = {"/opt/pyenv": tmp_path}
-    prefix = tmp_path / "versions" / "3.13.5"
+    prefix = tmp_path / "opt/pyenv/versions" / "3.13.5"
     (prefix / "bin").mkdir(parents=True)
     (prefix / "lib").mkdir()
     (prefix / "bin" / "python").touch(0o755)
-    assert observe(BARE, places=places) == ((),)
+    assert observe(BARE) == ((),)
     (prefix / ".provision").touch()
-    assert observe(BARE, replace(BARE, optimized=True), places=places) == (((),), ())
+    assert observe(BARE, replace(BARE, optimized=True)) == (((),), ())
     (prefix / "bin" / "python").unlink()
-    assert observe(BARE, places=places) == ((),)
+    assert observe(BARE) == ((),)
 
 
 def test_pyenv_is_installed_from_its_repository_and_restored_when_it_was_modified(
@@ -95,17 +94,16 @@ def test_pyenv_is_installed_from_its_repository_and_restored_when_it_was_modifie
     git: Callable[..., str],
     observe: Callable[..., tuple[State, ...]],
     make: Callable[..., subprocess.CompletedProcess[str]],
-    me: tuple[str, str],
+    owners: Callable[[], list[str]],
 ) -> None:
-    places = {"/opt/pyenv": tmp_path / "pyenv", "root root": " ".join(me)}
     git("tag", "v1", folder=repository)
     pyenv = Pyenv(str(repository), "v1")
     for expected in ((), (("modified",),)):
-        (state,) = observe(pyenv, places=places)
+        (state,) = observe(pyenv)
         assert state == expected
-        assert make(pyenv.plan(State(state), {}), places).returncode == 0
-        assert observe(pyenv, places=places) == ((("unmodified",),),)
-        (tmp_path / "pyenv" / "app" / "main.py").write_text("broken")
+        assert make(pyenv.plan(State(state), {})).returncode == 0
+        assert observe(pyenv) == ((("unmodified",),),)
+        (tmp_path / "opt/pyenv/app" / "main.py").write_text("broken")
 
 
 def test_the_list_of_versions_is_of_the_pyenv_that_inventories_take_by_default() -> None:
@@ -141,10 +139,10 @@ def test_the_pyenv_on_the_server_knows_better_than_the_list() -> None:
 def test_the_probe_says_which_python_pyenv_cannot_build_and_the_newest_that_it_can(
     tmp_path: Path, observe: Callable[..., tuple[State, ...]]
 ) -> None:
-    definitions = tmp_path / "plugins/python-build/share/python-build"
+    definitions = tmp_path / "opt/pyenv/plugins/python-build/share/python-build"
     definitions.mkdir(parents=True)
     for name in ("3.13.5", "3.13.9", "3.13.10", "3.13.11t", "3.13-dev", "miniforge3-25.1"):
         (definitions / name).touch()
     wanted = (BARE, replace(BARE, version="3.13.12"), replace(BARE, version="3.14.0"))
     states = ((), (("unknown", "3.13.10"),), (("unknown", ""),))
-    assert observe(*wanted, places={"/opt/pyenv": tmp_path}) == states
+    assert observe(*wanted) == states

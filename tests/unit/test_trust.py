@@ -44,20 +44,19 @@ def test_without_a_bundle_what_an_earlier_one_brought_is_trusted_no_longer() -> 
 def test_the_probe_knows_whether_programs_find_a_certificate(
     tmp_path: Path, observe: Callable[..., tuple[State, ...]]
 ) -> None:
-    own, system = tmp_path / "own", tmp_path / "system"
-    places = {FOLDER: own, "/etc/ssl/certs": system}
+    own, system = tmp_path / FOLDER.lstrip("/"), tmp_path / "etc/ssl/certs"
     wanted = TrustedCertificates((ONE, TWO))
-    own.mkdir()
-    system.mkdir()
-    assert observe(wanted, places=places) == ((),)
+    own.mkdir(parents=True)
+    system.mkdir(parents=True)
+    assert observe(wanted) == ((),)
     for certificate in (ONE, TWO):
         (own / name(certificate)).write_text(certificate)
     (own / "provision.crt").write_text(ONE)
     (system / "ca-certificates.crt").write_text(ONE)
     files = [*sorted((name(ONE), name(TWO))), "provision.crt"]
-    assert observe(wanted, places=places) == (tuple((file, "") for file in files),)
+    assert observe(wanted) == (tuple((file, "") for file in files),)
     (system / "one.pem").symlink_to(own / name(ONE))
     subprocess.run(["openssl", "rehash", system], check=True)
-    assert observe(wanted, places=places) == (tuple((file, "trusted" if file == name(ONE) else "") for file in files),)
+    assert observe(wanted) == (tuple((file, "trusted" if file == name(ONE) else "") for file in files),)
     (own / name(ONE)).write_text(f"{ONE}# edited\n")
-    assert ("trusted",) not in [row[1:] for row in observe(wanted, places=places)[0]]
+    assert ("trusted",) not in [row[1:] for row in observe(wanted)[0]]
