@@ -23,7 +23,7 @@ class SlotLayout(Places):
     manager = Place("/etc/{app}/{slot}/manager", "file", "the process manager that runs it", mode=0o644)
     fingerprint = Place("/etc/{app}/{slot}/fingerprint", "file", "a hash of all that it runs with", mode=0o644)
     socket = Place(
-        "/run/{app}/{slot}.sock", "socket", "where its Gunicorn listens", APP, NGINX, 0o666, "root, the app, nginx"
+        "/run/{app}/{slot}.sock", "socket", "where its Gunicorn listens", APP, APP, 0o666, "root, the app, nginx"
     )
 
 

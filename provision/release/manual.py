@@ -45,7 +45,7 @@ def _path(place: Place) -> str:
 
 
 def _owner(place: Place) -> str:
-    return _words(f"{place.owner}:{place.group}")
+    return "" if place.kind == "link" else _words(f"{place.owner}:{place.group}")
 
 
 def _mode(place: Place) -> str:

@@ -3,6 +3,7 @@
 from provision.engine.facts import Facts
 from provision.engine.resource import Resource
 from provision.inventory import Host
+from provision.release.systemd import UNITS
 from provision.resources.certificate import Certificate, ProvidedCertificate, link
 from provision.resources.file import Directory, File
 from provision.resources.package import Packages
@@ -53,9 +54,9 @@ def _authority(host: Host) -> tuple[Resource, ...]:
     return (
         Directory("/etc/provision"),
         File(CA, "".join(host.tls.authorities)),
-        Directory("/etc/systemd/system/certbot.service.d"),
+        Directory(f"{UNITS}/certbot.service.d"),
         File(
-            "/etc/systemd/system/certbot.service.d/authority.conf",
+            f"{UNITS}/certbot.service.d/authority.conf",
             f"[Service]\nEnvironment=REQUESTS_CA_BUNDLE={CA}\n",
         ),
     )
