@@ -118,7 +118,7 @@ Memory = Annotated[
 class App(Model):
     """One FastAPI app, with its own user, folder, Python environment, service and site.
 
-    It has as many fields as users have keys for an app: a flat mapping is easier to write and to merge than a deep one.
+    It has many fields because a flat mapping is easier to write and to merge than a deep one.
     """
 
     source: Source = Field(

@@ -73,7 +73,7 @@ Locale = Annotated[
 class Host(Model):
     """One server.
 
-    It has as many fields as users have keys for a host: a flat mapping is easier to write and to merge than a deep one.
+    It has many fields because a flat mapping is easier to write and to merge than a deep one.
     """
 
     name: Name = Field(exclude=True)

@@ -83,12 +83,8 @@ class HostRun:
             raise RunError(locked(seen.lock))
         self.plan = plan(resources, seen)
         self.watcher.planned(self.host.name, self.plan)
-        asks = next((change for change in self.plan.changes if change.agent), None)
-        if asks and self.request.applies and not has_keys():
-            raise RunError(
-                f"{asks.summary}: {asks.agent} is set, and there is no SSH agent with a key on this machine: "
-                "start one with ssh-agent, and ssh-add a key that opens the repository"
-            )
+        if self.request.applies:
+            _check_agent(self.plan)
 
     def for_phase(self, phase: Phase | None) -> Plan:
         """What is to do in one phase, or in all. A host that could not be looked at has nothing to do."""
@@ -184,6 +180,16 @@ class HostRun:
             elif event.kind == "out":
                 output.append(event.text)
             self.progress.handle(plan, self.run_id, event, output, time.monotonic() - begun)
+
+
+def _check_agent(plan: Plan) -> None:
+    """Raises RunError where a change asks for an SSH agent and there is none."""
+    asks = next((change for change in plan.changes if change.agent), None)
+    if asks and not has_keys():
+        raise RunError(
+            f"{asks.summary}: {asks.agent} is set, and there is no SSH agent with a key on this machine: "
+            "start one with ssh-agent, and ssh-add a key that opens the repository"
+        )
 
 
 def _result(run: HostRun) -> Result:
