@@ -120,8 +120,13 @@ class Session:
             if agent:
                 channel.request_forward_agent(agent)
             channel.exec_command(command)
-            channel.sendall((first + script).encode())
-            channel.shutdown_write()
+            try:
+                channel.sendall((first + script).encode())
+                channel.shutdown_write()
+            except OSError:
+                # A command that ends before it has read all of the script has said why.
+                if not connection.transport.is_active():
+                    raise
         except (SSHException, OSError, EOFError) as error:
             self.close()
             raise ConnectionLost(f"the connection to {self.host.address} ended ({reason(error)})") from None
