@@ -73,7 +73,7 @@ def test_where_every_host_migrates_none_takes_note_instead() -> None:
 
 
 def test_a_note_of_a_migration_reads_as_the_migration_itself(
-    me: tuple[str, str], observe: Observe, call: Call, owners: Callable[[], list[str]]
+    observe: Observe, call: Call, owners: Callable[[], list[str]]
 ) -> None:
     assert call([shell], planned(MIGRATION).follower_script).returncode == 0
     (state,) = observe(MIGRATION)

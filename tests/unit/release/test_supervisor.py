@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from provision.engine.resource import Resource
     from tests.unit.conftest import Units
-    from tests.unit.release.serving import Observe, Ran, Shell
+    from tests.unit.release.serving import Observe, Ran, Serve, Shell
 
 
 PROGRAM = Program("shop-worker")
@@ -266,3 +266,26 @@ def test_a_program_is_retired_where_supervisor_is_gone_too(root: Path, shell: Sh
     fill(root / "etc" / "supervisor" / "conf.d", **{"shop-worker.conf": "[program:shop-worker]\n"})
     assert shell("supervisor_remove shop-worker").returncode == 0
     assert not list((root / "etc" / "supervisor" / "conf.d").iterdir())
+
+
+def test_an_activation_goes_from_one_process_manager_to_the_other_and_back(
+    slots: Path, root: Path, shell: Shell, supervisor: Supervisor, units: Units, health: Serve
+) -> None:
+    fill(slots, start="#!/bin/sh\n", **{"program.conf": "[program:shop-@SLOT@]\n"})
+    units.start("shop@blue", "shop-worker.service")
+    unit = "# provision: shop. worker of the active release.\n[Service]\nRestart=always\n"
+    program = "; provision: shop. worker of the active release.\n[program:shop-worker]\n"
+    fill(root / "etc/systemd/system", **{"shop-worker.service": unit})
+    fill(root / "etc/supervisor/conf.d", **{"shop-worker.conf": program})
+    for slot in ("green", "blue"):
+        health(root / "run" / "shop" / f"{slot}.sock")
+    ran = shell("processes=worker manager=supervisor copies=env,gunicorn.conf.py,start,program.conf; activation_run")
+    assert (ran.returncode, ran.stdout) == (0, "")
+    assert supervisor.programs == {"shop-green": "RUNNING", "shop-worker": "RUNNING"}
+    assert not list((units.folder / "running").iterdir())
+    assert str((root / "run" / "shop" / "current.sock").readlink()) == "green.sock"
+    ran = shell("processes=worker; activation_run")
+    assert (ran.returncode, ran.stdout) == (0, "")
+    assert supervisor.programs == {"shop-green": "STOPPED", "shop-worker": "STOPPED"}
+    assert {path.name for path in (units.folder / "running").iterdir()} == {"shop@blue", "shop-worker.service"}
+    assert str((slots / "current").readlink()) == "blue"
