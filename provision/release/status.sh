@@ -35,7 +35,7 @@ status_apps() {
         if [ -e "$app_maintenance" ]; then maintenance=yes; fi
         printf 'app=%s\trelease=%s\tsince=%s\tslot=%s\thealth=%s\tworkers=%s\tmemory=%s\tdays=%s\tmaintenance=%s\n' "$app" \
             "${release##*/}" "${since:--}" "${slot:--}" "$(slot_http_status "$app_current_socket" "$domain" "$health")" \
-            "$(slot_workers "${main:-0}" | wc -w)" "$(status_memory "${main:-0}")" "$(days_of "$tls/$app/fullchain.pem")" "$maintenance"
+            "$(slot_workers "${main:-0}" | wc -w)" "$(status_memory "${main:-0}")" "$(certificate_days "$certificate_folder/$app/fullchain.pem")" "$maintenance"
     done
     printf 'updates=%s\n' "$(apt-get -s -o Debug::NoLocking=1 upgrade 2>/dev/null | grep -c '^Inst.*[Ss]ecurity')"
 }
@@ -55,7 +55,7 @@ status_deploy_keys() {
     for app; do
         layout_app "$app"
         public=
-        if [ -e "$app_deploy_key" ]; then public=$(public_half "$app_deploy_key"); fi
+        if [ -e "$app_deploy_key" ]; then public=$(git_public_half "$app_deploy_key"); fi
         printf 'app=%s\tpublic=%s\n' "$app" "$public"
     done
 }

@@ -158,7 +158,7 @@ supervisor_probe() {
     if supervisor_is_there; then known=$(supervisor_rpc getAllProcessInfo | sed 's/<struct>/\n/g' | supervisor_rpc_field group); fi
     while IFS='	' read -r number program; do
         state=changed
-        if [ "$(stamp_of "$supervisor_programs/$program.conf")" = "$(cat "$provision_stamps/program-$program" 2>/dev/null)" ] &&
+        if [ "$(service_stamp "$supervisor_programs/$program.conf")" = "$(cat "$provision_stamps/program-$program" 2>/dev/null)" ] &&
             printf '%s\n' "$known" | grep -qxF "$program"; then state=loaded; fi
         printf '%s\tstate=%s\n' "$number" "$state"
     done
@@ -167,7 +167,7 @@ supervisor_probe() {
 # supervisor_keep PROGRAM: load it, and keep a stamp of its file. A Supervisor that has just started may still be reading files.
 supervisor_keep() {
     supervisor_await
-    stamp=$(stamp_of "$supervisor_programs/$1.conf")
+    stamp=$(service_stamp "$supervisor_programs/$1.conf")
     supervisor_load "$1"
     mkdir -p "$provision_stamps"
     printf '%s\n' "$stamp" | put "$provision_stamps/program-$1" root root 644

@@ -45,7 +45,7 @@ class Placeholder:
         return Ref("placeholder", link(self.app))
 
     def probe(self) -> Probe:
-        return Probe("probe_certificates", LIBRARY, (self.app, "-", "-", " ".join(sorted(self.domains))))
+        return Probe("certificate_probe", LIBRARY, (self.app, "-", "-", " ".join(sorted(self.domains))))
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         seen = _Seen.of(state)
@@ -55,7 +55,7 @@ class Placeholder:
         )
         if seen.target and (right if self.final else True) and (ours or not self.final):
             return None
-        script = words("make_placeholder", self.app, *self.domains)
+        script = words("certificate_make_placeholder", self.app, *self.domains)
         return Change(self.ref, f"self-signed certificate for {', '.join(self.domains)}", script, LIBRARY)
 
 
@@ -81,7 +81,7 @@ class Certificate:
 
     def probe(self) -> Probe:
         return Probe(
-            "probe_certificates",
+            "certificate_probe",
             LIBRARY,
             (self.app, self.server, self.address, " ".join(sorted(self.domains))),
         )
@@ -97,7 +97,7 @@ class Certificate:
             self._check_dns(state)
         what = "renew the certificate" if renew else "certificate"
         ours = "no" if fits and not renew else "force" if seen.server else "new"
-        script = words("obtain_certificate", self.app, self.server, self.email, self.ca, ours, WEBROOT, *self.domains)
+        script = words("certificate_obtain", self.app, self.server, self.email, self.ca, ours, WEBROOT, *self.domains)
         return Change(self.ref, f"{what} for {', '.join(self.domains)} from {self.server}", script, LIBRARY)
 
     def _check_dns(self, state: State) -> None:
@@ -134,14 +134,14 @@ class ProvidedCertificate:
         return f"files/{self.app}@{_sha256(self.chain + self.key)[:16]}"
 
     def probe(self) -> Probe:
-        return Probe("probe_installed", LIBRARY, (self.app,))
+        return Probe("certificate_probe_provided", LIBRARY, (self.app,))
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         wanted = (self.target, _sha256(self.chain), _sha256(self.key), "600 root:root")
         if state == (wanted,):
             return None
         lines = len(self.chain.splitlines())
-        command = words("install_certificate", self.app, self.target, str(lines))
+        command = words("certificate_install", self.app, self.target, str(lines))
         script = heredoc(command, (self.chain + self.key).encode())
         return Change(self.ref, f"certificate for {', '.join(self.domains)}, from its files", script, LIBRARY)
 

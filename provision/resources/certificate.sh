@@ -1,13 +1,13 @@
 # shellcheck shell=sh disable=SC2154
-tls=$root/etc/ssl/provision
+certificate_folder=$root/etc/ssl/provision
 
-# names_of FILE: the DNS names of a certificate, sorted, on one line.
-names_of() {
+# certificate_names FILE: the DNS names of a certificate, sorted, on one line.
+certificate_names() {
     openssl x509 -in "$1" -noout -ext subjectAltName 2>/dev/null | tr ',' '\n' | sed -n 's/^ *DNS://p' | sort | tr '\n' ' ' | sed 's/ $//'
 }
 
-# days_of FILE: how many whole days are left.
-days_of() {
+# certificate_days FILE: how many whole days are left.
+certificate_days() {
     end=$(openssl x509 -in "$1" -noout -enddate 2>/dev/null | cut -d= -f2)
     if [ -n "$end" ]; then echo $((($(date -d "$end" +%s) - $(date +%s)) / 86400)); fi
 }
@@ -15,49 +15,49 @@ days_of() {
 # In: NUMBER APP SERVER ADDRESS "DOMAIN DOMAIN...". Out: NUMBER certificate LINK_TARGET PLACEHOLDER_NAMES
 # PLACEHOLDER_DAYS ACME_SERVER NAMES DAYS; and, where a certificate is yet to be had, NUMBER here "ADDRESS..." and
 # NUMBER domain DOMAIN "ADDRESS..." for each domain.
-probe_certificates() {
+certificate_probe() {
     while IFS='	' read -r number app server address domains; do
         live=$root/etc/letsencrypt/live/$app/fullchain.pem
         from="" names=""
         if [ -e "$live" ] && [ "$server" != - ]; then
             from=$(sed -n 's/^server = //p' "$root/etc/letsencrypt/renewal/$app.conf")
-            names=$(names_of "$live")
+            names=$(certificate_names "$live")
         fi
         days=
-        if [ -n "$names" ]; then days=$(days_of "$live"); fi
-        placeholder=$tls/placeholder/$app/fullchain.pem
-        target=$(readlink "$tls/$app" || true)
-        if [ ! -e "$tls/$app/privkey.pem" ] || [ ! -e "$tls/$app/fullchain.pem" ]; then target=; fi
+        if [ -n "$names" ]; then days=$(certificate_days "$live"); fi
+        placeholder=$certificate_folder/placeholder/$app/fullchain.pem
+        target=$(readlink "$certificate_folder/$app" || true)
+        if [ ! -e "$certificate_folder/$app/privkey.pem" ] || [ ! -e "$certificate_folder/$app/fullchain.pem" ]; then target=; fi
         own="" own_days=""
-        if [ "$server" = - ] && [ -e "$placeholder" ]; then own=$(names_of "$placeholder") own_days=$(days_of "$placeholder"); fi
+        if [ "$server" = - ] && [ -e "$placeholder" ]; then own=$(certificate_names "$placeholder") own_days=$(certificate_days "$placeholder"); fi
         printf '%s\tcertificate\t%s\t%s\t%s\t%s\t%s\t%s\n' "$number" "$target" "$own" "$own_days" "$from" "$names" "$days"
         if [ "$server" != - ] && { [ "$from" != "$server" ] || [ "$names" != "$domains" ]; }; then
-            printf '%s\there\t%s\n' "$number" "$(hostname -I 2>/dev/null || ip -o addr | awk '{ sub("/.*", "", $4); print $4 }' | tr '\n' ' ') $(addresses_of "$address")"
-            for domain in $domains; do printf '%s\tdomain\t%s\t%s\n' "$number" "$domain" "$(addresses_of "$domain")"; done
+            printf '%s\there\t%s\n' "$number" "$(hostname -I 2>/dev/null || ip -o addr | awk '{ sub("/.*", "", $4); print $4 }' | tr '\n' ' ') $(certificate_addresses "$address")"
+            for domain in $domains; do printf '%s\tdomain\t%s\t%s\n' "$number" "$domain" "$(certificate_addresses "$domain")"; done
         fi
     done
 }
 
-addresses_of() { timeout 10 getent ahosts "$1" | awk '{ print $1 }' | sort -u | tr '\n' ' '; }
+certificate_addresses() { timeout 10 getent ahosts "$1" | awk '{ print $1 }' | sort -u | tr '\n' ' '; }
 
-# make_placeholder APP DOMAIN...
-make_placeholder() {
-    folder=$tls/placeholder/$1
-    beside=$tls/placeholder/.new-$1
+# certificate_make_placeholder APP DOMAIN...
+certificate_make_placeholder() {
+    folder=$certificate_folder/placeholder/$1
+    beside=$certificate_folder/placeholder/.new-$1
     names=$(shift && printf ',DNS:%s' "$@")
     rm -rf "$beside"
-    (umask 022 && mkdir -p "$tls/placeholder" && mkdir "$beside")
+    (umask 022 && mkdir -p "$certificate_folder/placeholder" && mkdir "$beside")
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3650 -subj "/CN=$2" \
         -addext "subjectAltName=${names#,}" -keyout "$beside/privkey.pem" -out "$beside/fullchain.pem" 2>/dev/null
     chmod 600 "$beside/privkey.pem"
     sync -f "$beside"
     rm -rf "$folder"
     mv -T "$beside" "$folder"
-    point "$tls/$1" "placeholder/$1"
+    point "$certificate_folder/$1" "placeholder/$1"
 }
 
-# obtain_certificate APP SERVER EMAIL CA no|new|force WEBROOT DOMAIN...
-obtain_certificate() {
+# certificate_obtain APP SERVER EMAIL CA no|new|force WEBROOT DOMAIN...
+certificate_obtain() {
     app=$1 server=$2 email=$3 ca=$4 how=$5 webroot=$6
     shift 6
     if [ "$how" != no ]; then
@@ -70,30 +70,30 @@ obtain_certificate() {
         certbot certonly --non-interactive --agree-tos --webroot -w "$webroot" --key-type ecdsa --cert-name "$app" --server "$server" "$@" ||
             fail "$app: $server gave no certificate; its reason stands above"
     fi
-    point "$tls/$app" "/etc/letsencrypt/live/$app"
+    point "$certificate_folder/$app" "/etc/letsencrypt/live/$app"
 }
 
 # In: NUMBER APP. Out: NUMBER LINK_TARGET SHA256_OF_CHAIN SHA256_OF_KEY "MODE OWNER:GROUP", the key's.
-probe_installed() {
+certificate_probe_provided() {
     while IFS='	' read -r number app; do
-        chain=$tls/$app/fullchain.pem key=$tls/$app/privkey.pem
+        chain=$certificate_folder/$app/fullchain.pem key=$certificate_folder/$app/privkey.pem
         if [ ! -e "$chain" ] || [ ! -e "$key" ]; then continue; fi
-        printf '%s\t%s\t%s\t%s\t%s\n' "$number" "$(readlink "$tls/$app")" "$(sha256sum <"$chain" | cut -d' ' -f1)" \
+        printf '%s\t%s\t%s\t%s\t%s\n' "$number" "$(readlink "$certificate_folder/$app")" "$(sha256sum <"$chain" | cut -d' ' -f1)" \
             "$(sha256sum <"$key" | cut -d' ' -f1)" "$(stat -c '%a %U:%G' "$key")"
     done
 }
 
-# install_certificate APP TARGET LINES <the chain's so many lines, and the key's
-install_certificate() {
-    beside=$tls/files/.new-$1
+# certificate_install APP TARGET LINES <the chain's so many lines, and the key's
+certificate_install() {
+    beside=$certificate_folder/files/.new-$1
     rm -rf "$beside"
-    (umask 022 && mkdir -p "$tls/files" "$tls/$2" && mkdir "$beside")
+    (umask 022 && mkdir -p "$certificate_folder/files" "$certificate_folder/$2" && mkdir "$beside")
     (umask 077 && awk -v lines="$3" -v chain="$beside/fullchain.pem" -v key="$beside/privkey.pem" '{ print >(NR <= lines ? chain : key) }')
     chmod 644 "$beside/fullchain.pem"
     sync -f "$beside"
-    mv -fT "$beside/fullchain.pem" "$tls/$2/fullchain.pem"
-    mv -fT "$beside/privkey.pem" "$tls/$2/privkey.pem"
+    mv -fT "$beside/fullchain.pem" "$certificate_folder/$2/fullchain.pem"
+    mv -fT "$beside/privkey.pem" "$certificate_folder/$2/privkey.pem"
     rmdir "$beside"
-    point "$tls/$1" "$2"
-    for old in "$tls/files/$1@"*; do if [ "$old" != "$tls/$2" ]; then rm -rf "$old"; fi; done
+    point "$certificate_folder/$1" "$2"
+    for old in "$certificate_folder/files/$1@"*; do if [ "$old" != "$certificate_folder/$2" ]; then rm -rf "$old"; fi; done
 }

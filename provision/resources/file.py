@@ -69,7 +69,7 @@ class File:
         return hashlib.sha256(self.content.encode()).hexdigest()
 
     def probe(self) -> Probe:
-        return Probe("probe_paths", LIBRARY, (self.path, self.sha256))
+        return Probe("file_probe", LIBRARY, (self.path, self.sha256))
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         found = _Found.of(state)
@@ -88,7 +88,7 @@ class File:
         what = "write" if found.type else "create"
         summary = f"{what} {self.path}" + (f" ({', '.join(attributes)})" if attributes else "")
         summary += f" (compared: its first {SHOWN // 1024} KB)" if len(seen) >= SHOWN else ""
-        command = words("write_file", self.path, self.owner, self.group, f"{self.mode:o}", self.check)
+        command = words("file_write", self.path, self.owner, self.group, f"{self.mode:o}", self.check)
         return Change(self.ref, summary, heredoc(command, self.content.encode()), LIBRARY, diff(self.path, old, new))
 
 
@@ -133,7 +133,7 @@ class Directory:
         return self.ref_to(self.path)
 
     def probe(self) -> Probe:
-        return Probe("probe_paths", LIBRARY, (self.path, "-"))
+        return Probe("file_probe", LIBRARY, (self.path, "-"))
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         found = _Found.of(state)
@@ -146,7 +146,7 @@ class Directory:
         if found.type == "directory" and not attributes:
             return None
         summary = f"{self.path}: {', '.join(attributes)}" if attributes else f"create {self.path}/"
-        script = words("make_directory", self.path, self.owner, self.group, f"{self.mode:o}")
+        script = words("file_make_directory", self.path, self.owner, self.group, f"{self.mode:o}")
         return Change(self.ref, summary, script, LIBRARY)
 
 
@@ -162,14 +162,14 @@ class Link:
         return Ref("link", self.path)
 
     def probe(self) -> Probe:
-        return Probe("probe_paths", LIBRARY, (self.path, "-"))
+        return Probe("file_probe", LIBRARY, (self.path, "-"))
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         found = _Found.of(state)
         if found.type == "symbolic link" and found.value == self.target:
             return None
         return Change(
-            self.ref, f"link {self.path} -> {self.target}", words("make_link", self.path, self.target), LIBRARY
+            self.ref, f"link {self.path} -> {self.target}", words("file_make_link", self.path, self.target), LIBRARY
         )
 
 
@@ -184,7 +184,7 @@ class Absent:
         return Ref("absent", self.path)
 
     def probe(self) -> Probe:
-        return Probe("probe_paths", LIBRARY, (self.path, "-"))
+        return Probe("file_probe", LIBRARY, (self.path, "-"))
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         if not _Found.of(state).type:

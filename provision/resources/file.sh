@@ -2,7 +2,7 @@
 
 # In: NUMBER PATH SHA256 ("-": any). Out: NUMBER TYPE MODE OWNER GROUP VALUE CONTENT, nothing where there is nothing.
 # One stat and one sha256sum for all; a file's content comes back only where its checksum is not the wanted one.
-probe_paths() {
+file_probe() {
     items=$(cat)
     paths=$(printf '%s\n' "$items" | cut -f2 | sort -u)
     {
@@ -26,8 +26,8 @@ probe_paths() {
         done
 }
 
-# write_file PATH OWNER GROUP MODE CHECK <content
-write_file() {
+# file_write PATH OWNER GROUP MODE CHECK <content
+file_write() {
     before=
     if [ -n "$5" ] && [ -e "$1" ]; then
         before=$1.provision-before
@@ -42,8 +42,8 @@ write_file() {
     if [ -n "$before" ]; then rm -f "$before"; fi
 }
 
-# make_directory PATH OWNER GROUP MODE
-make_directory() {
+# file_make_directory PATH OWNER GROUP MODE
+file_make_directory() {
     if [ ! -d "$1" ]; then
         if [ -e "$1" ] || [ -L "$1" ]; then fail "$1 is there and is not a folder: move it away"; fi
         (umask 022 && mkdir -p "$1")
@@ -52,8 +52,8 @@ make_directory() {
     chmod "$4" "$1"
 }
 
-# make_link PATH TARGET
-make_link() {
+# file_make_link PATH TARGET
+file_make_link() {
     if [ -d "$1" ] && [ ! -L "$1" ]; then fail "$1 is a directory, not a link: move it away"; fi
     point "$1" "$2"
 }

@@ -30,7 +30,7 @@ class DeployKey:
         return Ref("deploy-key", self.app)
 
     def probe(self) -> Probe:
-        return Probe("probe_deploy_keys", LIBRARY, (self.path,))
+        return Probe("git_probe_keys", LIBRARY, (self.path,))
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         usable, attributes = state[0] if state else ("no", "")
@@ -43,7 +43,7 @@ class DeployKey:
             )
         why = " (the one there cannot be read)" if state else ""
         summary = f"{self.app}: make a deploy key for {self.repository}{why}"
-        script = words("make_deploy_key", self.app, self.path, self.who, self.repository)
+        script = words("git_make_key", self.app, self.path, self.who, self.repository)
         return Change(self.ref, summary, script, LIBRARY)
 
 
@@ -82,7 +82,7 @@ class Mirror:
         return Ref("mirror", self.path)
 
     def probe(self) -> Probe:
-        return Probe("probe_mirrors", LIBRARY, (self.path, self.commit))
+        return Probe("git_probe_mirrors", LIBRARY, (self.path, self.commit))
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         if state and state[0] == (self.repository,):
@@ -91,11 +91,11 @@ class Mirror:
             return self._receive()
         what = "fetch" if state else "mirror"
         summary = f"{what} {self.repository} at {self.commit[:7]}"
-        script = words("mirror", self.path, self.repository, self.commit)
+        script = words("git_mirror", self.path, self.repository, self.commit)
         if self.access is None:
             return Change(self.ref, summary, script, LIBRARY)
         with_key = words(
-            "over_ssh",
+            "git_over_ssh",
             self.access.app,
             self.access.key,
             self.access.who,
@@ -112,6 +112,6 @@ class Mirror:
         if self.pack is None:
             raise PlanError(f"the server has lost the commit {self.commit[:7]}: deploy, to send it again")
         remote = f".provision-{self.commit}.pack"
-        script = words("receive", self.path, self.commit, f"{self.home}/{remote}")
+        script = words("git_receive", self.path, self.commit, f"{self.home}/{remote}")
         summary = f"send {self.commit[:7]} from this machine"
         return Change(self.ref, summary, script, LIBRARY, upload=Transfer(self.pack, remote))

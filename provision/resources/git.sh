@@ -1,7 +1,7 @@
 # shellcheck shell=sh disable=SC2154
 
 # In: NUMBER PATH COMMIT. Out: NUMBER URL, or NUMBER and nothing where the mirror lacks the commit.
-probe_mirrors() {
+git_probe_mirrors() {
     while IFS='	' read -r number path commit; do
         if [ -d "$path" ] && command -v git >/dev/null; then
             url=
@@ -15,34 +15,34 @@ probe_mirrors() {
 
 # In: NUMBER PATH. Out: NUMBER yes|no "MODE OWNER:GROUP", for a deploy key that is there: whether it can be read.
 # ssh-keygen refuses a file that others may read, and reads a pipe.
-probe_deploy_keys() {
+git_probe_keys() {
     while IFS='	' read -r number path; do
         if [ -f "$path" ]; then
             usable=yes
-            if command -v ssh-keygen >/dev/null && [ -z "$(public_half "$path")" ]; then usable=no; fi
+            if command -v ssh-keygen >/dev/null && [ -z "$(git_public_half "$path")" ]; then usable=no; fi
             printf '%s\t%s\t%s\n' "$number" "$usable" "$(stat -c '%a %U:%G' "$path")"
         fi
     done
 }
 
-# public_half PATH: its type and key, without the comment; nothing where it cannot be read.
+# git_public_half PATH: its type and key, without the comment; nothing where it cannot be read.
 # shellcheck disable=SC2002
-public_half() { cat "$1" | ssh-keygen -y -P '' -f /dev/stdin 2>/dev/null | cut -d ' ' -f 1,2; }
+git_public_half() { cat "$1" | ssh-keygen -y -P '' -f /dev/stdin 2>/dev/null | cut -d ' ' -f 1,2; }
 
-# make_deploy_key APP PATH WHO REPOSITORY
-make_deploy_key() {
+# git_make_key APP PATH WHO REPOSITORY
+git_make_key() {
     beside=$(mktemp -d "${2%/*}/.provision.XXXXXX")
     trap 'rm -rf "$beside"' EXIT
     ssh-keygen -q -t ed25519 -N '' -C "$3" -f "$beside/key"
     sync "$beside/key"
     mv -fT "$beside/key" "$2"
     sync "${2%/*}"
-    printf 'notice: %s\n' "$1: add this deploy key at $4 (read-only is enough): $(public_half "$2") $3"
+    printf 'notice: %s\n' "$1: add this deploy key at $4 (read-only is enough): $(git_public_half "$2") $3"
 }
 
-# over_ssh APP own|sent|agent|root WHO KNOWN_HOSTS DEPLOY_KEY mirror PATH REPOSITORY COMMIT [<private key]: with this key, and
+# git_over_ssh APP own|sent|agent|root WHO KNOWN_HOSTS DEPLOY_KEY mirror PATH REPOSITORY COMMIT [<private key]: with this key, and
 # only if the host shows one of the pinned keys.
-over_ssh() {
+git_over_ssh() {
     app=$1 whose=$2 who=$3 known_hosts=$4 deploy_key=$5 key=
     shift 5
     export GIT_SSH_VARIANT=ssh GIT_SSH_COMMAND="ssh -o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=15 \
@@ -67,8 +67,8 @@ over_ssh() {
     "$@" </dev/null
 }
 
-# mirror PATH REPOSITORY COMMIT
-mirror() {
+# git_mirror PATH REPOSITORY COMMIT
+git_mirror() {
     export GIT_TERMINAL_PROMPT=0
     if ! git --git-dir="$1" rev-parse --git-dir >/dev/null 2>&1; then
         rm -rf "$1"
@@ -76,14 +76,14 @@ mirror() {
     fi
     git --git-dir="$1" config remote.origin.url "$2"
     said=$(git --git-dir="$1" fetch --quiet --prune origin '+refs/heads/*:refs/heads/*' '+refs/tags/*:refs/tags/*' 2>&1) ||
-        not_fetched "$2"
+        git_not_fetched "$2"
     if ! git --git-dir="$1" cat-file -e "$3^{commit}" 2>/dev/null; then
         git --git-dir="$1" fetch --quiet origin "$3" || fail "$2 has no commit $3: was it pushed?"
     fi
 }
 
-# not_fetched REPOSITORY: what git and ssh said, in one line.
-not_fetched() {
+# git_not_fetched REPOSITORY: what git and ssh said, in one line.
+git_not_fetched() {
     said=$(printf '%s\n' "$said" | tr -d '\r')
     printf '%s\n' "$said" >&2
     if [ -z "${whose:-}" ]; then fail "the server cannot read $1: is the address right, and may the server read it?"; fi
@@ -92,20 +92,20 @@ not_fetched() {
         shown=$(printf '%s\n' "$said" | sed -n 's/^\(SHA256:[^ ]*[^. ]\)\.\{0,1\}$/\1/p')
         fail "$app: the server is shown a host key${shown:+, $shown,} that is not pinned for $1: where the host has a new one, pin it (source.host_key, or known_hosts on your machine); otherwise somebody is in between"
         ;;
-    *'Permission denied'* | *'ERROR: '*) refused "$1" ;;
+    *'Permission denied'* | *'ERROR: '*) git_refused "$1" ;;
     *'ssh: '* | *'Connection closed'* | *'Connection reset'* | *'kex_exchange_identification'* | *'Timeout, server'*)
         fail "$app: the server does not reach $1 ($(printf '%s\n' "$said" | head -n 1)): may it connect to that host and port?"
         ;;
-    *'Could not read from remote repository'*) refused "$1" ;;
+    *'Could not read from remote repository'*) git_refused "$1" ;;
     *) fail "$app: the server cannot fetch $1: $(printf '%s\n' "$said" | tail -n 1)" ;;
     esac
 }
 
-# refused REPOSITORY: which key was not good enough.
-refused() {
+# git_refused REPOSITORY: which key was not good enough.
+git_refused() {
     case $whose in
-    own) fail "$app: $1 refused the deploy key of this server; add it there (read-only is enough), then run again: $(public_half "$key") $who" ;;
-    sent) fail "$app: $1 refused the key that deploy_key names; add its public half there (read-only is enough), then run again: $(public_half "$key")" ;;
+    own) fail "$app: $1 refused the deploy key of this server; add it there (read-only is enough), then run again: $(git_public_half "$key") $who" ;;
+    sent) fail "$app: $1 refused the key that deploy_key names; add its public half there (read-only is enough), then run again: $(git_public_half "$key")" ;;
     agent)
         status=0
         ssh-add -l >/dev/null 2>&1 || status=$?
@@ -118,8 +118,8 @@ refused() {
     esac
 }
 
-# receive PATH COMMIT PACK: the commit that the controller sent.
-receive() {
+# git_receive PATH COMMIT PACK: the commit that the controller sent.
+git_receive() {
     pack=$3
     trap 'rm -f "$pack"' EXIT
     if ! git --git-dir="$1" rev-parse --git-dir >/dev/null 2>&1; then

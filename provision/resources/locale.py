@@ -20,10 +20,10 @@ class Locale:
         return Ref("locale", self.name)
 
     def probe(self) -> Probe:
-        return Probe("probe_locales", LIBRARY, (self.name,))
+        return Probe("locale_probe", LIBRARY, (self.name,))
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         if state:
             return None
         charset = self.name.partition(".")[2].partition("@")[0] or "ISO-8859-1"
-        return Change(self.ref, f"generate locale {self.name}", words("generate_locale", self.name, charset), LIBRARY)
+        return Change(self.ref, f"generate locale {self.name}", words("locale_generate", self.name, charset), LIBRARY)

@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 
 # In: NUMBER NAME. Out: NUMBER, for a locale that there is. `locale -a` writes de_DE.UTF-8 as de_DE.utf8.
-probe_locales() {
+locale_probe() {
     present=$(locale -a | tr -d '-' | tr '[:upper:]' '[:lower:]')
     while IFS='	' read -r number name; do
         if printf '%s\n' "$present" | grep -qxF "$(printf '%s\n' "$name" | tr -d '-' | tr '[:upper:]' '[:lower:]')"; then
@@ -10,8 +10,8 @@ probe_locales() {
     done
 }
 
-# generate_locale NAME CHARSET
-generate_locale() {
+# locale_generate NAME CHARSET
+locale_generate() {
     if ! grep -qxF "$1 $2" /etc/locale.gen; then
         { cat /etc/locale.gen && printf '%s %s\n' "$1" "$2"; } | put /etc/locale.gen root root 644
     fi

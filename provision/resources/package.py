@@ -21,11 +21,11 @@ class Packages:
         return Ref("packages", self.purpose)
 
     def probe(self) -> Probe:
-        return Probe("probe_packages", LIBRARY, (" ".join(self.names),))
+        return Probe("package_probe", LIBRARY, (" ".join(self.names),))
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         present = {name for row in state for name in row}
         missing = [name for name in self.names if name not in present]
         if not missing:
             return None
-        return Change(self.ref, f"install {', '.join(missing)}", words("install_packages", *missing), LIBRARY)
+        return Change(self.ref, f"install {', '.join(missing)}", words("package_install", *missing), LIBRARY)

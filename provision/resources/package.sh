@@ -2,7 +2,7 @@
 
 # In: NUMBER "NAME NAME...". Out: NUMBER NAME, a line for each that is installed. One dpkg-query for all.
 # shellcheck disable=SC2016 # dpkg-query's own variables
-probe_packages() {
+package_probe() {
     items=$(cat)
     {
         printf '%s\n' "$items" | cut -f2 | tr ' ' '\n' | sort -u | xargs -r dpkg-query -W -f='${db:Status-Abbrev}\t${Package}\n' 2>/dev/null
@@ -12,20 +12,20 @@ probe_packages() {
         $1 == "I" { count = split($3, names, " "); for (i = 1; i <= count; i++) if (names[i] in installed) print $2, names[i] }'
 }
 
-apt() {
+package_apt() {
     apt-get -q -y -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 -o Acquire::Retries=3 "$@"
 }
 
 # A server's first boot may still be installing packages of its own: that is waited for, not fought with.
 # The index is fetched anew only where there is none, or where it no longer leads to the packages.
-install_packages() {
+package_install() {
     if command -v cloud-init >/dev/null; then timeout 600 cloud-init status --wait >/dev/null || true; fi
     set -- -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold --no-install-recommends install "$@"
     if ! ls /var/lib/apt/lists/*Packages* >/dev/null 2>&1; then
-        apt -o DPkg::Lock::Timeout=600 update
-        apt "$@"
-    elif ! apt "$@"; then
-        apt update
-        apt "$@"
+        package_apt -o DPkg::Lock::Timeout=600 update
+        package_apt "$@"
+    elif ! package_apt "$@"; then
+        package_apt update
+        package_apt "$@"
     fi
 }

@@ -56,14 +56,14 @@ class Pyenv:
         return Ref("pyenv", self.revision)
 
     def probe(self) -> Probe:
-        return Probe("probe_pyenv", LIBRARY, (self.revision,))
+        return Probe("python_probe_pyenv", LIBRARY, (self.revision,))
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         if state == (("unmodified",),):
             return None
         what = f"pyenv {self.revision[:12]}"
         summary = f"restore {what} (it was modified)" if state else f"install {what} from {self.repository}"
-        return Change(self.ref, summary, words("install_pyenv", self.repository, self.revision), LIBRARY)
+        return Change(self.ref, summary, words("python_install_pyenv", self.repository, self.revision), LIBRARY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class CPython:
         return Ref("python", self.name)
 
     def probe(self) -> Probe:
-        return Probe("probe_pythons", LIBRARY, (self.prefix, self.version))
+        return Probe("python_probe", LIBRARY, (self.prefix, self.version))
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         if state == ((),):
@@ -104,13 +104,13 @@ class CPython:
         if self.cached:
             remote = f".provision-{self.cached.sha256[:16]}.tar.gz"
             summary = f"place Python {self.name} from the controller's cache ({self.cached.size / 1e6:.0f} MB)"
-            script = words("place_python", self.prefix, f"{self.home}/{remote}", self.cached.sha256)
+            script = words("python_place", self.prefix, f"{self.home}/{remote}", self.cached.sha256)
             upload = Transfer(self.cached.path, remote, self.cached.sha256, self.cached.size)
             return Change(self.ref, summary, script, LIBRARY, upload=upload)
         self._check_known(state, earlier)
         options = "--enable-optimizations --with-lto" if self.optimized else ""
         packed = f"{OUTBOX}/{self.name}.tar.gz" if self.keep else ""
-        script = words("build_python", self.prefix, self.version, options, self.mirror, packed, self.login)
+        script = words("python_build", self.prefix, self.version, options, self.mirror, packed, self.login)
         summary = f"build Python {self.version} with pyenv" + (", optimized" if self.optimized else "")
         download = Transfer(self.keep, packed) if self.keep else None
         return Change(self.ref, summary, script, LIBRARY, download=download)

@@ -1,9 +1,9 @@
 # shellcheck shell=sh disable=SC2154
-pyenv=$root/opt/pyenv
+python_pyenv=$root/opt/pyenv
 
 # Out: a record for each Python that was built or placed to its end: name.
 python_built_facts() {
-    for stamp in "$pyenv"/versions/*/.provision; do
+    for stamp in "$python_pyenv"/versions/*/.provision; do
         if [ -e "$stamp" ]; then
             stamp=${stamp%/.provision}
             printf 'python\tname=%s\n' "${stamp##*/}"
@@ -22,10 +22,10 @@ python_packed_facts() {
 }
 
 # In: NUMBER REVISION. Out: NUMBER unmodified|modified, where that release is there.
-probe_pyenv() {
+python_probe_pyenv() {
     while IFS='	' read -r number revision; do
-        if [ -r "$pyenv/.revision" ] && IFS='	' read -r found commit <"$pyenv/.revision" && [ "$found" = "$revision" ]; then
-            if [ "$(git -C "$pyenv" rev-parse HEAD 2>/dev/null)" = "$commit" ] && git -C "$pyenv" diff --quiet HEAD --; then
+        if [ -r "$python_pyenv/.revision" ] && IFS='	' read -r found commit <"$python_pyenv/.revision" && [ "$found" = "$revision" ]; then
+            if [ "$(git -C "$python_pyenv" rev-parse HEAD 2>/dev/null)" = "$commit" ] && git -C "$python_pyenv" diff --quiet HEAD --; then
                 printf '%s\tunmodified\n' "$number"
             else
                 printf '%s\tmodified\n' "$number"
@@ -34,38 +34,38 @@ probe_pyenv() {
     done
 }
 
-definitions=$pyenv/plugins/python-build/share/python-build
+python_definitions=$python_pyenv/plugins/python-build/share/python-build
 
 # In: NUMBER PREFIX VERSION. Out: NUMBER, for a Python that was built to its end and starts; NUMBER unknown NEWEST for
 # one that the pyenv on the server cannot build, with the newest of its series that it can.
-probe_pythons() {
+python_probe() {
     while IFS='	' read -r number prefix version; do
         prefix=$root$prefix
         if [ -e "$prefix/.provision" ] && [ -x "$prefix/bin/python" ] && [ -e "$prefix/lib" ]; then
             printf '%s\n' "$number"
-        elif [ -d "$definitions" ] && [ ! -e "$definitions/$version" ]; then
-            printf '%s\tunknown\t%s\n' "$number" "$(newest_of "${version%.*}")"
+        elif [ -d "$python_definitions" ] && [ ! -e "$python_definitions/$version" ]; then
+            printf '%s\tunknown\t%s\n' "$number" "$(python_newest "${version%.*}")"
         fi
     done
 }
 
-# newest_of SERIES
-newest_of() { find "$definitions" -maxdepth 1 -name "$1.[0-9]*" -printf '%f\n' | grep -E '^[0-9.]+$' | sort -V | tail -n 1; }
+# python_newest SERIES
+python_newest() { find "$python_definitions" -maxdepth 1 -name "$1.[0-9]*" -printf '%f\n' | grep -E '^[0-9.]+$' | sort -V | tail -n 1; }
 
-# install_pyenv REPOSITORY REVISION: the stamp comes last.
-install_pyenv() {
+# python_install_pyenv REPOSITORY REVISION: the stamp comes last.
+python_install_pyenv() {
     umask 022
-    rm -f "$pyenv/.revision"
-    mkdir -p "$pyenv"
-    git init --quiet "$pyenv"
-    git -C "$pyenv" fetch --quiet --depth 1 "$1" "$2" || fail "the server cannot fetch pyenv $2 from $1: mirrors.pyenv names another place"
-    git -C "$pyenv" checkout --quiet --force FETCH_HEAD
-    printf '/versions/\n/shims/\n/.revision\n' >"$pyenv/.git/info/exclude"
-    printf '%s\t%s\n' "$2" "$(git -C "$pyenv" rev-parse HEAD)" | put "$pyenv/.revision" root root 644
+    rm -f "$python_pyenv/.revision"
+    mkdir -p "$python_pyenv"
+    git init --quiet "$python_pyenv"
+    git -C "$python_pyenv" fetch --quiet --depth 1 "$1" "$2" || fail "the server cannot fetch pyenv $2 from $1: mirrors.pyenv names another place"
+    git -C "$python_pyenv" checkout --quiet --force FETCH_HEAD
+    printf '/versions/\n/shims/\n/.revision\n' >"$python_pyenv/.git/info/exclude"
+    printf '%s\t%s\n' "$2" "$(git -C "$python_pyenv" rev-parse HEAD)" | put "$python_pyenv/.revision" root root 644
 }
 
-# why_not_built WORK MIRROR: what python-build's log says. Where the mirror fails it has asked python.org as well.
-why_not_built() {
+# python_why_not_built WORK MIRROR: what python-build's log says. Where the mirror fails it has asked python.org as well.
+python_why_not_built() {
     wrong=$(sed -n 's/^expected \([0-9a-f]*\), got \([0-9a-f]*\)$/\1 \2/p' "$1"/*.log | head -n 1)
     missing=$(grep -h '^curl: ' "$1"/*.log | tail -n 1)
     if [ -n "$wrong" ]; then
@@ -77,11 +77,11 @@ why_not_built() {
     fi
 }
 
-# build_python PREFIX VERSION CONFIGURE_OPTIONS MIRROR PACKED LOGIN
-build_python() {
+# python_build PREFIX VERSION CONFIGURE_OPTIONS MIRROR PACKED LOGIN
+python_build() {
     umask 022
-    if [ ! -e "$definitions/$2" ]; then
-        series=${2%.*} newest=$(newest_of "${2%.*}")
+    if [ ! -e "$python_definitions/$2" ]; then
+        series=${2%.*} newest=$(python_newest "${2%.*}")
         fail "pyenv does not know Python $2: ${newest:+the newest $series that it knows is $newest; }write a version that it knows, or name a newer pyenv with mirrors.pyenv_revision"
     fi
     rm -rf "$1"
@@ -91,18 +91,18 @@ build_python() {
     # The profile of an optimized build is taken from CPython's own tests; one that fails on this machine spoils nothing.
     export PROFILE_TASK='-m test --pgo --timeout=1200 || true'
     TMPDIR=$work PYTHON_CONFIGURE_OPTS="$3" MAKE_OPTS="-j$(nproc)" \
-        "$pyenv/plugins/python-build/bin/python-build" "$2" "$1" || {
+        "$python_pyenv/plugins/python-build/bin/python-build" "$2" "$1" || {
         find "$work" -name '*.log' -exec tail -n 30 {} +
-        fail "Python $2 was not built: $(why_not_built "$work" "$4")"
+        fail "Python $2 was not built: $(python_why_not_built "$work" "$4")"
     }
     "$1/bin/python" -c 'import bz2, ctypes, lzma, readline, sqlite3, ssl, zlib' || fail "Python $2 was built without a module that it needs"
     printf '%s %s\n' "$2" "$3" >"$work/stamp"
     put "$1/.provision" root root 644 <"$work/stamp"
-    if [ -n "$5" ]; then pack_python "$1" "$5" "$6"; fi
+    if [ -n "$5" ]; then python_pack "$1" "$5" "$6"; fi
 }
 
-# pack_python PREFIX PACKED LOGIN: the archive, and beside it its checksum, its size and the packages of its libraries.
-pack_python() {
+# python_pack PREFIX PACKED LOGIN: the archive, and beside it its checksum, its size and the packages of its libraries.
+python_pack() {
     mkdir -p "${2%/*}"
     tar -C "${1%/*}" --exclude='*/lib/python*/test' --exclude='*/tests' --exclude='*/idlelib' --exclude='*.a' -czf "$2" "${1##*/}"
     {
@@ -114,8 +114,8 @@ pack_python() {
     chown "$3" "${2%/*}" "$2" "$2.about"
 }
 
-# place_python PREFIX PACKED SHA256
-place_python() {
+# python_place PREFIX PACKED SHA256
+python_place() {
     umask 022
     beside=${1%/*}/.new-${1##*/}
     rm -rf "$beside"

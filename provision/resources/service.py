@@ -36,7 +36,7 @@ class Service:
         return Ref("service", self.stamp or self.name)
 
     def probe(self) -> Probe:
-        return Probe("probe_services", LIBRARY, (self.name, self.stamp or self.name, " ".join(self.watches)))
+        return Probe("service_probe", LIBRARY, (self.name, self.stamp or self.name, " ".join(self.watches)))
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         active, enabled, reload_needed, stamp = state[0] if state else ("inactive", "", "no", "none")
@@ -57,5 +57,5 @@ class Service:
             what.append(f"{self.on_change} (its unit changed)")
         if not what:
             return None
-        script = words("bring_up", self.name, self.stamp or self.name, self.on_change, self.check, *self.watches)
+        script = words("service_ensure", self.name, self.stamp or self.name, self.on_change, self.check, *self.watches)
         return Change(self.ref, f"{self.name}: {', '.join(what)}", script, LIBRARY)

@@ -1,11 +1,9 @@
 # shellcheck shell=sh disable=SC2154
-stamps=$provision_stamps
-
-stamp_of() { stat -c '%n %i %s %.9Y' "$@" 2>/dev/null || true; }
+service_stamp() { stat -c '%n %i %s %.9Y' "$@" 2>/dev/null || true; }
 
 # In: NUMBER UNIT STAMP "PATH PATH...". Out: NUMBER ACTIVE ENABLED NEEDS_DAEMON_RELOAD loaded|changed|none.
 # One systemctl show for all; it answers in the order asked, a blank line between two units.
-probe_services() {
+service_probe() {
     items=$(cat)
     shown=$(printf '%s\n' "$items" | cut -f2 |
         xargs -r systemctl show -p ActiveState -p UnitFileState -p NeedDaemonReload | awk -F = -v OFS='\t' '
@@ -15,10 +13,10 @@ probe_services() {
         END { flush() }')
     printf '%s\n' "$items" | while IFS='	' read -r number unit name paths; do
         stamp=none
-        if [ -e "$stamps/$name" ]; then
+        if [ -e "$provision_stamps/$name" ]; then
             stamp=changed
             # shellcheck disable=SC2086 # the paths are words
-            if [ "$(stamp_of $paths)" = "$(cat "$stamps/$name")" ]; then stamp=loaded; fi
+            if [ "$(service_stamp $paths)" = "$(cat "$provision_stamps/$name")" ]; then stamp=loaded; fi
         fi
         printf '%s\t%s\t%s\n' "$number" "${shown%%
 *}" "$stamp"
@@ -27,23 +25,23 @@ probe_services() {
     done
 }
 
-# accepting PID: the children of a main process that take new connections; nginx names those that end "shutting down".
-accepting() {
+# service_accepting PID: the children of a main process that take new connections; nginx names those that end "shutting down".
+service_accepting() {
     tr ' ' '\n' 2>/dev/null <"/proc/$1/task/$1/children" | while read -r child; do
         if [ -e "/proc/$child" ] && ! grep -qs 'shutting down' "/proc/$child/cmdline"; then echo "$child"; fi
     done
 }
 
-# reload UNIT, until no worker of before takes requests. systemctl does not wait for that, and succeeds also where the main
+# service_reload UNIT, until no worker of before takes requests. systemctl does not wait for that, and succeeds also where the main
 # process then finds that it cannot use what it has read (nginx: a port that another program has).
-reload() {
+service_reload() {
     log=/var/log/$1/error.log
     logged=$(stat -c %s "$log" 2>/dev/null || echo 0)
     main=$(systemctl show -p MainPID --value "$1")
-    before=$(accepting "$main")
+    before=$(service_accepting "$main")
     systemctl reload "$1"
     tries=0
-    while [ -n "$(printf '%s\n' "$before" "$(accepting "$main")" | sed '/^$/d' | sort | uniq -d)" ]; do
+    while [ -n "$(printf '%s\n' "$before" "$(service_accepting "$main")" | sed '/^$/d' | sort | uniq -d)" ]; do
         tries=$((tries + 1))
         if [ "$tries" -gt 100 ]; then
             tail -c "+$((logged + 1))" "$log" 2>/dev/null | grep -F '[emerg]' | tail -n 3
@@ -53,24 +51,24 @@ reload() {
     done
 }
 
-# bring_up UNIT STAMP reload|restart CHECK PATH...: the stamp is of the files as they were before they were loaded.
-bring_up() {
+# service_ensure UNIT STAMP reload|restart CHECK PATH...: the stamp is of the files as they were before they were loaded.
+service_ensure() {
     unit=$1 name=$2 on_change=$3 check=$4
     shift 4
     if ! verdict=$(eval "$check" 2>&1); then
         printf '%s\n' "$verdict"
         fail "$unit goes on with the configuration that it has: $check refused the new one"
     fi
-    stamp=$(stamp_of "$@")
+    stamp=$(service_stamp "$@")
     if [ "$(systemctl show -p NeedDaemonReload --value "$unit")" = yes ]; then systemctl daemon-reload; fi
     systemctl enable --quiet "$unit"
     if systemctl is-active --quiet "$unit"; then
-        if [ "$on_change" = reload ]; then reload "$unit"; else systemctl "$on_change" "$unit"; fi
+        if [ "$on_change" = reload ]; then service_reload "$unit"; else systemctl "$on_change" "$unit"; fi
     else
         systemctl start "$unit"
     fi
     if [ "$#" -gt 0 ]; then
-        mkdir -p "$stamps"
-        printf '%s\n' "$stamp" | put "$stamps/$name" root root 644
+        mkdir -p "$provision_stamps"
+        printf '%s\n' "$stamp" | put "$provision_stamps/$name" root root 644
     fi
 }

@@ -30,7 +30,7 @@ class TrustedCertificates:
         return {f"provision-{hashlib.sha256(content).hexdigest()}.crt": content for content in contents}
 
     def probe(self) -> Probe:
-        return Probe("probe_authorities", LIBRARY)
+        return Probe("trust_probe", LIBRARY)
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         files = self._files()

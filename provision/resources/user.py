@@ -20,7 +20,7 @@ class Group:
         return Ref("group", self.name)
 
     def probe(self) -> Probe:
-        return Probe("probe_groups", LIBRARY, (self.name,))
+        return Probe("user_probe_groups", LIBRARY, (self.name,))
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         if state:
@@ -41,7 +41,7 @@ class User:
         return Ref("user", self.name)
 
     def probe(self) -> Probe:
-        return Probe("probe_users", LIBRARY, (self.name,))
+        return Probe("user_probe", LIBRARY, (self.name,))
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         if not state:

@@ -1,14 +1,14 @@
 # shellcheck shell=sh
 
 # In: NUMBER NAME. Out: NUMBER, for a group that exists.
-probe_groups() {
+user_probe_groups() {
     while IFS='	' read -r number name; do
         if getent group "$name" >/dev/null; then printf '%s\n' "$number"; fi
     done
 }
 
 # In: NUMBER NAME. Out: NUMBER GROUP HOME SHELL, for a user that exists.
-probe_users() {
+user_probe() {
     while IFS='	' read -r number name; do
         if entry=$(getent passwd "$name"); then
             rest=${entry#*:*:*:*:*:}

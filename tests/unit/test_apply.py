@@ -123,7 +123,7 @@ def test_each_library_is_sent_once_and_no_content_in_plain_text() -> None:
     files = [File(f"/etc/{number}", "a secret", secret=True) for number in range(50)]
     changes = tuple(change for file in files if (change := file.plan(State(), {})))
     script = start(Plan(changes, 50, "none"))
-    assert script.count("write_file() {") == 1
+    assert script.count("file_write() {") == 1
     assert script.count("END_OF_CHANGE_49") == 2
     assert "a secret" not in script
 

@@ -168,7 +168,7 @@ def test_a_private_key_is_in_no_representation_and_travels_encoded_on_standard_i
     assert change
     assert secret not in f"{mirror!r}{change!r}"
     assert change.script.startswith(
-        "base64 -d <<'END_OF_BASE64' | over_ssh shop sent shop@web1 /etc/shop/known_hosts '' mirror "
+        "base64 -d <<'END_OF_BASE64' | git_over_ssh shop sent shop@web1 /etc/shop/known_hosts '' git_mirror "
     )
 
 
@@ -223,7 +223,7 @@ SETTING = "set source.deploy_key: generate, or source.forward_agent: true"
     ],
 )  # fmt: skip
 def test_what_ssh_says_is_one_line(said: str, line: str, call: Callable[..., Run]) -> None:
-    script = f"app=shop whose=root who=shop@web1 said={quote(said)}\nnot_fetched {quote(SSH_URL)}"
+    script = f"app=shop whose=root who=shop@web1 said={quote(said)}\ngit_not_fetched {quote(SSH_URL)}"
     ran = call([git_module], script)
     assert (ran.returncode, ran.stdout) == (1, f"error: shop: {line}\n")
 
@@ -232,14 +232,14 @@ def test_a_refused_deploy_key_is_shown_in_its_public_half(tmp_path: Path, call: 
     key = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "somebody", "-f", key], check=True)
     public = " ".join(key.with_suffix(".pub").read_text().split()[:2])
-    ran = call([git_module], f"app=shop whose=own who=shop@web1 key={quote(str(key))}\nrefused {SSH_URL}")
+    ran = call([git_module], f"app=shop whose=own who=shop@web1 key={quote(str(key))}\ngit_refused {SSH_URL}")
     assert ran.stdout == (
         f"error: shop: {SSH_URL} refused the deploy key of this server; add it there (read-only is enough), then run again: {public} shop@web1\n"
     )
 
 
 def test_a_server_that_forwards_no_agent_is_one_clear_line(call: Callable[..., Run]) -> None:
-    ran = call([git_module], "unset SSH_AUTH_SOCK\nover_ssh shop agent shop@web1 /etc/shop/known_hosts '' mirror a b c")
+    ran = call([git_module], "unset SSH_AUTH_SOCK\nover_ssh shop agent shop@web1 /etc/shop/known_hosts '' git_mirror a b c")
     assert ran.returncode == 1
     assert ran.stdout.startswith(
         "error: shop: this server's sshd does not forward an SSH agent: set AllowAgentForwarding yes"

@@ -24,7 +24,7 @@ def test_only_what_is_missing_is_installed() -> None:
     change = SET.plan(State((("nginx",),)), {})
     assert change is not None
     assert (change.id, change.summary) == (str(SET.ref), "install libnginx-mod-brotli")
-    assert change.script == "install_packages libnginx-mod-brotli"
+    assert change.script == "package_install libnginx-mod-brotli"
 
 
 def test_all_are_named_where_none_is_installed() -> None:

@@ -29,8 +29,8 @@ def calls(script: str) -> list[str]:
 
 def test_a_hundred_files_are_one_call() -> None:
     script = probe.script([File(f"/etc/{number}", "") for number in range(100)])
-    assert calls(script) == ["probe_paths"]
-    assert script.count("probe_paths() {") == 1
+    assert calls(script) == ["file_probe"]
+    assert script.count("file_probe() {") == 1
     assert all(f"\n{number}\t/etc/{number}\t" in script for number in range(100))
 
 
@@ -44,7 +44,7 @@ def test_each_kind_is_called_once_however_its_resources_are_mixed() -> None:
         File("/e", ""),
     ]
     script = probe.script(mixed)
-    assert calls(script) == ["probe_paths", "probe_groups", "probe_packages"]
+    assert calls(script) == ["file_probe", "user_probe_groups", "package_probe"]
 
 
 def test_a_whole_server_calls_each_probe_once(make_host: Callable[..., Host], make_known: Callable[..., Known]) -> None:

@@ -91,7 +91,7 @@ def test_the_stamp_is_another_one_once_a_file_was_replaced_or_a_link_moved(
     tmp_path: Path, call: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     def stamp() -> str:
-        return str(call([service], f"stamp_of '{tmp_path}/file' '{tmp_path}/link' '{tmp_path}/missing'").stdout)
+        return str(call([service], f"service_stamp '{tmp_path}/file' '{tmp_path}/link' '{tmp_path}/missing'").stdout)
 
     (tmp_path / "file").write_text("same")
     (tmp_path / "link").symlink_to("file")
