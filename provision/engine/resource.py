@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 Row = tuple[str, ...]
 Record = Mapping[str, str]
@@ -44,9 +44,9 @@ class State(tuple[Row, ...]):
         """The state that these records make."""
         return cls(tuple(f"{key}={value}" for key, value in each.items()) for each in records)
 
-    def __getitem__(self, key: Any) -> Any:
-        """The first value of a key, empty where no record has it; a number is a row's, as in any tuple."""
-        return next(iter(self.all(key)), "") if isinstance(key, str) else super().__getitem__(key)
+    def __getitem__(self, key: str) -> str:  # type: ignore[override]
+        """The first value of a key; empty if no record has it."""
+        return next(iter(self.all(key)), "")
 
     def all(self, key: str) -> tuple[str, ...]:
         """The values of a key in all records."""

@@ -98,7 +98,9 @@ class Systemd:
 
     def timers(self) -> tuple[Resource, ...]:
         """The schedules' timers, which start once the release has the traffic."""
-        return tuple(Service(f"{self.app.name}-{name}.timer", (self._timer(name),)) for name in self.app.schedules)
+        return tuple(
+            Service(f"{self.app.name}-{name}.timer", (File.ref_to(self._timer(name)),)) for name in self.app.schedules
+        )
 
     def logs(self, process: str) -> tuple[str, ...]:
         """The units whose log is that of one process, or of all (""); web is the app itself."""

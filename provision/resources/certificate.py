@@ -13,20 +13,6 @@ WEBROOT = "/var/www/acme"
 RENEW_BELOW = 14  # days; certbot's timer renews below 30
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    target: str = ""
-    placeholder_names: str = ""
-    placeholder_days: str = ""
-    server: str = ""
-    names: str = ""
-    days: str = ""
-
-    @classmethod
-    def of(cls, state: State) -> "_Seen":
-        return next((cls(*row[1:]) for row in state if row[0] == "certificate"), cls())
-
-
 def link(app: str) -> str:
     """The folder whose fullchain.pem and privkey.pem nginx reads: a link that moves in one rename."""
     return f"/etc/ssl/provision/{app}"
@@ -40,20 +26,25 @@ class Placeholder:
     domains: tuple[str, ...]
     final: bool = False
 
+    @staticmethod
+    def ref_to(app: str) -> Ref:
+        """What an app's placeholder is called: by the link that nginx reads."""
+        return Ref("placeholder", link(app))
+
     @property
     def ref(self) -> Ref:
-        return Ref("placeholder", link(self.app))
+        return self.ref_to(self.app)
 
     def probe(self) -> Probe:
         return Probe("certificate_probe", LIBRARY, (self.app, "-", "-", " ".join(sorted(self.domains))))
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
-        seen = _Seen.of(state)
-        ours = seen.target.startswith("placeholder/")
+        ours = state["target"].startswith("placeholder/")
         right = (
-            seen.placeholder_names == " ".join(sorted(self.domains)) and int(seen.placeholder_days or 0) > RENEW_BELOW
+            state["placeholder_names"] == " ".join(sorted(self.domains))
+            and int(state["placeholder_days"] or 0) > RENEW_BELOW
         )
-        if seen.target and (right if self.final else True) and (ours or not self.final):
+        if state["target"] and (right if self.final else True) and (ours or not self.final):
             return None
         script = words("certificate_make_placeholder", self.app, *self.domains)
         return Change(self.ref, f"self-signed certificate for {', '.join(self.domains)}", script, LIBRARY)
@@ -75,9 +66,14 @@ class Certificate:
     check_dns: bool = True
     ca: str = ""
 
+    @staticmethod
+    def ref_to(app: str) -> Ref:
+        """What an app's certificate is called: by the link that nginx reads."""
+        return Ref("certificate", link(app))
+
     @property
     def ref(self) -> Ref:
-        return Ref("certificate", link(self.app))
+        return self.ref_to(self.app)
 
     def probe(self) -> Probe:
         return Probe(
@@ -87,23 +83,23 @@ class Certificate:
         )
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
-        seen = _Seen.of(state)
         wanted = " ".join(sorted(self.domains))
-        fits = seen.server == self.server and seen.names == wanted
-        renew = fits and int(seen.days or 0) <= RENEW_BELOW
-        if fits and not renew and seen.target == f"/etc/letsencrypt/live/{self.app}":
+        fits = state["server"] == self.server and state["names"] == wanted
+        renew = fits and int(state["days"] or 0) <= RENEW_BELOW
+        if fits and not renew and state["target"] == f"/etc/letsencrypt/live/{self.app}":
             return None
         if self.check_dns and not fits:
             self._check_dns(state)
         what = "renew the certificate" if renew else "certificate"
-        ours = "no" if fits and not renew else "force" if seen.server else "new"
+        ours = "no" if fits and not renew else "force" if state["server"] else "new"
         script = words("certificate_obtain", self.app, self.server, self.email, self.ca, ours, WEBROOT, *self.domains)
         return Change(self.ref, f"{what} for {', '.join(self.domains)} from {self.server}", script, LIBRARY)
 
     def _check_dns(self, state: State) -> None:
-        here = {address for row in state if row[0] == "here" for address in row[1].split()}
+        here = set(state["here"].split())
+        resolved = {each["domain"]: set(each["addresses"].split()) for each in state.records if "domain" in each}
         for domain in self.domains:
-            found = {address for row in state if row[:2] == ("domain", domain) for address in row[2].split()}
+            found = resolved.get(domain, set())
             if not found:
                 raise PlanError(
                     f"{self.app}: {domain} does not resolve: add a DNS record that points to {self.address}"
@@ -125,9 +121,14 @@ class ProvidedCertificate:
     chain: str
     key: str = field(repr=False)
 
+    @staticmethod
+    def ref_to(app: str) -> Ref:
+        """What an app's certificate is called: by the link that nginx reads."""
+        return Ref("certificate", link(app))
+
     @property
     def ref(self) -> Ref:
-        return Ref("certificate", link(self.app))
+        return self.ref_to(self.app)
 
     @property
     def target(self) -> str:
@@ -137,8 +138,13 @@ class ProvidedCertificate:
         return Probe("certificate_probe_provided", LIBRARY, (self.app,))
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
-        wanted = (self.target, _sha256(self.chain), _sha256(self.key), "600 root:root")
-        if state == (wanted,):
+        wanted = {
+            "target": self.target,
+            "chain": _sha256(self.chain),
+            "key": _sha256(self.key),
+            "access": "600 root:root",
+        }
+        if state == State.of(wanted):
             return None
         lines = len(self.chain.splitlines())
         command = words("certificate_install", self.app, self.target, str(lines))

@@ -12,9 +12,9 @@ certificate_days() {
     if [ -n "$end" ]; then echo $((($(date -d "$end" +%s) - $(date +%s)) / 86400)); fi
 }
 
-# In: NUMBER APP SERVER ADDRESS "DOMAIN DOMAIN...". Out: NUMBER certificate LINK_TARGET PLACEHOLDER_NAMES
-# PLACEHOLDER_DAYS ACME_SERVER NAMES DAYS; and, where a certificate is yet to be had, NUMBER here "ADDRESS..." and
-# NUMBER domain DOMAIN "ADDRESS..." for each domain.
+# In: NUMBER APP SERVER|- ADDRESS "DOMAIN DOMAIN...". Out: target (of the link), placeholder_names, placeholder_days, server (the ACME
+# directory), names and days; if a certificate is yet to be had, also a record with here (the server's own addresses), and for
+# each domain one with domain and addresses.
 certificate_probe() {
     while IFS='	' read -r number app server address domains; do
         live=$root/etc/letsencrypt/live/$app/fullchain.pem
@@ -30,10 +30,10 @@ certificate_probe() {
         if [ ! -e "$certificate_folder/$app/privkey.pem" ] || [ ! -e "$certificate_folder/$app/fullchain.pem" ]; then target=; fi
         own="" own_days=""
         if [ "$server" = - ] && [ -e "$placeholder" ]; then own=$(certificate_names "$placeholder") own_days=$(certificate_days "$placeholder"); fi
-        printf '%s\tcertificate\t%s\t%s\t%s\t%s\t%s\t%s\n' "$number" "$target" "$own" "$own_days" "$from" "$names" "$days"
+        printf '%s\ttarget=%s\tplaceholder_names=%s\tplaceholder_days=%s\tserver=%s\tnames=%s\tdays=%s\n' "$number" "$target" "$own" "$own_days" "$from" "$names" "$days"
         if [ "$server" != - ] && { [ "$from" != "$server" ] || [ "$names" != "$domains" ]; }; then
-            printf '%s\there\t%s\n' "$number" "$(hostname -I 2>/dev/null || ip -o addr | awk '{ sub("/.*", "", $4); print $4 }' | tr '\n' ' ') $(certificate_addresses "$address")"
-            for domain in $domains; do printf '%s\tdomain\t%s\t%s\n' "$number" "$domain" "$(certificate_addresses "$domain")"; done
+            printf '%s\there=%s\n' "$number" "$(hostname -I 2>/dev/null || ip -o addr | awk '{ sub("/.*", "", $4); print $4 }' | tr '\n' ' ') $(certificate_addresses "$address")"
+            for domain in $domains; do printf '%s\tdomain=%s\taddresses=%s\n' "$number" "$domain" "$(certificate_addresses "$domain")"; done
         fi
     done
 }
@@ -73,12 +73,12 @@ certificate_obtain() {
     point "$certificate_folder/$app" "/etc/letsencrypt/live/$app"
 }
 
-# In: NUMBER APP. Out: NUMBER LINK_TARGET SHA256_OF_CHAIN SHA256_OF_KEY "MODE OWNER:GROUP", the key's.
+# In: NUMBER APP. Out: target (of the link), chain and key (SHA-256), and access ("MODE OWNER:GROUP", the key's), if both are there.
 certificate_probe_provided() {
     while IFS='	' read -r number app; do
         chain=$certificate_folder/$app/fullchain.pem key=$certificate_folder/$app/privkey.pem
         if [ ! -e "$chain" ] || [ ! -e "$key" ]; then continue; fi
-        printf '%s\t%s\t%s\t%s\t%s\n' "$number" "$(readlink "$certificate_folder/$app")" "$(sha256sum <"$chain" | cut -d' ' -f1)" \
+        printf '%s\ttarget=%s\tchain=%s\tkey=%s\taccess=%s\n' "$number" "$(readlink "$certificate_folder/$app")" "$(sha256sum <"$chain" | cut -d' ' -f1)" \
             "$(sha256sum <"$key" | cut -d' ' -f1)" "$(stat -c '%a %U:%G' "$key")"
     done
 }

@@ -27,7 +27,7 @@ class _Found:
 
     @classmethod
     def of(cls, state: State) -> "_Found":
-        return cls(*state[0]) if state else cls("")
+        return cls(**state.records[0]) if state else cls("")
 
     def attributes(self, owner: str, group: str, mode: int) -> list[str]:
         """What differs, in words."""
@@ -157,9 +157,14 @@ class Link:
     path: str
     target: str
 
+    @staticmethod
+    def ref_to(path: str) -> Ref:
+        """What the link at a path is called."""
+        return Ref("link", path)
+
     @property
     def ref(self) -> Ref:
-        return Ref("link", self.path)
+        return self.ref_to(self.path)
 
     def probe(self) -> Probe:
         return Probe("file_probe", LIBRARY, (self.path, "-"))

@@ -1,6 +1,7 @@
 # shellcheck shell=sh
 
-# In: NUMBER PATH SHA256 ("-": any). Out: NUMBER TYPE MODE OWNER GROUP VALUE CONTENT, nothing where there is nothing.
+# In: NUMBER PATH SHA256 ("-": any). Out: type, mode, owner, group, value (a file's SHA-256, a link's target) and
+# content (base64), if there is anything.
 # One stat and one sha256sum for all; a file's content comes back only where its checksum is not the wanted one.
 file_probe() {
     items=$(cat)
@@ -11,17 +12,17 @@ file_probe() {
             sed -n 's/^\([0-9a-f]\{64\}\)  \(.*\)$/H\t\2\t\1/p'
         printf '%s\n' "$items" | sed 's/^/I\t/'
     } | awk -F '\t' -v OFS='\t' '
-        $1 == "S" { stat[$2] = $3 OFS $4 OFS $5 OFS $6; type[$2] = $3; next }
+        $1 == "S" { stat[$2] = "type=" $3 OFS "mode=" $4 OFS "owner=" $5 OFS "group=" $6; type[$2] = $3; next }
         $1 == "H" { sum[$2] = $3; next }
         !($3 in stat) { next }
         type[$3] == "symbolic link" { print "L", $2, $3, stat[$3]; next }
-        $4 != "-" && type[$3] ~ /^regular/ && sum[$3] != $4 { print "C", $2, $3, stat[$3], sum[$3]; next }
-        { print "-", $2, stat[$3], sum[$3], "" }' |
+        $4 != "-" && type[$3] ~ /^regular/ && sum[$3] != $4 { print "C", $2, $3, stat[$3], "value=" sum[$3]; next }
+        { print "-", $2, stat[$3], "value=" sum[$3] }' |
         while IFS='	' read -r more number rest; do
             case $more in
             -) printf '%s\t%s\n' "$number" "$rest" ;;
-            L) printf '%s\t%s\t%s\t\n' "$number" "${rest#*	}" "$(readlink "${rest%%	*}")" ;;
-            C) printf '%s\t%s\t%s\n' "$number" "${rest#*	}" "$(head -c 262144 "${rest%%	*}" | base64 -w 0)" ;;
+            L) printf '%s\t%s\tvalue=%s\n' "$number" "${rest#*	}" "$(readlink "${rest%%	*}")" ;;
+            C) printf '%s\t%s\tcontent=%s\n' "$number" "${rest#*	}" "$(head -c 262144 "${rest%%	*}" | base64 -w 0)" ;;
             esac
         done
 }

@@ -33,11 +33,11 @@ class DeployKey:
         return Probe("git_probe_keys", LIBRARY, (self.path,))
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
-        usable, attributes = state[0] if state else ("no", "")
-        if usable == "yes":
-            if attributes == "600 root:root":
+        if state["usable"] == "yes":
+            access = state["access"]
+            if access == "600 root:root":
                 return None
-            summary = f"{self.path}: {attributes} -> 600 root:root"
+            summary = f"{self.path}: {access} -> 600 root:root"
             return Change(
                 self.ref, summary, f"{words('chown', 'root:root', self.path)}\n{words('chmod', '600', self.path)}"
             )
@@ -85,7 +85,7 @@ class Mirror:
         return Probe("git_probe_mirrors", LIBRARY, (self.path, self.commit))
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
-        if state and state[0] == (self.repository,):
+        if state["repository"] == self.repository:
             return None
         if self.repository == PUSHED:
             return self._receive()

@@ -1,6 +1,6 @@
 # shellcheck shell=sh disable=SC2154
 
-# In: NUMBER PATH COMMIT. Out: NUMBER URL, or NUMBER and nothing where the mirror lacks the commit.
+# In: NUMBER PATH COMMIT. Out: repository, the mirror's; empty where the mirror lacks the commit.
 git_probe_mirrors() {
     while IFS='	' read -r number path commit; do
         if [ -d "$path" ] && command -v git >/dev/null; then
@@ -8,19 +8,19 @@ git_probe_mirrors() {
             if git --git-dir="$path" cat-file -e "$commit^{commit}" 2>/dev/null; then
                 url=$(git --git-dir="$path" config remote.origin.url)
             fi
-            printf '%s\t%s\n' "$number" "$url"
+            printf '%s\trepository=%s\n' "$number" "$url"
         fi
     done
 }
 
-# In: NUMBER PATH. Out: NUMBER yes|no "MODE OWNER:GROUP", for a deploy key that is there: whether it can be read.
+# In: NUMBER PATH. Out: usable (yes or no) and access ("MODE OWNER:GROUP"), for a deploy key that is there.
 # ssh-keygen refuses a file that others may read, and reads a pipe.
 git_probe_keys() {
     while IFS='	' read -r number path; do
         if [ -f "$path" ]; then
             usable=yes
             if command -v ssh-keygen >/dev/null && [ -z "$(git_public_half "$path")" ]; then usable=no; fi
-            printf '%s\t%s\t%s\n' "$number" "$usable" "$(stat -c '%a %U:%G' "$path")"
+            printf '%s\tusable=%s\taccess=%s\n' "$number" "$usable" "$(stat -c '%a %U:%G' "$path")"
         fi
     done
 }

@@ -1,11 +1,11 @@
 # shellcheck shell=sh
 
-# In: NUMBER NAME. Out: NUMBER, for a locale that there is. `locale -a` writes de_DE.UTF-8 as de_DE.utf8.
+# In: NUMBER NAME. Out: exists=yes, for a locale that there is. `locale -a` writes de_DE.UTF-8 as de_DE.utf8.
 locale_probe() {
     present=$(locale -a | tr -d '-' | tr '[:upper:]' '[:lower:]')
     while IFS='	' read -r number name; do
         if printf '%s\n' "$present" | grep -qxF "$(printf '%s\n' "$name" | tr -d '-' | tr '[:upper:]' '[:lower:]')"; then
-            printf '%s\n' "$number"
+            printf '%s\texists=yes\n' "$number"
         fi
     done
 }

@@ -24,7 +24,7 @@ class Packages:
         return Probe("package_probe", LIBRARY, (" ".join(self.names),))
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
-        present = {name for row in state for name in row}
+        present = state.all("name")
         missing = [name for name in self.names if name not in present]
         if not missing:
             return None

@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 
-# In: NUMBER "NAME NAME...". Out: NUMBER NAME, a line for each that is installed. One dpkg-query for all.
+# In: NUMBER "NAME NAME...". Out: name, a record for each that is installed. One dpkg-query for all.
 # shellcheck disable=SC2016 # dpkg-query's own variables
 package_probe() {
     items=$(cat)
@@ -9,7 +9,7 @@ package_probe() {
         printf '%s\n' "$items" | sed 's/^/I\t/'
     } | awk -F '\t' -v OFS='\t' '
         $1 ~ /^.i $/ { installed[$2] = 1; next }
-        $1 == "I" { count = split($3, names, " "); for (i = 1; i <= count; i++) if (names[i] in installed) print $2, names[i] }'
+        $1 == "I" { count = split($3, names, " "); for (i = 1; i <= count; i++) if (names[i] in installed) print $2, "name=" names[i] }'
 }
 
 package_apt() {

@@ -59,7 +59,7 @@ class Pyenv:
         return Probe("python_probe_pyenv", LIBRARY, (self.revision,))
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
-        if state == (("unmodified",),):
+        if state["state"] == "unmodified":
             return None
         what = f"pyenv {self.revision[:12]}"
         summary = f"restore {what} (it was modified)" if state else f"install {what} from {self.repository}"
@@ -99,7 +99,7 @@ class CPython:
         return Probe("python_probe", LIBRARY, (self.prefix, self.version))
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
-        if state == ((),):
+        if state["state"] == "built":
             return None
         if self.cached:
             remote = f".provision-{self.cached.sha256[:16]}.tar.gz"
@@ -119,7 +119,7 @@ class CPython:
         """The pyenv on the server knows best; where it is yet to come, the list does, of the revisions that it is of."""
         series = self.version.rpartition(".")[0]
         if Ref("pyenv", self.pyenv) not in earlier:
-            unknown, newest = bool(state), state[0][1] if state else ""
+            unknown, newest = state["state"] == "unknown", state["newest"]
         elif self.pyenv in REVISIONS:
             unknown = self.version not in KNOWN
             newest = next((version for version in reversed(KNOWN) if version.rpartition(".")[0] == series), "")

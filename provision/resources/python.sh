@@ -21,14 +21,14 @@ python_packed_facts() {
     done
 }
 
-# In: NUMBER REVISION. Out: NUMBER unmodified|modified, where that release is there.
+# In: NUMBER REVISION. Out: state (unmodified or modified), if that release is there.
 python_probe_pyenv() {
     while IFS='	' read -r number revision; do
         if [ -r "$python_pyenv/.revision" ] && IFS='	' read -r found commit <"$python_pyenv/.revision" && [ "$found" = "$revision" ]; then
             if [ "$(git -C "$python_pyenv" rev-parse HEAD 2>/dev/null)" = "$commit" ] && git -C "$python_pyenv" diff --quiet HEAD --; then
-                printf '%s\tunmodified\n' "$number"
+                printf '%s\tstate=unmodified\n' "$number"
             else
-                printf '%s\tmodified\n' "$number"
+                printf '%s\tstate=modified\n' "$number"
             fi
         fi
     done
@@ -36,15 +36,15 @@ python_probe_pyenv() {
 
 python_definitions=$python_pyenv/plugins/python-build/share/python-build
 
-# In: NUMBER PREFIX VERSION. Out: NUMBER, for a Python that was built to its end and starts; NUMBER unknown NEWEST for
-# one that the pyenv on the server cannot build, with the newest of its series that it can.
+# In: NUMBER PREFIX VERSION. Out: state=built, for a Python that was built to its end; state=unknown and newest, for one that the
+# pyenv on the server cannot build: the newest of its series that it can.
 python_probe() {
     while IFS='	' read -r number prefix version; do
         prefix=$root$prefix
         if [ -e "$prefix/.provision" ] && [ -x "$prefix/bin/python" ] && [ -e "$prefix/lib" ]; then
-            printf '%s\n' "$number"
+            printf '%s\tstate=built\n' "$number"
         elif [ -d "$python_definitions" ] && [ ! -e "$python_definitions/$version" ]; then
-            printf '%s\tunknown\t%s\n' "$number" "$(python_newest "${version%.*}")"
+            printf '%s\tstate=unknown\tnewest=%s\n' "$number" "$(python_newest "${version%.*}")"
         fi
     done
 }

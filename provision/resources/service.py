@@ -12,7 +12,8 @@ LIBRARY = library(__file__)
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A unit that is enabled, running, and running the configuration in the files that it `watches`.
+    """A unit that is enabled, running, and running the configuration in what it `watches`: files, links and
+    certificates, which are named by their paths.
 
     What it last loaded is kept as a stamp: each watched file's inode, size and time. A file that was replaced since
     has another one, so a run that dies between writing and reloading still reloads next time. `check` must succeed
@@ -21,7 +22,7 @@ class Service:
     """
 
     name: str
-    watches: tuple[str, ...] = ()
+    watches: tuple[Ref, ...] = ()
     on_change: Literal["reload", "restart"] = "restart"
     check: str = "true"
     stamp: str = ""
@@ -35,27 +36,29 @@ class Service:
     def ref(self) -> Ref:
         return Ref("service", self.stamp or self.name)
 
+    @property
+    def _paths(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(ref.name for ref in self.watches))
+
     def probe(self) -> Probe:
-        return Probe("service_probe", LIBRARY, (self.name, self.stamp or self.name, " ".join(self.watches)))
+        return Probe("service_probe", LIBRARY, (self.name, self.stamp or self.name, " ".join(self._paths)))
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
-        active, enabled, reload_needed, stamp = state[0] if state else ("inactive", "", "no", "none")
-        changing = {ref.name for ref in earlier}
-        watched = [path for path in self.watches if path in changing]
+        watched = list(dict.fromkeys(ref.name for ref in self.watches if ref in earlier))
         # Another resource for the same unit, earlier in the plan, enables and starts it.
         begun = bool(self.stamp) and self.ref_to(self.name) in earlier
         what = []
-        if enabled != "enabled" and not begun:
+        if state["enabled"] != "enabled" and not begun:
             what.append("enable")
-        if active not in ("active", "reloading") and not begun:
+        if state["active"] not in ("active", "reloading") and not begun:
             what.append("start")
         elif watched:
             what.append(f"{self.on_change} ({', '.join(watched)})")
-        elif self.watches and stamp != "loaded":
+        elif self.watches and state["stamp"] != "loaded":
             what.append(f"{self.on_change} (its configuration changed since it was loaded)")
-        elif reload_needed == "yes" and not begun:
+        elif state["reload"] == "yes" and not begun:
             what.append(f"{self.on_change} (its unit changed)")
         if not what:
             return None
-        script = words("service_ensure", self.name, self.stamp or self.name, self.on_change, self.check, *self.watches)
+        script = words("service_ensure", self.name, self.stamp or self.name, self.on_change, self.check, *self._paths)
         return Change(self.ref, f"{self.name}: {', '.join(what)}", script, LIBRARY)

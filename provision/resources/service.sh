@@ -1,13 +1,14 @@
 # shellcheck shell=sh disable=SC2154
 service_stamp() { stat -c '%n %i %s %.9Y' "$@" 2>/dev/null || true; }
 
-# In: NUMBER UNIT STAMP "PATH PATH...". Out: NUMBER ACTIVE ENABLED NEEDS_DAEMON_RELOAD loaded|changed|none.
+# In: NUMBER UNIT STAMP "PATH PATH...". Out: active, enabled, reload (yes: the unit changed since it was
+# loaded) and stamp (loaded, changed or none).
 # One systemctl show for all; it answers in the order asked, a blank line between two units.
 service_probe() {
     items=$(cat)
     shown=$(printf '%s\n' "$items" | cut -f2 |
         xargs -r systemctl show -p ActiveState -p UnitFileState -p NeedDaemonReload | awk -F = -v OFS='\t' '
-        function flush() { if (n) print value["ActiveState"], value["UnitFileState"], value["NeedDaemonReload"]; n = 0; split("", value) }
+        function flush() { if (n) print "active=" value["ActiveState"], "enabled=" value["UnitFileState"], "reload=" value["NeedDaemonReload"]; n = 0; split("", value) }
         $0 == "" { flush(); next }
         { value[$1] = $2; n++ }
         END { flush() }')
@@ -18,7 +19,7 @@ service_probe() {
             # shellcheck disable=SC2086 # the paths are words
             if [ "$(service_stamp $paths)" = "$(cat "$provision_stamps/$name")" ]; then stamp=loaded; fi
         fi
-        printf '%s\t%s\t%s\n' "$number" "${shown%%
+        printf '%s\t%s\tstamp=%s\n' "$number" "${shown%%
 *}" "$stamp"
         shown=${shown#*
 }

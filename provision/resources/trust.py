@@ -34,7 +34,7 @@ class TrustedCertificates:
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         files = self._files()
-        present = {name: trusted == "trusted" for name, trusted in state}
+        present = {each["name"]: each["trusted"] == "yes" for each in state.records}
         missing = [name for name in files if not present.get(name)]
         old = present.keys() - files.keys()
         if not missing and not old:

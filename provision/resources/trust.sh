@@ -2,11 +2,11 @@
 trust_folder=$root/usr/local/share/ca-certificates
 trust_system=$root/etc/ssl/certs
 
-# Out: NUMBER NAME [trusted], a line for each file of provision's; its name says what its content was.
+# Out: name and trusted (yes or no), a record for each file of provision's; its name says what its content was.
 trust_probe() {
     read -r number
     for file in "$trust_folder"/provision*.crt; do
-        if [ -e "$file" ]; then printf '%s\t%s\t%s\n' "$number" "${file##*/}" "$(if trust_holds "$file"; then echo trusted; fi)"; fi
+        if [ -e "$file" ]; then printf '%s\tname=%s\ttrusted=%s\n' "$number" "${file##*/}" "$(if trust_holds "$file"; then echo yes; else echo no; fi)"; fi
     done
 }
 

@@ -47,13 +47,12 @@ class User:
         if not state:
             script = words("useradd", "--system", "-g", self.name, "-M", "-d", self.home, "-s", self.shell, self.name)
             return Change(self.ref, f"create user {self.name}", script)
-        group, home, shell = state[0]
         wrong = [
             f"{what} {found} -> {wanted}"
             for what, found, wanted in (
-                ("group", group, self.name),
-                ("home", home, self.home),
-                ("shell", shell, self.shell),
+                ("group", state["group"], self.name),
+                ("home", state["home"], self.home),
+                ("shell", state["shell"], self.shell),
             )
             if found != wanted
         ]

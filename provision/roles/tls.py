@@ -4,7 +4,7 @@ from provision.engine.facts import Facts
 from provision.engine.resource import Resource
 from provision.inventory import Host
 from provision.release.systemd import UNITS
-from provision.resources.certificate import Certificate, ProvidedCertificate, link
+from provision.resources.certificate import Certificate, Placeholder, ProvidedCertificate
 from provision.resources.file import Directory, File
 from provision.resources.package import Packages
 from provision.resources.service import Service
@@ -21,7 +21,8 @@ CA = "/etc/provision/acme-ca.pem"
 def tls(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     if host.tls.issuer == "self-signed" or not host.apps:
         return ()
-    read = Service("nginx", tuple(link(app) for app in host.apps), "reload", "nginx -t", stamp="nginx-certificates")
+    watched = tuple(ref for app in host.apps for ref in (Placeholder.ref_to(app), Certificate.ref_to(app)))
+    read = Service("nginx", watched, "reload", "nginx -t", stamp="nginx-certificates")
     if host.tls.issuer == "files":
         given = (host.tls.chain, host.tls.private_key)
         return (*(ProvidedCertificate(app.name, tuple(app.domains), *given) for app in host.apps.values()), read)

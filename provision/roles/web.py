@@ -1,7 +1,7 @@
 """nginx in front of the apps."""
 
 from provision.engine.facts import SYSTEM, Facts
-from provision.engine.resource import Resource
+from provision.engine.resource import Ref, Resource
 from provision.inventory import App, Host
 from provision.release.layout import Layout
 from provision.release.template import render
@@ -52,10 +52,16 @@ def _proxy(host: Host, facts: Facts, app: App) -> str:
     )
 
 
-def _watched(apps: tuple[App, ...]) -> tuple[str, ...]:
+def _watched(apps: tuple[App, ...]) -> tuple[Ref, ...]:
     sites = ("000-default", *(app.name for app in apps))
-    folders = ("sites-available", "sites-enabled")
     return (
-        f"{NGINX}/nginx.conf",
-        *(f"{NGINX}/{folder}/{site}.conf" for site in sites for folder in folders),
+        File.ref_to(f"{NGINX}/nginx.conf"),
+        *(
+            ref
+            for site in sites
+            for ref in (
+                File.ref_to(f"{NGINX}/sites-available/{site}.conf"),
+                Link.ref_to(f"{NGINX}/sites-enabled/{site}.conf"),
+            )
+        ),
     )

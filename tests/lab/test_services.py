@@ -26,7 +26,7 @@ def test_a_service_runs_its_present_configuration(apply: Apply, folder: str) -> 
     def wanted(seconds: int, content: str) -> tuple[Resource, ...]:
         unit = f"[Service]\nExecStart=/bin/sleep {seconds}\n[Install]\nWantedBy=multi-user.target\n"
         configuration = File(f"{folder}/configuration", content)
-        return (File(path, unit), configuration, Service("kinds", (path, configuration.path)))
+        return (File(path, unit), configuration, Service("kinds", (File.ref_to(path), configuration.ref)))
 
     def process() -> str:
         assert shell(SERVER, "systemctl is-active kinds; systemctl is-enabled kinds") == "active\nenabled"
@@ -88,7 +88,7 @@ def settled() -> set[str]:
 def test_a_run_killed_between_writing_the_site_and_the_reload_reloads_next_time(apply: Apply) -> None:
     def wanted(content: str) -> tuple[Resource, Resource]:
         return File(NGINX_EXTRA, content, check="nginx -t"), Service(
-            "nginx", (NGINX_EXTRA,), "reload", "nginx -t", stamp="kinds"
+            "nginx", (File.ref_to(NGINX_EXTRA),), "reload", "nginx -t", stamp="kinds"
         )
 
     assert ids(apply(*wanted("# one\n"))) == [f"file:{NGINX_EXTRA}", "service:kinds"]
@@ -109,7 +109,9 @@ def test_a_run_killed_between_writing_the_site_and_the_reload_reloads_next_time(
 
 def test_a_configuration_that_nginx_refuses_is_not_loaded(apply: Apply) -> None:
     workers = settled()
-    refused = apply(File(NGINX_EXTRA, "nonsense\n"), Service("nginx", (NGINX_EXTRA,), "reload", "nginx -t", "kinds"))
+    refused = apply(
+        File(NGINX_EXTRA, "nonsense\n"), Service("nginx", (File.ref_to(NGINX_EXTRA),), "reload", "nginx -t", "kinds")
+    )
     assert refused.error == "nginx goes on with the configuration that it has: nginx -t refused the new one"
     assert any("nonsense" in line or NGINX_EXTRA in line for line in refused.output)
     assert set(shell(SERVER, WORKERS).split()) <= workers
@@ -121,7 +123,7 @@ def test_a_configuration_that_nginx_cannot_use_is_not_taken_for_loaded(apply: Ap
     """nginx -t passes, and so does the reload; only then does nginx find that another program has the port."""
     workers = settled()
     file = File(NGINX_EXTRA, "server { listen 22; }\n", check="nginx -t")
-    service = Service("nginx", (NGINX_EXTRA,), "reload", "nginx -t", "kinds")
+    service = Service("nginx", (File.ref_to(NGINX_EXTRA),), "reload", "nginx -t", "kinds")
     for expected in ([str(file.ref), str(service.ref)], [str(service.ref)]):
         failed = apply(file, service)
         assert failed.error == (
@@ -141,7 +143,10 @@ def test_a_reload_does_not_wait_for_those_who_are_still_served(apply: Apply) -> 
     shell(SERVER, "head -c 60000 /dev/zero >/var/www/slow")
     file = "server {{ listen 8099; root /var/www; limit_rate 1000; }} # {}\n"
     resources = [
-        (File(NGINX_EXTRA, file.format(number)), Service("nginx", (NGINX_EXTRA,), "reload", "nginx -t", "kinds"))
+        (
+            File(NGINX_EXTRA, file.format(number)),
+            Service("nginx", (File.ref_to(NGINX_EXTRA),), "reload", "nginx -t", "kinds"),
+        )
         for number in ("one", "two")
     ]
     apply(*resources[0])

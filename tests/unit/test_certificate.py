@@ -23,16 +23,23 @@ SHOP = Certificate("shop", ("www.example.com", "shop.example.com"), ACME, "ops@e
 NAMES = "shop.example.com www.example.com"
 LIVE = "/etc/letsencrypt/live/shop"
 HERE = (
-    ("here", "10.0.0.5 203.0.113.10 203.0.113.10"),
-    ("domain", "www.example.com", "203.0.113.10 "),
-    ("domain", "shop.example.com", "203.0.113.10 2001:db8::1 "),
+    {"here": "10.0.0.5 203.0.113.10 203.0.113.10"},
+    {"domain": "www.example.com", "addresses": "203.0.113.10 "},
+    {"domain": "shop.example.com", "addresses": "203.0.113.10 2001:db8::1 "},
 )
 
 
 def seen(
     target: str = "", own: str = "", own_days: str = "", server: str = "", names: str = "", days: str = ""
-) -> tuple[str, ...]:
-    return ("certificate", target, own, own_days, server, names, days)
+) -> dict[str, str]:
+    return {
+        "target": target,
+        "placeholder_names": own,
+        "placeholder_days": own_days,
+        "server": server,
+        "names": names,
+        "days": days,
+    }
 
 
 FINAL = Placeholder("shop", SHOP.domains, final=True)
@@ -56,9 +63,9 @@ FIRST = Placeholder("shop", SHOP.domains)
     ],
 )
 def test_a_placeholder_is_made_where_nginx_would_have_none_or_a_wrong_final_one(
-    resource: Placeholder, row: tuple[str, ...], changes: bool
+    resource: Placeholder, row: dict[str, str], changes: bool
 ) -> None:
-    change = resource.plan(State((row,)), {})
+    change = resource.plan(State.of(row), {})
     assert (change is not None) is changes
     if change:
         assert change.id == str(resource.ref)
@@ -88,8 +95,8 @@ def test_a_placeholder_is_made_where_nginx_would_have_none_or_a_wrong_final_one(
         ),
     ],
 )
-def test_a_certificate_is_had_where_there_is_none_that_fits(row: tuple[str, ...], expected: str | None) -> None:
-    change = SHOP.plan(State((row, *HERE)), {})
+def test_a_certificate_is_had_where_there_is_none_that_fits(row: dict[str, str], expected: str | None) -> None:
+    change = SHOP.plan(State.of(row, *HERE), {})
     assert (change.summary if change else None) == expected
     assert change is None or change.id == str(SHOP.ref)
 
@@ -103,38 +110,38 @@ def test_a_certificate_is_had_where_there_is_none_that_fits(row: tuple[str, ...]
         (seen(LIVE, server=ACME, names="old.example.com", days="60"), "force"),
     ],
 )
-def test_the_authority_is_asked_only_for_what_is_not_there(row: tuple[str, ...], how: str) -> None:
-    change = SHOP.plan(State((row, *HERE)), {})
+def test_the_authority_is_asked_only_for_what_is_not_there(row: dict[str, str], how: str) -> None:
+    change = SHOP.plan(State.of(row, *HERE), {})
     assert change is not None
     assert f" {how} {WEBROOT} " in change.script
 
 
 def test_a_domain_that_does_not_resolve_is_refused_before_anything_is_touched() -> None:
-    state = (seen(), HERE[0], HERE[1], ("domain", "shop.example.com", ""))
+    state = State.of(seen(), HERE[0], HERE[1], {"domain": "shop.example.com", "addresses": ""})
     with pytest.raises(
         PlanError, match=r"shop: shop\.example\.com does not resolve: add a DNS record .* 203\.0\.113\.10"
     ):
-        SHOP.plan(State(state), {})
+        SHOP.plan(state, {})
 
 
 def test_a_domain_that_leads_elsewhere_is_refused_before_anything_is_touched() -> None:
-    state = (seen(), HERE[0], HERE[1], ("domain", "shop.example.com", "198.51.100.7 "))
+    state = State.of(seen(), HERE[0], HERE[1], {"domain": "shop.example.com", "addresses": "198.51.100.7 "})
     with pytest.raises(PlanError, match=r"shop\.example\.com points to 198\.51\.100\.7, not to this server") as caught:
-        SHOP.plan(State(state), {})
+        SHOP.plan(state, {})
     assert "\n" not in str(caught.value)
-    assert replace(SHOP, check_dns=False).plan(State(state), {}) is not None
+    assert replace(SHOP, check_dns=False).plan(state, {}) is not None
 
 
 def test_dns_is_not_asked_for_a_certificate_that_fits() -> None:
-    assert SHOP.plan(State((seen(LIVE, server=ACME, names=NAMES, days="5"),)), {}) is not None
+    assert SHOP.plan(State.of(seen(LIVE, server=ACME, names=NAMES, days="5")), {}) is not None
 
 
 def test_a_placeholder_that_was_made_is_right(tmp_path: Path, observe: Observe, make: Call, call: Call) -> None:
     assert make(FINAL.plan(State(), {})).returncode == 0
     (state,) = observe(FINAL)
-    assert FINAL.plan(State(state), {}) is None
-    assert state[0][:3] == ("certificate", "placeholder/shop", NAMES)
-    assert replace(FINAL, domains=("shop.example.com",)).plan(State(state), {}) is not None
+    assert FINAL.plan(state, {}) is None
+    assert (state["target"], state["placeholder_names"]) == ("placeholder/shop", NAMES)
+    assert replace(FINAL, domains=("shop.example.com",)).plan(state, {}) is not None
     assert (tmp_path / "etc/ssl/provision" / "shop" / "privkey.pem").stat().st_mode & 0o777 == 0o600
     assert {path.name for path in (tmp_path / "etc/ssl/provision").iterdir()} == {"shop", "placeholder"}
     ran = call(
@@ -158,18 +165,18 @@ def test_an_acme_certificate_is_seen_with_its_directory_names_and_days(
     (tmp_path / "etc/ssl/provision" / "shop").symlink_to(live / "shop")
     (renewal / "shop.conf").write_text(f"[renewalparams]\nserver = {ACME}\n")
     (state,) = observe(SHOP)
-    assert state[0][4:6] == (ACME, NAMES)
-    assert int(state[0][6]) > 3600
+    assert (state["server"], state["names"]) == (ACME, NAMES)
+    assert int(state["days"]) > 3600
     assert len(state) == 1
 
 
 def test_where_a_certificate_is_yet_to_be_had_the_addresses_come_too(tmp_path: Path, observe: Observe) -> None:
     local = replace(SHOP, domains=("localhost",), address="127.0.0.1")
     (state,) = observe(local)
-    assert [row[0] for row in state] == ["certificate", "here", "domain"]
-    assert "127.0.0.1" in state[1][1].split()
-    assert state[2][1] == "localhost"
-    assert state[2][2].split()
+    assert [next(iter(each)) for each in state.records] == ["target", "here", "domain"]
+    assert "127.0.0.1" in state["here"].split()
+    assert state["domain"] == "localhost"
+    assert state["addresses"].split()
 
 
 def test_a_file_that_is_no_certificate_has_no_names_and_no_days(tmp_path: Path, call: Call) -> None:

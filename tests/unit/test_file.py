@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     Observe = Callable[..., tuple[State, ...]]
     Make = Callable[..., subprocess.CompletedProcess[str]]
 
+KEYS = ("type", "mode", "owner", "group", "value", "content")
 WANTED = File("/etc/motd", "hello\n")
 SHA = hashlib.sha256(b"hello\n").hexdigest()
 
 
 def planned(resource: Resource, *row: str) -> Change | None:
-    return resource.plan(State((row,) if row else ()), {})
+    return resource.plan(State.of(dict(zip(KEYS, row, strict=False))) if row else State(), {})
 
 
 def summary(resource: Resource, *row: str) -> str | None:
@@ -171,9 +172,10 @@ def test_the_probe_sees_files_of_any_name(tmp_path: Path, me: tuple[str, str], o
     states = observe(*right, *links, *wrong)
     wanted: list[Resource] = [*right, *links]
     for resource, state in zip(wanted, states, strict=False):
-        assert resource.plan(State(state), {}) is None
+        assert resource.plan(state, {}) is None
     for name, file, state in zip(ODD, right, states[-len(ODD) :], strict=True):
-        assert state == (("regular file", "640", *me, file.sha256, packed(name)),)
+        row = ("regular file", "640", *me, file.sha256, packed(name))
+        assert state.records == (dict(zip(KEYS, row, strict=True)),)
 
 
 def test_the_probe_tells_files_folders_and_links_apart(tmp_path: Path, me: tuple[str, str], observe: Observe) -> None:
@@ -189,7 +191,7 @@ def test_the_probe_tells_files_folders_and_links_apart(tmp_path: Path, me: tuple
         Absent(str(tmp_path / "dangling")),
         File(str(tmp_path / "empty"), "", *me),
     )
-    changes = [resource.plan(State(state), {}) for resource, state in zip(resources, observe(*resources), strict=True)]
+    changes = [resource.plan(state, {}) for resource, state in zip(resources, observe(*resources), strict=True)]
     assert [change.summary if change else None for change in changes] == [
         None,
         f"write {tmp_path}/folder",
@@ -206,23 +208,21 @@ def test_two_resources_may_ask_for_the_same_path(tmp_path: Path, me: tuple[str, 
     (tmp_path / "one").chmod(0o644)
     path = str(tmp_path / "one")
     file, folder, other = observe(File(path, "hello\n"), Directory(path), File(path, "bye\n"))
-    assert [file[0][0], folder[0][0], other[0][5]] == ["regular file", "regular file", packed("hello\n")]
+    assert [file["type"], folder["type"], other["content"]] == ["regular file", "regular file", packed("hello\n")]
 
 
 def test_a_large_files_content_is_cut_for_the_diff(tmp_path: Path, observe: Observe) -> None:
     (tmp_path / "large").write_bytes(b"x" * 300_000)
-    ((row,),) = observe(File(str(tmp_path / "large"), "small"))
-    assert len(base64.b64decode(row[5])) == 256 * 1024
+    (state,) = observe(File(str(tmp_path / "large"), "small"))
+    assert len(base64.b64decode(state["content"])) == 256 * 1024
 
 
 def test_files_that_were_written_are_right(tmp_path: Path, me: tuple[str, str], observe: Observe, call: Make) -> None:
     content = "it's\t100% \\n ☃\nEND_OF_BASE64\nno newline at the end"
     files = [File(str(tmp_path / name), content, *me, 0o600) for name in ODD]
-    changes = [file.plan(State(state), {}) for file, state in zip(files, observe(*files), strict=True)]
+    changes = [file.plan(state, {}) for file, state in zip(files, observe(*files), strict=True)]
     assert call([file_module], "\n".join(change.script for change in changes if change)).returncode == 0
-    assert [file.plan(State(state), {}) for file, state in zip(files, observe(*files), strict=True)] == [None] * len(
-        ODD
-    )
+    assert [file.plan(state, {}) for file, state in zip(files, observe(*files), strict=True)] == [None] * len(ODD)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(ODD)
     assert (tmp_path / ODD[0]).read_text() == content
 
@@ -234,7 +234,7 @@ def test_a_file_takes_the_place_of_a_link_and_leaves_its_target(
     (tmp_path / "file").symlink_to("target")
     file = File(str(tmp_path / "file"), "file", *me)
     (state,) = observe(file)
-    assert make(file.plan(State(state), {})).returncode == 0
+    assert make(file.plan(state, {})).returncode == 0
     assert (tmp_path / "target").read_text() == "target"
     assert not (tmp_path / "file").is_symlink()
 
@@ -244,7 +244,7 @@ def test_attributes_are_put_right(tmp_path: Path, me: tuple[str, str], observe: 
     (tmp_path / "file").chmod(0o666)
     file = File(str(tmp_path / "file"), "text", *me, 0o600)
     (state,) = observe(file)
-    assert make(file.plan(State(state), {})).returncode == 0
+    assert make(file.plan(state, {})).returncode == 0
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
 
 
@@ -283,7 +283,7 @@ def test_a_directory_is_made_with_its_mode_and_its_parents_are_open(
     folder = Directory(str(tmp_path / "a" / "b"), *me, 0o2750)
     assert make(planned(folder)).returncode == 0
     (state,) = observe(folder)
-    assert folder.plan(State(state), {}) is None
+    assert folder.plan(state, {}) is None
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o755
 
 
@@ -303,9 +303,9 @@ def test_a_link_that_was_made_is_right(before: str, tmp_path: Path, observe: Obs
     elif before != "nothing":
         Path(link.path).symlink_to("elsewhere" if before == "other link" else tmp_path)
     (state,) = observe(link)
-    assert make(link.plan(State(state), {})).returncode == 0
+    assert make(link.plan(state, {})).returncode == 0
     (state,) = observe(link)
-    assert link.plan(State(state), {}) is None
+    assert link.plan(state, {}) is None
     assert [path.name for path in tmp_path.iterdir()] == ["the link"]
 
 
@@ -320,5 +320,5 @@ def test_what_should_not_be_there_goes_with_all_that_is_in_it(tmp_path: Path, ob
     (tmp_path / "-old stuff" / "deep").mkdir(parents=True)
     absent = Absent(str(tmp_path / "-old stuff"))
     (state,) = observe(absent)
-    assert make(absent.plan(State(state), {})).returncode == 0
+    assert make(absent.plan(state, {})).returncode == 0
     assert list(tmp_path.iterdir()) == []

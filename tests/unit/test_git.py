@@ -28,14 +28,14 @@ MIRROR = Mirror("/srv/shop/repository.git", URL, COMMIT)
 @pytest.mark.parametrize(
     ("state", "expected"),
     [
-        ((), f"mirror {URL} at 0123456"),
-        (((URL,),), None),
-        ((("",),), f"fetch {URL} at 0123456"),
-        ((("https://elsewhere.example.com/shop.git",),), f"fetch {URL} at 0123456"),
+        (State(), f"mirror {URL} at 0123456"),
+        (State.of({"repository": URL}), None),
+        (State.of({"repository": ""}), f"fetch {URL} at 0123456"),
+        (State.of({"repository": "https://elsewhere.example.com/shop.git"}), f"fetch {URL} at 0123456"),
     ],
 )
 def test_a_mirror_fetches_what_it_lacks(state: State, expected: str | None) -> None:
-    change = MIRROR.plan(State(state), {})
+    change = MIRROR.plan(state, {})
     assert (change.summary if change else None) == expected
     assert change is None or change.id == str(MIRROR.ref)
 
@@ -50,11 +50,11 @@ def test_a_mirror_that_was_made_has_the_commit(
 ) -> None:
     mirror = Mirror(str(tmp_path / "mirror.git"), str(repository), commit)
     (state,) = observe(mirror)
-    assert state == ()
-    assert make(mirror.plan(State(state), {})).returncode == 0
+    assert not state
+    assert make(mirror.plan(state, {})).returncode == 0
     (state,) = observe(mirror)
-    assert state == ((str(repository),),)
-    assert mirror.plan(State(state), {}) is None
+    assert state == State.of({"repository": repository})
+    assert mirror.plan(state, {}) is None
 
 
 def test_a_mirror_fetches_a_newer_commit(
@@ -65,10 +65,10 @@ def test_a_mirror_fetches_a_newer_commit(
     git("commit", "--quiet", "--allow-empty", "--message=second", folder=repository)
     newer = Mirror(path, str(repository), git("rev-parse", "HEAD", folder=repository))
     (state,) = observe(newer)
-    assert state == (("",),)
-    assert make(newer.plan(State(state), {})).returncode == 0
+    assert state == State.of({"repository": ""})
+    assert make(newer.plan(state, {})).returncode == 0
     (state,) = observe(newer)
-    assert newer.plan(State(state), {}) is None
+    assert newer.plan(state, {}) is None
 
 
 def test_a_commit_that_no_branch_leads_to_any_more_is_fetched_by_its_name(
@@ -78,7 +78,7 @@ def test_a_commit_that_no_branch_leads_to_any_more_is_fetched_by_its_name(
     mirror = Mirror(str(tmp_path / "mirror.git"), str(repository), commit)
     assert make(mirror.plan(State(), {})).returncode == 0
     (state,) = observe(mirror)
-    assert mirror.plan(State(state), {}) is None
+    assert mirror.plan(state, {}) is None
 
 
 def test_a_mirror_of_another_repository_is_pointed_to_the_right_one(
@@ -89,9 +89,9 @@ def test_a_mirror_of_another_repository_is_pointed_to_the_right_one(
     make(Mirror(path, str(tmp_path / "other"), commit).plan(State(), {}))
     mirror = Mirror(path, str(repository), commit)
     (state,) = observe(mirror)
-    assert make(mirror.plan(State(state), {})).returncode == 0
+    assert make(mirror.plan(state, {})).returncode == 0
     (state,) = observe(mirror)
-    assert mirror.plan(State(state), {}) is None
+    assert mirror.plan(state, {}) is None
 
 
 def test_a_folder_that_is_no_mirror_is_made_one(
@@ -101,9 +101,9 @@ def test_a_folder_that_is_no_mirror_is_made_one(
     (tmp_path / "mirror.git" / "junk").touch()
     mirror = Mirror(str(tmp_path / "mirror.git"), str(repository), commit)
     (state,) = observe(mirror)
-    assert make(mirror.plan(State(state), {})).returncode == 0
+    assert make(mirror.plan(state, {})).returncode == 0
     (state,) = observe(mirror)
-    assert mirror.plan(State(state), {}) is None
+    assert mirror.plan(state, {}) is None
 
 
 def test_a_commit_that_was_not_pushed_is_one_clear_line(tmp_path: Path, repository: Path, make: Make) -> None:
@@ -126,14 +126,20 @@ KEY = DeployKey("shop", "/etc/shop/deploy_key", "shop@web1", SSH_URL)
 @pytest.mark.parametrize(
     ("state", "expected"),
     [
-        ((), f"shop: make a deploy key for {SSH_URL}"),
-        ((("yes", "600 root:root"),), None),
-        ((("yes", "644 root:root"),), "/etc/shop/deploy_key: 644 root:root -> 600 root:root"),
-        ((("no", "600 root:root"),), f"shop: make a deploy key for {SSH_URL} (the one there cannot be read)"),
+        (State(), f"shop: make a deploy key for {SSH_URL}"),
+        (State.of({"usable": "yes", "access": "600 root:root"}), None),
+        (
+            State.of({"usable": "yes", "access": "644 root:root"}),
+            "/etc/shop/deploy_key: 644 root:root -> 600 root:root",
+        ),
+        (
+            State.of({"usable": "no", "access": "600 root:root"}),
+            f"shop: make a deploy key for {SSH_URL} (the one there cannot be read)",
+        ),
     ],
 )
 def test_a_deploy_key_is_made_once_and_stays_roots(state: State, expected: str | None) -> None:
-    change = KEY.plan(State(state), {})
+    change = KEY.plan(state, {})
     assert (change.summary if change else None) == expected
     assert change is None or change.id == str(KEY.ref)
 
@@ -152,11 +158,13 @@ def test_a_deploy_key_that_was_made_prints_its_public_half_and_is_not_made_again
         ran.stdout == f"notice: shop: add this deploy key at {SSH_URL} (read-only is enough): {kind} {key} shop@web1\n"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["deploy_key"]
-    assert observe(own) == ((("yes", f"600 {me[0]}:{me[1]}"),),)
+    assert observe(own) == (State.of({"usable": "yes", "access": f"600 {me[0]}:{me[1]}"}),)
     (tmp_path / "deploy_key").chmod(0o644)
-    assert observe(own) == ((("yes", f"644 {me[0]}:{me[1]}"),),), "a key that others may read is the same key"
+    assert observe(own) == (State.of({"usable": "yes", "access": f"644 {me[0]}:{me[1]}"}),), (
+        "a key that others may read is the same key"
+    )
     (tmp_path / "deploy_key").write_text("no key\n")
-    assert observe(own)[0][0][0] == "no"
+    assert observe(own)[0]["usable"] == "no"
 
 
 def test_a_private_key_is_in_no_representation_and_travels_encoded_on_standard_input() -> None:
@@ -239,7 +247,9 @@ def test_a_refused_deploy_key_is_shown_in_its_public_half(tmp_path: Path, call: 
 
 
 def test_a_server_that_forwards_no_agent_is_one_clear_line(call: Callable[..., Run]) -> None:
-    ran = call([git_module], "unset SSH_AUTH_SOCK\nover_ssh shop agent shop@web1 /etc/shop/known_hosts '' git_mirror a b c")
+    ran = call(
+        [git_module], "unset SSH_AUTH_SOCK\ngit_over_ssh shop agent shop@web1 /etc/shop/known_hosts '' git_mirror a b c"
+    )
     assert ran.returncode == 1
     assert ran.stdout.startswith(
         "error: shop: this server's sshd does not forward an SSH agent: set AllowAgentForwarding yes"

@@ -17,11 +17,11 @@ def test_a_set_of_packages_asks_for_all_of_its_names() -> None:
 
 
 def test_nothing_changes_where_all_are_installed() -> None:
-    assert SET.plan(State((("nginx",), ("libnginx-mod-brotli",))), {}) is None
+    assert SET.plan(State.of({"name": "nginx"}, {"name": "libnginx-mod-brotli"}), {}) is None
 
 
 def test_only_what_is_missing_is_installed() -> None:
-    change = SET.plan(State((("nginx",),)), {})
+    change = SET.plan(State.of({"name": "nginx"}), {})
     assert change is not None
     assert (change.id, change.summary) == (str(SET.ref), "install libnginx-mod-brotli")
     assert change.script == "package_install libnginx-mod-brotli"
@@ -37,4 +37,8 @@ def test_the_probe_knows_installed_packages_from_others(observe: Callable[..., t
     some = Packages("some", ("coreutils", "no-such-package", "dpkg"))
     none = Packages("none", ("no-such-package",))
     same = Packages("same", ("coreutils",))
-    assert observe(some, none, same) == ((("coreutils",), ("dpkg",)), (), (("coreutils",),))
+    assert observe(some, none, same) == (
+        State.of({"name": "coreutils"}, {"name": "dpkg"}),
+        State(),
+        State.of({"name": "coreutils"}),
+    )

@@ -25,19 +25,19 @@ CACHED = CachedPython(Path("/cache/3.13.5.tar.gz"), "ab" * 32, 41_600_000, ("lib
 @pytest.mark.parametrize(
     ("state", "expected"),
     [
-        ((), "install pyenv v2.6.30 from https://git.example.com/pyenv.git"),
-        ((("unmodified",),), None),
-        ((("modified",),), "restore pyenv v2.6.30 (it was modified)"),
+        (State(), "install pyenv v2.6.30 from https://git.example.com/pyenv.git"),
+        (State.of({"state": "unmodified"}), None),
+        (State.of({"state": "modified"}), "restore pyenv v2.6.30 (it was modified)"),
     ],
 )
 def test_pyenv_is_one_release_unmodified(state: State, expected: str | None) -> None:
-    change = PYENV.plan(State(state), {})
+    change = PYENV.plan(state, {})
     assert (change.summary if change else None) == expected
     assert change is None or change.id == str(PYENV.ref)
 
 
 def test_a_python_that_is_there_is_right() -> None:
-    assert BARE.plan(State(((),)), {}) is None
+    assert BARE.plan(State.of({"state": "built"}), {}) is None
 
 
 def test_a_python_is_built_where_nothing_is_cached() -> None:
@@ -83,7 +83,7 @@ def test_a_python_was_built_to_its_end_when_it_has_its_stamp(
     (prefix / "bin" / "python").touch(0o755)
     assert observe(BARE) == ((),)
     (prefix / ".provision").touch()
-    assert observe(BARE, replace(BARE, optimized=True)) == (((),), ())
+    assert observe(BARE, replace(BARE, optimized=True)) == (State.of({"state": "built"}), State())
     (prefix / "bin" / "python").unlink()
     assert observe(BARE) == ((),)
 
@@ -98,11 +98,11 @@ def test_pyenv_is_installed_from_its_repository_and_restored_when_it_was_modifie
 ) -> None:
     git("tag", "v1", folder=repository)
     pyenv = Pyenv(str(repository), "v1")
-    for expected in ((), (("modified",),)):
+    for expected in (State(), State.of({"state": "modified"})):
         (state,) = observe(pyenv)
         assert state == expected
-        assert make(pyenv.plan(State(state), {})).returncode == 0
-        assert observe(pyenv) == ((("unmodified",),),)
+        assert make(pyenv.plan(state, {})).returncode == 0
+        assert observe(pyenv) == (State.of({"state": "unmodified"}),)
         (tmp_path / "opt/pyenv/app" / "main.py").write_text("broken")
 
 
@@ -126,14 +126,14 @@ def test_a_python_that_the_listed_pyenv_does_not_know_is_refused_before_pyenv_is
 
 def test_of_a_pyenv_that_is_yet_to_come_and_not_listed_nothing_is_said() -> None:
     before = earlier("pyenv:v9")
-    assert replace(BARE, version="3.99.1", pyenv="v9").plan(State((("unknown", ""),)), before)
+    assert replace(BARE, version="3.99.1", pyenv="v9").plan(State.of({"state": "unknown", "newest": ""}), before)
 
 
 def test_the_pyenv_on_the_server_knows_better_than_the_list() -> None:
     newer = replace(BARE, version="3.99.1", pyenv=REVISIONS[0])
     assert newer.plan(State(), {})
     with pytest.raises(PlanError, match=r"does not know Python 3\.13\.5: it knows no 3\.13 at all; write"):
-        BARE.plan(State((("unknown", ""),)), {})
+        BARE.plan(State.of({"state": "unknown", "newest": ""}), {})
 
 
 def test_the_probe_says_which_python_pyenv_cannot_build_and_the_newest_that_it_can(
@@ -144,5 +144,9 @@ def test_the_probe_says_which_python_pyenv_cannot_build_and_the_newest_that_it_c
     for name in ("3.13.5", "3.13.9", "3.13.10", "3.13.11t", "3.13-dev", "miniforge3-25.1"):
         (definitions / name).touch()
     wanted = (BARE, replace(BARE, version="3.13.12"), replace(BARE, version="3.14.0"))
-    states = ((), (("unknown", "3.13.10"),), (("unknown", ""),))
+    states = (
+        State(),
+        State.of({"state": "unknown", "newest": "3.13.10"}),
+        State.of({"state": "unknown", "newest": ""}),
+    )
     assert observe(*wanted) == states

@@ -7,7 +7,7 @@ import pytest
 from provision.engine.resource import State
 from provision.resources import service
 from provision.resources.certificate import Certificate, Placeholder
-from provision.resources.file import File, Link
+from provision.resources.file import Directory, File, Link
 from provision.resources.service import Service
 from tests.unit.conftest import planned as earlier
 
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
 
 CONFIGURATION, SITE = "/etc/nginx/nginx.conf", "/etc/nginx/sites-enabled/shop.conf"
-NGINX = Service("nginx", (CONFIGURATION, SITE), "reload", "nginx -t")
+NGINX = Service("nginx", (File.ref_to(CONFIGURATION), Link.ref_to(SITE)), "reload", "nginx -t")
+KEYS = ("active", "enabled", "reload", "stamp")
 RIGHT = ("active", "enabled", "no", "loaded")
 
 
 def summary(resource: Service, *row: str, before: tuple[str, ...] = ()) -> str | None:
-    change = resource.plan(State((row,) if row else ()), earlier(*before))
+    change = resource.plan(State.of(dict(zip(KEYS, row, strict=True))) if row else State(), earlier(*before))
     assert change is None or change.id == str(resource.ref)
     return change.summary if change else None
 
@@ -67,7 +68,9 @@ def test_a_service_that_does_not_run_is_started_not_reloaded() -> None:
 
 def test_a_service_reloads_for_a_certificate_that_is_about_to_move() -> None:
     link = "/etc/ssl/provision/shop"
-    certificates = Service("nginx", (link,), "reload", stamp="nginx-certificates")
+    certificates = Service(
+        "nginx", (Placeholder.ref_to("shop"), Certificate.ref_to("shop")), "reload", stamp="nginx-certificates"
+    )
     for resource in (Placeholder("shop", ()), Certificate("shop", (), "", "", "")):
         assert summary(certificates, *RIGHT, before=(str(resource.ref),)) == f"nginx: reload ({link})"
 
@@ -77,12 +80,12 @@ def test_a_service_that_watches_nothing_needs_no_stamp() -> None:
 
 
 def test_a_change_of_configuration_restarts_unless_it_is_told_to_reload() -> None:
-    one = Service("one", ("/etc/one",))
+    one = Service("one", (File.ref_to("/etc/one"),))
     assert summary(one, *RIGHT, before=("file:/etc/one",)) == "one: restart (/etc/one)"
 
 
 def test_two_resources_of_one_unit_differ_in_their_stamp() -> None:
-    other = Service("nginx", ("/etc/ssl",), "reload", stamp="nginx-certificates")
+    other = Service("nginx", (Directory.ref_to("/etc/ssl"),), "reload", stamp="nginx-certificates")
     assert (str(NGINX.ref), str(other.ref)) == ("service:nginx", "service:nginx-certificates")
     assert other.probe().item == ("nginx", "nginx-certificates", "/etc/ssl")
 
@@ -110,7 +113,7 @@ def test_the_stamp_is_another_one_once_a_file_was_replaced_or_a_link_moved(
 def test_a_configuration_that_its_check_refuses_is_not_loaded(
     call: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
-    change = Service("nginx", (CONFIGURATION,), "reload", "echo line 3 is wrong; false").plan(State(), {})
+    change = Service("nginx", (File.ref_to(CONFIGURATION),), "reload", "echo line 3 is wrong; false").plan(State(), {})
     assert change is not None
     ran = call([service], change.script)
     assert ran.returncode == 1
@@ -127,6 +130,9 @@ def test_the_probe_of_many_services_asks_once(
         "printf 'UnitFileState=enabled\\nActiveState=active\\nNeedDaemonReload=no\\n\\n'\n"
         "printf 'ActiveState=inactive\\nUnitFileState=\\nNeedDaemonReload=no\\n'",
     )
-    states = observe(Service("one"), Service("two", ("/etc/two",)))
-    assert states == ((("active", "enabled", "no", "none"),), (("inactive", "", "no", "none"),))
+    states = observe(Service("one"), Service("two", (File.ref_to("/etc/two"),)))
+    assert states == tuple(
+        State.of(dict(zip(KEYS, row, strict=True)))
+        for row in (("active", "enabled", "no", "none"), ("inactive", "", "no", "none"))
+    )
     assert (root / "calls").read_text() == "called\n"

@@ -22,7 +22,7 @@ def test_a_group_is_created_where_there_is_none() -> None:
     assert change is not None
     assert (change.id, change.summary) == ("group:shop", "create group shop")
     assert change.script == "groupadd --system shop"
-    assert Group("shop").plan(State(((),)), {}) is None
+    assert Group("shop").plan(State.of({"exists": "yes"}), {}) is None
 
 
 def test_a_user_is_created_in_a_group_of_its_own_name_with_no_way_to_log_in() -> None:
@@ -46,13 +46,13 @@ def test_a_user_is_created_in_a_group_of_its_own_name_with_no_way_to_log_in() ->
     ],
 )
 def test_a_user_changes_where_it_differs(row: tuple[str, ...], expected: str | None) -> None:
-    change = SHOP.plan(State((row,)), {})
+    change = SHOP.plan(State.of(dict(zip(("group", "home", "shell"), row, strict=True))), {})
     assert (change.summary if change else None) == expected
     assert change is None or change.script.startswith("usermod ")
 
 
 def test_the_probe_sees_groups_that_exist(observe: Callable[..., tuple[State, ...]]) -> None:
-    assert observe(Group("root"), Group("no-such-group")) == (((),), ())
+    assert observe(Group("root"), Group("no-such-group")) == (State.of({"exists": "yes"}), State())
 
 
 def test_the_probe_sees_a_users_group_home_and_shell(
@@ -60,6 +60,6 @@ def test_the_probe_sees_a_users_group_home_and_shell(
 ) -> None:
     user = pwd.getpwuid(os.geteuid())
     mine, root, none = observe(User(me[0], "/"), User("root", "/"), User("no-such-user", "/"))
-    assert mine == ((me[1], user.pw_dir, user.pw_shell),)
-    assert root[0][0] == "root"
+    assert mine == State.of({"group": me[1], "home": user.pw_dir, "shell": user.pw_shell})
+    assert root["group"] == "root"
     assert none == ()
