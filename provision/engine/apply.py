@@ -1,4 +1,4 @@
-"""All changes of a host as one script that runs detached on the server, and the events it writes."""
+"""All changes of a host as one script that runs detached on the server, and its events."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ Kind = Literal["locked", "stale", "lost", "begin", "out", "done", "failed", "sto
 class Event:
     """One line of a run's events file.
 
-    `change` numbers the change in the plan, from 0 (-1 where there is none); `text` is a line of output, who holds
-    the lock, or an exit status; `offset` is the number of the line in the file, from 1.
+    `change` is the number of the change in the plan, from 0; -1 if there is none. `text` is a line of output, the
+    holder of the lock, or an exit status. `offset` is the line's number in the file, from 1.
     """
 
     kind: Kind
@@ -38,12 +38,12 @@ def start(plan: Plan, run: str, who: str, task: str) -> str:
 
 
 def follow(run: str, offset: int) -> str:
-    """The script that goes on reading a run's events at line `offset`."""
+    """The script that follows a run's events from line `offset` on."""
     return f"{LIBRARY}run_follow {words(run, str(offset))} </dev/null\n"
 
 
 def stop(run: str) -> str:
-    """The script that asks a run to end after the change it is making."""
+    """The script that asks a run to end after its current change."""
     return f"{LIBRARY}run_stop {words(run)} </dev/null\n"
 
 
@@ -57,7 +57,7 @@ def _runner(changes: Sequence[Change], run: str, who: str, task: str) -> str:
 
 
 def events(lines: Iterator[str], offset: int = 1) -> Iterator[Event]:
-    """The events in lines of the form `KIND<TAB>CHANGE<TAB>TEXT`."""
+    """The events in lines of the form KIND<TAB>CHANGE<TAB>TEXT."""
     for number, line in enumerate(lines, offset):
         kind, change, text = (*line.split("\t", 2), "", "")[:3]
         yield Event(kind, int(change or -1), text, number)  # type: ignore[arg-type]

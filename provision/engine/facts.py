@@ -1,7 +1,7 @@
-"""What must be known of a server before its roles can say what it should have.
+"""What must be known about a server before roles can say what it should have.
 
-A kind of resource contributes its facts as it contributes its probes: a `Fact` names a shell function and the parser
-of what that prints. All facts of a host are one script, and so one exec.
+Kinds of resources contribute facts as they contribute probes. All facts of a host are read by one script, in one
+exec.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,10 +21,10 @@ END = "end"
 
 @dataclass(frozen=True, slots=True)
 class Fact(Generic[T]):
-    """One kind of thing to know of a server.
+    """One kind of thing to know about a server.
 
-    `function` is defined in the shell text `library`; it prints any number of records, one a line, as
-    `NAME<TAB>KEY=VALUE...`. `parse` makes a value of them.
+    `function` is defined in the shell text `library`. It prints any number of records, one per line, as
+    NAME<TAB>KEY=VALUE.... `parse` turns them into a value.
     """
 
     name: str
@@ -40,18 +40,18 @@ class Facts:
         self._values = dict(values)
 
     def __getitem__(self, fact: Fact[T]) -> T:
-        """The value of a fact that was asked for."""
+        """The value of a fact."""
         value: T = self._values[fact]
         return value
 
     def with_(self, fact: Fact[T], value: T) -> "Facts":
-        """The same facts but for one."""
+        """The same facts, with another value for one."""
         return Facts({**self._values, fact: value})
 
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """The server itself. `memory` is in bytes, `now` by the server's clock; `login` is the user who connects."""
+    """The server itself. `memory` is in bytes, `now` is the server's clock, `login` is the user who connects."""
 
     system: str
     version: str
@@ -64,21 +64,20 @@ class System:
 
     @property
     def distribution(self) -> str:
-        """The distribution's release as one word: debian12."""
+        """The distribution and its version as one word: debian12."""
         return f"{self.system}{self.version}"
 
 
 def script(facts: Sequence[Fact[Any]]) -> str:
-    """The facts script; it reads and changes nothing."""
+    """The facts script; it changes nothing."""
     libraries = joined(PRELUDE, library(__file__), *(fact.library for fact in facts))
     calls = "".join(f"{fact.function}\n" for fact in facts)
     return f"{libraries}main() {{\n{calls}printf '{END}\\n'\n}}\nmain </dev/null\n"
 
 
 def parse(output: str, facts: Sequence[Fact[Any]]) -> Facts:
-    """The facts in what the script printed.
-
-    Raises PlanError for a system that is not supported, and ProbeError when the output has no end.
+    """The facts in the script's output. Raises PlanError for an unsupported system, ProbeError if the output has
+    no end.
     """
     lines = output.splitlines()
     if not lines or lines[-1] != END:

@@ -50,7 +50,7 @@ class Places:
 
     @classmethod
     def table(cls) -> Iterator[tuple[str, Place]]:
-        """All places by their names, in the order in which they are written down."""
+        """All places by name, in the order of their definition."""
         return ((name, value) for name, value in vars(cls).items() if isinstance(value, Place))
 
     @classmethod

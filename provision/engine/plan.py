@@ -1,4 +1,4 @@
-"""From what is and what should be to the changes in between. No I/O."""
+"""From the present states to the changes that are needed. No I/O."""
 
 import difflib
 from collections.abc import Collection, Sequence
@@ -13,19 +13,19 @@ PHASES: tuple[Phase, ...] = get_args(Phase)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The changes, in the order in which they are made. `total` counts the resources."""
+    """Changes in the order in which they are made. `total` counts the resources."""
 
     changes: tuple[Change, ...]
     total: int
     generation: str
 
     def for_phase(self, phase: Phase | None, generation: str = "") -> "Plan":
-        """The changes of one phase (None: of all), for a server whose last run was `generation`, if not the probed one."""
+        """The changes of one phase (None: of all). `generation` is the server's last run, if not the probed one."""
         changes = tuple(change for change in self.changes if phase in (None, change.phase))
         return Plan(changes, len(changes), generation or self.generation)
 
     def undone(self, made: Collection[Ref], generation: str) -> "Plan":
-        """The changes that undo those that were `made` and can be undone; last first."""
+        """The changes that undo those in `made`, last first; those that cannot be undone are left out."""
         changes = tuple(
             Change(change.ref, f"undo: {change.summary}", change.undo, change.library)
             for change in reversed(self.changes)
@@ -35,8 +35,8 @@ class Plan:
 
 
 def plan(resources: Sequence[Resource], seen: Observation) -> Plan:
-    """One phase after the other, and in a phase in the order of the resources: on a server with several apps, all are prepared
-    before one is activated. Raises PlanError when a resource cannot become what it should be.
+    """The changes that the resources need, by phase and then in the order of the resources: on a server with
+    several apps, all are prepared before any is activated. Raises PlanError.
     """
     changes: dict[Ref, Change] = {}
     for resource, state in zip(resources, seen.states, strict=True):
@@ -48,7 +48,7 @@ def plan(resources: Sequence[Resource], seen: Observation) -> Plan:
 
 
 def diff(path: str, old: str, new: str) -> str:
-    """A unified diff with three lines of context; empty when nothing differs."""
+    """A unified diff with three lines of context; empty if nothing differs."""
     lines = list(
         difflib.unified_diff(old.splitlines(), new.splitlines(), path, path, "on the server", "wanted", lineterm="")
     )

@@ -1,4 +1,4 @@
-"""All probes of a host as one read-only script, and its output as one state a resource."""
+"""All probes of a host as one read-only script, and its output as one state per resource."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ END = "end"
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """Who is changing the server at this moment."""
+    """Who is changing the server right now."""
 
     who: str
     since: str
@@ -22,7 +22,7 @@ class Lock:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What the probe script saw. `generation` is the last run that was begun on the server."""
+    """What the probe script saw. `generation` is the last run that was started on the server."""
 
     states: tuple[State, ...]
     generation: str
@@ -30,7 +30,7 @@ class Observation:
 
 
 def script(resources: Sequence[Resource]) -> str:
-    """The probe script: each kind's function is called once, with all the items of its kind."""
+    """The probe script: each kind's function is called once, with all items of its kind."""
     probes = [resource.probe() for resource in resources]
     items: dict[str, list[str]] = {}
     for number, probe in enumerate(probes):
@@ -43,7 +43,7 @@ def script(resources: Sequence[Resource]) -> str:
 
 
 def parse(output: str, count: int) -> Observation:
-    """The states of `count` resources. Raises ProbeError when the output has no end."""
+    """The states of `count` resources. Raises ProbeError if the output has no end."""
     lines = output.splitlines()
     if not lines or lines[-1] != END:
         raise ProbeError("the probe script ended early; the last line it printed: " + (lines[-1] if lines else "none"))

@@ -1,4 +1,4 @@
-"""The words that everything speaks: Ref, Probe, State, Change, Resource."""
+"""The vocabulary: Ref, Probe, State, Change, Resource."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Record = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Ref:
-    """What a resource is called: its kind, and a name that is unique within the kind on one host."""
+    """A resource's name: its kind, and a name that is unique within the kind on one host."""
 
     kind: str
     name: str
@@ -37,11 +37,11 @@ class Probe:
 
 
 class State(tuple[Row, ...]):
-    """What a probe printed for one resource: a row a line, of fields KEY=VALUE. No row means that there is nothing."""
+    """What a probe printed about one resource: rows of fields KEY=VALUE. It is empty if there is nothing."""
 
     @classmethod
     def of(cls, *records: Mapping[str, object]) -> "State":
-        """The state that these records make."""
+        """The state with these records."""
         return cls(tuple(f"{key}={value}" for key, value in each.items()) for each in records)
 
     def __getitem__(self, key: str) -> str:  # type: ignore[override]
@@ -59,13 +59,13 @@ class State(tuple[Row, ...]):
 
 
 def record(fields: Row) -> Record:
-    """Fields of the form KEY=VALUE as a mapping; a field without a key is left out."""
+    """Fields of the form KEY=VALUE as a mapping; others are ignored."""
     return MappingProxyType(dict(field.split("=", 1) for field in fields if "=" in field))
 
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """A file too large for a script; it travels over SFTP. Sizes in bytes."""
+    """A file too large for a script, sent over SFTP. `size` is in bytes."""
 
     local: Path
     remote: str
@@ -78,13 +78,12 @@ Phase = Literal["prepare", "once", "rolling", "finish"]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One step of a plan. `script` is idempotent POSIX sh, run with `set -eu` as root, and atomic in its effect.
+    """One step of a plan. `script` is idempotent POSIX sh, run as root with `set -eu`, and atomic in its effect.
 
-    The phases, in their order: `prepare` has no effect on traffic and is done on all hosts at once; `once` is done on
-    one host, while the others then run `follower_script`, where there is one; `rolling` is done host by host, in
-    batches; `finish` waits until all hosts have got that far. `undo` is the script that takes the change back.
-    `agent` names the setting that makes the change ask the controller's SSH agent while it is made. A line
-    `notice: TEXT` that it prints is shown to whoever started the run.
+    The phases, in order: `prepare` does not affect traffic and runs on all hosts at once; `once` runs on one host,
+    and the others then run `follower_script`, if any; `rolling` runs host by host, in batches; `finish` runs when
+    all hosts have come that far. `undo` is the script that undoes the change. `agent` names the setting because of
+    which the change uses the controller's SSH agent. A line `notice: TEXT` in its output is shown to the user.
     """
 
     ref: Ref
@@ -110,7 +109,7 @@ class Resource(Protocol):
 
     @property
     def ref(self) -> Ref:
-        """What the resource is called; unique on a host."""
+        """The resource's name, unique on a host."""
         ...
 
     def probe(self) -> Probe:
@@ -118,9 +117,9 @@ class Resource(Protocol):
         ...
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
-        """The change that is needed, or none.
+        """The change that is needed, if any. Raises PlanError.
 
-        `state` is what the probe printed for this resource. `earlier` holds the changes that are planned already, so
-        that a service knows that its configuration is about to change. Raises PlanError.
+        `state` is what the probe printed about this resource. `earlier` has the changes planned so far, so that a
+        service knows that its configuration is about to change.
         """
         ...

@@ -1,4 +1,6 @@
-"""TLS certificates: a self-signed placeholder, an ACME certificate by certbot over the webroot (RFC 8555, HTTP-01), and own files."""
+"""TLS certificates: a self-signed placeholder, one by certbot over HTTP-01 (RFC 8555), and one that the
+inventory provides.
+"""
 
 import hashlib
 from collections.abc import Mapping
@@ -14,13 +16,15 @@ RENEW_BELOW = 14  # days; certbot's timer renews below 30
 
 
 def link(app: str) -> str:
-    """The folder whose fullchain.pem and privkey.pem nginx reads: a link that moves in one rename."""
+    """The folder that nginx reads fullchain.pem and privkey.pem from: a link, so that both change in one rename."""
     return f"/etc/ssl/provision/{app}"
 
 
 @dataclass(frozen=True, slots=True)
 class Placeholder:
-    """A self-signed certificate for `domains`, so that nginx always starts. `final` means that no other will come."""
+    """A self-signed certificate for `domains`, so that nginx can always start. `final`: no other certificate
+    will follow.
+    """
 
     app: str
     domains: tuple[str, ...]
@@ -28,7 +32,7 @@ class Placeholder:
 
     @staticmethod
     def ref_to(app: str) -> Ref:
-        """What an app's placeholder is called: by the link that nginx reads."""
+        """The name of an app's placeholder."""
         return Ref("placeholder", link(app))
 
     @property
@@ -52,10 +56,11 @@ class Placeholder:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """A certificate for exactly these domains from the ACME directory at `server`, which certbot renews.
+    """A certificate for exactly these domains from the ACME directory at `server`, renewed by certbot.
 
-    `address` is the host's in the inventory: the domains must lead there, or to an address of the server itself,
-    unless `check_dns` is off. `ca` is a file on the server: the CAs to trust for the directory's API.
+    `address` is the host's address in the inventory. Unless `check_dns` is off, every domain must resolve to it or
+    to one of the server's own addresses. `ca` is a file on the server with the CAs to trust for the directory's
+    API.
     """
 
     app: str
@@ -68,7 +73,7 @@ class Certificate:
 
     @staticmethod
     def ref_to(app: str) -> Ref:
-        """What an app's certificate is called: by the link that nginx reads."""
+        """The name of an app's certificate."""
         return Ref("certificate", link(app))
 
     @property
@@ -114,7 +119,9 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class ProvidedCertificate:
-    """A certificate that the inventory gives, with its chain, and its private key: both PEM, and both at once."""
+    """A certificate chain, leaf first, and its private key, both PEM, from the inventory. They are replaced
+    together.
+    """
 
     app: str
     domains: tuple[str, ...]
@@ -123,7 +130,7 @@ class ProvidedCertificate:
 
     @staticmethod
     def ref_to(app: str) -> Ref:
-        """What an app's certificate is called: by the link that nginx reads."""
+        """The name of an app's certificate."""
         return Ref("certificate", link(app))
 
     @property
@@ -132,6 +139,7 @@ class ProvidedCertificate:
 
     @property
     def target(self) -> str:
+        """Where the link leads, relative to its folder; a new chain or key has a new target."""
         return f"files/{self.app}@{_sha256(self.chain + self.key)[:16]}"
 
     def probe(self) -> Probe:

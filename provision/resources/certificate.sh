@@ -6,15 +6,15 @@ certificate_names() {
     openssl x509 -in "$1" -noout -ext subjectAltName 2>/dev/null | tr ',' '\n' | sed -n 's/^ *DNS://p' | sort | tr '\n' ' ' | sed 's/ $//'
 }
 
-# certificate_days FILE: how many whole days are left.
+# certificate_days FILE: whole days until it expires.
 certificate_days() {
     end=$(openssl x509 -in "$1" -noout -enddate 2>/dev/null | cut -d= -f2)
     if [ -n "$end" ]; then echo $((($(date -d "$end" +%s) - $(date +%s)) / 86400)); fi
 }
 
 # In: NUMBER APP SERVER|- ADDRESS "DOMAIN DOMAIN...". Out: target (of the link), placeholder_names, placeholder_days, server (the ACME
-# directory), names and days; if a certificate is yet to be had, also a record with here (the server's own addresses), and for
-# each domain one with domain and addresses.
+# directory), names and days; if a certificate still has to be obtained, also a record with here (the server's addresses), and one
+# with domain and addresses for each domain.
 certificate_probe() {
     while IFS='	' read -r number app server address domains; do
         live=$root/etc/letsencrypt/live/$app/fullchain.pem
@@ -83,7 +83,7 @@ certificate_probe_provided() {
     done
 }
 
-# certificate_install APP TARGET LINES <the chain's so many lines, and the key's
+# certificate_install APP TARGET LINES <that many lines of the chain, then the key
 certificate_install() {
     beside=$certificate_folder/files/.new-$1
     rm -rf "$beside"

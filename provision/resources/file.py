@@ -1,4 +1,4 @@
-"""Files, directories, symbolic links, and what must not be there."""
+"""Files, directories, symbolic links, and paths at which there must be nothing."""
 
 import base64
 import hashlib
@@ -16,7 +16,9 @@ SHOWN = 256 * 1024  # bytes of a file's present content that a probe brings back
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What is at a path: its type as `stat` names it ("" where there is nothing), and the rest of the probe's row."""
+    """What is at a path: its type as stat(1) names it, empty if there is nothing, and the rest of the probe's
+    record.
+    """
 
     type: str
     mode: str = ""
@@ -30,7 +32,7 @@ class _Found:
         return cls(**state.records[0]) if state else cls("")
 
     def attributes(self, owner: str, group: str, mode: int) -> list[str]:
-        """What differs, in words."""
+        """The attributes that differ, as text."""
         found = []
         if int(self.mode, 8) != mode:
             found.append(f"mode {self.mode} -> {mode:o}")
@@ -43,8 +45,9 @@ class _Found:
 class File:
     """A file with this content.
 
-    `check` is a command that must succeed with the new file in place (`nginx -t`); when it fails, the old file is
-    back and the change has failed. A `secret` file's values, in lines of the form KEY=VALUE, are never shown.
+    `check` is a command that must succeed with the new file in place (`nginx -t`); if it fails, the old file is
+    restored and the change fails. The values in a `secret` file, whose lines have the form KEY=VALUE, are never
+    shown.
     """
 
     path: str
@@ -57,7 +60,7 @@ class File:
 
     @staticmethod
     def ref_to(path: str) -> Ref:
-        """What the file at a path is called."""
+        """The name of the file at a path."""
         return Ref("file", path)
 
     @property
@@ -66,6 +69,7 @@ class File:
 
     @property
     def sha256(self) -> str:
+        """The content's SHA-256, in hexadecimal."""
         return hashlib.sha256(self.content.encode()).hexdigest()
 
     def probe(self) -> Probe:
@@ -93,7 +97,7 @@ class File:
 
 
 def _masked(old: str, new: str) -> tuple[str, str]:
-    """Both texts with their values masked, so that a changed value still shows as a change."""
+    """Both texts with their values masked; a changed value still shows as changed."""
     values = dict(line.partition("=")[::2] for line in old.split("\n") if not line.startswith("#"))
 
     def mask(text: str, note: str) -> str:
@@ -116,7 +120,7 @@ def _attributes(path: str, owner: str, group: str, mode: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """A directory; what is in it is not its business."""
+    """A directory, whatever is in it."""
 
     path: str
     owner: str = "root"
@@ -125,7 +129,7 @@ class Directory:
 
     @staticmethod
     def ref_to(path: str) -> Ref:
-        """What the directory at a path is called."""
+        """The name of the directory at a path."""
         return Ref("directory", path)
 
     @property
@@ -159,7 +163,7 @@ class Link:
 
     @staticmethod
     def ref_to(path: str) -> Ref:
-        """What the link at a path is called."""
+        """The name of the link at a path."""
         return Ref("link", path)
 
     @property
@@ -180,7 +184,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """Nothing at this path. A directory goes with all that is in it."""
+    """Nothing at this path. A directory is removed with everything in it."""
 
     path: str
 

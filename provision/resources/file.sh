@@ -2,7 +2,7 @@
 
 # In: NUMBER PATH SHA256 ("-": any). Out: type, mode, owner, group, value (a file's SHA-256, a link's target) and
 # content (base64), if there is anything.
-# One stat and one sha256sum for all; a file's content comes back only where its checksum is not the wanted one.
+# One stat and one sha256sum for all; a file's content is read only if its checksum is not the wanted one.
 file_probe() {
     items=$(cat)
     paths=$(printf '%s\n' "$items" | cut -f2 | sort -u)

@@ -15,9 +15,10 @@ PUSHED = "pushed"
 
 @dataclass(frozen=True, slots=True)
 class DeployKey:
-    """An ed25519 key pair at `path`, made on the server: it is root's alone, and its private half stays there.
+    """An ed25519 key pair at `path`, made on the server and readable by root alone; its private half never
+    leaves it.
 
-    `who` is the comment of its public half, which is to be added at the `repository`.
+    `who` is the comment of the public half, which has to be added to the `repository`.
     """
 
     app: str
@@ -49,10 +50,10 @@ class DeployKey:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How the server reads a repository over SSH: with whose key, and which host keys it accepts.
+    """How the server reads a repository over SSH: with which key, and which host keys it accepts.
 
-    `key` is the server's own, in the file `deploy_key`; the one in `private`, which is there only while it fetches; the
-    controller's agent; or whatever root has. `known_hosts` is the file with the pinned host keys.
+    `key` is own (the server's, in the file `deploy_key`), sent (`private`, on the server only during the fetch),
+    agent (the controller's), or root (whatever root has). `known_hosts` is the file with the pinned host keys.
     """
 
     app: str
@@ -65,9 +66,9 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Mirror:
-    """A bare mirror of `repository` at `path` that has `commit` (40 hex digits).
+    """A bare mirror of `repository` at `path` that has `commit` (40 hexadecimal digits).
 
-    Where the repository is PUSHED, the commit comes from the controller: in `pack`, by way of the login's `home`.
+    If the repository is PUSHED, the controller sends the commit in `pack`, through the login's `home`.
     """
 
     path: str

@@ -1,6 +1,6 @@
 # shellcheck shell=sh disable=SC2154
 
-# In: NUMBER PATH COMMIT. Out: repository, the mirror's; empty where the mirror lacks the commit.
+# In: NUMBER PATH COMMIT. Out: repository, the mirror's; empty if it lacks the commit.
 git_probe_mirrors() {
     while IFS='	' read -r number path commit; do
         if [ -d "$path" ] && command -v git >/dev/null; then
@@ -13,8 +13,8 @@ git_probe_mirrors() {
     done
 }
 
-# In: NUMBER PATH. Out: usable (yes or no) and access ("MODE OWNER:GROUP"), for a deploy key that is there.
-# ssh-keygen refuses a file that others may read, and reads a pipe.
+# In: NUMBER PATH. Out: usable (yes or no) and access ("MODE OWNER:GROUP"), if there is a deploy key.
+# ssh-keygen refuses a file that others may read, but not a pipe.
 git_probe_keys() {
     while IFS='	' read -r number path; do
         if [ -f "$path" ]; then
@@ -25,7 +25,7 @@ git_probe_keys() {
     done
 }
 
-# git_public_half PATH: its type and key, without the comment; nothing where it cannot be read.
+# git_public_half PATH: its type and key, without the comment; nothing if it cannot be read.
 # shellcheck disable=SC2002
 git_public_half() { cat "$1" | ssh-keygen -y -P '' -f /dev/stdin 2>/dev/null | cut -d ' ' -f 1,2; }
 
@@ -40,7 +40,7 @@ git_make_key() {
     printf 'notice: %s\n' "$1: add this deploy key at $4 (read-only is enough): $(git_public_half "$2") $3"
 }
 
-# git_over_ssh APP own|sent|agent|root WHO KNOWN_HOSTS DEPLOY_KEY mirror PATH REPOSITORY COMMIT [<private key]: with this key, and
+# git_over_ssh APP own|sent|agent|root WHO KNOWN_HOSTS DEPLOY_KEY git_mirror PATH REPOSITORY COMMIT [<private key]: with this key, and
 # only if the host shows one of the pinned keys.
 git_over_ssh() {
     app=$1 whose=$2 who=$3 known_hosts=$4 deploy_key=$5 key=
@@ -82,7 +82,7 @@ git_mirror() {
     fi
 }
 
-# git_not_fetched REPOSITORY: what git and ssh said, in one line.
+# git_not_fetched REPOSITORY: fail with one line about what git and ssh said.
 git_not_fetched() {
     said=$(printf '%s\n' "$said" | tr -d '\r')
     printf '%s\n' "$said" >&2
@@ -101,7 +101,7 @@ git_not_fetched() {
     esac
 }
 
-# git_refused REPOSITORY: which key was not good enough.
+# git_refused REPOSITORY: fail with one line about the key that was refused.
 git_refused() {
     case $whose in
     own) fail "$app: $1 refused the deploy key of this server; add it there (read-only is enough), then run again: $(git_public_half "$key") $who" ;;
@@ -118,7 +118,7 @@ git_refused() {
     esac
 }
 
-# git_receive PATH COMMIT PACK: the commit that the controller sent.
+# git_receive PATH COMMIT PACK: take in the commit that the controller sent.
 git_receive() {
     pack=$3
     trap 'rm -f "$pack"' EXIT

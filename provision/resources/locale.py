@@ -1,4 +1,4 @@
-"""Locales that the system has to generate."""
+"""Locales that have to be generated."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ LIBRARY = library(__file__)
 
 @dataclass(frozen=True, slots=True)
 class Locale:
-    """A locale such as de_DE.UTF-8, generated."""
+    """A generated locale, such as de_DE.UTF-8."""
 
     name: str
 

@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 
-# In: NUMBER NAME. Out: exists=yes, for a locale that there is. `locale -a` writes de_DE.UTF-8 as de_DE.utf8.
+# In: NUMBER NAME. Out: exists=yes, if the locale exists. `locale -a` writes de_DE.UTF-8 as de_DE.utf8.
 locale_probe() {
     present=$(locale -a | tr -d '-' | tr '[:upper:]' '[:lower:]')
     while IFS='	' read -r number name; do

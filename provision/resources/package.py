@@ -11,7 +11,7 @@ LIBRARY = library(__file__)
 
 @dataclass(frozen=True, slots=True)
 class Packages:
-    """These packages are installed, in any version. `purpose` tells one set from another in a plan."""
+    """Debian packages that are installed, in any version. `purpose` tells one set from another in a plan."""
 
     purpose: str
     names: tuple[str, ...]

@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 
-# In: NUMBER "NAME NAME...". Out: name, a record for each that is installed. One dpkg-query for all.
+# In: NUMBER "NAME NAME...". Out: name, in a record for each installed package. One dpkg-query for all.
 # shellcheck disable=SC2016 # dpkg-query's own variables
 package_probe() {
     items=$(cat)
@@ -16,8 +16,8 @@ package_apt() {
     apt-get -q -y -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 -o Acquire::Retries=3 "$@"
 }
 
-# A server's first boot may still be installing packages of its own: that is waited for, not fought with.
-# The index is fetched anew only where there is none, or where it no longer leads to the packages.
+# package_install NAME...: wait for a first boot that is still installing packages. Update the index only if there is none, or if it
+# is out of date.
 package_install() {
     if command -v cloud-init >/dev/null; then timeout 600 cloud-init status --wait >/dev/null || true; fi
     set -- -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold --no-install-recommends install "$@"

@@ -21,7 +21,7 @@ REVISIONS = _PYENV.split()[1:]
 
 
 def prefix(name: str) -> str:
-    """Where pyenv puts the Python `name` (3.13.5, 3.13.5-optimized): its program is PREFIX/bin/python3."""
+    """The folder of the Python `name` (3.13.5, 3.13.5-optimized); its program is PREFIX/bin/python3."""
     return f"{ROOT}/versions/{name}"
 
 
@@ -36,7 +36,9 @@ PACKED = Fact("packed", "python_packed_facts", LIBRARY, _names)
 
 @dataclass(frozen=True, slots=True)
 class CachedPython:
-    """A packed CPython in the controller's cache, and the packages that its libraries come from. `size` is in bytes."""
+    """A packed CPython in the controller's cache, and the packages that its libraries come from. `size` is in
+    bytes.
+    """
 
     path: Path
     sha256: str
@@ -46,7 +48,7 @@ class CachedPython:
 
 @dataclass(frozen=True, slots=True)
 class Pyenv:
-    """pyenv at one release (a tag or a commit), unmodified."""
+    """An unmodified pyenv at one revision, a tag or a commit."""
 
     repository: str
     revision: str
@@ -68,10 +70,11 @@ class Pyenv:
 
 @dataclass(frozen=True, slots=True)
 class CPython:
-    """A CPython built by pyenv, with its source's checksum verified, or placed from the controller's cache.
+    """A CPython that pyenv builds, verifying its source's checksum, or that comes from the controller's cache.
 
-    `mirror` is python-build's PYTHON_BUILD_MIRROR_URL. `keep` is where the controller keeps what this server builds;
-    None keeps nothing. `login` is who fetches it. `pyenv` is the revision of pyenv that the server has or is to have.
+    `mirror` is python-build's PYTHON_BUILD_MIRROR_URL. `keep` is where the controller keeps what this server
+    builds; None keeps nothing. `login` is the user who fetches it, `pyenv` the revision of pyenv that the server
+    has or will have.
     """
 
     version: str
@@ -85,10 +88,12 @@ class CPython:
 
     @property
     def name(self) -> str:
+        """As one word: 3.13.5 or 3.13.5-optimized."""
         return f"{self.version}-optimized" if self.optimized else self.version
 
     @property
     def prefix(self) -> str:
+        """The folder that it is installed in."""
         return prefix(self.name)
 
     @property
@@ -116,7 +121,9 @@ class CPython:
         return Change(self.ref, summary, script, LIBRARY, download=download)
 
     def _check_known(self, state: State, earlier: Mapping[Ref, Change]) -> None:
-        """The pyenv on the server knows best; where it is yet to come, the list does, of the revisions that it is of."""
+        """Ask the server's pyenv what it can build; if it is yet to be installed, ask the list of the revisions
+        that we know.
+        """
         series = self.version.rpartition(".")[0]
         if Ref("pyenv", self.pyenv) not in earlier:
             unknown, newest = state["state"] == "unknown", state["newest"]

@@ -1,7 +1,7 @@
 # shellcheck shell=sh disable=SC2154
 python_pyenv=$root/opt/pyenv
 
-# Out: a record for each Python that was built or placed to its end: name.
+# Out: name, in a record for each complete Python.
 python_built_facts() {
     for stamp in "$python_pyenv"/versions/*/.provision; do
         if [ -e "$stamp" ]; then
@@ -11,7 +11,7 @@ python_built_facts() {
     done
 }
 
-# Out: a record for each Python that is packed, and waits to be fetched: name.
+# Out: name, in a record for each packed Python that waits to be fetched.
 python_packed_facts() {
     for packed in "$provision_outbox"/*.tar.gz; do
         if [ -e "$packed.about" ]; then
@@ -36,8 +36,8 @@ python_probe_pyenv() {
 
 python_definitions=$python_pyenv/plugins/python-build/share/python-build
 
-# In: NUMBER PREFIX VERSION. Out: state=built, for a Python that was built to its end; state=unknown and newest, for one that the
-# pyenv on the server cannot build: the newest of its series that it can.
+# In: NUMBER PREFIX VERSION. Out: state=built, if the Python is complete; state=unknown and newest (the newest of its series that
+# the server's pyenv can build), if pyenv does not know it.
 python_probe() {
     while IFS='	' read -r number prefix version; do
         prefix=$root$prefix
@@ -52,7 +52,7 @@ python_probe() {
 # python_newest SERIES
 python_newest() { find "$python_definitions" -maxdepth 1 -name "$1.[0-9]*" -printf '%f\n' | grep -E '^[0-9.]+$' | sort -V | tail -n 1; }
 
-# python_install_pyenv REPOSITORY REVISION: the stamp comes last.
+# python_install_pyenv REPOSITORY REVISION: the stamp is written last.
 python_install_pyenv() {
     umask 022
     rm -f "$python_pyenv/.revision"
@@ -64,7 +64,7 @@ python_install_pyenv() {
     printf '%s\t%s\n' "$2" "$(git -C "$python_pyenv" rev-parse HEAD)" | put "$python_pyenv/.revision" root root 644
 }
 
-# python_why_not_built WORK MIRROR: what python-build's log says. Where the mirror fails it has asked python.org as well.
+# python_why_not_built WORK MIRROR: the reason, from python-build's log. If the mirror fails, it asks python.org too.
 python_why_not_built() {
     wrong=$(sed -n 's/^expected \([0-9a-f]*\), got \([0-9a-f]*\)$/\1 \2/p' "$1"/*.log | head -n 1)
     missing=$(grep -h '^curl: ' "$1"/*.log | tail -n 1)
@@ -88,7 +88,7 @@ python_build() {
     work=$(mktemp -d /var/tmp/provision-build.XXXXXX)
     trap 'rm -rf "$work"' EXIT
     if [ -n "$4" ]; then export PYTHON_BUILD_MIRROR_URL="$4"; fi
-    # The profile of an optimized build is taken from CPython's own tests; one that fails on this machine spoils nothing.
+    # An optimized build is profiled with CPython's own tests; a failing one does no harm.
     export PROFILE_TASK='-m test --pgo --timeout=1200 || true'
     TMPDIR=$work PYTHON_CONFIGURE_OPTS="$3" MAKE_OPTS="-j$(nproc)" \
         "$python_pyenv/plugins/python-build/bin/python-build" "$2" "$1" || {
@@ -101,7 +101,7 @@ python_build() {
     if [ -n "$5" ]; then python_pack "$1" "$5" "$6"; fi
 }
 
-# python_pack PREFIX PACKED LOGIN: the archive, and beside it its checksum, its size and the packages of its libraries.
+# python_pack PREFIX PACKED LOGIN: write the archive, and beside it its checksum, its size and the packages of its libraries.
 python_pack() {
     mkdir -p "${2%/*}"
     tar -C "${1%/*}" --exclude='*/lib/python*/test' --exclude='*/tests' --exclude='*/idlelib' --exclude='*.a' -czf "$2" "${1##*/}"

@@ -12,13 +12,13 @@ LIBRARY = library(__file__)
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A unit that is enabled, running, and running the configuration in what it `watches`: files, links and
-    certificates, which are named by their paths.
+    """A unit that is enabled, running, and running its current configuration.
 
-    What it last loaded is kept as a stamp: each watched file's inode, size and time. A file that was replaced since
-    has another one, so a run that dies between writing and reloading still reloads next time. `check` must succeed
-    before a reload (`nginx -t`); a reload is for a main process that replaces its workers (nginx), and has failed when it
-    has not within ten seconds. A second resource for the same unit needs a `stamp` of another name.
+    `watches` are the files, links and certificates that it reads. Their inodes, sizes and times at the last load
+    are kept as a stamp. A replaced file has others, so a run that dies between writing a file and reloading the
+    service still reloads next time. `check` must succeed before a reload (`nginx -t`). A reload is for a main
+    process that replaces its workers (nginx); it has failed if the old workers still accept connections after ten
+    seconds. A second resource for the same unit needs a `stamp` of its own.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Service:
 
     @staticmethod
     def ref_to(name: str) -> Ref:
-        """What the resource of a unit is called."""
+        """The name of a unit's resource."""
         return Ref("service", name)
 
     @property

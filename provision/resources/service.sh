@@ -3,7 +3,7 @@ service_stamp() { stat -c '%n %i %s %.9Y' "$@" 2>/dev/null || true; }
 
 # In: NUMBER UNIT STAMP "PATH PATH...". Out: active, enabled, reload (yes: the unit changed since it was
 # loaded) and stamp (loaded, changed or none).
-# One systemctl show for all; it answers in the order asked, a blank line between two units.
+# One systemctl show for all; it answers in order, with a blank line between units.
 service_probe() {
     items=$(cat)
     shown=$(printf '%s\n' "$items" | cut -f2 |
@@ -26,15 +26,15 @@ service_probe() {
     done
 }
 
-# service_accepting PID: the children of a main process that take new connections; nginx names those that end "shutting down".
+# service_accepting PID: the children of a main process that accept connections; nginx calls the others "shutting down".
 service_accepting() {
     tr ' ' '\n' 2>/dev/null <"/proc/$1/task/$1/children" | while read -r child; do
         if [ -e "/proc/$child" ] && ! grep -qs 'shutting down' "/proc/$child/cmdline"; then echo "$child"; fi
     done
 }
 
-# service_reload UNIT, until no worker of before takes requests. systemctl does not wait for that, and succeeds also where the main
-# process then finds that it cannot use what it has read (nginx: a port that another program has).
+# service_reload UNIT: return once no old worker accepts connections. systemctl does not wait for that, and succeeds even if the main
+# process cannot use the new configuration (nginx: a port in use).
 service_reload() {
     log=/var/log/$1/error.log
     logged=$(stat -c %s "$log" 2>/dev/null || echo 0)
@@ -52,7 +52,7 @@ service_reload() {
     done
 }
 
-# service_ensure UNIT STAMP reload|restart CHECK PATH...: the stamp is of the files as they were before they were loaded.
+# service_ensure UNIT STAMP reload|restart CHECK PATH...: the stamp is taken before the files are loaded.
 service_ensure() {
     unit=$1 name=$2 on_change=$3 check=$4
     shift 4

@@ -1,4 +1,4 @@
-"""Certificate authorities that a server trusts beside those of its distribution."""
+"""Certificate authorities that a server trusts in addition to its distribution's."""
 
 import hashlib
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ FOLDER = "/usr/local/share/ca-certificates"
 
 @dataclass(frozen=True, slots=True)
 class TrustedCertificates:
-    """All programs of the server trust these certificates, in PEM form, and none that was put there for an earlier inventory.
+    """CA certificates (PEM) that all programs on the server trust; those of an earlier inventory are removed.
 
-    Each has a file of its own, as OpenSSL finds it in no other way; a file is named by its content, as
-    update-ca-certificates overlooks a new content of an old name.
+    Each has a file of its own, because OpenSSL finds it in no other way. The file is named after its content,
+    because update-ca-certificates ignores new content under an old name.
     """
 
     certificates: tuple[str, ...]

@@ -2,7 +2,7 @@
 trust_folder=$root/usr/local/share/ca-certificates
 trust_system=$root/etc/ssl/certs
 
-# Out: name and trusted (yes or no), a record for each file of provision's; its name says what its content was.
+# Out: name and trusted (yes or no), in a record for each of our files. The name is a hash of the content.
 trust_probe() {
     read -r number
     for file in "$trust_folder"/provision*.crt; do
@@ -10,15 +10,14 @@ trust_probe() {
     done
 }
 
-# trust_holds FILE: it is what its name says, and programs find it in the bundle and in the folder, whichever they read.
+# trust_holds FILE: whether its content matches its name, and programs find it both in the bundle and in the folder.
 trust_holds() {
     [ "${1##*/provision-}" = "$(sha256sum <"$1" | cut -d' ' -f1).crt" ] &&
         openssl verify -no_check_time -partial_chain -no-CApath -CAfile "$trust_system/ca-certificates.crt" "$1" >/dev/null 2>&1 &&
         openssl verify -no_check_time -partial_chain -no-CAfile -CApath "$trust_system" "$1" >/dev/null 2>&1
 }
 
-# trust_only NAME...: update-ca-certificates from the beginning is for what it does not see by itself: programs then
-# miss all authorities for a moment.
+# trust_only NAME...: --fresh is the last resort, because all authorities are missing for a moment.
 trust_only() {
     for file in "$trust_folder"/provision*.crt; do
         name=${file##*/}

@@ -30,7 +30,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A system user with a group of its own name and no way to log in."""
+    """A system user with a group of the same name and no way to log in."""
 
     name: str
     home: str

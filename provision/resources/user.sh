@@ -1,13 +1,13 @@
 # shellcheck shell=sh
 
-# In: NUMBER NAME. Out: exists=yes, for a group that there is.
+# In: NUMBER NAME. Out: exists=yes, if the group exists.
 user_probe_groups() {
     while IFS='	' read -r number name; do
         if getent group "$name" >/dev/null; then printf '%s\texists=yes\n' "$number"; fi
     done
 }
 
-# In: NUMBER NAME. Out: group, home and shell, for a user that there is.
+# In: NUMBER NAME. Out: group, home and shell, if the user exists.
 user_probe() {
     while IFS='	' read -r number name; do
         if entry=$(getent passwd "$name"); then

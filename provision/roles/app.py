@@ -19,6 +19,7 @@ from provision.roles.wanted import Wanted
 
 
 def app(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
+    """Each app's folders, and what its process manager reads."""
     apps = tuple(host.apps.values())
     return (
         *_process_managers(apps),

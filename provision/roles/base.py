@@ -17,6 +17,7 @@ PACKAGES = ("ca-certificates", "curl", "git", "openssl", "tzdata")
 
 
 def base(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
+    """Packages, time zone, locale, trusted CAs, the toolkit's folders, and a user for each app."""
     locales = () if host.locale in BUILT_IN else ("locales",)
     ssh = ("openssh-client",) if any(app.source.ssh for app in host.apps.values()) else ()
     return (

@@ -1,4 +1,4 @@
-"""The Pythons of the apps: pyenv and what it builds, or the distribution's."""
+"""The apps' Pythons, built by pyenv or the distribution's."""
 
 from dataclasses import replace
 
@@ -31,6 +31,7 @@ DISTRIBUTION = ("python3", "python3-venv")
 
 
 def cpython(host: Host, facts: Facts, wanted: Wanted, app: App) -> CPython:
+    """The CPython of an app that does not use the distribution's."""
     bare = CPython(
         app.python.version,
         app.python.optimized,
@@ -45,6 +46,7 @@ def cpython(host: Host, facts: Facts, wanted: Wanted, app: App) -> CPython:
 
 
 def python(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
+    """What the apps' Pythons need, the Pythons, and uv."""
     apps = host.apps.values()
     if not apps:
         return ()

@@ -1,4 +1,4 @@
-"""Certificates from an ACME authority, and their renewal; or those that the inventory gives."""
+"""Certificates from an ACME directory and their renewal, or the inventory's own."""
 
 from provision.engine.facts import Facts
 from provision.engine.resource import Resource
@@ -19,6 +19,7 @@ CA = "/etc/provision/acme-ca.pem"
 
 
 def tls(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
+    """A certificate for each app; nothing if the issuer is self-signed."""
     if host.tls.issuer == "self-signed" or not host.apps:
         return ()
     watched = tuple(ref for app in host.apps for ref in (Placeholder.ref_to(app), Certificate.ref_to(app)))
@@ -49,7 +50,7 @@ def tls(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
 
 
 def _authority(host: Host) -> tuple[Resource, ...]:
-    """The CA of a private ACME directory's own API, for this run and for certbot's timer."""
+    """The CA of a private ACME directory's API, for this run and for certbot's timer."""
     if not host.tls.authorities:
         return ()
     return (

@@ -1,4 +1,4 @@
-"""What the controller wants on a server, and brings with it: the other half of what roles need beside facts."""
+"""What the controller wants on a server and brings along: what roles need in addition to facts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,11 +14,12 @@ def _none() -> Mapping[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """By app: the `commits` and the `releases` (ids) to deploy, the `packs` of commits to send, and `host_keys`, the
-    lines of a known_hosts file for repositories that are read over SSH.
+    """What the controller wants on one host and brings along.
 
-    `pythons` are the packed Pythons that the controller has for this server, by name, and `archives` says where it keeps
-    those that the server builds; a Python that is not in it is not kept. `token` opens the previews that are to be made.
+    By app: the `commits` and `releases` (ids) to deploy, the `packs` of commits to send, and `host_keys`, the lines
+    of a known_hosts file for repositories that are read over SSH. By name: `pythons`, the packed Pythons that the
+    controller has for this server, and `archives`, where it keeps those that the server builds; others are not
+    kept. `token` opens the new previews.
     """
 
     commits: Mapping[str, str] = field(default_factory=_none)

@@ -17,6 +17,7 @@ OLDER = {"debian11", "debian12", "ubuntu22.04", "ubuntu22.10", "ubuntu23.04", "u
 
 
 def web(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
+    """nginx, its configuration, and a site with at least a self-signed certificate for each app."""
     apps = tuple(host.apps.values())
     final = host.tls.issuer == "self-signed"
     return (

@@ -1,4 +1,4 @@
-"""Many hosts: looked at and prepared side by side, migrated once, activated in batches; one result a host."""
+"""Many hosts: planned and prepared side by side, migrated once, activated in batches; one result per host."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -16,9 +16,10 @@ Interrupted = Callable[[Sequence[HostRun]], None]
 
 
 def run(request: Request, watcher: Watcher, interrupted: Interrupted | None = None) -> tuple[Result, ...]:
-    """The request's task on all of its hosts, at most 20 at a time; the results in the order of the hosts.
+    """Run the request on all its hosts, at most 20 at a time; return the results in the order of the hosts.
 
-    A revision is resolved once, so that all hosts get the same commit. On Ctrl-C, `interrupted` is asked what to do.
+    A revision is resolved once, so that all hosts get the same commit. On Ctrl-C, `interrupted` decides what
+    happens.
     """
     with (
         ThreadPoolExecutor(max_workers=PARALLEL, thread_name_prefix="resolve") as resolvers,
@@ -68,7 +69,7 @@ def _steps(request: Request, runs: Sequence[HostRun]) -> None:
 
 
 def _alone(runs: Sequence[HostRun]) -> None:
-    """One host makes all changes in one exec."""
+    """A single host makes all changes in one exec."""
     _each(runs, HostRun.apply)
     for one in runs:
         if one.progress.broken == "rolling" and one.host.rollout.on_failure == "rollback":
@@ -83,7 +84,9 @@ def _each(runs: Sequence[HostRun], step: Callable[[HostRun], None]) -> None:
 
 
 def _once(runs: Sequence[HostRun]) -> HostRun | None:
-    """What is done once, on the first host that has to; the others then follow. The host on which it failed."""
+    """Make the changes of the phase `once` on the first host that has any; the others follow. Return the host
+    that failed, if any.
+    """
     waiting = [one for one in runs if one.for_phase("once").changes]
     for first in waiting[:1]:
         if not first.attempt(partial(first.apply, "once")):
@@ -93,7 +96,9 @@ def _once(runs: Sequence[HostRun]) -> HostRun | None:
 
 
 def _rolling(request: Request, runs: Sequence[HostRun]) -> HostRun | None:
-    """Batch by batch. When a host fails, those that were changed go back, unless the inventory says stop."""
+    """Activate batch by batch. If a host fails, those already changed go back, unless the inventory says stop.
+    Return the host that failed, if any.
+    """
     rollout = request.hosts[0].rollout
     waiting = [one for one in runs if one.for_phase("rolling").changes]
     size = rollout.size(len(waiting))

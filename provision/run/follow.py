@@ -1,4 +1,4 @@
-"""A run on a server, started and followed to its end, over as many connections as that takes."""
+"""A run on a server, started and followed to its end, across reconnections."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -16,17 +16,17 @@ RECONNECT_SECONDS = 300
 
 
 def new_id() -> str:
-    """A run's id: UTC time and a random part. Later ids sort behind earlier ones."""
+    """A run's id: UTC time and a random part. Ids sort by time."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{token_hex(3)}"
 
 
 def follow(
     session: Session, plan: Plan, run_id: str, who: str, task: str, reconnecting: Callable[[str], None]
 ) -> Iterator[Event]:
-    """Start the plan's run, and give its events until the last one.
+    """Start a plan's run and yield its events, up to the last one.
 
-    When the connection drops, `reconnecting` is told why, and the events go on where they were; the run itself does
-    not depend on it. Raises RunError when there has been no connection for 300 seconds.
+    If the connection drops, `reconnecting` is told why and the events continue where they stopped; the run itself
+    does not depend on the connection. Raises RunError after 300 seconds without one.
     """
     script = apply.start(plan, run_id, who, task)
     last = max((number for number, change in enumerate(plan.changes) if change.agent), default=None)

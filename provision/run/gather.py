@@ -1,4 +1,4 @@
-"""What the controller wants on a host and brings with it: commits, packs, host keys, packed Pythons."""
+"""What the controller wants on a host and brings along: commits, packs, host keys, packed Pythons."""
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -16,9 +16,9 @@ Commits = Mapping[str, Future[str]]
 
 
 def gather(request: Request, host: Host, facts: Facts, resolved: Commits, folder: Callable[[], Path]) -> Wanted:
-    """All that roles need beside facts; `resolved` has the commits of the apps that are to be deployed.
+    """Everything that roles need in addition to facts. `resolved` has the commits of the apps to deploy.
 
-    Packs of commits to send are written to `folder()`, which is made only where there are any. Raises PlanError.
+    Packs of commits to send are written to `folder()`, which is called only if there are any. Raises PlanError.
     """
     sources = {name: app.source for name, app in host.apps.items() if name in resolved}
     host_keys = {name: known_hosts.pinned(name, source) for name, source in sources.items() if source.ssh}

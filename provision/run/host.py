@@ -1,4 +1,4 @@
-"""One task on one host: facts, probe, plan, apply, and what became of it."""
+"""One task on one host: facts, probe, plan, apply, result."""
 
 import time
 from collections.abc import Callable
@@ -31,7 +31,7 @@ from provision.run.watcher import Watcher
 
 @dataclass(slots=True)
 class HostRun:
-    """A request's task on one host. `run_id` is the last run that was begun on the server."""
+    """A request's task on one host. `run_id` is the last run that was started on the server."""
 
     request: Request
     host: Host
@@ -50,11 +50,11 @@ class HostRun:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing has gone wrong so far."""
+        """Whether nothing has failed so far."""
         return self.progress.error is None
 
     def attempt(self, step: Callable[[], None]) -> bool:
-        """Take a step unless one has failed; what goes wrong becomes the result."""
+        """Take a step, unless one has failed; a ProvisionError becomes the result."""
         progress = self.progress
         if progress.error is not None:
             return False
@@ -70,8 +70,8 @@ class HostRun:
         return progress.error is None
 
     def make_plan(self) -> None:
-        """Facts, probe, plan: two execs, and nothing is changed. Raises ProvisionError."""
-        self.facts = self._facts()
+        """Read facts, probe, and plan: two execs that change nothing. Raises ProvisionError."""
+        self.facts = _facts(self.session, self.request)
         self.wanted = gather(self.request, self.host, self.facts, self.commits, self._folder)
         resources = self.request.roles(self.host, self.facts, self.wanted)
         answer = self.session.run(probe.script(resources))
@@ -87,13 +87,13 @@ class HostRun:
             _check_agent(self.plan)
 
     def for_phase(self, phase: Phase | None) -> Plan:
-        """What is to do in one phase, or in all. A host that could not be looked at has nothing to do."""
+        """The changes of one phase, or of all; none if the host has no plan."""
         return self.plan.for_phase(phase, self.run_id) if self.plan else Plan((), 0, "")
 
     def apply(self, phase: Phase | None = None, follows: bool = False) -> None:
         """Make the changes of one phase, or of all, in one exec. Raises ProvisionError.
 
-        A host that `follows` does only what is left to do where another host did the work.
+        A host that `follows` runs only what remains after another host has done the work.
         """
         part = self.for_phase(phase)
         if follows:
@@ -110,7 +110,9 @@ class HostRun:
             fetch(self.session, [change.download for change in part.changes[:count] if change.download])
 
     def roll_back(self, reason: str = "") -> None:
-        """Undo what can be undone of the rolling phase; the host counts as failed, for `reason` or for what failed on it."""
+        """Undo the changes of the phase `rolling`. The host counts as failed, because of `reason` or of its own
+        failure.
+        """
         progress = self.progress
         undone, before = self.for_phase("rolling").undone(progress.took, self.run_id), replace(progress)
         if not undone.changes:
@@ -126,13 +128,15 @@ class HostRun:
         progress.status, progress.failed = "failed", max(before.failed, progress.failed)
 
     def skip(self, reason: str) -> None:
-        """The rest of the plan is not done."""
+        """Leave the rest of the plan undone, because of `reason`."""
         progress = self.progress
         if progress.error is None and self.plan and progress.done < len(self.plan.changes):
             progress.status, progress.error = "failed", f"not activated: {reason}"
 
     def stop(self) -> None:
-        """Ask the run on the server to end after its current change, over a connection of its own. Raises ProvisionError."""
+        """Ask the run on the server to end after its current change, over a separate connection. Raises
+        ProvisionError.
+        """
         if self.run_id:
             other = Session(self.host, self.request.password)
             try:
@@ -141,26 +145,13 @@ class HostRun:
                 other.close()
 
     def result(self) -> Result:
-        """What has become of the host; the connection ends."""
+        """Close the connection and return what became of the host."""
         self.session.close()
         if self.folder is not None:
             self.folder.cleanup()
         result = _result(self)
         self.watcher.finished(result)
         return result
-
-    def _facts(self) -> Facts:
-        answer = self.session.run(facts.script(roles.FACTS))
-        if answer.status:
-            raise RunError(
-                f"the server cannot run a shell script as root: {answer.stderr.strip()[-300:] or answer.status}"
-            )
-        known = facts.parse(answer.stdout, roles.FACTS)
-        if self.request.applies:
-            kept = python_cache.location(self.request.inventory)
-            packed = {name: python_cache.archive(kept, known[SYSTEM], name) for name in known[PACKED]}
-            fetch(self.session, [Transfer(path, f"{OUTBOX}/{name}.tar.gz") for name, path in packed.items()])
-        return known
 
     def _folder(self) -> Path:
         self.folder = self.folder or TemporaryDirectory(prefix="provision-")
@@ -182,8 +173,21 @@ class HostRun:
             self.progress.handle(plan, self.run_id, event, output, time.monotonic() - begun)
 
 
+def _facts(session: Session, request: Request) -> Facts:
+    """A server's facts. Before a run, the Pythons that it has packed are fetched."""
+    answer = session.run(facts.script(roles.FACTS))
+    if answer.status:
+        raise RunError(f"the server cannot run a shell script as root: {answer.stderr.strip()[-300:] or answer.status}")
+    known = facts.parse(answer.stdout, roles.FACTS)
+    if request.applies:
+        kept = python_cache.location(request.inventory)
+        packed = {name: python_cache.archive(kept, known[SYSTEM], name) for name in known[PACKED]}
+        fetch(session, [Transfer(path, f"{OUTBOX}/{name}.tar.gz") for name, path in packed.items()])
+    return known
+
+
 def _check_agent(plan: Plan) -> None:
-    """Raises RunError where a change asks for an SSH agent and there is none."""
+    """Raises RunError if a change needs an SSH agent and there is none."""
     asks = next((change for change in plan.changes if change.agent), None)
     if asks and not has_keys():
         raise RunError(

@@ -1,4 +1,4 @@
-"""How far a host has come, told by a run's events."""
+"""How far a host has come."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,10 @@ OUTPUT_LINES = 30
 
 @dataclass(slots=True)
 class Progress:
-    """How far a host has come: `done` and `failed` count changes, `took` has their seconds, `broken` is the phase that failed."""
+    """How far a host has come, according to its run's events.
+
+    `done` and `failed` count changes, `took` has the seconds of each, `broken` is the phase that failed.
+    """
 
     status: Status = "ok"
     error: str | None = None
@@ -30,9 +33,9 @@ class Progress:
     notices: list[str] = field(default_factory=list)
 
     def handle(self, plan: Plan, run_id: str, event: Event, output: Sequence[str], seconds: float) -> None:
-        """Take in an event of a run; a change that is done took so many `seconds`, and printed `output`.
+        """Take in one event of a run. A change that is done took `seconds` and printed `output`.
 
-        Raises RunError for an event that ends the run before its end.
+        Raises RunError if the event ends the run early.
         """
         match event.kind:
             case "locked":
@@ -59,7 +62,7 @@ class Progress:
 
 
 def _reason(change: Change, output: Sequence[str], status: str) -> str:
-    """The line in which a script says what is wrong; where it does not, the last that it printed."""
+    """The error line that a script printed; if there is none, its last line."""
     said = [line.removeprefix("error: ") for line in output if line.startswith("error: ")]
     if said:
         return said[-1]
@@ -68,5 +71,5 @@ def _reason(change: Change, output: Sequence[str], status: str) -> str:
 
 
 def locked(lock: Lock) -> str:
-    """One line that says who holds a server's lock."""
+    """The message for a server whose lock is held."""
     return f"{lock.who} has been changing this server since {lock.since} (run {lock.run}): wait for it to end, then run again"

@@ -1,4 +1,4 @@
-"""What is asked of a fleet: one value instead of flags."""
+"""What is asked of a fleet, as one value."""
 
 import getpass
 import os
@@ -18,9 +18,9 @@ Roles = Callable[[Host, Facts, Wanted], tuple[Resource, ...]]
 class Request:
     """One task on some hosts of an inventory.
 
-    `roles` says what a host is to have. Unless it `applies`, the plan is all that is made. With `resolves`, each app's
-    commit is found out first: that of `revision`, or of the inventory's. `token` opens the previews that are made.
-    `password` is sudo's, where one is needed.
+    `roles` returns what a host should have. If it does not `apply`, only the plan is made. If it `resolves`, each
+    app's commit is looked up first: that of `revision`, or of the inventory's revision. `token` opens the new
+    previews. `password` is sudo's, if one is needed.
     """
 
     task: str

@@ -11,11 +11,11 @@ Status = Literal["ok", "changed", "failed", "unreachable"]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a host: many fields, because the JSON document has them all.
+    """What became of a host; it has many fields because the JSON document shows them all.
 
-    `ok`, `changed`, `failed` and `skipped` count resources; `execs` counts SSH exec requests; `seconds` is wall time.
-    `took` has the seconds of each change that was made; `previews` has the token of each app's release that can be
-    looked at; `notices` is what changes had to tell whoever started the run.
+    `ok`, `changed`, `failed` and `skipped` count resources; `execs` counts SSH exec requests; `seconds` is wall
+    time. `took` has the seconds of each change that was made, `previews` the token of each app's previewed release,
+    `notices` what changes had to tell the user.
     """
 
     host: str

@@ -1,4 +1,4 @@
-"""Files too large for a script: those that changes need, and those that they leave for the controller."""
+"""Files too large for a script, to and from a server."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -10,16 +10,18 @@ from provision.engine.resource import Change, Transfer
 
 
 def upload(session: Session, plan: Plan, sent: Callable[[Change, int, int], object]) -> None:
-    """Send what a plan's changes need; `sent` is told a change, how many bytes have gone, and of how many."""
+    """Send the files that a plan's changes need. `sent` is called with a change, the bytes sent, and the bytes
+    in all.
+    """
     for change in plan.changes:
         if change.upload:
             session.put(change.upload.local, change.upload.remote, partial(sent, change))
 
 
 def fetch(session: Session, packed: Sequence[Transfer]) -> None:
-    """Bring packed Pythons into the cache. Raises CacheError for one that did not arrive whole.
+    """Fetch packed Pythons into the cache. Raises CacheError for one that did not arrive whole.
 
-    The archive comes first: what has no description is not in the cache.
+    The archive comes first: without its description it is not in the cache.
     """
     for transfer in packed:
         session.get(transfer.remote, transfer.local)

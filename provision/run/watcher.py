@@ -1,4 +1,4 @@
-"""Who is told what happens while hosts are looked at and changed."""
+"""Who is told what happens during a run."""
 
 from typing import Protocol
 
@@ -11,22 +11,22 @@ NOTICE = "notice: "
 
 
 class Watcher(Protocol):
-    """Is told what happens, from many threads."""
+    """Receives what happens, from many threads."""
 
     def planned(self, host: str, plan: Plan) -> None:
         """A host's plan is made."""
 
     def sent(self, host: str, change: Change, done: int, total: int) -> None:
-        """So many bytes of a change's upload have gone to the host."""
+        """So many bytes of a change's upload have been sent."""
 
     def happened(self, host: str, plan: Plan, event: Event) -> None:
-        """A run's event has come in, with secrets masked."""
+        """A run's event has arrived; secrets are masked."""
 
     def reconnecting(self, host: str, reason: str) -> None:
-        """The connection is lost, and is about to be made anew."""
+        """The connection is lost; another one is tried."""
 
     def finished(self, result: Result) -> None:
-        """The host is done with, for better or worse."""
+        """The host's result is known."""
 
 
 class Silence:
