@@ -150,7 +150,8 @@ class App(Model):
     )
     env_file: EnvFile | None = Field(
         default=None,
-        description="Dotenv file on this machine with more variables, relative to this inventory.",
+        description="Dotenv file on this machine with more variables, relative to this inventory. Values are taken as they are:"
+        " `${NAME}` is not expanded.",
         examples=["../.env.shop"],
     )
     secrets: list[Annotated[str, AfterValidator(_secret)]] = Field(

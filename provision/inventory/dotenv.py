@@ -1,4 +1,4 @@
-"""Dotenv files: NAME=value lines, as python-dotenv reads them."""
+"""Dotenv files: NAME=value lines, as python-dotenv reads them, without its expansion of ${NAME}."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def variables(path: Path, content: bytes) -> dict[str, str]:
         text = io.StringIO(content.decode(), newline=None).read()
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not UTF-8 text") from None
-    values = dotenv_values(stream=io.StringIO(text))
+    values = dotenv_values(stream=io.StringIO(text), interpolate=False)
     for binding in parse_stream(io.StringIO(text)):
         line = binding.original.line
         if binding.error or (binding.key is not None and binding.value is None):

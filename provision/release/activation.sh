@@ -147,14 +147,15 @@ activation_record() {
         "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$new" "$1" "${who:-}" >>"$provision_history"
 }
 
+# activation_undo: what takes the traffic back comes first. It needs no room on the disk; the record does, and may be missing.
 activation_undo() {
-    if [ "$was" != "releases/$release" ]; then activation_record failed; fi
     if [ -n "$switched" ]; then activation_switch_back; fi
     slot_log "$app" "$new" "$log_mark"
     preview_end
     slot_stop "$app" "$new"
     rm -f "$app_previous_socket"
     if [ -z "$old" ]; then rm -f "$app_current_socket"; fi
+    if [ "$was" != "releases/$release" ]; then activation_record failed || true; fi
     activation_finished
 }
 

@@ -7,6 +7,7 @@ slot.sh and process.sh call these:
     NAME_slot_state APP SLOT                  active, failed, inactive, activating or deactivating
     NAME_slot_write|forget|differs APP SLOT   a program of the slot's own: made, removed, other than the slot's copy
     NAME_slot_start|stop|pid|since APP SLOT
+    NAME_slot_exit APP SLOT                   how its main process ended: exit status N, or signal N
     NAME_slot_at_boot APP SLOT yes|no
     NAME_slot_log_mark APP SLOT               where the slot's log ends now
     NAME_slot_log APP SLOT MARK               the last lines after that

@@ -138,7 +138,11 @@ slot_bring_up() {
     if ! slot_is_running "$app" "$new"; then
         slot_start "$app" "$new" || fail "$app: $release did not start within ${timeout}s; its last log lines stand above"
     fi
-    slot_await_health || fail "$app: $release was not healthy within ${timeout}s ($health answered $answer); its last log lines stand above"
+    if slot_await_health; then return 0; fi
+    if [ "$answer" = ended ]; then
+        fail "$app: $release ended before it was healthy ($(slot_by_manager exit "$app" "$new")); its last log lines stand above"
+    fi
+    fail "$app: $release was not healthy within ${timeout}s ($health answered $answer); its last log lines stand above"
 }
 
 # slot_await_health: wait for enough good answers in a row; fail at once if the slot ends. Sets answer.
@@ -149,7 +153,10 @@ slot_await_health() {
         answer=$(slot_http_status "$slot_socket" "$domain" "$health")
         if [ "$answer" = 200 ]; then good=$((good + 1)); else good=0; fi
         if [ "$good" -ge "$passes" ]; then return 0; fi
-        if ! slot_is_running "$app" "$new"; then return 1; fi
+        if ! slot_is_running "$app" "$new"; then
+            answer=ended
+            return 1
+        fi
         sleep 0.05
     done
     return 1

@@ -98,6 +98,15 @@ supervisor_slot_stop() { if supervisor_is_there; then supervisor_stop "$1-$2"; f
 # supervisor_slot_at_boot APP SLOT yes|no: nothing to do, as the link to the active slot decides.
 supervisor_slot_at_boot() { :; }
 
+# supervisor_slot_exit APP SLOT: how its main process ended. Supervisor forgets the status of one that ends too quickly.
+supervisor_slot_exit() {
+    said=$(supervisor_rpc getProcessInfo "$1-$2")
+    case $(printf '%s\n' "$said" | supervisor_rpc_field statename) in
+    BACKOFF | FATAL) printf '%s\n' "$said" | supervisor_rpc_field spawnerr ;;
+    *) echo "exit status $(printf '%s\n' "$said" | supervisor_rpc_field exitstatus)" ;;
+    esac
+}
+
 # supervisor_slot_pid APP SLOT: 0 if it does not run.
 supervisor_slot_pid() { supervisor_rpc getProcessInfo "$1-$2" | supervisor_rpc_field pid; }
 

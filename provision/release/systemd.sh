@@ -45,6 +45,15 @@ systemd_slot_at_boot() {
 # systemd_slot_pid APP SLOT: 0 if it does not run.
 systemd_slot_pid() { systemctl show -p MainPID --value "$1@$2"; }
 
+# systemd_slot_exit APP SLOT: how its main process ended (systemd.service(5), ExecMainCode and ExecMainStatus).
+systemd_slot_exit() {
+    status=$(systemctl show -p ExecMainStatus --value "$1@$2")
+    case $(systemctl show -p ExecMainCode --value "$1@$2") in
+    2 | 3) echo "signal $status" ;;
+    *) echo "exit status $status" ;;
+    esac
+}
+
 # systemd_slot_since APP SLOT: seconds since 1970; empty if it does not run.
 systemd_slot_since() {
     since=$(systemctl show -p ActiveEnterTimestamp --value "$1@$2")
@@ -55,7 +64,7 @@ systemd_slot_since() {
 systemd_slot_log_mark() { date '+%Y-%m-%d %H:%M:%S'; }
 
 # systemd_slot_log APP SLOT MARK: the last 30 lines since the mark.
-systemd_slot_log() { journalctl -q -o cat --no-pager -u "$1@$2" --since "$3" -n 30 || true; }
+systemd_slot_log() { journalctl -q -o cat --no-pager -u "$1@$2" --since "$3" | tail -n 30 || true; }
 
 # systemd_process_state APP NAME
 systemd_process_state() { systemctl is-active "$1-$2.service" || true; }

@@ -78,7 +78,7 @@ class Switches:
         assert len(site.running()) == 1
 
     broken: ClassVar[tuple[tuple[str, str], ...]] = (
-        ("start", "was not healthy within 6s"),
+        ("start", "ended before it was healthy ("),
         ("exit", "ended within 3s of having the traffic"),
         ("unhealthy", "was not healthy within 6s (/health answered 503)"),
         ("hang", "within 6s"),

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.inventories import APP, HOST, errors, host, inventory, write
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def test_values_of_the_environment_stay_as_they_are_written() -> None:
@@ -27,7 +31,23 @@ def test_environment_wins_over_secrets_and_those_over_the_env_file() -> None:
     write(ENV_FILE, "env/shop.env")
     text = HOST + APP + "    env_file: env/shop.env\n    secrets: [B, C]\n    environment: {C: here}\n"
     shop = host(text, environ={"B": "secret", "C": "secret", "X": "unasked"}).apps["shop"]
-    assert shop.env == {"A": "file", "B": "secret", "C": "here", "D": "file-more"}
+    assert shop.env == {"A": "file", "B": "secret", "C": "here", "D": "${A}-more"}
+
+
+def test_an_env_file_is_taken_as_it_is_and_nothing_of_this_machine_gets_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As systemd takes an EnvironmentFile: a dollar sign is a dollar sign, in and out of quotes."""
+    monkeypatch.setenv("LEAK", "of-this-machine")
+    write("A=${LEAK}\nB='${LEAK}'\nC=\"${LEAK}\"\nD=$LEAK\nE=${NOT_SET}\nF=${NOT_SET:-else}\nG=pa$$word\n", "shop.env")
+    shop = host(HOST + APP + "    env_file: shop.env\n").apps["shop"]
+    assert shop.env == {
+        "A": "${LEAK}",
+        "B": "${LEAK}",
+        "C": "${LEAK}",
+        "D": "$LEAK",
+        "E": "${NOT_SET}",
+        "F": "${NOT_SET:-else}",
+        "G": "pa$$word",
+    }
 
 
 def test_secrets_are_in_no_representation_and_no_error() -> None:

@@ -293,6 +293,21 @@ def test_an_activation_that_fails_after_the_switch_gives_everything_back(
     )
 
 
+def test_the_traffic_goes_back_even_if_nothing_can_be_written_down(
+    slots: Path, tmp_path: Path, shell: Shell, health: Serve, units: Units
+) -> None:
+    """As on a full disk; here a file stands where the folder of the records should be."""
+    units.start("shop@blue")
+    records = tmp_path / "var" / "lib" / "provision" / "apps" / "shop" / "releases"
+    records.parent.mkdir(parents=True)
+    records.touch()
+    health(tmp_path / "run" / "shop" / "green.sock", 200, 503)
+    assert shell("timeout=1; activation_run").returncode == 1
+    assert str((tmp_path / "run" / "shop" / "current.sock").readlink()) == "blue.sock"
+    assert str((tmp_path / "srv" / "shop" / "current").readlink()) == f"releases/{OTHER}"
+    assert [path.name for path in (units.folder / "running").iterdir()] == ["shop@blue"]
+
+
 def test_a_first_release_that_fails_leaves_nothing_that_serves(
     tmp_path: Path, shell: Shell, health: Serve, units: Units
 ) -> None:

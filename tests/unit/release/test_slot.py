@@ -91,7 +91,7 @@ def test_healthy_is_so_many_good_answers_in_a_row(
 
 def test_a_slot_that_ended_is_not_waited_for(shell: Shell) -> None:
     began = time.monotonic()
-    assert shell('new=blue timeout=30; slot_await_health || echo "$answer"').stdout == "000\n"
+    assert shell('new=blue timeout=30; slot_await_health || echo "$answer"').stdout == "ended\n"
     assert time.monotonic() - began < 5
 
 
