@@ -46,7 +46,7 @@ service_reload() {
         tries=$((tries + 1))
         if [ "$tries" -gt 100 ]; then
             tail -c "+$((logged + 1))" "$log" 2>/dev/null | grep -F '[emerg]' | tail -n 3
-            fail "$1 goes on with the configuration that it has: 10 s after its reload its processes are those of before"
+            fail "$1 goes on with the configuration that it has: 10 s after its reload its old processes still accept connections"
         fi
         sleep 0.1
     done

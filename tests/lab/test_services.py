@@ -127,7 +127,7 @@ def test_a_configuration_that_nginx_cannot_use_is_not_taken_for_loaded(apply: Ap
     for expected in ([str(file.ref), str(service.ref)], [str(service.ref)]):
         failed = apply(file, service)
         assert failed.error == (
-            "nginx goes on with the configuration that it has: 10 s after its reload its processes are those of before"
+            "nginx goes on with the configuration that it has: 10 s after its reload its old processes still accept connections"
         )
         assert any("bind() to 0.0.0.0:22 failed (98: Address already in use)" in line for line in failed.output)
         assert [change.id for change in failed.changes] == expected

@@ -158,7 +158,18 @@ def test_what_should_not_be_there_is_removed_where_it_is() -> None:
     assert summary(Absent("/etc/old"), "directory", "755", "root", "root") == "remove /etc/old"
 
 
-ODD = ["plain", "with two  spaces", " led by a space", "it's", 'a "quote"', "$HOME `id` *", "größe ☃", "-dash", "#"]
+ODD = [
+    "plain",
+    "with two  spaces",
+    " led by a space",
+    "it's",
+    'a "quote"',
+    "$HOME `id` *",
+    "größe ☃",
+    "-dash",
+    "#",
+    "a=b=c",
+]
 
 
 def test_the_probe_sees_files_of_any_name(tmp_path: Path, me: tuple[str, str], observe: Observe) -> None:

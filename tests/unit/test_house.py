@@ -31,7 +31,7 @@ def python_functions(path: Path) -> Iterator[tuple[str, int]]:
 
 
 def shell_functions(path: Path) -> Iterator[tuple[str, int]]:
-    for found in re.finditer(r"^([a-z_]+)\(\) \{\n.*?^\}$", path.read_text(), re.MULTILINE | re.DOTALL):
+    for found in re.finditer(r"^([a-z_0-9]+)\(\) \{\n.*?^\}$", path.read_text(), re.MULTILINE | re.DOTALL):
         yield found[1], found[0].count("\n") + 1
 
 

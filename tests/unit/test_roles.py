@@ -13,6 +13,7 @@ from provision.release.venv import Venv
 from provision.resources.git import Mirror
 from provision.resources.package import Packages
 from provision.resources.python import CPython
+from provision.resources.service import Service
 from provision.resources.trust import TrustedCertificates
 from tests import pem
 from tests.unit.tables import (
@@ -159,9 +160,25 @@ def test_http2_is_written_as_the_distributions_nginx_reads_it(
 def test_nginx_watches_each_file_that_it_reads(make_host: MakeHost, make_known: MakeFacts) -> None:
     server = roles.server(make_host(TWO), *make_known())
     nginx = next(one for one in server if str(one.ref) == "service:nginx")
-    watched = set(nginx.probe().item[2].split())
-    written = {name.partition(":")[2] for name in ids(server) if ":/etc/nginx/" in name}
+    assert isinstance(nginx, Service)
+    watched = {str(ref) for ref in nginx.watches}
+    written = {name for name in ids(server) if ":/etc/nginx/" in name}
     assert watched == written
+
+
+def test_nginx_reads_again_whichever_certificate_of_an_app_changes(make_host: MakeHost, make_known: MakeFacts) -> None:
+    server = roles.server(make_host(TWO), *make_known())
+    (read,) = (one for one in server if isinstance(one, Service) and one.stamp == "nginx-certificates")
+    assert {str(ref) for ref in read.watches} == {
+        f"{kind}:/etc/ssl/provision/{app}" for kind in ("placeholder", "certificate") for app in ("shop", "blog")
+    }
+
+
+def test_what_nginx_watches_are_resources_of_the_server(make_host: MakeHost, make_known: MakeFacts) -> None:
+    server = roles.server(make_host(TWO), *make_known())
+    named = {one.ref for one in server}
+    for service in (one for one in server if isinstance(one, Service)):
+        assert set(service.watches) <= named, service.ref
 
 
 def test_the_files_of_authorities_are_not_read_again_by_roles(

@@ -75,6 +75,10 @@ def test_a_service_reloads_for_a_certificate_that_is_about_to_move() -> None:
         assert summary(certificates, *RIGHT, before=(str(resource.ref),)) == f"nginx: reload ({link})"
 
 
+def test_a_change_of_another_kind_with_the_same_name_is_none_of_its_business() -> None:
+    assert summary(NGINX, *RIGHT, before=(f"link:{CONFIGURATION}", f"file:{SITE}")) is None
+
+
 def test_a_service_that_watches_nothing_needs_no_stamp() -> None:
     assert summary(Service("certbot.timer"), "active", "enabled", "no", "none") is None
 
