@@ -85,15 +85,16 @@ certificate_probe_provided() {
 
 # certificate_install APP TARGET LINES <that many lines of the chain, then the key
 certificate_install() {
-    beside=$certificate_folder/files/.new-$1
+    app=$1 target=$2 lines=$3
+    beside=$certificate_folder/files/.new-$app
     rm -rf "$beside"
-    (umask 022 && mkdir -p "$certificate_folder/files" "$certificate_folder/$2" && mkdir "$beside")
-    (umask 077 && awk -v lines="$3" -v chain="$beside/fullchain.pem" -v key="$beside/privkey.pem" '{ print >(NR <= lines ? chain : key) }')
+    (umask 022 && mkdir -p "$certificate_folder/files" "$certificate_folder/$target" && mkdir "$beside")
+    (umask 077 && awk -v lines="$lines" -v chain="$beside/fullchain.pem" -v key="$beside/privkey.pem" '{ print >(NR <= lines ? chain : key) }')
     chmod 644 "$beside/fullchain.pem"
     sync -f "$beside"
-    mv -fT "$beside/fullchain.pem" "$certificate_folder/$2/fullchain.pem"
-    mv -fT "$beside/privkey.pem" "$certificate_folder/$2/privkey.pem"
+    mv -fT "$beside/fullchain.pem" "$certificate_folder/$target/fullchain.pem"
+    mv -fT "$beside/privkey.pem" "$certificate_folder/$target/privkey.pem"
     rmdir "$beside"
-    point "$certificate_folder/$1" "$2"
-    for old in "$certificate_folder/files/$1@"*; do if [ "$old" != "$certificate_folder/$2" ]; then rm -rf "$old"; fi; done
+    point "$certificate_folder/$app" "$target"
+    for old in "$certificate_folder/files/$app@"*; do if [ "$old" != "$certificate_folder/$target" ]; then rm -rf "$old"; fi; done
 }

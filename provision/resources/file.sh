@@ -29,32 +29,35 @@ file_probe() {
 
 # file_write PATH OWNER GROUP MODE CHECK <content
 file_write() {
+    path=$1 owner=$2 group=$3 mode=$4 check=$5
     before=
-    if [ -n "$5" ] && [ -e "$1" ]; then
-        before=$1.provision-before
-        cp -a "$1" "$before"
+    if [ -n "$check" ] && [ -e "$path" ]; then
+        before=$path.provision-before
+        cp -a "$path" "$before"
     fi
-    put "$1" "$2" "$3" "$4"
-    if [ -n "$5" ] && ! verdict=$(eval "$5" 2>&1); then
-        if [ -n "$before" ]; then mv -fT "$before" "$1"; else rm -f "$1"; fi
+    put "$path" "$owner" "$group" "$mode"
+    if [ -n "$check" ] && ! verdict=$(eval "$check" 2>&1); then
+        if [ -n "$before" ]; then mv -fT "$before" "$path"; else rm -f "$path"; fi
         printf '%s\n' "$verdict"
-        fail "$1 was put back as it was: $5 refused the new one"
+        fail "$path was put back as it was: $check refused the new one"
     fi
     if [ -n "$before" ]; then rm -f "$before"; fi
 }
 
 # file_make_directory PATH OWNER GROUP MODE
 file_make_directory() {
-    if [ ! -d "$1" ]; then
-        if [ -e "$1" ] || [ -L "$1" ]; then fail "$1 is there and is not a folder: move it away"; fi
-        (umask 022 && mkdir -p "$1")
+    path=$1 owner=$2 group=$3 mode=$4
+    if [ ! -d "$path" ]; then
+        if [ -e "$path" ] || [ -L "$path" ]; then fail "$path is there and is not a folder: move it away"; fi
+        (umask 022 && mkdir -p "$path")
     fi
-    chown "$2:$3" "$1"
-    chmod "$4" "$1"
+    chown "$owner:$group" "$path"
+    chmod "$mode" "$path"
 }
 
 # file_make_link PATH TARGET
 file_make_link() {
-    if [ -d "$1" ] && [ ! -L "$1" ]; then fail "$1 is a directory, not a link: move it away"; fi
-    point "$1" "$2"
+    path=$1 target=$2
+    if [ -d "$path" ] && [ ! -L "$path" ]; then fail "$path is a directory, not a link: move it away"; fi
+    point "$path" "$target"
 }

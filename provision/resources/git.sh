@@ -31,13 +31,14 @@ git_public_half() { cat "$1" | ssh-keygen -y -P '' -f /dev/stdin 2>/dev/null | c
 
 # git_make_key APP PATH WHO REPOSITORY
 git_make_key() {
-    beside=$(mktemp -d "${2%/*}/.provision.XXXXXX")
+    app=$1 path=$2 who=$3 repository=$4
+    beside=$(mktemp -d "${path%/*}/.provision.XXXXXX")
     trap 'rm -rf "$beside"' EXIT
-    ssh-keygen -q -t ed25519 -N '' -C "$3" -f "$beside/key"
+    ssh-keygen -q -t ed25519 -N '' -C "$who" -f "$beside/key"
     sync "$beside/key"
-    mv -fT "$beside/key" "$2"
-    sync "${2%/*}"
-    printf 'notice: %s\n' "$1: add this deploy key at $4 (read-only is enough): $(git_public_half "$2") $3"
+    mv -fT "$beside/key" "$path"
+    sync "${path%/*}"
+    printf 'notice: %s\n' "$app: add this deploy key at $repository (read-only is enough): $(git_public_half "$path") $who"
 }
 
 # git_over_ssh APP own|sent|agent|root WHO KNOWN_HOSTS DEPLOY_KEY git_mirror PATH REPOSITORY COMMIT [<private key]: with this key, and
@@ -69,65 +70,69 @@ git_over_ssh() {
 
 # git_mirror PATH REPOSITORY COMMIT
 git_mirror() {
+    path=$1 repository=$2 commit=$3
     export GIT_TERMINAL_PROMPT=0
-    if ! git --git-dir="$1" rev-parse --git-dir >/dev/null 2>&1; then
-        rm -rf "$1"
-        git init --quiet --bare "$1"
+    if ! git --git-dir="$path" rev-parse --git-dir >/dev/null 2>&1; then
+        rm -rf "$path"
+        git init --quiet --bare "$path"
     fi
-    git --git-dir="$1" config remote.origin.url "$2"
-    said=$(git --git-dir="$1" fetch --quiet --prune origin '+refs/heads/*:refs/heads/*' '+refs/tags/*:refs/tags/*' 2>&1) ||
-        git_not_fetched "$2"
-    if ! git --git-dir="$1" cat-file -e "$3^{commit}" 2>/dev/null; then
-        git --git-dir="$1" fetch --quiet origin "$3" || fail "$2 has no commit $3: was it pushed?"
+    git --git-dir="$path" config remote.origin.url "$repository"
+    said=$(git --git-dir="$path" fetch --quiet --prune origin '+refs/heads/*:refs/heads/*' '+refs/tags/*:refs/tags/*' 2>&1) ||
+        git_not_fetched "$repository"
+    if ! git --git-dir="$path" cat-file -e "$commit^{commit}" 2>/dev/null; then
+        git --git-dir="$path" fetch --quiet origin "$commit" || fail "$repository has no commit $commit: was it pushed?"
     fi
 }
 
-# git_not_fetched REPOSITORY: fail with one line about what git and ssh said.
+# git_not_fetched REPOSITORY: fail with one line about what git and ssh said. Reads said, and what git_over_ssh sets: app, whose,
+# who and key; none of them without SSH.
 git_not_fetched() {
+    repository=$1
     said=$(printf '%s\n' "$said" | tr -d '\r')
     printf '%s\n' "$said" >&2
-    if [ -z "${whose:-}" ]; then fail "the server cannot read $1: is the address right, and may the server read it?"; fi
+    if [ -z "${whose:-}" ]; then fail "the server cannot read $repository: is the address right, and may the server read it?"; fi
     case $said in
     *'Host key verification failed'*)
         shown=$(printf '%s\n' "$said" | sed -n 's/^\(SHA256:[^ ]*[^. ]\)\.\{0,1\}$/\1/p')
-        fail "$app: the server is shown a host key${shown:+, $shown,} that is not pinned for $1: where the host has a new one, pin it (source.host_key, or known_hosts on your machine); otherwise somebody is in between"
+        fail "$app: the server is shown a host key${shown:+, $shown,} that is not pinned for $repository: where the host has a new one, pin it (source.host_key, or known_hosts on your machine); otherwise somebody is in between"
         ;;
-    *'Permission denied'* | *'ERROR: '*) git_refused "$1" ;;
+    *'Permission denied'* | *'ERROR: '*) git_refused "$repository" ;;
     *'ssh: '* | *'Connection closed'* | *'Connection reset'* | *'kex_exchange_identification'* | *'Timeout, server'*)
-        fail "$app: the server does not reach $1 ($(printf '%s\n' "$said" | head -n 1)): may it connect to that host and port?"
+        fail "$app: the server does not reach $repository ($(printf '%s\n' "$said" | head -n 1)): may it connect to that host and port?"
         ;;
-    *'Could not read from remote repository'*) git_refused "$1" ;;
-    *) fail "$app: the server cannot fetch $1: $(printf '%s\n' "$said" | tail -n 1)" ;;
+    *'Could not read from remote repository'*) git_refused "$repository" ;;
+    *) fail "$app: the server cannot fetch $repository: $(printf '%s\n' "$said" | tail -n 1)" ;;
     esac
 }
 
-# git_refused REPOSITORY: fail with one line about the key that was refused.
+# git_refused REPOSITORY: fail with one line about the key that was refused. Reads what git_over_ssh sets.
 git_refused() {
+    repository=$1
     case $whose in
-    own) fail "$app: $1 refused the deploy key of this server; add it there (read-only is enough), then run again: $(git_public_half "$key") $who" ;;
-    sent) fail "$app: $1 refused the key that deploy_key names; add its public half there (read-only is enough), then run again: $(git_public_half "$key")" ;;
+    own) fail "$app: $repository refused the deploy key of this server; add it there (read-only is enough), then run again: $(git_public_half "$key") $who" ;;
+    sent) fail "$app: $repository refused the key that deploy_key names; add its public half there (read-only is enough), then run again: $(git_public_half "$key")" ;;
     agent)
         status=0
         ssh-add -l >/dev/null 2>&1 || status=$?
         if [ "$status" = 2 ]; then
-            fail "$app: the connection to your machine ended while $1 was fetched, and with it the SSH agent: run again"
+            fail "$app: the connection to your machine ended while $repository was fetched, and with it the SSH agent: run again"
         fi
-        fail "$app: $1 refused the keys of your SSH agent: ssh-add the one that opens it, or add one of them there"
+        fail "$app: $repository refused the keys of your SSH agent: ssh-add the one that opens it, or add one of them there"
         ;;
-    root) fail "$app: $1 refused the server's own keys: set source.deploy_key: generate, or source.forward_agent: true" ;;
+    root) fail "$app: $repository refused the server's own keys: set source.deploy_key: generate, or source.forward_agent: true" ;;
     esac
 }
 
 # git_receive PATH COMMIT PACK: take in the commit that the controller sent.
 git_receive() {
-    pack=$3
+    path=$1 commit=$2 pack=$3
     trap 'rm -f "$pack"' EXIT
-    if ! git --git-dir="$1" rev-parse --git-dir >/dev/null 2>&1; then
-        rm -rf "$1"
-        git init --quiet --bare "$1"
+    if ! git --git-dir="$path" rev-parse --git-dir >/dev/null 2>&1; then
+        rm -rf "$path"
+        git init --quiet --bare "$path"
     fi
-    git --git-dir="$1" config remote.origin.url pushed
-    git --git-dir="$1" index-pack --stdin --fix-thin <"$3" >/dev/null || fail "the commit $2 did not arrive whole: run again"
-    git --git-dir="$1" cat-file -e "$2^{commit}" || fail "the commit $2 did not arrive whole: run again"
-    git --git-dir="$1" update-ref refs/provision/pushed "$2"
+    git --git-dir="$path" config remote.origin.url pushed
+    git --git-dir="$path" index-pack --stdin --fix-thin <"$pack" >/dev/null || fail "the commit $commit did not arrive whole: run again"
+    git --git-dir="$path" cat-file -e "$commit^{commit}" || fail "the commit $commit did not arrive whole: run again"
+    git --git-dir="$path" update-ref refs/provision/pushed "$commit"
 }

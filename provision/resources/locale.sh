@@ -12,8 +12,9 @@ locale_probe() {
 
 # locale_generate NAME CHARSET
 locale_generate() {
-    if ! grep -qxF "$1 $2" /etc/locale.gen; then
-        { cat /etc/locale.gen && printf '%s %s\n' "$1" "$2"; } | put /etc/locale.gen root root 644
+    name=$1 charset=$2
+    if ! grep -qxF "$name $charset" /etc/locale.gen; then
+        { cat /etc/locale.gen && printf '%s %s\n' "$name" "$charset"; } | put /etc/locale.gen root root 644
     fi
     locale-gen
 }

@@ -53,9 +53,14 @@ class Pyenv:
     repository: str
     revision: str
 
+    @staticmethod
+    def ref_to(revision: str) -> Ref:
+        """The name of pyenv at a revision."""
+        return Ref("pyenv", revision)
+
     @property
     def ref(self) -> Ref:
-        return Ref("pyenv", self.revision)
+        return self.ref_to(self.revision)
 
     def probe(self) -> Probe:
         return Probe("python_probe_pyenv", LIBRARY, (self.revision,))
@@ -125,7 +130,7 @@ class CPython:
         that we know.
         """
         series = self.version.rpartition(".")[0]
-        if Ref("pyenv", self.pyenv) not in earlier:
+        if Pyenv.ref_to(self.pyenv) not in earlier:
             unknown, newest = state["state"] == "unknown", state["newest"]
         elif self.pyenv in REVISIONS:
             unknown = self.version not in KNOWN

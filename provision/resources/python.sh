@@ -54,24 +54,26 @@ python_newest() { find "$python_definitions" -maxdepth 1 -name "$1.[0-9]*" -prin
 
 # python_install_pyenv REPOSITORY REVISION: the stamp is written last.
 python_install_pyenv() {
+    repository=$1 revision=$2
     umask 022
     rm -f "$python_pyenv/.revision"
     mkdir -p "$python_pyenv"
     git init --quiet "$python_pyenv"
-    git -C "$python_pyenv" fetch --quiet --depth 1 "$1" "$2" || fail "the server cannot fetch pyenv $2 from $1: mirrors.pyenv names another place"
+    git -C "$python_pyenv" fetch --quiet --depth 1 "$repository" "$revision" || fail "the server cannot fetch pyenv $revision from $repository: mirrors.pyenv names another place"
     git -C "$python_pyenv" checkout --quiet --force FETCH_HEAD
     printf '/versions/\n/shims/\n/.revision\n' >"$python_pyenv/.git/info/exclude"
-    printf '%s\t%s\n' "$2" "$(git -C "$python_pyenv" rev-parse HEAD)" | put "$python_pyenv/.revision" root root 644
+    printf '%s\t%s\n' "$revision" "$(git -C "$python_pyenv" rev-parse HEAD)" | put "$python_pyenv/.revision" root root 644
 }
 
 # python_why_not_built WORK MIRROR: the reason, from python-build's log. If the mirror fails, it asks python.org too.
 python_why_not_built() {
-    wrong=$(sed -n 's/^expected \([0-9a-f]*\), got \([0-9a-f]*\)$/\1 \2/p' "$1"/*.log | head -n 1)
-    missing=$(grep -h '^curl: ' "$1"/*.log | tail -n 1)
+    folder=$1 mirror=$2
+    wrong=$(sed -n 's/^expected \([0-9a-f]*\), got \([0-9a-f]*\)$/\1 \2/p' "$folder"/*.log | head -n 1)
+    missing=$(grep -h '^curl: ' "$folder"/*.log | tail -n 1)
     if [ -n "$wrong" ]; then
-        echo "the source archive ${2:+$2/}${wrong% *} has a wrong checksum, ${wrong#* }: put the right one there, or name another place with mirrors.python"
+        echo "the source archive ${mirror:+$mirror/}${wrong% *} has a wrong checksum, ${wrong#* }: put the right one there, or name another place with mirrors.python"
     elif [ -n "$missing" ]; then
-        echo "its source cannot be fetched from ${2:+$2 or }python.org ($missing): mirrors.python names another place"
+        echo "its source cannot be fetched from ${mirror:+$mirror or }python.org ($missing): mirrors.python names another place"
     else
         echo "its log's last lines stand above"
     fi
@@ -79,54 +81,56 @@ python_why_not_built() {
 
 # python_build PREFIX VERSION CONFIGURE_OPTIONS MIRROR PACKED LOGIN
 python_build() {
+    prefix=$1 version=$2 options=$3 mirror=$4 packed=$5 login=$6
     umask 022
-    if [ ! -e "$python_definitions/$2" ]; then
-        series=${2%.*} newest=$(python_newest "${2%.*}")
-        fail "pyenv does not know Python $2: ${newest:+the newest $series that it knows is $newest; }write a version that it knows, or name a newer pyenv with mirrors.pyenv_revision"
+    if [ ! -e "$python_definitions/$version" ]; then
+        series=${version%.*} newest=$(python_newest "${version%.*}")
+        fail "pyenv does not know Python $version: ${newest:+the newest $series that it knows is $newest; }write a version that it knows, or name a newer pyenv with mirrors.pyenv_revision"
     fi
-    rm -rf "$1"
+    rm -rf "$prefix"
     work=$(mktemp -d /var/tmp/provision-build.XXXXXX)
     trap 'rm -rf "$work"' EXIT
-    if [ -n "$4" ]; then export PYTHON_BUILD_MIRROR_URL="$4"; fi
+    if [ -n "$mirror" ]; then export PYTHON_BUILD_MIRROR_URL="$mirror"; fi
     # An optimized build is profiled with CPython's own tests; a failing one does no harm.
     export PROFILE_TASK='-m test --pgo --timeout=1200 || true'
-    TMPDIR=$work PYTHON_CONFIGURE_OPTS="$3" MAKE_OPTS="-j$(nproc)" \
-        "$python_pyenv/plugins/python-build/bin/python-build" "$2" "$1" || {
+    TMPDIR=$work PYTHON_CONFIGURE_OPTS="$options" MAKE_OPTS="-j$(nproc)" \
+        "$python_pyenv/plugins/python-build/bin/python-build" "$version" "$prefix" || {
         find "$work" -name '*.log' -exec tail -n 30 {} +
-        fail "Python $2 was not built: $(python_why_not_built "$work" "$4")"
+        fail "Python $version was not built: $(python_why_not_built "$work" "$mirror")"
     }
-    "$1/bin/python" -c 'import bz2, ctypes, lzma, readline, sqlite3, ssl, zlib' || fail "Python $2 was built without a module that it needs"
-    printf '%s %s\n' "$2" "$3" >"$work/stamp"
-    put "$1/.provision" root root 644 <"$work/stamp"
-    if [ -n "$5" ]; then python_pack "$1" "$5" "$6"; fi
+    "$prefix/bin/python" -c 'import bz2, ctypes, lzma, readline, sqlite3, ssl, zlib' || fail "Python $version was built without a module that it needs"
+    printf '%s %s\n' "$version" "$options" >"$work/stamp"
+    put "$prefix/.provision" root root 644 <"$work/stamp"
+    if [ -n "$packed" ]; then python_pack "$prefix" "$packed" "$login"; fi
 }
 
 # python_pack PREFIX PACKED LOGIN: write the archive, and beside it its checksum, its size and the packages of its libraries.
 python_pack() {
-    mkdir -p "${2%/*}"
-    tar -C "${1%/*}" --exclude='*/lib/python*/test' --exclude='*/tests' --exclude='*/idlelib' --exclude='*.a' -czf "$2" "${1##*/}"
+    prefix=$1 packed=$2 login=$3
+    mkdir -p "${packed%/*}"
+    tar -C "${prefix%/*}" --exclude='*/lib/python*/test' --exclude='*/tests' --exclude='*/idlelib' --exclude='*.a' -czf "$packed" "${prefix##*/}"
     {
-        printf '%s %s\n' "$(sha256sum "$2" | cut -d' ' -f1)" "$(stat -c %s "$2")"
-        find "$1" -type f \( -name '*.so' -o -path '*/bin/python3*' \) -exec ldd {} + 2>/dev/null |
+        printf '%s %s\n' "$(sha256sum "$packed" | cut -d' ' -f1)" "$(stat -c %s "$packed")"
+        find "$prefix" -type f \( -name '*.so' -o -path '*/bin/python3*' \) -exec ldd {} + 2>/dev/null |
             awk '$2 == "=>" { n = split($3, part, "/"); print "*/" part[n] }' | sort -u |
             xargs -r dpkg -S 2>/dev/null | grep -v '^\(local \)\{0,1\}diversion ' | cut -d: -f1 | sort -u
-    } >"$2.about"
-    chown "$3" "${2%/*}" "$2" "$2.about"
+    } >"$packed.about"
+    chown "$login" "${packed%/*}" "$packed" "$packed.about"
 }
 
 # python_place PREFIX PACKED SHA256
 python_place() {
+    prefix=$1 packed=$2 sha256=$3
     umask 022
-    beside=${1%/*}/.new-${1##*/}
+    beside=${prefix%/*}/.new-${prefix##*/}
     rm -rf "$beside"
     mkdir -p "$beside"
-    sent=$2
-    trap 'rm -rf "$beside" "$sent"' EXIT
-    cp "$2" "$beside/packed"
-    printf '%s  %s\n' "$3" "$beside/packed" | sha256sum --quiet --check - || fail "what arrived is not what the controller sent: run again"
+    trap 'rm -rf "$beside" "$packed"' EXIT
+    cp "$packed" "$beside/packed"
+    printf '%s  %s\n' "$sha256" "$beside/packed" | sha256sum --quiet --check - || fail "what arrived is not what the controller sent: run again"
     tar -C "$beside" --no-same-owner -xzf "$beside/packed"
-    rm -rf "$1"
-    mv -T "$beside/${1##*/}" "$1"
-    "$1/bin/python" -c 'import bz2, ctypes, lzma, readline, sqlite3, ssl, zlib' ||
+    rm -rf "$prefix"
+    mv -T "$beside/${prefix##*/}" "$prefix"
+    "$prefix/bin/python" -c 'import bz2, ctypes, lzma, readline, sqlite3, ssl, zlib' ||
         fail "the cached Python does not run here: deploy once with cache: false"
 }
