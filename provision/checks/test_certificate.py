@@ -55,10 +55,11 @@ def test_the_certificate_is_the_issuers(declared: inventory.Host, host: Any, app
     if not acme:
         assert folder == f"placeholder/{app.name}"
         return
-    assert folder == f"/etc/letsencrypt/live/{app.name}"
+    live, _, lineage = folder.rpartition("/")
+    assert live == "/etc/letsencrypt/live"
     issuer = declared.tls.issuer
-    lineage = host.check_output("cat %s", f"/etc/letsencrypt/renewal/{app.name}.conf")
-    assert f"server = {DIRECTORIES.get(issuer, issuer)}" in lineage.splitlines()
+    renewal = host.check_output("cat %s", f"/etc/letsencrypt/renewal/{lineage}.conf")
+    assert f"server = {DIRECTORIES.get(issuer, issuer)}" in renewal.splitlines()
     for certificate in served(site, app).values():
         name = certificate.issuer.rfc4514_string()
         if issuer in DIRECTORIES:

@@ -77,6 +77,12 @@ class Toolkit(Places):
     stamps = Place(
         "/var/lib/provision/stamps", "directory", "the configuration that each service has loaded", mode=0o700
     )
+    certificates = Place(
+        "/var/lib/provision/certificates",
+        "directory",
+        "a file for each app: for which domains its issuer was last asked; its time says when",
+        mode=0o700,
+    )
     outbox = Place("/var/lib/provision/outbox", "directory", "packed Pythons that wait for the controller", mode=0o755)
     cache = Place("/var/cache/provision", "directory", "the package installer's caches, one for each app", mode=0o755)
     runtime = Place("/run/provision", "directory", "the run that is going on", mode=0o700)

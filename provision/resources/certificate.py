@@ -12,6 +12,7 @@ from provision.errors import PlanError
 
 LIBRARY = library(__file__)
 WEBROOT = "/var/www/acme"
+LIVE = "/etc/letsencrypt/live"
 RENEW_BELOW = 14  # days; certbot's timer renews below 30
 
 
@@ -60,7 +61,8 @@ class Certificate:
 
     `address` is the host's address in the inventory. Unless `check_dns` is off, every domain must resolve to it or
     to one of the server's own addresses. `ca` is a file on the server with the CAs to trust for the directory's
-    API.
+    API. A lineage of certbot's that fits is used, whatever its name. The directory is asked once an hour at most,
+    unless it is to be asked `again`.
     """
 
     app: str
@@ -70,6 +72,7 @@ class Certificate:
     address: str
     check_dns: bool = True
     ca: str = ""
+    again: bool = False
 
     @staticmethod
     def ref_to(app: str) -> Ref:
@@ -88,17 +91,34 @@ class Certificate:
         )
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
-        wanted = " ".join(sorted(self.domains))
-        fits = state["server"] == self.server and state["names"] == wanted
+        fits = state["server"] == self.server and state["names"] == " ".join(sorted(self.domains))
         renew = fits and int(state["days"] or 0) <= RENEW_BELOW
-        if fits and not renew and state["target"] == f"/etc/letsencrypt/live/{self.app}":
+        lineage, spare = state["lineage"] or self.app, state["spare"]
+        if fits and not renew and not spare and state["state"] == "whole" and state["target"] == f"{LIVE}/{lineage}":
             return None
         if self.check_dns and not fits:
             self._check_dns(state)
-        what = "renew the certificate" if renew else "certificate"
-        ours = "no" if fits and not renew else "force" if state["server"] else "new"
-        script = words("certificate_obtain", self.app, self.server, self.email, self.ca, ours, WEBROOT, *self.domains)
-        return Change(self.ref, f"{what} for {', '.join(self.domains)} from {self.server}", script, LIBRARY)
+        how = "no" if fits and not renew else "force" if state["server"] else "new"
+        if how != "no" and state["wait"] and not self.again:
+            raise PlanError(
+                f"{self.app}: {self.server} gave, or may have given, a certificate for {', '.join(self.domains)} less "
+                f"than an hour ago, and issuers limit how many they give: it may be asked again at {state['wait']}, or now "
+                "with --force"
+            )
+        script = words(
+            "certificate_obtain",
+            *(self.app, self.server, self.email, self.ca, how, WEBROOT, lineage, spare),
+            *self.domains,
+        )
+        return Change(
+            self.ref, f"{self._what(how, renew)} for {', '.join(self.domains)} from {self.server}", script, LIBRARY
+        )
+
+    @staticmethod
+    def _what(how: str, renew: bool) -> str:
+        if renew:
+            return "renew the certificate"
+        return "certificate" if how != "no" else "put the certificate in order that there is"
 
     def _check_dns(self, state: State) -> None:
         here = set(state["here"].split())

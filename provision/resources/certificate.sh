@@ -1,5 +1,6 @@
 # shellcheck shell=sh disable=SC2154
 certificate_folder=$root/etc/ssl/provision
+certificate_certbot=$root/etc/letsencrypt
 
 # certificate_names FILE: the DNS names of a certificate, sorted, on one line.
 certificate_names() {
@@ -12,26 +13,99 @@ certificate_days() {
     if [ -n "$end" ]; then echo $((($(date -d "$end" +%s) - $(date +%s)) / 86400)); fi
 }
 
-# In: NUMBER APP SERVER|- ADDRESS "DOMAIN DOMAIN...". Out: target (of the link), placeholder_names, placeholder_days, server (the ACME
-# directory), names and days; if a certificate still has to be obtained, also a record with here (the server's addresses), and one
-# with domain and addresses for each domain.
+# certificate_lineages APP: the names of certbot's lineages that are the app's by their names: APP, and APP-0001 and the like, which
+# certbot makes where APP is taken.
+certificate_lineages() {
+    for path in "$certificate_certbot/renewal/$1.conf" "$certificate_certbot/live/$1" "$certificate_certbot/archive/$1" \
+        "$certificate_certbot/renewal/$1"-[0-9][0-9][0-9][0-9].conf "$certificate_certbot"/live/"$1"-[0-9][0-9][0-9][0-9] \
+        "$certificate_certbot"/archive/"$1"-[0-9][0-9][0-9][0-9]; do
+        name=${path##*/} name=${name%.conf}
+        if { [ -e "$path" ] || [ -L "$path" ]; } && { [ "$name" = "$1" ] || [ ! -L "$certificate_folder/$name" ]; }; then echo "$name"; fi
+    done | sort -u
+}
+
+# certificate_newest NAME: the number of the newest set of files in a lineage's archive; empty if there is none.
+certificate_newest() {
+    for path in "$certificate_certbot/archive/$1"/fullchain*.pem; do
+        number=${path##*/fullchain} number=${number%.pem}
+        if [ -s "$certificate_certbot/archive/$1/cert$number.pem" ] && [ -s "$certificate_certbot/archive/$1/chain$number.pem" ] &&
+            certificate_pair "$path" "$certificate_certbot/archive/$1/privkey$number.pem"; then echo "$number"; fi
+    done | sort -n | tail -n 1
+}
+
+# certificate_pair CHAIN KEY: whether they belong together.
+certificate_pair() {
+    public=$(openssl x509 -in "$1" -noout -pubkey 2>/dev/null) && [ -n "$public" ] && [ "$public" = "$(openssl pkey -in "$2" -pubout 2>/dev/null)" ]
+}
+
+# certificate_state NAME: whole; linkless (the links to its newest files are not right); or broken.
+certificate_state() {
+    conf=$certificate_certbot/renewal/$1.conf live=$certificate_certbot/live/$1
+    for kind in cert chain fullchain privkey server; do
+        if ! grep -qs "^$kind = ." "$conf"; then
+            echo broken
+            return 0
+        fi
+    done
+    if [ -L "$live/cert.pem" ] && [ -L "$live/chain.pem" ] && [ -L "$live/fullchain.pem" ] && [ -L "$live/privkey.pem" ] &&
+        [ -s "$live/cert.pem" ] && [ -s "$live/chain.pem" ] && certificate_pair "$live/fullchain.pem" "$live/privkey.pem"; then
+        echo whole
+    elif [ -n "$(certificate_newest "$1")" ]; then
+        echo linkless
+    else
+        echo broken
+    fi
+}
+
+# certificate_find APP SERVER "DOMAIN DOMAIN...": sets lineage (of this directory and for these domains, or else the one with the
+# app's name, if it is whole; or empty), state, from (its directory), names, days, and spare (those that have to go).
+certificate_find() {
+    lineage='' state='' from='' names='' days='' spare=''
+    own=$(certificate_lineages "$1")
+    all=
+    for path in "$certificate_certbot"/renewal/*.conf; do if [ -e "$path" ]; then path=${path##*/} all="$all ${path%.conf}"; fi; done
+    for name in $own $all; do
+        its=$(certificate_state "$name")
+        file=$certificate_certbot/live/$name/fullchain.pem
+        if [ "$its" = linkless ]; then file=$certificate_certbot/archive/$name/fullchain$(certificate_newest "$name").pem; fi
+        if [ "$its" = broken ]; then continue; fi
+        directory=$(sed -n 's/^server = //p' "$certificate_certbot/renewal/$name.conf") its_names=$(certificate_names "$file")
+        fits=no
+        if [ "$directory" = "$2" ] && [ "$its_names" = "$3" ]; then fits=yes; fi
+        if [ "$fits" = yes ] || { [ "$name" = "$1" ] && [ "$its" = whole ]; }; then
+            lineage=$name state=$its from=$directory names=$its_names days=$(certificate_days "$file")
+        fi
+        if [ "$fits" = yes ]; then break; fi
+    done
+    for name in $own; do if [ "$name" != "$lineage" ]; then spare="$spare $name"; fi; done
+}
+
+# certificate_wait APP SERVER "DOMAIN DOMAIN...": when the directory may be asked again for this certificate, if that is not yet.
+certificate_wait() {
+    mark=$provision_certificates/$1
+    if [ "$(cat "$mark" 2>/dev/null)" = "$2 $3" ]; then
+        asked=$(stat -c %Y "$mark") now=$(date +%s)
+        if [ "$asked" -le "$now" ] && [ "$now" -lt "$((asked + 3600))" ]; then date -u -d "@$((asked + 3600))" +%Y-%m-%dT%H:%M:%SZ; fi
+    fi
+}
+
+# In: NUMBER APP SERVER|- ADDRESS "DOMAIN DOMAIN...". Out: target (of the link), placeholder_names, placeholder_days, lineage, state,
+# server (the ACME directory), names and days of the certificate that there is, spare (lineages that have to go) and wait (when the
+# directory may be asked again). If a certificate still has to be obtained, also a record with here (the server's addresses), and
+# one with domain and addresses for each domain.
 certificate_probe() {
     while IFS='	' read -r number app server address domains; do
-        live=$root/etc/letsencrypt/live/$app/fullchain.pem
-        from="" names=""
-        if [ -e "$live" ] && [ "$server" != - ]; then
-            from=$(sed -n 's/^server = //p' "$root/etc/letsencrypt/renewal/$app.conf")
-            names=$(certificate_names "$live")
-        fi
-        days=
-        if [ -n "$names" ]; then days=$(certificate_days "$live"); fi
-        placeholder=$certificate_folder/placeholder/$app/fullchain.pem
         target=$(readlink "$certificate_folder/$app" || true)
         if [ ! -e "$certificate_folder/$app/privkey.pem" ] || [ ! -e "$certificate_folder/$app/fullchain.pem" ]; then target=; fi
-        own="" own_days=""
-        if [ "$server" = - ] && [ -e "$placeholder" ]; then own=$(certificate_names "$placeholder") own_days=$(certificate_days "$placeholder"); fi
-        printf '%s\ttarget=%s\tplaceholder_names=%s\tplaceholder_days=%s\tserver=%s\tnames=%s\tdays=%s\n' "$number" "$target" "$own" "$own_days" "$from" "$names" "$days"
-        if [ "$server" != - ] && { [ "$from" != "$server" ] || [ "$names" != "$domains" ]; }; then
+        if [ "$server" = - ]; then
+            placeholder=$certificate_folder/placeholder/$app/fullchain.pem
+            printf '%s\ttarget=%s\tplaceholder_names=%s\tplaceholder_days=%s\n' "$number" "$target" "$(certificate_names "$placeholder")" "$(certificate_days "$placeholder")"
+            continue
+        fi
+        certificate_find "$app" "$server" "$domains"
+        printf '%s\ttarget=%s\tlineage=%s\tstate=%s\tserver=%s\tnames=%s\tdays=%s\tspare=%s\twait=%s\n' "$number" "$target" "$lineage" "$state" \
+            "$from" "$names" "$days" "${spare# }" "$(certificate_wait "$app" "$server" "$domains")"
+        if [ "$from" != "$server" ] || [ "$names" != "$domains" ]; then
             printf '%s\there=%s\n' "$number" "$(hostname -I 2>/dev/null || ip -o addr | awk '{ sub("/.*", "", $4); print $4 }' | tr '\n' ' ') $(certificate_addresses "$address")"
             for domain in $domains; do printf '%s\tdomain=%s\taddresses=%s\n' "$number" "$domain" "$(certificate_addresses "$domain")"; done
         fi
@@ -56,21 +130,69 @@ certificate_make_placeholder() {
     point "$certificate_folder/$1" "placeholder/$1"
 }
 
-# certificate_obtain APP SERVER EMAIL CA no|new|force WEBROOT DOMAIN...
+# certificate_keep APP: nginx reads copies while the lineage that it reads moves.
+certificate_keep() {
+    kept=$certificate_folder/before/$1
+    (umask 077 && mkdir -p "$certificate_folder/before" && rm -rf "$kept.new" && mkdir "$kept.new")
+    cat "$certificate_folder/$1/fullchain.pem" >"$kept.new/fullchain.pem"
+    (umask 077 && cat "$certificate_folder/$1/privkey.pem" >"$kept.new/privkey.pem")
+    rm -rf "$kept"
+    mv -T "$kept.new" "$kept"
+    point "$certificate_folder/$1" "before/$1"
+}
+
+# certificate_put_aside APP NAME: a lineage that certbot must no longer see; nothing of it is lost.
+certificate_put_aside() {
+    aside=$certificate_certbot/put-aside/$2-$(date -u +%Y%m%dT%H%M%S)
+    case $(readlink "$certificate_folder/$1" || true) in
+    */live/"$2") if [ -s "$certificate_folder/$1/fullchain.pem" ] && [ -s "$certificate_folder/$1/privkey.pem" ]; then certificate_keep "$1"; fi ;;
+    esac
+    (umask 077 && mkdir -p "$aside")
+    for each in "renewal/$2.conf" "live/$2" "archive/$2"; do
+        if [ -e "$certificate_certbot/$each" ] || [ -L "$certificate_certbot/$each" ]; then mv "$certificate_certbot/$each" "$aside/${each%%/*}"; fi
+    done
+    echo "notice: $1: certbot's lineage $2 was broken, or one too many: it was moved to $aside"
+}
+
+# certificate_link NAME: the links of a lineage, to its newest files.
+certificate_link() {
+    newest=$(certificate_newest "$1")
+    (umask 077 && mkdir -p "$certificate_certbot/live")
+    (umask 022 && mkdir -p "$certificate_certbot/live/$1")
+    for kind in cert chain fullchain privkey; do point "$certificate_certbot/live/$1/$kind.pem" "../../archive/$1/$kind$newest.pem"; done
+}
+
+# certificate_obtain APP SERVER EMAIL CA no|new|force WEBROOT LINEAGE "SPARE SPARE..." DOMAIN...
 certificate_obtain() {
-    app=$1 server=$2 email=$3 ca=$4 how=$5 webroot=$6
-    shift 6
-    if [ "$how" != no ]; then
-        count=$#
-        for domain; do set -- "$@" -d "$domain"; done
-        shift "$count"
-        if [ "$how" = force ]; then set -- "$@" --force-renewal --renew-with-new-domains; fi
-        if [ -n "$email" ]; then set -- "$@" --email "$email"; else set -- "$@" --register-unsafely-without-email; fi
-        if [ -n "$ca" ]; then export REQUESTS_CA_BUNDLE="$ca"; fi
-        certbot certonly --non-interactive --agree-tos --webroot -w "$webroot" --key-type ecdsa --cert-name "$app" --server "$server" "$@" ||
-            fail "$app: $server gave no certificate; its reason stands above"
+    app=$1 server=$2 email=$3 ca=$4 how=$5 webroot=$6 lineage=$7 spare=$8
+    shift 8
+    for name in $spare; do certificate_put_aside "$app" "$name"; done
+    if [ "$how" = no ]; then
+        if [ "$(certificate_state "$lineage")" = linkless ]; then certificate_link "$lineage"; fi
+    else
+        certificate_ask "$@"
     fi
-    point "$certificate_folder/$app" "/etc/letsencrypt/live/$app"
+    point "$certificate_folder/$app" "$certificate_certbot/live/$lineage"
+    rm -rf "$certificate_folder/before/$app"
+}
+
+# certificate_ask DOMAIN...: of the directory, by certbot. The mark stays, unless the directory has certainly given none.
+certificate_ask() {
+    mark=$provision_certificates/$app
+    wanted=$(printf '%s\n' "$@" | sort | tr '\n' ' ')
+    count=$#
+    for domain; do set -- "$@" -d "$domain"; done
+    shift "$count"
+    if [ "$how" = force ]; then set -- "$@" --force-renewal --renew-with-new-domains; fi
+    if [ -n "$email" ]; then set -- "$@" --email "$email"; else set -- "$@" --register-unsafely-without-email; fi
+    if [ -n "$ca" ]; then export REQUESTS_CA_BUNDLE="$ca"; fi
+    mkdir -p "$provision_certificates"
+    printf '%s\n' "$server ${wanted% }" | put "$mark" root root 600
+    certbot certonly --non-interactive --agree-tos --webroot -w "$webroot" --key-type ecdsa --cert-name "$lineage" --server "$server" "$@" || {
+        if ! grep -qs 'BEGIN CERTIFICATE-' /var/log/letsencrypt/letsencrypt.log; then rm -f "$mark"; fi
+        fail "$app: $server gave no certificate; its reason stands above"
+    }
+    if [ "$(certificate_state "$lineage")" != whole ]; then fail "$app: certbot says that it has a certificate, and $certificate_certbot/live/$lineage is not whole"; fi
 }
 
 # In: NUMBER APP. Out: target (of the link), chain and key (SHA-256), and access ("MODE OWNER:GROUP", the key's), if both are there.

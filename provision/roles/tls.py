@@ -42,6 +42,7 @@ def tls(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
                 address=host.address,
                 check_dns=host.tls.check_dns,
                 ca=CA if host.tls.authorities else "",
+                again=wanted.force,
             )
             for app in host.apps.values()
         ),

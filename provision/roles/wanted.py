@@ -19,7 +19,7 @@ class Wanted:
     By app: the `commits` and `releases` (ids) to deploy, the `packs` of commits to send, and `host_keys`, the lines
     of a known_hosts file for repositories that are read over SSH. By name: `pythons`, the packed Pythons that the
     controller has for this server, and `archives`, where it keeps those that the server builds; others are not
-    kept. `token` opens the new previews.
+    kept. `token` opens the new previews. With `force`, issuers are asked however short ago they were asked before.
     """
 
     commits: Mapping[str, str] = field(default_factory=_none)
@@ -29,3 +29,4 @@ class Wanted:
     pythons: Mapping[str, CachedPython] = field(default_factory=lambda: MappingProxyType({}))
     archives: Mapping[str, Path] = field(default_factory=lambda: MappingProxyType({}))
     token: str = ""
+    force: bool = False

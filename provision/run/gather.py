@@ -32,6 +32,7 @@ def gather(request: Request, host: Host, facts: Facts, resolved: Commits, folder
         pythons=python_cache.read(archives),
         archives=archives,
         token=request.token,
+        force=request.force,
     )
 
 

@@ -20,7 +20,7 @@ class Request:
 
     `roles` returns what a host should have. If it does not `apply`, only the plan is made. If it `resolves`, each
     app's commit is looked up first: that of `revision`, or of the inventory's revision. `token` opens the new
-    previews. `password` is sudo's, if one is needed.
+    previews. `force` asks for certificates again within the hour. `password` is sudo's, if one is needed.
     """
 
     task: str
@@ -31,6 +31,7 @@ class Request:
     resolves: bool = False
     revision: str | None = None
     token: str = field(default="", repr=False)
+    force: bool = False
     password: str | None = field(default=None, repr=False)
 
 

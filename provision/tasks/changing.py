@@ -28,13 +28,14 @@ def run(
     resolves: bool = False,
     revision: str | None = None,
     token: str = "",
+    force: bool = False,
 ) -> tuple[Result, ...]:
     """Run a task on its hosts and print the recap, or the JSON document. The options are those of a Request."""
     from provision.run.request import Request
 
     target = command.target()
     request = Request(
-        command.task, target.inventory, target.hosts, roles, applies, resolves, revision, token, target.password
+        command.task, target.inventory, target.hosts, roles, applies, resolves, revision, token, force, target.password
     )
     return _silently(command, request) if command.json else _watched(command, request)
 

@@ -12,12 +12,13 @@ if TYPE_CHECKING:
     from invoke import Context
 
 
-@task(help=help_for("host", "revision", "hold", "plan", "json", "inventory"))
+@task(help=help_for("host", "revision", "hold", "force", "plan", "json", "inventory"))
 def deploy(
     context: Context,
     host: str,
     revision: str | None = None,
     hold: bool = False,
+    force: bool = False,
     plan: bool = False,
     json: bool = False,
     inventory: str | None = None,
@@ -30,31 +31,43 @@ def deploy(
 
     command = Command("deploy", host, inventory, json)
     what, token = (roles.previewed, token_hex(16)) if hold else (roles.everything, "")
-    changing.end(changing.run(command, what, applies=not plan, resolves=True, revision=revision, token=token))
+    changing.end(
+        changing.run(command, what, applies=not plan, resolves=True, revision=revision, token=token, force=force)
+    )
 
 
-@task(help=help_for("host", "plan", "json", "inventory"))
+@task(help=help_for("host", "force", "plan", "json", "inventory"))
 def provision(
-    context: Context, host: str, plan: bool = False, json: bool = False, inventory: str | None = None
+    context: Context,
+    host: str,
+    force: bool = False,
+    plan: bool = False,
+    json: bool = False,
+    inventory: str | None = None,
 ) -> None:
     """The server, without the app's release."""
     from provision import roles
     from provision.tasks import changing
 
     command = Command("provision", host, inventory, json)
-    changing.end(changing.run(command, roles.server, applies=not plan))
+    changing.end(changing.run(command, roles.server, applies=not plan, force=force))
 
 
-@task(help=help_for("host", "revision", "json", "inventory"))
+@task(help=help_for("host", "revision", "force", "json", "inventory"))
 def plan(
-    context: Context, host: str, revision: str | None = None, json: bool = False, inventory: str | None = None
+    context: Context,
+    host: str,
+    revision: str | None = None,
+    force: bool = False,
+    json: bool = False,
+    inventory: str | None = None,
 ) -> None:
     """What deploy would change. Exit status 0: nothing; 2: something; 1: an error."""
     from provision import roles
     from provision.tasks import changing
 
     command = Command("plan", host, inventory, json)
-    results = changing.run(command, roles.everything, applies=False, resolves=True, revision=revision)
+    results = changing.run(command, roles.everything, applies=False, resolves=True, revision=revision, force=force)
     changing.end(results)
     if any(result.changes for result in results):
         raise Exit(code=2)

@@ -23,6 +23,7 @@ HELP = {
     "plan": "show what would change, and change nothing",
     "json": "print one JSON document",
     "revision": "a branch, tag or commit, instead of the inventory's",
+    "force": "ask for a certificate again, though the issuer was asked less than an hour ago",
     "hold": "start the release beside the active one, without traffic; then promote it or roll back",
 }
 

@@ -39,6 +39,8 @@ def seen(
         "server": server,
         "names": names,
         "days": days,
+        "lineage": "shop" if server else "",
+        "state": "whole" if server else "",
     }
 
 
@@ -91,7 +93,7 @@ def test_a_placeholder_is_made_where_nginx_would_have_none_or_a_wrong_final_one(
         ),
         (
             seen("placeholder/shop", server=ACME, names=NAMES, days="60"),
-            f"certificate for www.example.com, shop.example.com from {ACME}",
+            f"put the certificate in order that there is for www.example.com, shop.example.com from {ACME}",
         ),
     ],
 )
@@ -114,6 +116,18 @@ def test_the_authority_is_asked_only_for_what_is_not_there(row: dict[str, str], 
     change = SHOP.plan(State.of(row, *HERE), {})
     assert change is not None
     assert f" {how} {WEBROOT} " in change.script
+
+
+def test_an_issuer_that_was_just_asked_is_asked_again_only_if_that_is_wished() -> None:
+    asked = State.of({**seen(), "wait": "2026-05-04T12:00:00Z"}, *HERE)
+    with pytest.raises(
+        PlanError, match=r"shop: .* asked again at 2026-05-04T12:00:00Z, or now with --force$"
+    ) as caught:
+        SHOP.plan(asked, {})
+    assert "\n" not in str(caught.value)
+    assert replace(SHOP, again=True).plan(asked, {}) is not None
+    fits = {**seen(LIVE, server=ACME, names=NAMES, days="60"), "wait": "2026-05-04T12:00:00Z"}
+    assert SHOP.plan(State.of(fits), {}) is None
 
 
 def test_a_domain_that_does_not_resolve_is_refused_before_anything_is_touched() -> None:
@@ -156,18 +170,52 @@ def test_a_placeholder_that_was_made_is_right(tmp_path: Path, observe: Observe, 
 def test_an_acme_certificate_is_seen_with_its_directory_names_and_days(
     tmp_path: Path, observe: Observe, make: Call
 ) -> None:
-    live, renewal = tmp_path / "etc/letsencrypt" / "live", tmp_path / "etc/letsencrypt" / "renewal"
-    live.mkdir(parents=True)
-    renewal.mkdir()
     make(FINAL.plan(State(), {}))
-    (tmp_path / "etc/ssl/provision" / "placeholder" / "shop").rename(live / "shop")
-    (tmp_path / "etc/ssl/provision" / "shop").unlink()
-    (tmp_path / "etc/ssl/provision" / "shop").symlink_to(live / "shop")
-    (renewal / "shop.conf").write_text(f"[renewalparams]\nserver = {ACME}\n")
+    lineage(tmp_path, "shop")
     (state,) = observe(SHOP)
-    assert (state["server"], state["names"]) == (ACME, NAMES)
+    assert (state["server"], state["names"], state["lineage"], state["state"]) == (ACME, NAMES, "shop", "whole")
     assert int(state["days"]) > 3600
     assert len(state) == 1
+
+
+@pytest.mark.parametrize(
+    ("harm", "expected"),
+    [
+        ("rm -r live", ("shop", "linkless", "")),
+        ("ln -sfn ../../archive/shop/none.pem live/shop/chain.pem", ("shop", "linkless", "")),
+        (": >archive/shop/privkey1.pem", ("", "", "shop")),
+        (": >renewal/shop.conf", ("", "", "shop")),
+        ("rm renewal/shop.conf", ("", "", "shop")),
+        ("mkdir live/shop-0001 archive/shop-0002 live/shopping-0001", ("shop", "whole", "shop-0001 shop-0002")),
+        (
+            "mv renewal/shop.conf renewal/other.conf; mv archive/shop archive/other; rm -r live",
+            ("other", "linkless", ""),
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_lineage_is_seen(
+    tmp_path: Path, observe: Observe, make: Call, call: Call, harm: str, expected: tuple[str, str, str]
+) -> None:
+    make(FINAL.plan(State(), {}))
+    lineage(tmp_path, "shop")
+    assert call([], f"cd '{tmp_path}/etc/letsencrypt'; {harm}").returncode == 0
+    (state,) = observe(SHOP)
+    assert (state["lineage"], state["state"], state["spare"]) == expected
+
+
+def lineage(root: Path, name: str) -> None:
+    """The placeholder's certificate, as certbot keeps one."""
+    certbot = root / "etc/letsencrypt"
+    made = root / "etc/ssl/provision/placeholder" / name
+    for folder in ("live", "archive"):
+        (certbot / folder / name).mkdir(parents=True)
+    (certbot / "renewal").mkdir()
+    kinds = {"cert": "fullchain", "chain": "fullchain", "fullchain": "fullchain", "privkey": "privkey"}
+    for kind, source in kinds.items():
+        (certbot / "archive" / name / f"{kind}1.pem").write_bytes((made / f"{source}.pem").read_bytes())
+        (certbot / "live" / name / f"{kind}.pem").symlink_to(f"../../archive/{name}/{kind}1.pem")
+    conf = [f"{kind} = {certbot}/live/{name}/{kind}.pem\n" for kind in kinds]
+    (certbot / "renewal" / f"{name}.conf").write_text("".join((*conf, f"[renewalparams]\nserver = {ACME}\n")))
 
 
 def test_where_a_certificate_is_yet_to_be_had_the_addresses_come_too(tmp_path: Path, observe: Observe) -> None:
