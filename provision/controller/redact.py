@@ -20,7 +20,7 @@ class Mask:
         for app in host.apps.values():
             for name, value in app.env.items():
                 if name not in app.environment or self.NAMES.search(name):
-                    found.add(value)
+                    found |= {value, *value.splitlines()}
                 found |= _password(value)
             found |= _lines(app.source.private_key)
         found |= _lines(host.tls.private_key)

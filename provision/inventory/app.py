@@ -67,7 +67,7 @@ def _variable(value: object) -> object:
         return str(value).lower()
     if not isinstance(value, str | int | float):
         raise ValueError("not a single value; write text, a number, true or false")
-    return dotenv.single_line(str(value))
+    return dotenv.variable_value(str(value))
 
 
 def _secret(name: str, info: ValidationInfo) -> str:
@@ -78,7 +78,7 @@ def _secret(name: str, info: ValidationInfo) -> str:
     if name not in context.environ:
         raise ValueError(f"{name} is not set in the environment of this machine; export {name}=...")
     try:
-        dotenv.single_line(context.environ[name])
+        dotenv.variable_value(context.environ[name])
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
     return name
@@ -150,8 +150,8 @@ class App(Model):
     )
     env_file: EnvFile | None = Field(
         default=None,
-        description="Dotenv file on this machine with more variables, relative to this inventory. Values are taken as they are:"
-        " `${NAME}` is not expanded.",
+        description="Dotenv file on this machine with more variables, relative to this inventory. docs/environment.md says"
+        " how it is read; nothing is expanded.",
         examples=["../.env.shop"],
     )
     secrets: list[Annotated[str, AfterValidator(_secret)]] = Field(

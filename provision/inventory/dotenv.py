@@ -9,39 +9,59 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+SHELL = {"IFS", "OLDPWD", "OPTIND", "PPID", "PWD"}
+"""Names whose values a shell sets itself, whatever it is given."""
+
 
 def variables(path: Path, content: bytes) -> dict[str, str]:
-    """The variables in a file. Raises ValueError with the number of the first line that is wrong."""
-    from dotenv import dotenv_values
+    """The variables in a file; the last one of a name counts.
+
+    Raises ValueError with the file and the number of the first line that is wrong.
+    """
     from dotenv.parser import parse_stream
 
     try:
         text = io.StringIO(content.decode(), newline=None).read()
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not UTF-8 text") from None
-    values = dotenv_values(stream=io.StringIO(text), interpolate=False)
+    found = {}
     for binding in parse_stream(io.StringIO(text)):
-        line = binding.original.line
+        original = binding.original.string
+        line = binding.original.line + original[: len(original) - len(original.lstrip())].count("\n")
         if binding.error or (binding.key is not None and binding.value is None):
-            raise ValueError(f"line {line} of {path} is not NAME=value; correct that line")
+            raise ValueError(f"{path}:{line}: not NAME=value; correct that line, and quote a value of several lines")
         if binding.key is not None:
             try:
-                variable_name(binding.key)
-                single_line(values[binding.key] or "")
+                found[variable_name(binding.key)] = variable_value(binding.value or "")
             except ValueError as error:
-                raise ValueError(f"line {line} of {path}: {error}") from None
-    return {name: value or "" for name, value in values.items()}
+                raise ValueError(f"{path}:{line}: {error}") from None
+    return found
 
 
 def variable_name(name: str) -> str:
-    """The name of an environment variable (POSIX, Base Definitions 8.1). Raises ValueError for anything else."""
+    """The name of an environment variable (POSIX, Base Definitions 8.1).
+
+    Raises ValueError for anything else, and for what the toolkit and the shell set themselves.
+    """
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise ValueError("not the name of an environment variable; use letters, digits and _ only")
+    if name in SHELL or name.startswith("PROVISION_"):
+        whose = "the toolkit" if name.startswith("PROVISION_") else "the shell"
+        raise ValueError(f"{name} is set by {whose} itself; choose another name")
     return name
 
 
+def variable_value(value: str) -> str:
+    """The value of an environment variable. Raises ValueError for control characters, which systemd does not pass on."""
+    if any((character < " " and character not in "\t\n") or character == "\x7f" for character in value):
+        raise ValueError(
+            "the value has a control character other than tab and newline; encode it, for example as base64"
+        )
+    return value
+
+
 def single_line(value: str) -> str:
-    """The value of an environment variable. Raises ValueError for one that a unit or env file cannot hold."""
+    """A command. Raises ValueError for one that is not a single line."""
     if "\0" in value or "\n" in value or "\r" in value:
-        raise ValueError("the value has a line break or a NUL; put it in one line, for example as base64")
+        raise ValueError("a command is one line; longer ones go into a script of the app's repository")
     return value

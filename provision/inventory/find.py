@@ -42,6 +42,9 @@ def find(
 
 def _search(name: str, folder: Path) -> Path:
     """The one inventory in a folder with a group or host of this name, examples and included files aside."""
+    if not folder.is_dir():
+        here = f"{folder.parent.absolute()} has no folder {folder.name}"
+        raise InventoryError([f"{here}: go to your project's folder, or name a file with --inventory FILE"])
     files = sorted(path for path in folder.glob("*.yml") if not path.name.endswith(".example.yml"))
     if not files:
         own = folder / f"{name}.yml"

@@ -4,18 +4,23 @@
 # command_units APP: the units of commands that still run.
 command_units() { systemctl list-units --no-legend --plain --state=active,activating,deactivating "provision.$1.*" | cut -d' ' -f1; }
 
-# command_run APP RELEASE FOLDER COMMAND...: an app runs one such command at a time. The command of a run that was killed, such
-# as a migration, is waited for.
+# command_wait APP: an app runs one such command at a time. The command of a run that was killed, such as a migration, is waited
+# for.
+command_wait() {
+    if [ -n "$(command_units "$1")" ]; then
+        echo "a command of an earlier run still goes on, and is waited for: $(command_units "$1")" >&2
+        while [ -n "$(command_units "$1")" ]; do sleep 0.2; done
+    fi
+}
+
+# command_run APP RELEASE FOLDER COMMAND...
 command_run() {
     app=$1
     layout_app "$1"
     layout_release "$1" "$2"
     directory=$release_folder/$3 venv=$release_venv
     shift 3
-    if [ -n "$(command_units "$app")" ]; then
-        echo "a command of an earlier run still goes on, and is waited for: $(command_units "$app")" >&2
-        while [ -n "$(command_units "$app")" ]; do sleep 0.2; done
-    fi
+    command_wait "$app"
     systemd-run --quiet --wait --pipe --collect --unit="provision.$app.$(cat /proc/sys/kernel/random/uuid)" --service-type=exec \
         -p User="$app" -p Group="$app" -p EnvironmentFile="$app_env" -p WorkingDirectory="$directory" \
         -p ProtectSystem=strict -p ReadWritePaths="$app_shared" -p PrivateTmp=yes -p NoNewPrivileges=yes -p UMask=0027 \

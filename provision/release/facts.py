@@ -43,6 +43,15 @@ class ManagedFile:
     path: str
 
 
+@dataclass(frozen=True, slots=True)
+class DoneMigration:
+    """A migration that a release made; `what` says from where to where, or by which command."""
+
+    app: str
+    release: str
+    what: str
+
+
 def _releases(records: Sequence[Record]) -> tuple[ServerRelease, ...]:
     return tuple(ServerRelease(**each) for each in records)  # type: ignore[arg-type]
 
@@ -59,8 +68,13 @@ def _pushed(records: Sequence[Record]) -> Mapping[str, str]:
     return {each["app"]: each["commit"] for each in records}
 
 
+def _migrations(records: Sequence[Record]) -> tuple[DoneMigration, ...]:
+    return tuple(DoneMigration(**each) for each in records)
+
+
 RELEASES = Fact("release", "release_facts", shell.FACTS, _releases)
 PREVIEWS = Fact("preview", "preview_facts", shell.FACTS, _previews)
 MANAGED = Fact("managed", "managed_facts", shell.FACTS, _files)
+MIGRATIONS = Fact("migration", "migration_facts", shell.FACTS, _migrations)
 # The commit that each app was last sent by the controller.
 PUSHED = Fact("pushed", "pushed_facts", shell.FACTS, _pushed)

@@ -57,6 +57,19 @@ managed_facts() {
     done
 }
 
+# Out: a record for each migration, oldest first: app, release, and what it did.
+migration_facts() {
+    layout_app '*'
+    for list in $app_migrations; do
+        if [ -r "$list" ]; then
+            app=${list%/migrations}
+            while IFS='	' read -r release what; do
+                printf 'migration\tapp=%s\trelease=%s\twhat=%s\n' "${app##*/}" "$release" "$what"
+            done <"$list"
+        fi
+    done
+}
+
 # Out: a record for each app whose commits the controller sends: app, and the commit that it sent last.
 pushed_facts() {
     layout_app '*'

@@ -122,6 +122,9 @@ class Layout(Places):
     )
     checked = Place("/var/lib/provision/apps/{app}/checked", "file", "what was imported last, as a check", mode=0o644)
     migrated = Place("/var/lib/provision/apps/{app}/migrated", "file", "what migrated the database last", mode=0o644)
+    migrations = Place(
+        "/var/lib/provision/apps/{app}/migrations", "file", "which releases migrated the database, and how", mode=0o644
+    )
     uv_cache = Place("/var/cache/provision/uv-{app}", "directory", "uv's cache", APP, APP, 0o755, "root, the app")
 
     def slot(self, slot: str) -> SlotLayout:

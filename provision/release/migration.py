@@ -1,12 +1,21 @@
 """The migration of an app's database."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from provision.engine.resource import Change, Probe, Ref, State
 from provision.engine.shell import words
 from provision.release import shell
+from provision.release.facts import DoneMigration
 from provision.release.tree import emptied
+
+
+def staying(app: str, release: str, done: Sequence[DoneMigration]) -> str:
+    """One line on the migrations that stay although an older release is activated; empty if there are none."""
+    own = max((number for number, each in enumerate(done) if (each.app, each.release) == (app, release)), default=-1)
+    later = [each for each in done[own + 1 :] if each.app == app and each.release > release]
+    listed = "; ".join(f"{each.what} ({each.release})" for each in later)
+    return f"{app}: no migration is undone; the database stays migrated {listed}" if later else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +33,14 @@ class Migration:
     command: str = ""
     every: bool = False
 
+    @staticmethod
+    def ref_to(app: str) -> Ref:
+        """What an app's migration is called."""
+        return Ref("migration", app)
+
     @property
     def ref(self) -> Ref:
-        return Ref("migration", self.app)
+        return self.ref_to(self.app)
 
     def probe(self) -> Probe:
         return Probe("mark_probe", shell.LIBRARY, (self.app, "migrated"))

@@ -7,7 +7,46 @@ migration_run() {
     layout_release "$1" "$2"
     if [ -z "$command" ] && [ -e "$release_folder/$3/alembic.ini" ]; then command='alembic upgrade head'; fi
     if [ -n "$command" ]; then
-        command_run "$1" "$2" "$3" sh -c "$command" || fail "$1: the migration failed: $command"
+        said=$(mktemp "$provision_runtime/migration.XXXXXX")
+        trap 'rm -f "$said" "$said.failed"' EXIT
+        command_wait "$1"
+        before=$(migration_revision "$1" "$2" "$3")
+        { command_run "$1" "$2" "$3" sh -c "$command" 2>&1 || : >"$said.failed"; } | tee "$said"
+        migration_note "$1" "$2" "$3" "$before"
+        if [ -e "$said.failed" ]; then fail "$1: the migration failed: $command: $(migration_reason <"$said")"; fi
     fi
     mark_write "$1" migrated "$4"
+}
+
+# migration_revision APP RELEASE FOLDER: where Alembic says that the database is; "nothing" for an empty one, and empty where
+# Alembic does not say, or is not used.
+migration_revision() {
+    layout_release "$1" "$2"
+    if [ ! -e "$release_folder/$3/alembic.ini" ]; then return 0; fi
+    at=$(command_run "$1" "$2" "$3" alembic current 2>/dev/null) || return 0
+    at=$(printf '%s\n' "$at" | sed -n 's/^\([A-Za-z0-9_-]*\)\( (.*)\)*$/\1/p' | paste -s -d , -)
+    printf '%s\n' "${at:-nothing}"
+}
+
+# migration_note APP RELEASE FOLDER BEFORE: say and write down what has become of the database. Reads command and said.
+migration_note() {
+    layout_app "$1"
+    after=$(migration_revision "$1" "$2" "$3")
+    if [ -n "$after" ]; then
+        if [ "$4" = "$after" ]; then return 0; fi
+        what="from ${4:-an unknown revision} to $after"
+    else
+        if [ -e "$said.failed" ]; then return 0; fi
+        what="by $command"
+    fi
+    echo "notice: $1: migrated $what"
+    (umask 022 && mkdir -p "$app_state" && printf '%s\t%s\n' "$2" "$what" >>"$app_migrations")
+}
+
+# migration_reason <OUTPUT: the line that says why: the last exception's, else the last one.
+migration_reason() {
+    lines=$(grep -v '^[[:space:]]*$' | tail -n 200)
+    because=$(printf '%s\n' "$lines" | grep -E '^([A-Za-z_]\w*\.)*[A-Za-z_]\w*(Error|Exception|Exit|Interrupt|Failure)(: |$)|^([A-Za-z_]\w*\.)+\w+: |^FAILED: ' | tail -n 1)
+    if [ -z "$because" ]; then because=$(printf '%s\n' "$lines" | tail -n 1); fi
+    printf '%s\n' "${because:-it printed nothing}" | cut -c1-300
 }

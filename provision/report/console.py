@@ -18,7 +18,7 @@ from provision.report.tables import MARKS
 from provision.run.watcher import NOTICE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from rich.live import Live
 
@@ -94,9 +94,11 @@ class Console:
     def _say(self, text: str) -> None:
         self.terminal.print(text)
 
-    def planned(self, host: str, plan: Plan) -> None:
-        """Print a host's plan, with the diffs of its files; a new file of many lines only by their number."""
+    def planned(self, host: str, plan: Plan, notes: Sequence[str] = ()) -> None:
+        """Print the notes, then a host's plan with the diffs of its files; a new file of many lines only by their number."""
         with self._lock:
+            for note in notes:
+                self._say(f"[bold]{host}[/] [cyan]➜[/] {escape(note)}")
             if not plan.changes:
                 self._say(f"[bold]{host}[/] {MARKS['ok']} nothing to change ({plan.total} resources)")
                 return
@@ -157,27 +159,26 @@ class Console:
         self.terminal.print()
         self.terminal.print(tables.recap(results, applied))
 
-    def sites(self, hosts: Sequence[Host]) -> None:
-        """Print where the apps of these hosts answer."""
-        urls = dict.fromkeys(url for host in hosts for app in host.apps.values() for url in addresses(host, app))
+    def sites(self, hosts: Sequence[Host], releases: Mapping[str, Mapping[str, str]]) -> None:
+        """Print where the apps answer that have been released, by host and by app."""
+        released = [(host, host.apps[name]) for host in hosts for name in releases.get(host.name, {})]
+        urls = dict.fromkeys(url for host, app in released for url in addresses(host, app))
         for url in urls:
             self._say(f"  {url}")
 
-    def previews(self, name: str, hosts: Sequence[Host], tokens: Mapping[str, Mapping[str, str]]) -> None:
-        """Print how to look at the releases that are held. `tokens` has the previews' by host, then by app.
+    def previews(self, name: str, held: Iterable[tuple[str, App, str]]) -> None:
+        """Print how to look at the releases in `held`: host, app, and token, empty where nothing is held.
 
-        `name` is what --host said.
+        `name` is what --host said, and --app.
         """
-        for host in hosts:
-            for app in host.apps.values():
-                token = tokens.get(host.name, {}).get(app.name)
-                if not token:
-                    self._say(f"[bold]{host.name}[/] {app.name}: nothing is held")
-                    continue
-                site = f"https://{app.domains[0]}"
-                self._say(f"[bold]{host.name}[/] {app.name} is held; all traffic stays where it was. To look at it:")
-                self._say(f"  in a browser     {site}/.preview/{token}")
-                self._say(f"  from a terminal  curl -H 'X-Preview: {token}' {site}/")
+        for host, app, token in held:
+            if not token:
+                self._say(f"[bold]{host}[/] {app.name}: nothing is held")
+                continue
+            site = f"https://{app.domains[0]}"
+            self._say(f"[bold]{host}[/] {app.name} is held; all traffic stays where it was. To look at it:")
+            self._say(f"  in a browser     {site}/.preview/{token}")
+            self._say(f"  from a terminal  curl -H 'X-Preview: {token}' {site}/")
         self._say(f"  Then             invoke promote --host {name}, or invoke rollback --host {name}")
 
     def ask(self, question: str, answers: str) -> str:

@@ -2,7 +2,8 @@
 
 import base64
 import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from provision.engine.plan import diff
@@ -46,8 +47,8 @@ class File:
     """A file with this content.
 
     `check` is a command that must succeed with the new file in place (`nginx -t`); if it fails, the old file is
-    restored and the change fails. The values in a `secret` file, whose lines have the form KEY=VALUE, are never
-    shown.
+    restored and the change fails. The values in a `secret` file, which has the form of an environment file (KEY=VALUE),
+    are never shown.
     """
 
     path: str
@@ -98,20 +99,38 @@ class File:
 
 def _masked(old: str, new: str) -> tuple[str, str]:
     """Both texts with their values masked; a changed value still shows as changed."""
-    values = dict(line.partition("=")[::2] for line in old.split("\n") if not line.startswith("#"))
+    values = dict(_entries(old))
 
     def mask(text: str, note: str) -> str:
         lines = []
-        for line in text.removesuffix("\n").split("\n"):
-            key, equals, value = line.partition("=")
-            if line.startswith("#") or not equals:
-                lines.append(line if line.startswith("#") else "********")
-            else:
-                changed = note and key in values and values[key] != value
-                lines.append(f"{key}=********{note if changed else ''}")
+        for key, value in _entries(text):
+            changed = note and key in values and values[key] != value
+            lines.append(f"{key}=********{note if changed else ''}" if key else value)
         return "\n".join(lines) + "\n" if lines else ""
 
     return mask(old, ""), mask(new, " (changed)")
+
+
+def _entries(text: str) -> Iterator[tuple[str, str]]:
+    """The names and values of a file of KEY=VALUE; a value in double quotes may go on over lines.
+
+    A comment has no name, and neither has what cannot be read, which is masked.
+    """
+    key, value = "", ""
+    for line in text.split("\n"):
+        if not key:
+            found = re.match(r"([A-Za-z_]\w*)=", line)
+            if not found:
+                if line:
+                    yield "", line if line.startswith("#") else "********"
+                continue
+            key, line = found[1], line[found.end() :]
+        value += f"{line}\n"
+        if re.sub(r"\\.", "", value, flags=re.DOTALL).count('"') % 2 == 0:
+            yield key, value
+            key, value = "", ""
+    if key:
+        yield key, value
 
 
 def _attributes(path: str, owner: str, group: str, mode: int) -> str:

@@ -112,7 +112,8 @@ class Mirror:
     def _receive(self) -> Change:
         if self.pack is None:
             raise PlanError(f"the server has lost the commit {self.commit[:7]}: deploy, to send it again")
-        remote = f".provision-{self.commit}.pack"
+        # Two apps may be at the same commit: each has a pack of its own.
+        remote = f".provision-{self.path.strip('/').replace('/', '-')}-{self.commit}.pack"
         script = words("git_receive", self.path, self.commit, f"{self.home}/{remote}")
         summary = f"send {self.commit[:7]} from this machine"
         return Change(self.ref, summary, script, LIBRARY, upload=Transfer(self.pack, remote))

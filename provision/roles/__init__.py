@@ -1,19 +1,21 @@
 """What a server has: each role is a table of resources, in the order in which they are put there."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from provision.engine.facts import SYSTEM, Fact, Facts
 from provision.engine.resource import Ref, Resource
 from provision.inventory import Host
-from provision.release.facts import MANAGED, PREVIEWS, PUSHED, RELEASES
+from provision.release.activation import Activation
+from provision.release.facts import MANAGED, MIGRATIONS, PREVIEWS, PUSHED, RELEASES
+from provision.release.migration import staying
 from provision.release.preview import preview_tokens
 from provision.release.removal import RemovedUnit
 from provision.resources.python import BUILT, PACKED
 from provision.roles import app, base, python, tls, web
 from provision.roles.wanted import Wanted
 
-FACTS: tuple[Fact[Any], ...] = (SYSTEM, BUILT, PACKED, RELEASES, PREVIEWS, MANAGED, PUSHED)
+FACTS: tuple[Fact[Any], ...] = (SYSTEM, BUILT, PACKED, RELEASES, PREVIEWS, MANAGED, PUSHED, MIGRATIONS)
 SERVER = {"base": base.base, "python": python.python, "app": app.app, "web": web.web, "tls": tls.tls}
 
 
@@ -40,6 +42,15 @@ def previews(facts: Facts | None, wanted: Wanted, made: Collection[Ref]) -> dict
     if facts is None:
         return {}
     return preview_tokens(facts[PREVIEWS], wanted.releases, made, wanted.token)
+
+
+def notes(facts: Facts, resources: Iterable[Resource]) -> tuple[str, ...]:
+    """What is to be known before these resources are put there: migrations that an older release finds done."""
+    active = {(one.app, one.id) for one in facts[RELEASES] if one.active}
+    wanted = [(one.slot.app, one.release) for one in resources if isinstance(one, Activation)]
+    done = facts[MIGRATIONS]
+    found = (staying(app, release, done) for app, release in wanted if (app, release) not in active)
+    return tuple(filter(None, found))
 
 
 promoted = app.promoted

@@ -74,7 +74,7 @@ def previewed(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
 
 def promoted(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     """The releases that are held, with all traffic. Raises PlanError if there are none."""
-    apps = [app for app in _apps(host) if app.name in facts[PREVIEWS]]
+    apps = [app for app in _apps(host, wanted) if app.name in facts[PREVIEWS]]
     if not apps:
         raise PlanError(f"{host.name}: no release is held here: invoke deploy --hold holds one")
     return tuple(resource for app in apps for resource in _promoted(host, facts, app))
@@ -96,7 +96,7 @@ def rolled_back(host: Host, facts: Facts, wanted: Wanted, to: str | None = None)
 
     If a release is held and `to` names none, it is dropped instead. Raises PlanError if there is no such release.
     """
-    apps = _apps(host)
+    apps = _apps(host, wanted)
     dropped = [app for app in apps if app.name in facts[PREVIEWS]]
     if dropped and not to:
         return tuple(NoPreview(slot(host, app), facts[PREVIEWS][app.name].release) for app in dropped)
@@ -106,7 +106,7 @@ def rolled_back(host: Host, facts: Facts, wanted: Wanted, to: str | None = None)
 
 def restarted(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     """Each app's active release, restarted in the other slot."""
-    names = {app.name for app in _apps(host)}
+    names = {app.name for app in _apps(host, wanted)}
     active = [release for release in facts[RELEASES] if release.active and release.app in names]
     return _kept(host, facts, wanted, active, again=True)
 
@@ -138,7 +138,7 @@ def _fetched(one: Deployment, wanted: Wanted) -> tuple[Resource, ...]:
 
 def _deployments(host: Host, facts: Facts, wanted: Wanted) -> tuple[Deployment, ...]:
     return tuple(
-        Deployment(host, app, facts, wanted.commits[app.name], wanted.releases[app.name]) for app in _apps(host)
+        Deployment(host, app, facts, wanted.commits[app.name], wanted.releases[app.name]) for app in _apps(host, wanted)
     )
 
 
@@ -147,5 +147,8 @@ def _in_folder(app: App, folder: str) -> App:
     return app.model_copy(update={"source": app.source.model_copy(update={"folder": folder})})
 
 
-def _apps(host: Host) -> tuple[App, ...]:
-    return tuple(host.apps.values()) if "app" in host.roles else ()
+def _apps(host: Host, wanted: Wanted) -> tuple[App, ...]:
+    """The apps whose releases are meant."""
+    if "app" not in host.roles:
+        return ()
+    return tuple(app for app in host.apps.values() if wanted.app in ("", app.name))

@@ -20,6 +20,7 @@ class Wanted:
     of a known_hosts file for repositories that are read over SSH. By name: `pythons`, the packed Pythons that the
     controller has for this server, and `archives`, where it keeps those that the server builds; others are not
     kept. `token` opens the new previews. With `force`, issuers are asked however short ago they were asked before.
+    Releases are those of one `app`, if it is not empty. `notes` are lines to show before the plan.
     """
 
     commits: Mapping[str, str] = field(default_factory=_none)
@@ -30,3 +31,5 @@ class Wanted:
     archives: Mapping[str, Path] = field(default_factory=lambda: MappingProxyType({}))
     token: str = ""
     force: bool = False
+    app: str = ""
+    notes: tuple[str, ...] = ()

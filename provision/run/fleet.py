@@ -44,6 +44,8 @@ def _commits(resolvers: ThreadPoolExecutor, request: Request) -> dict[str, dict[
     shared: dict[tuple[str, str], Future[str]] = {}
     for host in request.hosts:
         for name, app in host.apps.items():
+            if request.app not in ("", name):
+                continue
             key = (app.source.location, request.revision or app.source.revision)
             if key not in shared:
                 shared[key] = resolvers.submit(commits.resolve, name, app.source, request.revision)

@@ -5,6 +5,7 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from provision.controller import commits, known_hosts, python_cache
+from provision.controller.checkout import uncommitted
 from provision.engine.facts import SYSTEM, Facts
 from provision.inventory import Host
 from provision.release.choice import release_id
@@ -33,6 +34,8 @@ def gather(request: Request, host: Host, facts: Facts, resolved: Commits, folder
         archives=archives,
         token=request.token,
         force=request.force,
+        app=request.app,
+        notes=tuple(note for name, commit in found.items() if (note := uncommitted(name, sources[name], commit))),
     )
 
 

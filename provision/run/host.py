@@ -82,7 +82,9 @@ class HostRun:
         if seen.lock and self.request.applies:
             raise RunError(locked(seen.lock))
         self.plan = plan(resources, seen)
-        self.watcher.planned(self.host.name, self.plan)
+        notes = (*self.wanted.notes, *roles.notes(self.facts, resources))
+        self.progress.notices.extend(notes)
+        self.watcher.planned(self.host.name, self.plan, notes)
         if self.request.applies:
             _check_agent(self.plan)
 
@@ -214,7 +216,7 @@ def _result(run: HostRun) -> Result:
         previews=previews,
         changes=planned,
         took=progress.took,
-        error=mask(progress.error) if progress.error else None,
+        error=mask(progress.reason) if progress.reason else None,
         output=tuple(map(mask, progress.output)),
         notices=tuple(progress.notices),
     )

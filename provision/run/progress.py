@@ -18,7 +18,8 @@ OUTPUT_LINES = 30
 class Progress:
     """How far a host has come, according to its run's events.
 
-    `done` and `failed` count changes, `took` has the seconds of each, `broken` is the phase that failed.
+    `done` and `failed` count changes, `took` has the seconds of each, `broken` is the phase that failed. `stays` has the
+    notices of the phase `once`, which nothing undoes: migrations.
     """
 
     status: Status = "ok"
@@ -31,6 +32,13 @@ class Progress:
     rolled_back: bool = False
     took: dict[Ref, float] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
+    stays: list[str] = field(default_factory=list)
+
+    @property
+    def reason(self) -> str | None:
+        """Why the host failed, and what stays done all the same."""
+        stays = f"; this stays: {'; '.join(self.stays)}" if self.stays else ""
+        return None if self.error is None else f"{self.error}{stays}"
 
     def handle(self, plan: Plan, run_id: str, event: Event, output: Sequence[str], seconds: float) -> None:
         """Take in one event of a run. A change that is done took `seconds` and printed `output`.
@@ -50,6 +58,8 @@ class Progress:
             case "out":
                 if event.text.startswith(NOTICE):
                     self.notices.append(event.text.removeprefix(NOTICE))
+                    if plan.changes[event.change].phase == "once":
+                        self.stays.append(self.notices[-1])
             case "done":
                 self.done += 1
                 self.took[plan.changes[event.change].ref] = round(seconds, 3)

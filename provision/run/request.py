@@ -21,6 +21,7 @@ class Request:
     `roles` returns what a host should have. If it does not `apply`, only the plan is made. If it `resolves`, each
     app's commit is looked up first: that of `revision`, or of the inventory's revision. `token` opens the new
     previews. `force` asks for certificates again within the hour. `password` is sudo's, if one is needed.
+    If `app` is not empty, only that app's releases are meant.
     """
 
     task: str
@@ -33,6 +34,7 @@ class Request:
     token: str = field(default="", repr=False)
     force: bool = False
     password: str | None = field(default=None, repr=False)
+    app: str = ""
 
 
 def who() -> str:

@@ -1,5 +1,6 @@
 """Who is told what happens during a run."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from provision.engine.apply import Event
@@ -13,8 +14,8 @@ NOTICE = "notice: "
 class Watcher(Protocol):
     """Receives what happens, from many threads."""
 
-    def planned(self, host: str, plan: Plan) -> None:
-        """A host's plan is made."""
+    def planned(self, host: str, plan: Plan, notes: Sequence[str] = ()) -> None:
+        """A host's plan is made; `notes` are lines to show before it."""
 
     def sent(self, host: str, change: Change, done: int, total: int) -> None:
         """So many bytes of a change's upload have been sent."""
@@ -32,7 +33,7 @@ class Watcher(Protocol):
 class Silence:
     """A Watcher that says nothing."""
 
-    def planned(self, host: str, plan: Plan) -> None:
+    def planned(self, host: str, plan: Plan, notes: Sequence[str] = ()) -> None:
         """Says nothing."""
 
     def sent(self, host: str, change: Change, done: int, total: int) -> None:

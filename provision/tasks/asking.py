@@ -24,7 +24,7 @@ def ask(command: Command, call: Callable[[Host], str]) -> tuple[HostOutput, ...]
     from provision.run import ask
 
     target = command.target()
-    return ask.ask(target.hosts, call, target.password)
+    return ask.ask(target.narrowed, call, target.password)
 
 
 def follow(target: Target, call: Callable[[Host], str], tell: Callable[[str, str], None], left: str = "") -> None:
@@ -35,7 +35,7 @@ def follow(target: Target, call: Callable[[Host], str], tell: Callable[[str, str
     from provision.run import ask
 
     try:
-        fail(tuple(ask.follow(target.hosts, call, tell, target.password)))
+        fail(tuple(ask.follow(target.narrowed, call, tell, target.password)))
     except KeyboardInterrupt:
         if left:
             print(f"\n{left}", file=sys.stderr, flush=True)

@@ -35,7 +35,17 @@ def run(
 
     target = command.target()
     request = Request(
-        command.task, target.inventory, target.hosts, roles, applies, resolves, revision, token, force, target.password
+        command.task,
+        target.inventory,
+        target.hosts,
+        roles,
+        applies,
+        resolves,
+        revision,
+        token,
+        force,
+        target.password,
+        target.app,
     )
     return _silently(command, request) if command.json else _watched(command, request)
 
@@ -75,10 +85,17 @@ def _watched(command: Command, request: Request) -> tuple[Result, ...]:
         console.recap(results, request.applies)
         good = [result for result in results if not result.error]
         if request.token and request.applies:
-            console.previews(command.host, request.hosts, {result.host: result.previews for result in good})
+            name = f"{command.host} --app {command.app}" if command.app else command.host
+            tokens = {result.host: result.previews for result in good}
+            apps = [
+                (host.name, app)
+                for host in request.hosts
+                for app in host.apps.values()
+                if request.app in ("", app.name)
+            ]
+            console.previews(name, [(host, app, tokens.get(host, {}).get(app.name, "")) for host, app in apps])
         elif request.applies and request.resolves:
-            serving = {result.host for result in good if result.releases}
-            console.sites([host for host in request.hosts if host.name in serving])
+            console.sites(request.hosts, {result.host: result.releases for result in good})
     return results
 
 

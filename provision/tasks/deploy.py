@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from invoke import Context
 
 
-@task(help=help_for("host", "revision", "hold", "force", "plan", "json", "inventory"))
+@task(help=help_for("host", "app", "revision", "hold", "force", "plan", "json", "inventory"))
 def deploy(
     context: Context,
-    host: str,
+    host: str = "",
+    app: str = "",
     revision: str | None = None,
     hold: bool = False,
     force: bool = False,
@@ -23,13 +24,13 @@ def deploy(
     json: bool = False,
     inventory: str | None = None,
 ) -> None:
-    """Everything: the server, and the app's release on it."""
+    """Everything: the server, and the apps' releases on it; with --app, the server and that app's release."""
     from secrets import token_hex
 
     from provision import roles
     from provision.tasks import changing
 
-    command = Command("deploy", host, inventory, json)
+    command = Command("deploy", host, inventory, json, app)
     what, token = (roles.previewed, token_hex(16)) if hold else (roles.everything, "")
     changing.end(
         changing.run(command, what, applies=not plan, resolves=True, revision=revision, token=token, force=force)
@@ -39,7 +40,7 @@ def deploy(
 @task(help=help_for("host", "force", "plan", "json", "inventory"))
 def provision(
     context: Context,
-    host: str,
+    host: str = "",
     force: bool = False,
     plan: bool = False,
     json: bool = False,
@@ -53,10 +54,11 @@ def provision(
     changing.end(changing.run(command, roles.server, applies=not plan, force=force))
 
 
-@task(help=help_for("host", "revision", "force", "json", "inventory"))
+@task(help=help_for("host", "app", "revision", "force", "json", "inventory"))
 def plan(
     context: Context,
-    host: str,
+    host: str = "",
+    app: str = "",
     revision: str | None = None,
     force: bool = False,
     json: bool = False,
@@ -66,7 +68,7 @@ def plan(
     from provision import roles
     from provision.tasks import changing
 
-    command = Command("plan", host, inventory, json)
+    command = Command("plan", host, inventory, json, app)
     results = changing.run(command, roles.everything, applies=False, resolves=True, revision=revision, force=force)
     changing.end(results)
     if any(result.changes for result in results):

@@ -26,12 +26,14 @@ def one_line() -> Iterator[None]:
 
 
 @task(help={"count": "servers: lab1 to labCOUNT", "suite": "Debian of new ones: bullseye, bookworm or trixie"})
-def up(_context: Context, count: int = 1, suite: str = "bookworm") -> None:
+def up(_context: Context, count: str = "1", suite: str = "bookworm") -> None:
     """Start real Debian servers on this machine; those that run already stay as they are."""
     from provision import lab
 
+    if not count.isdecimal():
+        raise Exit(f"--count {count}: not a number of servers; write for example --count 3", code=1)
     with one_line():
-        lab.up(count, suite)
+        lab.up(int(count), suite)
         _show()
 
 

@@ -22,7 +22,7 @@ LEFT = "The command goes on on the server: systemctl list-units 'run-*' shows it
 
 @task(
     help={
-        **help_for("host", "inventory"),
+        **help_for("host", "app", "inventory"),
         "follow": "go on until Ctrl-C",
         "lines": "how many of the last lines to show",
         "process": "only this process: web, or a name under processes or schedules",
@@ -30,9 +30,10 @@ LEFT = "The command goes on on the server: systemctl list-units 'run-*' shows it
 )
 def logs(
     context: Context,
-    host: str,
+    host: str = "",
+    app: str = "",
     follow: bool = False,
-    lines: int = 50,
+    lines: str = "50",
     process: str = "",
     inventory: str | None = None,
 ) -> None:
@@ -41,7 +42,9 @@ def logs(
     from provision.report import pipe
     from provision.tasks import asking
 
-    target = Command("logs", host, inventory).target()
+    if not lines.isdecimal():
+        raise Exit(f"--lines {lines}: not a number of lines; write digits only, for example --lines 200", code=1)
+    target = Command("logs", host, inventory, app=app).target()
 
     def tell(name: str, line: str) -> None:
         print(f"{name}: {line}" if len(target.hosts) > 1 else line, flush=True)
@@ -49,7 +52,7 @@ def logs(
             os._exit(141)
 
     def call(each: Host) -> str:
-        asked = query.logs_call(each, process, follow, lines)
+        asked = query.logs_call(each, process, follow, int(lines))
         if not asked:
             raise Exit(f"{each.name} has no process {process}: {PROCESSES}", code=1)
         return asked
@@ -59,12 +62,11 @@ def logs(
 
 @task(
     help={
-        **help_for("host", "inventory"),
-        "app": "which app, where a host has several",
+        **help_for("host", "app", "inventory"),
         "command": "what to run; or after --",
     }
 )
-def run(context: Context, host: str, app: str = "", command: str = "", inventory: str | None = None) -> None:
+def run(context: Context, host: str = "", app: str = "", command: str = "", inventory: str | None = None) -> None:
     """Run a command in the active release, with the app's user and environment: invoke run --host NAME -- alembic current."""
     from provision.engine.shell import words
     from provision.release import status as query
@@ -72,11 +74,11 @@ def run(context: Context, host: str, app: str = "", command: str = "", inventory
 
     if "--" in sys.argv:
         command = words(*sys.argv[sys.argv.index("--") + 1 :])
-    if not command and host != "--help":
+    if not command:
         raise Exit(NOTHING, code=1)
-    target = Command("run", host, inventory).target()
-    for each in target.hosts:
-        if (app and app not in each.apps) or (not app and len(each.apps) != 1):
+    target = Command("run", host, inventory, app=app).target()
+    for each in target.narrowed:
+        if len(each.apps) != 1:
             raise Exit(f"{each.name} has the apps {', '.join(each.apps) or 'none'}: choose one with --app", code=1)
     worst = 0
 
@@ -87,6 +89,6 @@ def run(context: Context, host: str, app: str = "", command: str = "", inventory
         else:
             print(f"{name}: {line}" if len(target.hosts) > 1 else line, flush=True)
 
-    asking.follow(target, lambda each: query.run_call(app or next(iter(each.apps)), command), tell, LEFT)
+    asking.follow(target, lambda each: query.run_call(next(iter(each.apps)), command), tell, LEFT)
     if worst:
         raise Exit(code=worst)

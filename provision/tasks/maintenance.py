@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from invoke import Context
 
 
-@task(help=help_for("host", "inventory"))
-def on(context: Context, host: str, inventory: str | None = None) -> None:
+@task(help=help_for("host", "app", "inventory"))
+def on(context: Context, host: str = "", app: str = "", inventory: str | None = None) -> None:
     """Answer 503 with Retry-After in place of the apps; deploys do not end it."""
-    _switch("on", Command("maintenance.on", host, inventory))
+    _switch("on", Command("maintenance.on", host, inventory, app=app))
 
 
-@task(help=help_for("host", "inventory"))
-def off(context: Context, host: str, inventory: str | None = None) -> None:
+@task(help=help_for("host", "app", "inventory"))
+def off(context: Context, host: str = "", app: str = "", inventory: str | None = None) -> None:
     """Let the apps answer again."""
-    _switch("off", Command("maintenance.off", host, inventory))
+    _switch("off", Command("maintenance.off", host, inventory, app=app))
 
 
 def _switch(state: str, command: Command) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from provision.inventory import Host, Inventory
 
 HELP = {
+    "app": "only this app, where a host has several",
     "host": "an inventory (all its hosts), a group, or one host",
     "inventory": "an inventory file elsewhere",
     "plan": "show what would change, and change nothing",
@@ -35,11 +36,19 @@ def help_for(*names: str) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The hosts that a task is for, and sudo's password where one of them needs it."""
+    """The hosts that a task is for, and sudo's password where one of them needs it. With `app`, each host has that app."""
 
     inventory: Inventory
     hosts: tuple[Host, ...]
     password: str | None = field(repr=False)
+    app: str = ""
+
+    @property
+    def narrowed(self) -> tuple[Host, ...]:
+        """The hosts, each as if it had no app but the one that is meant."""
+        if not self.app:
+            return self.hosts
+        return tuple(host.model_copy(update={"apps": {self.app: host.apps[self.app]}}) for host in self.hosts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +59,7 @@ class Command:
     host: str
     inventory: str | None
     json: bool = False
+    app: str = ""
     begun: float = field(default_factory=time.monotonic)
 
     @property
@@ -61,7 +71,8 @@ class Command:
         """The hosts that are meant. Raises Exit with every error; with `json`, prints them as a document too."""
         try:
             found, hosts = hosts_of(self.host, self.inventory)
-            return Target(found, hosts, password_for(hosts))
+            hosts = having(self.app, self.host, hosts)
+            return Target(found, hosts, password_for(hosts), self.app)
         except UsageError as error:
             if self.json:
                 from provision.report import document
@@ -77,9 +88,12 @@ def hosts_of(host: str, inventory: str | None) -> tuple[Inventory, tuple[Host, .
     from provision.controller import vagrant
     from provision.inventory import find
 
-    # Invoke takes whatever follows a task for its first required argument, even --help.
-    if host == "--help":
-        raise UsageError("Invoke takes --help before the task: invoke --help TASK")
+    if not host:
+        names = sorted(
+            path.stem for path in Path("inventories").glob("*.yml") if not path.name.endswith(".example.yml")
+        )
+        known = f"; inventories here: {', '.join(names)}" if names else ""
+        raise UsageError(f"which host? add --host NAME: {HELP['host']}{known}")
     try:
         found, hosts = find(host, file=Path(inventory) if inventory else None)
         return found, vagrant.located(hosts, found.path)
@@ -87,6 +101,19 @@ def hosts_of(host: str, inventory: str | None) -> tuple[Inventory, tuple[Host, .
         raise UsageError(*error.errors) from None
     except VagrantError as error:
         raise UsageError(str(error)) from None
+
+
+def having(app: str, name: str, hosts: tuple[Host, ...]) -> tuple[Host, ...]:
+    """The hosts that have the app, or all if it is empty; `name` is what --host said. Raises UsageError if none has it."""
+    from provision.inventory.wording import known_names
+
+    if not app:
+        return hosts
+    found = tuple(host for host in hosts if app in host.apps)
+    if not found:
+        known = {"apps": sorted({each for host in hosts for each in host.apps})}
+        raise UsageError(f'{name} has no app "{app}"{known_names(app, known)}')
+    return found
 
 
 def password_for(hosts: Sequence[Host]) -> str | None:

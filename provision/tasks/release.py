@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 
 @task(
     help={
-        **help_for("host", "plan", "json", "inventory"),
+        **help_for("host", "app", "plan", "json", "inventory"),
         "to": "a release, by its id or its commit's first seven digits, instead of the previous good one",
     }
 )
 def rollback(
     context: Context,
-    host: str,
+    host: str = "",
+    app: str = "",
     to: str | None = None,
     plan: bool = False,
     json: bool = False,
@@ -32,24 +33,31 @@ def rollback(
     from provision import roles
     from provision.tasks import changing
 
-    command = Command("rollback", host, inventory, json)
+    command = Command("rollback", host, inventory, json, app)
     changing.end(changing.run(command, partial(roles.rolled_back, to=to), applies=not plan))
 
 
-@task(help=help_for("host", "plan", "json", "inventory"))
-def promote(context: Context, host: str, plan: bool = False, json: bool = False, inventory: str | None = None) -> None:
+@task(help=help_for("host", "app", "plan", "json", "inventory"))
+def promote(
+    context: Context,
+    host: str = "",
+    app: str = "",
+    plan: bool = False,
+    json: bool = False,
+    inventory: str | None = None,
+) -> None:
     """Give all traffic to the release that deploy --hold started."""
     from provision import roles
     from provision.tasks import changing
 
-    command = Command("promote", host, inventory, json)
+    command = Command("promote", host, inventory, json, app)
     changing.end(changing.run(command, roles.promoted, applies=not plan))
 
 
-@task(help=help_for("host", "json", "inventory"))
-def restart(context: Context, host: str, json: bool = False, inventory: str | None = None) -> None:
+@task(help=help_for("host", "app", "json", "inventory"))
+def restart(context: Context, host: str = "", app: str = "", json: bool = False, inventory: str | None = None) -> None:
     """Restart the active release: rolling, health-checked, with the inventory's present environment."""
     from provision import roles
     from provision.tasks import changing
 
-    changing.end(changing.run(Command("restart", host, inventory, json), roles.restarted))
+    changing.end(changing.run(Command("restart", host, inventory, json, app), roles.restarted))

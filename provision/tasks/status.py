@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from provision.inventory import Host
 
 
-@task(help=help_for("host", "json", "inventory"))
-def releases(context: Context, host: str, json: bool = False, inventory: str | None = None) -> None:
+@task(help=help_for("host", "app", "json", "inventory"))
+def releases(context: Context, host: str = "", app: str = "", json: bool = False, inventory: str | None = None) -> None:
     """The releases on each host: id, commit, who deployed it and when, and its state."""
     from provision.release import status as query
     from provision.tasks import asking
 
-    answers = asking.ask(Command("releases", host, inventory), query.releases_call)
+    answers = asking.ask(Command("releases", host, inventory, json, app), query.releases_call)
     rows = [row for answer in answers for row in query.releases(answer.host, answer.lines)]
     if json:
         asking.print_document("releases", answers, rows)
@@ -30,13 +30,13 @@ def releases(context: Context, host: str, json: bool = False, inventory: str | N
     asking.print_table(tables.releases(rows), answers)
 
 
-@task(help=help_for("host", "json", "inventory"))
-def status(context: Context, host: str, json: bool = False, inventory: str | None = None) -> None:
+@task(help=help_for("host", "app", "json", "inventory"))
+def status(context: Context, host: str = "", app: str = "", json: bool = False, inventory: str | None = None) -> None:
     """Each app on each host: release, since when, slot, health, workers, memory, certificate, security updates."""
     from provision.release import status as query
     from provision.tasks import asking
 
-    answers = asking.ask(Command("status", host, inventory), query.apps_call)
+    answers = asking.ask(Command("status", host, inventory, json, app), query.apps_call)
     rows = [row for answer in answers for row in query.apps(answer.host, answer.lines)]
     if json:
         asking.print_document("status", answers, rows)
@@ -46,8 +46,10 @@ def status(context: Context, host: str, json: bool = False, inventory: str | Non
     asking.print_table(tables.status(rows), answers)
 
 
-@task(help=help_for("host", "json", "inventory"))
-def deploy_key(context: Context, host: str, json: bool = False, inventory: str | None = None) -> None:
+@task(help=help_for("host", "app", "json", "inventory"))
+def deploy_key(
+    context: Context, host: str = "", app: str = "", json: bool = False, inventory: str | None = None
+) -> None:
     """The public half of each host's deploy keys, to add to the repositories; `provision` or `deploy` makes the keys."""
     from provision.release import status as query
     from provision.tasks import asking
@@ -58,7 +60,7 @@ def deploy_key(context: Context, host: str, json: bool = False, inventory: str |
         hosts[each.name] = each
         return query.deploy_keys_call(each)
 
-    answers = asking.ask(Command("deploy-key", host, inventory), call)
+    answers = asking.ask(Command("deploy-key", host, inventory, json, app), call)
     rows = [row for answer in answers for row in query.deploy_keys(hosts[answer.host], answer.lines)]
     if json:
         asking.print_document("deploy-key", answers, rows)

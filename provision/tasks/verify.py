@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         "only": 'only checks whose names match, as with pytest\'s -k: "certificate and not expire"',
     }
 )
-def verify(context: Context, host: str, inventory: str | None = None, only: str = "", json: bool = False) -> None:
+def verify(context: Context, host: str = "", inventory: str | None = None, only: str = "", json: bool = False) -> None:
     """Check running servers against the inventory. The last check kills each app's main process, to see it come back."""
     command = Command("verify", host, inventory, json)
     target = command.target()

@@ -30,7 +30,7 @@ on lab3 releases supervisor >"$out/releases" 2>&1 &
 releases=$!
 {
     on lab1 drift recovery files services system swap refused_plans refused_releases access &&
-        on lab2 apps private_index private python verify
+        on lab2 commands apps private_index private python verify
 } >"$out/others" 2>&1 &
 others=$!
 failed=0

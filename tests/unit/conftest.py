@@ -21,7 +21,16 @@ from provision.engine.resource import Change, Ref
 from provision.engine.shell import joined
 from provision.inventory import load
 from provision.release.choice import release_id
-from provision.release.facts import MANAGED, PREVIEWS, PUSHED, RELEASES, ManagedFile, PreviewedRelease, ServerRelease
+from provision.release.facts import (
+    MANAGED,
+    MIGRATIONS,
+    PREVIEWS,
+    PUSHED,
+    RELEASES,
+    ManagedFile,
+    PreviewedRelease,
+    ServerRelease,
+)
 from provision.resources.python import BUILT, PACKED
 from provision.roles.wanted import Wanted
 
@@ -100,6 +109,7 @@ def make_known() -> Callable[..., Known]:
                 PREVIEWS: {app: PreviewedRelease(*one) for app, one in (previews or {}).items()},
                 MANAGED: tuple(ManagedFile(*one) for one in managed),
                 PUSHED: dict(pushed or {}),
+                MIGRATIONS: (),
             }
         )
         commits = {"shop": COMMIT} if commits is None else commits

@@ -109,6 +109,18 @@ def test_a_secret_files_values_are_in_no_diff_and_no_summary() -> None:
     ]
 
 
+def test_no_line_of_a_secret_value_is_shown_whatever_it_looks_like() -> None:
+    old = 'A="-secret\n# x-secret\nsecret-b64==\nB=x-secret\n"\nC="a\\\\\\"-secret"\n'
+    wanted = File("/etc/shop/env", old.replace("x-", "y-"), secret=True)
+    change = planned(wanted, "regular file", "644", "root", "root", "0" * 64, packed(old))
+    assert change is not None
+    assert "secret" not in change.diff
+    assert [line for line in change.diff.splitlines()[2:] if line[0] in "+-"] == [
+        "-A=********",
+        "+A=******** (changed)",
+    ]
+
+
 def test_a_new_secret_file_shows_its_names_only() -> None:
     change = planned(SECRET)
     assert change is not None

@@ -33,7 +33,7 @@ apps:
 @pytest.fixture
 def mask(make_host: Callable[..., Host], tmp_path: Path) -> Mask:
     (tmp_path / "shop.env").write_text(
-        "FROM_FILE=file.value+with(signs)\nLONGER=file.value+with(signs)-and-more\nPIN=123\n"
+        "FROM_FILE=file.value+with(signs)\nLONGER=file.value+with(signs)-and-more\nPIN=123\nPEM='one-line-of-a-key\nanother-line'\n"
     )
     return Mask(make_host(INVENTORY, {"FROM_HERE": "value-from-here"}))
 
@@ -44,6 +44,8 @@ def mask(make_host: Callable[..., Host], tmp_path: Path) -> Mask:
         "file.value+with(signs)",
         "file.value+with(signs)-and-more",
         "value-from-here",
+        "one-line-of-a-key",
+        "another-line",
         "database-password",
         "a-token-in-the-inventory",
         "index-password",

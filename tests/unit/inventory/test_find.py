@@ -90,6 +90,9 @@ def test_find_lists_what_there_is_for_an_unknown_name(folder: Path) -> None:
 
 
 def test_find_without_any_inventory_says_how_to_begin() -> None:
+    with pytest.raises(InventoryError, match=r"has no folder inventories: go to your project's folder, or name a file"):
+        find("web1")
+    Path("inventories").mkdir()
     with pytest.raises(InventoryError, match=r"^inventories has no inventory; copy one of its \*\.example"):
         find("prod")
 

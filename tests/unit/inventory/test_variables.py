@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import pytest
+
+from provision.inventory import dotenv
 from tests.inventories import APP, HOST, errors, host, inventory, write
-
-if TYPE_CHECKING:
-    import pytest
 
 
 def test_values_of_the_environment_stay_as_they_are_written() -> None:
@@ -24,6 +23,8 @@ def test_values_of_the_environment_stay_as_they_are_written() -> None:
     }
 
 
+NO_LINE = "not NAME=value; correct that line, and quote a value of several lines"
+CONTROL = "the value has a control character other than tab and newline; encode it, for example as base64"
 ENV_FILE = "# shop\nA=file\nB='file value'\nexport C=file\nD=${A}-more\n"
 
 
@@ -62,7 +63,7 @@ def test_secrets_are_in_no_representation_and_no_error() -> None:
     for wrong in (
         APP + f"    environment: {{B: [{secret}]}}\n",
         APP + f"    environment: {secret}\n",
-        APP + f'    environment: {{B: "{secret}\\n"}}\n',
+        APP + f'    environment: {{B: "{secret}\\r"}}\n',
         APP + f"    environment: {{B: !{secret}}}\n",
         APP + f"    secrets: [C={secret}]\n",
         APP + f"    secrets: {{C: {secret}}}\n",
@@ -76,19 +77,63 @@ def test_secrets_are_in_no_representation_and_no_error() -> None:
             assert secret not in line
 
 
+READ = {
+    "A=b": "b",
+    "A = b": "b",
+    "export A=b": "b",
+    "  A=b c  ": "b c",
+    "A=": "",
+    "A= # a comment": "",
+    "A=''": "",
+    'A=""': "",
+    "A=b # a comment": "b",
+    "A=b#c": "b#c",
+    "A=#b": "#b",
+    "A='b # c' # a comment": "b # c",
+    'A="b # c" # a comment': "b # c",
+    "A=b\\nc": "b\\nc",
+    "A='b\\nc'": "b\\nc",
+    'A="b\\nc"': "b\nc",
+    'A="b\\tc\\\\d\\"e"': 'b\tc\\d"e',
+    "A='it\\'s'": "it's",
+    'A="pa\\$$word"': "pa\\$$word",
+    "A='pa$$word'": "pa$$word",
+    "A=it's": "it's",
+    'A=b"c"': 'b"c"',
+    "A=b=c": "b=c",
+    'A="one\n two\n"': "one\n two\n",
+    "A='one\n# two\n'": "one\n# two\n",
+    "A=b\\\n": "b\\",
+    "A=1\n#A=2\n\n ; A".replace(" ; A", ""): "1",
+    "A=1\nA=2": "2",
+    "\ufeffA=b": "b",
+    "# shop\r\nA=b\r\nB='x'\r\n": "b",
+    'A="one\r\ntwo"\r\n': "one\ntwo",
+    "A=żółć": "żółć",
+    "A='b'\t": "b",
+}
+"""What is written, and the value of A."""
+
+
+@pytest.mark.parametrize(("written", "value"), READ.items(), ids=repr)
+def test_an_env_file_is_read_as_the_manual_says(written: str, value: str) -> None:
+    assert dotenv.variables(Path("shop.env"), written.encode())["A"] == value
+
+
 def test_a_line_of_an_env_file_that_is_none_is_refused_by_number() -> None:
     path = Path("shop.env").absolute()
     for content, message in (
-        ("A=1\nnot a line\n", f"line 2 of {path} is not NAME=value; correct that line"),
-        ("A=1\nB\n", f"line 2 of {path} is not NAME=value; correct that line"),
-        (
-            'A="1\n2"\n',
-            f"line 1 of {path}: the value has a line break or a NUL; put it in one line, for example as base64",
-        ),
-        (
-            "A-B=1\n",
-            f"line 1 of {path}: not the name of an environment variable; use letters, digits and _ only",
-        ),
+        ("A=1\nnot a line\n", f"{path}:2: {NO_LINE}"),
+        ("A=1\n\n\n  B\n", f"{path}:4: {NO_LINE}"),
+        ("A=1\r\n\r\nB\r\n", f"{path}:3: {NO_LINE}"),
+        ('A="1\n2\n', f"{path}:1: {NO_LINE}"),
+        ("A='1'2\n", f"{path}:1: {NO_LINE}"),
+        ('A="\\a"\n', f"{path}:1: {CONTROL}"),
+        ("B=1\nA=\x1b[0m\n", f"{path}:2: {CONTROL}"),
+        ("A-B=1\n", f"{path}:1: not the name of an environment variable; use letters, digits and _ only"),
+        ("\n\nexport 1A=1\n", f"{path}:3: not the name of an environment variable; use letters, digits and _ only"),
+        ("IFS=,\n", f"{path}:1: IFS is set by the shell itself; choose another name"),
+        ("PROVISION_RELEASE=1\n", f"{path}:1: PROVISION_RELEASE is set by the toolkit itself; choose another name"),
     ):
         write(content, "shop.env")
         assert errors(HOST + APP + "    env_file: shop.env\n") == [f"prod.yml:9: apps.shop.env_file: {message}"]
