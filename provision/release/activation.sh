@@ -7,6 +7,7 @@
 #   watch         seconds for which the new slot must stay healthy with the traffic
 #   drain         seconds that the old slot may take to end
 #   before, after the hooks' commands; empty if there are none
+#   domains       the public names that must answer after the switch; none if there is no nginx
 #   who           who runs this (set by the run)
 # Sets old and new (the slots), was (where the link to the active release led), switched (seconds since 1970; empty before the
 # switch) and log_mark (where the new slot's log ended before its start).
@@ -97,11 +98,22 @@ activation_take_over() {
 
 activation_finished() { rm -f "$app_unfinished"; }
 
+# activation_check_through_nginx: each public name answers, and from this release: to a request of this server that asks for it, nginx
+# tells which release and which socket a name's site has. A site of the project's own may not.
 activation_check_through_nginx() {
-    if [ -z "$domain" ]; then return 0; fi
-    answer=$(curl -s -k -o /dev/null -m 10 -w '%{http_code}' --resolve "$domain:443:127.0.0.1" "https://$domain$health" || true)
-    if [ "$answer" = 503 ] && [ -e "$app_maintenance" ]; then answer=200; fi
-    if [ "$answer" != 200 ]; then fail "$app: $release is healthy, but https://$domain$health answers $answer through nginx"; fi
+    wanted=
+    if grep -qs X-Provision-Release "$root/etc/nginx/sites-enabled/$app.conf"; then wanted="$(readlink -f "$app_current") unix:$app_current_socket"; fi
+    for name in $domains; do
+        said=$(curl -s -k -o /dev/null -D - -m 10 -H 'X-Provision-Asks: yes' --resolve "$name:443:127.0.0.1" "https://$name$health" | tr -d '\r')
+        answer=$(printf '%s\n' "$said" | sed -n '1s/^[^ ]* \([0-9]*\).*/\1/p')
+        if [ "$answer" = 503 ] && [ -e "$app_maintenance" ]; then continue; fi
+        if [ "$name" = "$domain" ] && [ "$answer" != 200 ]; then
+            fail "$app: $release is healthy, but https://$name$health answers ${answer:-nothing} through nginx"
+        fi
+        if [ -n "$wanted" ] && [ "$(printf '%s\n' "$said" | sed -n 's/^x-provision-release: //Ip')" != "$wanted" ]; then
+            fail "$app: https://$name$health answers ${answer:-nothing} through nginx, and not from $release: another site of this server has the name (nginx -T shows which)"
+        fi
+    done
 }
 
 # activation_watch: the new slot's workers must not all end while it is watched, and it must be healthy afterwards.

@@ -13,6 +13,7 @@ slot.sh and process.sh call these:
     NAME_slot_log APP SLOT MARK               the last lines after that
     NAME_process_state|restart|log APP NAME   a process beside the web app
     NAME_processes_stop APP                   all of them
+    NAME_runs PATH...                         what runs of what the files at these paths describe
 """
 
 from collections.abc import Sequence

@@ -32,3 +32,4 @@ def text(name: str) -> str:
 FACTS = f"{layout.PRELUDE}{process_manager.PRELUDE}{text('facts')}"
 MANAGERS = "".join(each.library for each in process_manager.PROCESS_MANAGERS.values())
 LIBRARY = f"{FACTS}{MANAGERS}{''.join(map(text, FILES))}"
+PRESENT = f"{MANAGERS}{text('present')}"

@@ -11,8 +11,8 @@ from provision.release import shell
 class Health:
     """The health check: `passes` good answers in a row at `path` within `timeout` seconds.
 
-    `domain` is the host name that it asks for, also through nginx after the switch; empty if there is no nginx. For
-    `watch` seconds after the switch, the new slot must stay healthy.
+    `domain` is the host name that it asks for; empty if there is no nginx. After the switch, each of `domains` must
+    answer through nginx. For `watch` seconds, the new slot must then stay healthy.
     """
 
     path: str
@@ -20,6 +20,7 @@ class Health:
     timeout: int
     watch: int
     domain: str
+    domains: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class Slot:
             "watch": str(self.health.watch),
             "drain": str(self.drain),
             "domain": self.health.domain,
+            "domains": " ".join(self.health.domains),
             "keep": str(self.keep),
             "before": self.before,
             "after": self.after,

@@ -7,11 +7,12 @@ from provision.engine.layout import PRELUDE
 from provision.engine.resource import record
 from provision.engine.shell import joined, words
 from provision.inventory import GENERATE, Host
-from provision.release import shell
+from provision.release import present, shell
+from provision.release.present import PresentApp
 from provision.release.process_manager import process_manager
 from provision.resources import certificate, git
 
-LIBRARY = joined(PRELUDE, shell.LIBRARY, certificate.LIBRARY, git.LIBRARY, shell.text("status"))
+LIBRARY = joined(PRELUDE, shell.LIBRARY, shell.PRESENT, certificate.LIBRARY, git.LIBRARY, shell.text("status"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ def apps(host: str, lines: Iterable[str]) -> list[AppStatus]:
     """The apps in an answer to `apps_call`."""
     rows = [_record(line) for line in lines if line]
     updates = next((int(row["updates"]) for row in rows if "updates" in row), 0)
-    return [_app(host, row, updates) for row in rows if "app" in row]
+    return [_app(host, row, updates) for row in rows if "health" in row]
 
 
 def _app(host: str, row: Mapping[str, str], updates: int) -> AppStatus:
@@ -130,6 +131,11 @@ def _app(host: str, row: Mapping[str, str], updates: int) -> AppStatus:
         maintenance=row["maintenance"] == "yes",
         updates=updates,
     )
+
+
+def unlisted(host: Host, lines: Iterable[str]) -> tuple[PresentApp, ...]:
+    """The apps on the server that the host's inventory does not have, in an answer to `apps_call`."""
+    return present.unlisted(host, present.parse([row for row in map(_record, lines) if "runs" in row]))
 
 
 def deploy_keys(host: Host, lines: Iterable[str]) -> list[DeployKey]:

@@ -21,7 +21,7 @@ status_releases() {
 }
 
 # status_apps APP DOMAIN HEALTH_PATH ...: a record for each app, with the keys of AppStatus (release/status.py); then
-# updates=COUNT, the security updates.
+# updates=COUNT, the security updates, and a record of present_facts for each app on the server.
 status_apps() {
     while [ "$#" -ge 3 ]; do
         app=$1 domain=$2 health=$3
@@ -38,6 +38,7 @@ status_apps() {
             "$(slot_workers "${main:-0}" | wc -w)" "$(status_memory "${main:-0}")" "$(certificate_days "$certificate_folder/$app/fullchain.pem")" "$maintenance"
     done
     printf 'updates=%s\n' "$(apt-get -s -o Debug::NoLocking=1 upgrade 2>/dev/null | grep -c '^Inst.*[Ss]ecurity')"
+    present_facts
 }
 
 # status_memory PID: the bytes that it and its children use, each shared page counted once (smaps_rollup's Pss).

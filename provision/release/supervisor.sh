@@ -189,3 +189,13 @@ supervisor_await() {
     done
     fail "Supervisor does not answer on $supervisor_socket: systemctl status supervisor says why"
 }
+
+# supervisor_runs PATH...: the programs that run, and cron's jobs, of those that the files at these paths describe.
+supervisor_runs() {
+    for path; do
+        case $path in
+        "$supervisor_programs"/*) if [ "$(supervisor_state "$(basename "$path" .conf)")" = active ]; then basename "$path" .conf; fi ;;
+        "$supervisor_jobs"/*) echo "$path" ;;
+        esac
+    done
+}

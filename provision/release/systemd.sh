@@ -97,3 +97,16 @@ systemd_remove() {
     systemctl daemon-reload
     systemctl reset-failed "$1" 2>/dev/null || true
 }
+
+# systemd_runs PATH...: the units that run, of those that the files at these paths describe.
+systemd_runs() {
+    count=$#
+    for path; do
+        case $path in
+        "$systemd_units"/*@.service) set -- "$@" "$(basename "$path" .service)*.service" ;;
+        "$systemd_units"/*) set -- "$@" "${path##*/}" ;;
+        esac
+    done
+    shift "$count"
+    if [ "$#" -gt 0 ]; then systemctl list-units --plain --no-legend --state=active,activating,reloading "$@" 2>/dev/null | awk '{ print $1 }'; fi
+}

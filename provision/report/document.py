@@ -7,13 +7,15 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from provision.release.present import PresentApp
     from provision.release.status import AppStatus, DeployKey, ReleaseInfo
     from provision.run.ask import HostOutput
     from provision.run.result import Result
     from provision.run.verification import Outcome
 
+    Others = Mapping[str, Sequence[PresentApp]]
     Row = ReleaseInfo | AppStatus | DeployKey
 
 
@@ -34,13 +36,20 @@ def failure(task: str, errors: Sequence[str], seconds: float) -> str:
     return json.dumps(found, indent=2)
 
 
-def listing(task: str, answers: Sequence[HostOutput], rows: Sequence[Row]) -> str:
-    """The document of a task that lists something: each host's error, and its rows under the task's name."""
+def listing(task: str, answers: Sequence[HostOutput], rows: Sequence[Row], others: Others | None = None) -> str:
+    """The document of a task that lists something: each host's error, and its rows under the task's name.
+
+    `others`, if there are any, stand under `unlisted`.
+    """
     listed: dict[str, list[dict[str, object]]] = {answer.host: [] for answer in answers}
     for row in rows:
         fields = asdict(row)
         listed[fields.pop("host")].append(fields)
-    hosts = {answer.host: {"error": answer.error, task: listed[answer.host]} for answer in answers}
+    hosts = {
+        answer.host: {"error": answer.error, task: listed[answer.host]}
+        | ({} if others is None else {"unlisted": [asdict(app) for app in others.get(answer.host, ())]})
+        for answer in answers
+    }
     return json.dumps({"task": task, "ok": not any(answer.error for answer in answers), "hosts": hosts}, indent=2)
 
 

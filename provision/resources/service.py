@@ -6,6 +6,7 @@ from typing import Literal
 
 from provision.engine.resource import Change, Probe, Ref, State
 from provision.engine.shell import library, words
+from provision.errors import PlanError
 
 LIBRARY = library(__file__)
 
@@ -45,6 +46,11 @@ class Service:
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         watched = list(dict.fromkeys(ref.name for ref in self.watches if ref in earlier))
+        if state["enabled"] in ("masked", "masked-runtime"):
+            raise PlanError(
+                f"{self.name} is masked on this server, and cannot be started: run systemctl unmask {self.name} there, "
+                "then run again"
+            )
         # Another resource for the same unit, earlier in the plan, enables and starts it.
         begun = bool(self.stamp) and self.ref_to(self.name) in earlier
         what = []

@@ -9,18 +9,20 @@ from provision.inventory import Host
 from provision.release.activation import Activation
 from provision.release.facts import MANAGED, MIGRATIONS, PREVIEWS, PUSHED, RELEASES
 from provision.release.migration import staying
+from provision.release.present import PRESENT, refuse_taken, unlisted
 from provision.release.preview import preview_tokens
 from provision.release.removal import RemovedUnit
 from provision.resources.python import BUILT, PACKED
 from provision.roles import app, base, python, tls, web
 from provision.roles.wanted import Wanted
 
-FACTS: tuple[Fact[Any], ...] = (SYSTEM, BUILT, PACKED, RELEASES, PREVIEWS, MANAGED, PUSHED, MIGRATIONS)
+FACTS: tuple[Fact[Any], ...] = (SYSTEM, BUILT, PACKED, RELEASES, PREVIEWS, MANAGED, PUSHED, MIGRATIONS, PRESENT)
 SERVER = {"base": base.base, "python": python.python, "app": app.app, "web": web.web, "tls": tls.tls}
 
 
 def server(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
-    """The server without its releases."""
+    """The server without its releases. Raises PlanError if another app there has a name or a domain of the host's."""
+    refuse_taken(host, facts[PRESENT])
     chosen = (role for name, role in SERVER.items() if name in host.roles)
     return tuple(resource for role in chosen for resource in role(host, facts, wanted))
 
@@ -51,6 +53,11 @@ def notes(facts: Facts, resources: Iterable[Resource]) -> tuple[str, ...]:
     done = facts[MIGRATIONS]
     found = (staying(app, release, done) for app, release in wanted if (app, release) not in active)
     return tuple(filter(None, found))
+
+
+def strangers(host: Host, facts: Facts) -> tuple[str, ...]:
+    """A line about each app on the server that the inventory does not have."""
+    return tuple(map(str, unlisted(host, facts[PRESENT])))
 
 
 promoted = app.promoted

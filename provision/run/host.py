@@ -82,7 +82,8 @@ class HostRun:
         if seen.lock and self.request.applies:
             raise RunError(locked(seen.lock))
         self.plan = plan(resources, seen)
-        notes = (*self.wanted.notes, *roles.notes(self.facts, resources))
+        listed = self.request.inventory.hosts.get(self.host.name, self.host)
+        notes = (*self.wanted.notes, *roles.notes(self.facts, resources), *roles.strangers(listed, self.facts))
         self.progress.notices.extend(notes)
         self.watcher.planned(self.host.name, self.plan, notes)
         if self.request.applies:

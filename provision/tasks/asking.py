@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from provision.inventory import Host
-    from provision.report.document import Row
+    from provision.report.document import Others, Row
     from provision.run.ask import HostOutput
     from provision.tasks.options import Command, Target
 
@@ -42,20 +42,26 @@ def follow(target: Target, call: Callable[[Host], str], tell: Callable[[str, str
         os._exit(130)
 
 
-def print_document(name: str, answers: Sequence[HostOutput], rows: Sequence[Row]) -> None:
-    """Print the JSON document of a list; exit with status 1 where a host could not be asked."""
+def print_document(name: str, answers: Sequence[HostOutput], rows: Sequence[Row], others: Others | None = None) -> None:
+    """Print the JSON document of a list; exit with status 1 where a host could not be asked.
+
+    `others` are the apps of each host that the inventory does not have.
+    """
     from provision.report import document
 
-    print(document.listing(name, answers, rows))
+    print(document.listing(name, answers, rows, others))
     if any(answer.error for answer in answers):
         raise Exit(code=1)
 
 
-def print_table(table: Table, answers: Sequence[HostOutput]) -> None:
-    """Print a table, then the errors; exit with status 1 where there are any."""
+def print_table(table: Table, answers: Sequence[HostOutput], others: Others | None = None) -> None:
+    """Print a table, then the apps that the inventory does not have, then the errors; exit with status 1 where there are any."""
     from provision.report import tables
 
     tables.show(table)
+    for host, apps in (others or {}).items():
+        for app in apps:
+            print(f"{host}: {app}")
     fail(answers)
 
 

@@ -36,14 +36,22 @@ def status(context: Context, host: str = "", app: str = "", json: bool = False, 
     from provision.release import status as query
     from provision.tasks import asking
 
-    answers = asking.ask(Command("status", host, inventory, json, app), query.apps_call)
+    asked: dict[str, Host] = {}
+
+    def call(each: Host) -> str:
+        asked[each.name] = each
+        return query.apps_call(each)
+
+    answers = asking.ask(Command("status", host, inventory, json, app), call)
     rows = [row for answer in answers for row in query.apps(answer.host, answer.lines)]
+    good = (answer for answer in answers if not answer.error and not app)
+    others = {answer.host: query.unlisted(asked[answer.host], answer.lines) for answer in good}
     if json:
-        asking.print_document("status", answers, rows)
+        asking.print_document("status", answers, rows, others)
         return
     from provision.report import tables
 
-    asking.print_table(tables.status(rows), answers)
+    asking.print_table(tables.status(rows), answers, others)
 
 
 @task(help=help_for("host", "app", "json", "inventory"))

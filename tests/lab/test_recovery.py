@@ -1,11 +1,11 @@
 """What a bad day leaves on a server is mended by the next deploy, or said, and costs no more than it must."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.lab.conftest import Answer, shell
-from tests.lab.sample_site import SERVER, Site, assert_all_is_well
+from tests.lab.conftest import Answer, Controller, https, shell
+from tests.lab.sample_site import SERVER, Site, assert_all_is_well, status
 
 pytest_plugins = ("tests.lab.sample_site",)
 CERTBOT = "/etc/letsencrypt"
@@ -59,12 +59,12 @@ def test_a_lineage_that_certbot_did_not_finish_is_put_aside_and_the_next_has_its
     notices = site.deploy().host(SERVER)["notes"]
     assert (shell(SERVER, SERIAL) == before, lineages()) == (False, ["sample.conf"])
     aside = shell(SERVER, f"ls {CERTBOT}/put-aside").split()
-    assert [name.rpartition("-")[0] for name in aside] == ["sample", "sample-0001", "sample-0002"]
-    assert [
+    assert {name.rpartition("-")[0] for name in aside} == {"sample", "sample-0001", "sample-0002"}
+    assert {
         f"sample: certbot's lineage {name.rpartition('-')[0]} was broken, or one too many: "
         f"it was moved to {CERTBOT}/put-aside/{name}"
         for name in aside
-    ] == notices
+    } == set(notices)
     assert shell(SERVER, f"ls {CERTBOT}/archive {CERTBOT}/live").count("sample-") == 0
     shell(SERVER, "certbot renew -q --no-random-sleep-on-renew")
     assert_all_is_well(site)
@@ -100,4 +100,100 @@ def test_an_issuer_is_asked_once_an_hour_unless_the_user_says_otherwise(site: Si
     assert second.host(SERVER)["error"].endswith("Z, or now with --force")
     assert second.host(SERVER)["changed"] == 0
     assert deploy(site, "--force").status == 0
+    assert_all_is_well(site)
+
+
+def renamed(site: Site, name: str, domain: str = "sample.{host}.test", source: str = "provision.git") -> Controller:
+    """The site's inventory with its app under another name."""
+    text = site.controller.inventory.read_text().replace("\n  sample:\n", f"\n  {name}:\n")
+    text = text.replace("sample.{host}.test", domain).replace("10.213.0.1/provision.git", f"10.213.0.1/{source}")
+    return site.controller.with_text(text, "renamed")
+
+
+def test_an_app_that_the_inventory_does_not_have_is_named_and_keeps_its_domain(site: Site) -> None:
+    slot = shell(SERVER, "basename $(readlink /run/sample/current.sock) .sock")
+    line = (
+        f"sample (for sample.{SERVER}.test) is on this server and not in the inventory; sample@{slot}.service still run"
+    )
+    other = renamed(site, "shop", "shop.{host}.test")
+    assert other.plan(SERVER).host(SERVER)["notes"] == [line]
+    assert f"{SERVER}: {line}" in other("status", SERVER).stdout.splitlines()
+    (unlisted,) = other("status", SERVER, "--json").host(SERVER)["unlisted"]
+    assert (unlisted["app"], unlisted["runs"]) == ("sample", [f"sample@{slot}.service"])
+    assert site.controller("status", SERVER, "--json").host(SERVER)["unlisted"] == []
+    refused = renamed(site, "shop")("deploy", SERVER, "--json").host(SERVER)
+    assert refused["error"].startswith(f"shop: sample.{SERVER}.test is served by sample (for ")
+    assert refused["changed"] == 0
+
+
+def test_an_app_of_the_same_name_from_elsewhere_and_for_other_domains_is_refused(site: Site) -> None:
+    refused = renamed(site, "sample", "shop.{host}.test", "pyenv.git")("deploy", SERVER, "--json").host(SERVER)
+    assert refused["error"].startswith(
+        "sample: another app of this name is on this server, from git://10.213.0.1/provis"
+    )
+    assert refused["changed"] == 0
+    assert_all_is_well(site)
+
+
+THIEF = """\
+server {
+    listen 443 ssl;
+    server_name NAME;
+    ssl_certificate /etc/ssl/provision/sample/fullchain.pem;
+    ssl_certificate_key /etc/ssl/provision/sample/privkey.pem;
+    location / { return 200 elsewhere; }
+}
+"""
+
+
+@pytest.fixture
+def thief(site: Site) -> Iterator[Callable[[str], None]]:
+    """Gives a name of the site to another site, which nginx reads first; a reload of nginx does not say so."""
+
+    def steal(name: str) -> None:
+        shell(SERVER, f"cat >/etc/nginx/sites-enabled/0-other.conf <<'END'\n{THIEF.replace('NAME', name)}END")
+
+    yield steal
+    shell(SERVER, "rm -f /etc/nginx/sites-enabled/0-other.conf && systemctl reload nginx && sleep 1")
+    site.deploy()
+    assert_all_is_well(site)
+
+
+def test_a_name_that_another_site_of_nginx_has_too_is_an_error(site: Site, thief: Callable[[str], None]) -> None:
+    thief(f"sample.{SERVER}.test")
+    shell(SERVER, "echo '# by hand' >>/etc/nginx/sites-available/sample.conf")
+    refused = deploy(site).host(SERVER)
+    assert refused["error"].endswith("sample.conf was put back as it was: nginx -t refused the new one")
+
+
+def test_an_activation_succeeds_only_if_each_name_answers_from_the_release(
+    site: Site, thief: Callable[[str], None]
+) -> None:
+    thief(f"www.sample.{SERVER}.test")
+    text = site.controller.inventory.read_text()
+    site.controller.with_text(text.replace('"sample.{host}.test"', '"sample.{host}.test", "www.sample.{host}.test"'))
+    shell(SERVER, "mv /etc/nginx/sites-enabled/0-other.conf /root")
+    site.deploy()
+    assert "elsewhere" not in https(SERVER, "/", f"www.sample.{SERVER}.test").stdout
+    assert "x-provision-release" not in https(SERVER, "/", "", "-i").stdout.lower()
+    shell(SERVER, "mv /root/0-other.conf /etc/nginx/sites-enabled/ && systemctl reload nginx && sleep 1")
+    before = shell(SERVER, "readlink /run/sample/current.sock")
+    answer = site.controller("restart", SERVER, "--json")
+    site.controller.with_text(text)
+    assert answer.host(SERVER)["error"].startswith(
+        f"sample: https://www.sample.{SERVER}.test/health answers 200 through"
+    )
+    assert "another site of this server has the name" in answer.host(SERVER)["error"]
+    assert shell(SERVER, "readlink /run/sample/current.sock") == before
+    assert status() == "200"
+
+
+def test_a_masked_service_is_an_error_that_says_the_way_out(site: Site) -> None:
+    shell(SERVER, "systemctl mask --quiet certbot.timer")
+    refused = deploy(site).host(SERVER)
+    shell(SERVER, "systemctl unmask --quiet certbot.timer")
+    assert refused["error"] == (
+        "certbot.timer is masked on this server, and cannot be started: run systemctl unmask certbot.timer there, then run again"
+    )
+    site.deploy()
     assert_all_is_well(site)

@@ -31,6 +31,7 @@ from provision.release.facts import (
     PreviewedRelease,
     ServerRelease,
 )
+from provision.release.present import PRESENT, PresentApp
 from provision.resources.python import BUILT, PACKED
 from provision.roles.wanted import Wanted
 
@@ -96,6 +97,7 @@ def make_known() -> Callable[..., Known]:
         previews: Mapping[str, tuple[str, str]] | None = None,
         managed: Collection[tuple[str, str]] = (),
         pushed: Mapping[str, str] | None = None,
+        present: Collection[PresentApp] = (),
         commits: Mapping[str, str] | None = None,
         wanted: Mapping[str, Any] | None = None,
         **server: Any,
@@ -110,6 +112,7 @@ def make_known() -> Callable[..., Known]:
                 MANAGED: tuple(ManagedFile(*one) for one in managed),
                 PUSHED: dict(pushed or {}),
                 MIGRATIONS: (),
+                PRESENT: tuple(present),
             }
         )
         commits = {"shop": COMMIT} if commits is None else commits
