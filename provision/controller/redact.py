@@ -20,7 +20,7 @@ class Mask:
         for app in host.apps.values():
             for name, value in app.env.items():
                 if name not in app.environment or self.NAMES.search(name):
-                    found |= {value, *value.splitlines()}
+                    found |= {value, *(line for line in value.splitlines() if len(line.strip()) >= 8)}
                 found |= _password(value)
             found |= _lines(app.source.private_key)
         found |= _lines(host.tls.private_key)

@@ -252,6 +252,17 @@ class App(Model):
         secrets = {name: context.environ[name] for name in data.get("secrets", ())}
         return {**file, **secrets, **data.get("environment", {})}
 
+    @field_validator("schedules")
+    @classmethod
+    def _suit_cron(cls, value: dict[str, Schedule], info: ValidationInfo) -> dict[str, Schedule]:
+        if info.data.get("process_manager") == "supervisor":
+            for name, schedule in value.items():
+                try:
+                    schedule.cron  # noqa: B018
+                except ValueError as error:
+                    raise ValueError(f"{name}: {error}") from None
+        return value
+
     @model_validator(mode="after")
     def _processes_have_own_names(self) -> App:
         both = self.processes.keys() & self.schedules.keys()
@@ -260,16 +271,6 @@ class App(Model):
         for name in (*self.processes, *self.schedules):
             if name in reserved.PROCESSES:
                 raise ValueError(f'"{name}" is a name that the app uses itself; rename the process')
-        return self
-
-    @model_validator(mode="after")
-    def _schedules_suit_cron(self) -> App:
-        if self.process_manager == "supervisor":
-            for name, schedule in self.schedules.items():
-                try:
-                    schedule.cron  # noqa: B018
-                except ValueError as error:
-                    raise ValueError(f"{name}: {error}") from None
         return self
 
     @property

@@ -5,19 +5,14 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from provision.inventory import cron
-from provision.inventory.fields import Command, matching
+from provision.inventory.calendar_event import calendar_event
+from provision.inventory.fields import Command
 from provision.inventory.model import Model
 
-Time = Annotated[
-    str,
-    matching(
-        r"[A-Za-z0-9*/.,:~ -]{1,80}",
-        '"{}" is not a time; write 03:00 for daily, or a calendar expression such as "Mon *-*-* 06:30"',
-    ),
-]
+Time = Annotated[str, AfterValidator(calendar_event)]
 
 
 class Schedule(Model):

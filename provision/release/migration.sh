@@ -23,7 +23,7 @@ migration_run() {
 migration_revision() {
     layout_release "$1" "$2"
     if [ ! -e "$release_folder/$3/alembic.ini" ]; then return 0; fi
-    at=$(command_run "$1" "$2" "$3" alembic current 2>/dev/null) || return 0
+    at=$(command_run "$1" "$2" "$3" sh -c 'alembic current' 2>/dev/null) || return 0
     at=$(printf '%s\n' "$at" | sed -n 's/^\([A-Za-z0-9_-]*\)\( (.*)\)*$/\1/p' | paste -s -d , -)
     printf '%s\n' "${at:-nothing}"
 }

@@ -1,7 +1,9 @@
 """Questions to servers about their apps: the calls of status.sh, and the answers."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from provision.engine.layout import PRELUDE
 from provision.engine.resource import record
@@ -13,6 +15,7 @@ from provision.release.process_manager import process_manager
 from provision.resources import certificate, git
 
 LIBRARY = joined(PRELUDE, shell.LIBRARY, shell.PRESENT, certificate.LIBRARY, git.LIBRARY, shell.text("status"))
+JOURNAL = re.compile(r"[A-Z][a-z]{2} ([\d-]{10}) ([\d:]{8}) UTC \S+ (\S+?)\[(\d+)\]: (.*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,28 @@ def logs_call(host: Host, process: str, follow: bool, lines: int) -> str:
     """Asks for the last `lines` of one process ("web": the app itself), or of all (""); empty if there is no such process."""
     found = [each for app in host.apps.values() for each in process_manager(app).logs(process)]
     return words("status_logs", "yes" if follow else "no", str(int(lines)), *found) if found else ""
+
+
+def programs(host: Host, process: str) -> frozenset[str]:
+    """What Supervisor runs for one process of the host's apps, or for all (""), by the names in the journal."""
+    files = (PurePath(each) for app in host.apps.values() for each in process_manager(app).logs(process))
+    return frozenset(f"{file.parent.name}-{file.stem}" for file in files if file.is_absolute())
+
+
+def log_line(line: str, programs: Container[str]) -> str | None:
+    """A line of the journal as TIME NAME: TEXT; None for Supervisor's own, and for those of other programs than these.
+
+    Lines of another form, such as the further ones of an entry, stay as they are.
+    """
+    found = JOURNAL.fullmatch(line)
+    if not found:
+        return line
+    day, time, unit, pid, text = found.groups()
+    name = unit.removesuffix(".service")
+    if name == "supervisor":
+        name, _, text = text.partition(" ")
+        return f"{day}T{time}Z {name}: {text}" if name in programs else None
+    return f"{day}T{time}Z {name}[{pid}]: {text}"
 
 
 def run_call(app: str, command: str) -> str:

@@ -61,28 +61,31 @@ status_deploy_keys() {
     done
 }
 
-# status_logs FOLLOW LINES UNIT|FILE...: units from the journal, and files, the newest last. With FOLLOW, files may appear later;
-# whole lines are written, as the followers share the output.
+# status_logs FOLLOW LINES UNIT|FILE...: lines of the journal, in UTC and with their units. A FILE is Supervisor's log of a program:
+# the journal has its lines too, among those of Supervisor itself; whoever follows is sent them all.
 status_logs() {
-    follow=$1 lines=$2 journal='' files='' missing=''
+    follow=$1 lines=$2 units='' programs='' count=$2
     shift 2
     for each; do
         case $each in
-        /*) if [ -e "$each" ]; then files="$files $each"; else missing="$missing $each"; fi ;;
-        *) journal="$journal -u $each" ;;
+        /*) programs="$programs\\|$(status_program "$each")" ;;
+        *) units="$units -u $each" ;;
         esac
     done
-    # shellcheck disable=SC2086,SC2012 # the units and files are words
-    if [ -n "$files" ]; then files=$(ls -tr $files); fi
-    # shellcheck disable=SC2086
+    if [ -n "$programs" ]; then units="$units -u supervisor" count=50000; fi
+    # shellcheck disable=SC2086 # the units are words
     if [ "$follow" = yes ]; then
-        if [ -n "$journal" ]; then stdbuf -oL journalctl -q --no-pager -o short-iso -n "$lines" $journal -f & fi
-        if [ -n "$files$missing" ]; then stdbuf -oL tail -q -n "$lines" -F $missing $files 2>/dev/null & fi
-        wait
+        TZ=UTC exec stdbuf -oL journalctl -q --no-pager -o with-unit -n "$lines" -f $units
     else
-        if [ -n "$journal" ]; then journalctl -q --no-pager -o short-iso -n "$lines" $journal; fi
-        if [ -n "$files" ]; then tail -q -n "$lines" $files | tail -n "$lines"; fi
+        TZ=UTC journalctl -q --no-pager -o with-unit -n "$count" $units |
+            sed "/ supervisor\\.service\\[[0-9]*\\]: /{/ supervisor\\.service\\[[0-9]*\\]: \\(${programs#??}\\) /!d}" | tail -n "$lines"
     fi
+}
+
+# status_program FILE: whose log it is: APP-NAME.
+status_program() {
+    folder=${1%/*} file=${1##*/}
+    printf '%s\n' "${folder##*/}-${file%.log}"
 }
 
 # status_run APP COMMAND: in the active release, with the app's user and environment; then exit, a tab, and the exit status.

@@ -157,7 +157,7 @@ class Console:
         """Print what became of each host, a line each."""
         self.pause()
         self.terminal.print()
-        self.terminal.print(tables.recap(results, applied))
+        tables.show(tables.recap(results, applied), self.terminal)
 
     def sites(self, hosts: Sequence[Host], releases: Mapping[str, Mapping[str, str]]) -> None:
         """Print where the apps answer that have been released, by host and by app."""

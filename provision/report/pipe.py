@@ -1,5 +1,6 @@
-"""Standard output and error whose reader may go away: `invoke plan --host prod | head -1`."""
+"""Standard output and error: their reader may go away (`invoke plan --host prod | head -1`), and lack letters."""
 
+import codecs
 import io
 import os
 import sys
@@ -26,15 +27,32 @@ class Pipe(io.FileIO):
             return memoryview(data).nbytes
 
 
+PLAIN = {"✓": "+", "●": "*", "✗": "x", "➜": ">", "…": "..."}
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    """What stands for letters that an output's encoding lacks."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    letters = error.object[error.start : error.end]
+    return "".join(PLAIN.get(letter, "?") for letter in letters), error.end
+
+
 def outlive_readers() -> None:
-    """Let standard output and error lose their readers without an error. Terminals and replaced streams stay as they are."""
+    """Let standard output and error lose their readers, and letters of other encodings, without an error.
+
+    Replaced streams stay as they are.
+    """
+    codecs.register_error("plain", _plain)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        own = stream is getattr(sys, f"__{name}__")
-        if own and isinstance(stream, io.TextIOWrapper) and not stream.isatty():
+        if stream is not getattr(sys, f"__{name}__") or not isinstance(stream, io.TextIOWrapper):
+            continue
+        stream.reconfigure(errors="plain")
+        if not stream.isatty():
             buffer = io.BufferedWriter(Pipe(stream.fileno(), "w", closefd=False))
             lines = stream.line_buffering or stream.write_through
-            setattr(sys, name, io.TextIOWrapper(buffer, stream.encoding, stream.errors, line_buffering=lines))
+            setattr(sys, name, io.TextIOWrapper(buffer, stream.encoding, "plain", line_buffering=lines))
 
 
 def deserted() -> bool:

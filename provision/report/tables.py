@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from rich.console import RenderableType
 
     from provision.release.status import AppStatus, ReleaseInfo
     from provision.run.result import Result
@@ -22,15 +26,47 @@ STATES = {
     "failed": "[red]failed[/]",
     "new": "[dim]new[/]",
 }
-WIDTH = 200
 
 
-def show(table: Table) -> None:
-    """Print a table to standard output; 200 columns wide where that is no terminal."""
-    terminal = Console(highlight=False)
+def show(table: Table, terminal: Console | None = None) -> None:
+    """Print a table to a terminal, or to standard output. Nothing in it is ever cut.
+
+    A table that is too wide for a terminal becomes a paragraph a row; elsewhere, each row is one line, however wide.
+    """
+    terminal = terminal or Console(highlight=False)
     if not terminal.is_terminal:
-        terminal.width = WIDTH
-    terminal.print(table)
+        terminal.width = max(terminal.width, _width(table))
+    if _width(table, folded=True) <= terminal.width:
+        terminal.print(table)
+        return
+    for row in zip(*(column.cells for column in table.columns), strict=True):
+        terminal.print(_paragraph(table, row, terminal.width), soft_wrap=True)
+
+
+def _width(table: Table, folded: bool = False) -> int:
+    """The columns that a table needs; `folded`: where cells that may go on in the next line do so at each blank."""
+    width = 0
+    for column in table.columns:
+        texts = [str(column.header), *(Text.from_markup(str(cell)).plain for cell in column.cells)]
+        parts = [word for text in texts for word in text.split()] if folded and not column.no_wrap else texts
+        width += max(map(cell_len, parts)) + table.padding[1] + table.padding[3]
+    return width
+
+
+def _paragraph(table: Table, row: Sequence[RenderableType], width: int) -> Text:
+    """A row as words, each cell after its column's name; lines end between cells, and only a cell may be wider than one."""
+    found, room = Text(), width
+    for column, cell in zip(table.columns, row, strict=True):
+        words = Text.assemble((f"{column.header} ", "dim"), Text.from_markup(str(cell)))
+        if found and words.cell_len + 2 > room:
+            found.append("\n    ")
+            room = width - 4
+        elif found:
+            found.append("  ")
+            room -= 2
+        found.append_text(words)
+        room -= words.cell_len
+    return found
 
 
 def recap(results: Sequence[Result], applied: bool) -> Table:
@@ -38,7 +74,8 @@ def recap(results: Sequence[Result], applied: bool) -> Table:
     changed = "changed" if applied else "to change"
     table = Table(box=None, padding=(0, 2), header_style="dim")
     for column in ("host", "status", "ok", changed, "failed", "not done", "execs", "seconds", "release"):
-        table.add_column(column, justify="left" if column in ("host", "status", "release") else "right")
+        left = column in ("host", "status", "release")
+        table.add_column(column, justify="left" if left else "right", no_wrap=True)
     for result in results:
         status = result.status if applied or result.status != "changed" else "would change"
         skipped = result.skipped if applied else 0
@@ -84,5 +121,5 @@ def status(rows: Sequence[AppStatus]) -> Table:
 def _table(*columns: str, wraps: str = "") -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for column in columns:
-        table.add_column(column, no_wrap=column != wraps)
+        table.add_column(column, no_wrap=column != wraps, overflow="fold")
     return table

@@ -46,8 +46,12 @@ def logs(
         raise Exit(f"--lines {lines}: not a number of lines; write digits only, for example --lines 200", code=1)
     target = Command("logs", host, inventory, app=app).target()
 
+    shown = {each.name: query.programs(each, process) for each in target.narrowed}
+
     def tell(name: str, line: str) -> None:
-        print(f"{name}: {line}" if len(target.hosts) > 1 else line, flush=True)
+        said = query.log_line(line, shown[name])
+        if said is not None:
+            print(f"{name}: {said}" if len(target.hosts) > 1 else said, flush=True)
         if pipe.deserted():
             os._exit(141)
 

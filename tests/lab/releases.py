@@ -183,7 +183,7 @@ class Processes:
         assert shell(SERVER, f"{left} || true") == ""
 
     def test_ctrl_c_ends_the_following_of_logs_and_nothing_of_it_stays_on_the_server(self, site: Site) -> None:
-        follows = "pgrep -fx '(tail|journalctl) .*probe.*'"
+        follows = "pgrep -fx 'journalctl .* -f .*(probe|supervisor).*'"
         process = site.controller.start("logs", SERVER, "--follow")
         try:
             deadline = time.monotonic() + 20

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from provision import lab
+from provision.engine.shell import quote
+from tests import calendars
 from tests.lab.conftest import LAB, Answer, Controller, https, shell
 
 SERVER = os.environ.get("PROVISION_TEST_SERVER", "lab2")
@@ -114,10 +117,10 @@ class Two:
     def __call__(self, task: str, *options: str) -> Answer:
         return self.controller(task, SERVER, *options)
 
-    def commit(self, branch: str, **files: str) -> str:
-        """Commit files (a name has __ for / and _ for .) to a branch that begins at the first commit; the checkout stays."""
+    def commit(self, branch: str, files: dict[str, str]) -> str:
+        """Commit files to a branch that begins at the first commit; the checkout stays."""
         self.git("checkout", "--quiet", "-B", branch, self.first)
-        write(self.checkout, {name.replace("__", "/").replace("_", "."): text for name, text in files.items()})
+        write(self.checkout, files)
         self.git("add", "--all")
         self.git("commit", "--quiet", "--message", branch)
         made = self.git("rev-parse", "HEAD")
@@ -238,8 +241,16 @@ def test_the_lines_of_a_value_are_in_no_plan(two: Two) -> None:
     assert not [line for line in PEM.splitlines() if line in answer.stdout]
 
 
+def test_a_server_takes_the_times_that_the_inventory_takes(two: Two) -> None:
+    times = [*calendars.ACCEPTED, *calendars.REFUSED]
+    each = " ".join(map(quote, times))
+    said = shell(SERVER, f'for at in {each}; do systemd-analyze calendar "$at" >/dev/null 2>&1; echo $?; done').split()
+    taken = [at for at, status in zip(times, said, strict=True) if status == "0"]
+    assert taken == calendars.ACCEPTED
+
+
 def test_a_task_with_app_is_for_that_app_alone(two: Two) -> None:
-    second = two.commit("second", note_txt="second")
+    second = two.commit("second", {"note": "second"})
     answer = two("deploy", "--app", "blog", "--revision", "second")
     assert answer.status == 0, answer.stdout
     assert f"https://blog.{SERVER}.test/" in answer.stdout
@@ -258,7 +269,7 @@ def test_a_task_with_app_is_for_that_app_alone(two: Two) -> None:
 
 
 def test_a_release_is_held_and_dropped_for_one_app(two: Two) -> None:
-    two.commit("third", note_txt="third")
+    two.commit("third", {"note": "third"})
     held = two("deploy", "--hold", "--app", "shop", "--revision", "third")
     assert held.status == 0, held.stdout + held.stderr
     assert f"invoke promote --host {SERVER} --app shop" in held.stdout
@@ -266,3 +277,47 @@ def test_a_release_is_held_and_dropped_for_one_app(two: Two) -> None:
     assert "no release is held here" in two("promote", "--app", "blog", "--json").host(SERVER)["error"]
     assert two("rollback", "--app", "shop").status == 0
     assert (two.serving("shop"), two.serving("blog")) == (two.first, two.first)
+
+
+@pytest.mark.parametrize(("app", "pid"), [("shop", r"\[\d+\]"), ("blog", "")])
+def test_a_line_of_the_log_has_its_time_and_the_name_of_its_process(two: Two, app: str, pid: str) -> None:
+    lines = two("logs", "--app", app, "--lines", "500").stdout.splitlines()
+    for name, text in (("(blue|green)", "the web app begins"), ("worker", "worker begins")):
+        pattern = rf"\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\dZ {app}[@-]{name}{pid}: {text}"
+        assert [line for line in lines if re.fullmatch(pattern, line)], lines
+    assert not [line for line in lines if {"shop": "blog", "blog": "shop"}[app] in line]
+    (last,) = two("logs", "--app", app, "--process", "worker", "--lines", "1").stdout.splitlines()
+    assert f" {app}-worker" in last
+
+
+def version(revision: str, before: str | None, sql: str) -> dict[str, str]:
+    """A revision of the database, as a file to commit."""
+    return {f"migrations/versions/{revision}.py": REVISION.format(revision=revision, before=before, sql=sql)}
+
+
+def test_a_migration_that_fails_says_why_in_its_line(two: Two) -> None:
+    two.commit("clash", version("0002", "0001", "CREATE TABLE one (id INT)"))
+    host = two("deploy", "--app", "shop", "--revision", "clash", "--json").host(SERVER)
+    assert "shop: the migration failed: alembic upgrade head: sqlalchemy.exc.OperationalError: " in host["error"]
+    assert "table one already exists" in host["error"]
+    assert two.serving("shop") == two.first
+
+
+def test_a_migration_that_stays_is_named_where_its_release_fails_and_where_one_goes_back(two: Two) -> None:
+    broken = "raise SystemExit(3)\n" + WEB
+    two.commit("broken", {**version("0002", "0001", "CREATE TABLE two (id INT)"), "guard.py": broken})
+    text = two.controller.inventory.read_text()
+    failing = text.replace("before: python -m show before", "before: python -m guard", 1)
+    two.controller.inventory.write_text(failing)
+    try:
+        host = two("deploy", "--app", "shop", "--revision", "broken", "--json").host(SERVER)
+    finally:
+        two.controller.inventory.write_text(text)
+    assert host["error"].endswith("; this stays: shop: migrated from 0001 to 0002"), host["error"]
+    assert "shop: migrated from 0001 to 0002" in host["notes"]
+    assert two.serving("shop") == two.first
+    third = two.commit("migrated", version("0002", "0001", "CREATE TABLE two (id INT)") | {"note": "migrated"})
+    notes = two("deploy", "--app", "shop", "--revision", "migrated", "--json").host(SERVER)["notes"]
+    assert (two.serving("shop"), [note for note in notes if "migrated from" in note]) == (third, [])
+    line = f"{SERVER} ➜ shop: no migration is undone; the database stays migrated from 0001 to 0002 ("
+    assert two("rollback", "--plan", "--app", "shop").stdout.startswith(line)

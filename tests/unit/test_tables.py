@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import io
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
+
+import pytest
+from rich.console import Console
+from rich.text import Text
 
 from provision.release.status import AppStatus, ReleaseInfo
 from provision.report import tables
 from provision.run.result import Result
 
 if TYPE_CHECKING:
-    import pytest
     from rich.table import Table
+
+ID = "20261121T230500-abc1234"
 
 
 def lines(table: Table, capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
@@ -47,3 +56,48 @@ def test_a_status_shows_health_in_words_and_a_dash_for_what_is_not_known(capsys:
     _, first, second = lines(tables.status([good, bad]), capsys)
     assert first == ["web1", "shop", "one", "yesterday", "blue", "healthy", "3", "52", "MB", "60", "days", "2"]
     assert second == ["web1", "blog", "-", "-", "green", "502", "maintenance", "0", "-", "-", "2"]
+
+
+ROW = ReleaseInfo("web1", "shop", ID, "abc", "held", "2026-11-21T23:05:00Z", "ann@box", "Ann", "a long subject " * 9)
+STATUS = AppStatus("web1", "shop", ID, "2026-11-21T23:05:00Z", "blue", "502", 3, 52_400_000, 60, True, 2)
+RESULT = Result("web1.example.com", "changed", 103, 2, execs=3, seconds=1.25, releases={"shop": ID, "blog": ID})
+
+
+@pytest.mark.parametrize("width", [200, 120, 80, 40, 20])
+@pytest.mark.parametrize("table", [tables.releases([ROW]), tables.status([STATUS]), tables.recap([RESULT], True)])
+def test_nothing_that_has_to_be_copied_is_cut_however_narrow_the_terminal_is(table: Table, width: int) -> None:
+    output = io.StringIO()
+    terminal = Console(file=output, force_terminal=True, width=width, color_system=None, highlight=False)
+    tables.show(table, terminal)
+    shown = output.getvalue()
+    assert "…" not in shown
+    words = [
+        word for column in table.columns for cell in column.cells for word in Text.from_markup(str(cell)).plain.split()
+    ]
+    assert [word for word in words if word not in shown] == []
+    if width >= 40:
+        assert max(map(len, shown.splitlines())) <= width or ID in shown
+    if width == 80:
+        assert f"release {ID}" in shown or table.columns[2].header == "release"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437", "utf-8"])
+def test_an_output_that_lacks_letters_gets_others(encoding: str) -> None:
+    program = (
+        "from provision.tasks import namespace\n"
+        "from provision.report import tables\n"
+        "from provision.run.result import Result\n"
+        "tables.show(tables.recap([Result('web1', 'changed'), Result('żółć', 'failed')], True))\n"
+        "print('➜ …')\n"
+    )
+    ran = subprocess.run(
+        (sys.executable, "-c", program),
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        timeout=60,
+    )
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    _, first, second, last = ran.stdout.decode(encoding).splitlines()
+    assert first.split()[:3] == ["web1", "●" if encoding == "utf-8" else "*", "changed"]
+    assert second.split()[1:3] == ["✗" if encoding == "utf-8" else "x", "failed"]
+    assert last == ("➜ …" if encoding == "utf-8" else "> ...")

@@ -8,6 +8,7 @@ import pytest
 
 from provision.errors import InventoryError
 from provision.inventory import Schedule
+from tests import calendars
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,29 +66,16 @@ UNSAID = [
     "03:00:30",
     "*-*-* *:*:0/10",
     "Mon-Fri 06:30",
-    "mon 06:30",
     "Mon..Fri *-*-01",
     "03:00 UTC",
     "1..5:30",
     "*:0,30",
 ]
-# What cron would never come to.
-NEVER = [
-    "24:00",
-    "25:00",
-    "03:60",
-    "*:99",
-    "*-13-01 03:00",
-    "*-*-32 03:00",
-    "*:0/0",
-    "Fri..Mon 06:30",
-    "Mon..Wed..Fri 06:30",
-]
 # The first of the month that is a Monday, to systemd; the first of the month and each Monday, to cron.
 OTHERWISE = ["Mon *-*-01 04:00", "Mon..Fri *-*-13 04:00"]
 
 
-@pytest.mark.parametrize("at", UNSAID + NEVER + OTHERWISE)
+@pytest.mark.parametrize("at", UNSAID + OTHERWISE)
 def test_what_cron_cannot_be_told_is_an_error(at: str) -> None:
     with pytest.raises(ValueError, match=r'^"') as caught:
         Schedule(at=at, run="run").cron  # noqa: B018
@@ -115,7 +103,26 @@ def test_it_is_an_error_of_the_inventory_where_cron_is_asked_at_all(make_host: C
     with pytest.raises(InventoryError) as caught:
         make_host(inventory("2026-11-21", "supervisor"))
     (line,) = caught.value.errors
-    assert line.partition("prod.yml:")[2].startswith('3: apps.shop: tidy: "2026-11-21" cannot be written for cron, ')
+    assert line.partition("prod.yml:")[2].startswith(
+        '8: apps.shop.schedules: tidy: "2026-11-21" cannot be written for cron, '
+    )
+
+
+@pytest.mark.parametrize("manager", ["systemd", "supervisor"])
+@pytest.mark.parametrize(("at", "why"), calendars.REFUSED.items(), ids=repr)
+def test_a_time_that_systemd_would_refuse_is_an_error_of_the_inventory(
+    at: str, why: str, manager: str, make_host: Callable[..., Host]
+) -> None:
+    with pytest.raises(InventoryError) as caught:
+        make_host(inventory(at, manager))
+    (line,) = caught.value.errors
+    said = f'8: apps.shop.schedules.tidy.at: "{at}" is not a time{f" ({why})" if why else ""}; write 03:00 for daily, or a '
+    assert line.partition("prod.yml:")[2].startswith(said)
+
+
+@pytest.mark.parametrize("at", calendars.ACCEPTED)
+def test_a_time_that_systemd_takes_is_taken(at: str, make_host: Callable[..., Host]) -> None:
+    assert make_host(inventory(at, "systemd")).apps["shop"].schedules["tidy"].at == at
 
 
 @pytest.mark.parametrize(

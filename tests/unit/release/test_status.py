@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
-from provision.engine.shell import words
+from provision.engine.shell import quote, words
 from provision.release import status
 from provision.release.status import AppStatus, ReleaseInfo
 from tests.unit.conftest import TEN_LINES
@@ -278,33 +276,39 @@ def test_maintenance_is_a_mark_of_each_app_that_comes_and_goes(tmp_path: Path, a
     assert ask("status_maintenance", "off", "shop") == ["app=shop\tmaintenance=off"]
 
 
-def test_supervisors_logs_are_read_from_its_files_the_newest_last(tmp_path: Path, ask: Ask) -> None:
-    for age, name in enumerate(("worker", "green", "blue")):
-        path = tmp_path / f"{name}.log"
-        path.write_text("".join(f"{name} {number}\n" for number in range(5)))
-        os.utime(path, (2e9 - age, 2e9 - age))
-    paths = [f"{tmp_path}/{name}.log" for name in ("worker", "green", "blue", "none")]
-    assert ask("status_logs", "no", "3", *paths) == ["worker 2", "worker 3", "worker 4"]
-    assert ask("status_logs", "no", "7", *paths[1:3]) == [f"blue {number}" for number in range(3, 5)] + [
-        f"green {number}" for number in range(5)
-    ]
-    assert ask("status_logs", "no", "3", paths[3]) == []
+AT = "Thu 2026-11-26 02:19:49 UTC web1"
+JOURNAL = {
+    f"{AT} shop@blue.service[81]: one: two": "2026-11-26T02:19:49Z shop@blue[81]: one: two",
+    f"{AT} shop-worker.service[82]: ": "2026-11-26T02:19:49Z shop-worker[82]: ",
+    f"{AT} init.scope[1]: Started shop@blue.service.": "2026-11-26T02:19:49Z init.scope[1]: Started shop@blue.service.",
+    f"{AT} supervisor.service[9]: blog-worker a line": "2026-11-26T02:19:49Z blog-worker: a line",
+    f"{AT} supervisor.service[9]: blog-worker-two a line": None,
+    f"{AT} supervisor.service[9]: 2026-11-26 02:19:49,403 INFO spawned: 'blog-worker' with pid 8": None,
+    "     the second line of an entry": "     the second line of an entry",
+}
 
 
-def test_a_log_that_is_not_there_yet_is_followed_too(tmp_path: Path) -> None:
-    (tmp_path / "blue.log").write_text("before\n")
-    call = words("status_logs", "yes", "3", f"{tmp_path}/blue.log", f"{tmp_path}/green.log")
-    script = f"{status.LIBRARY}{call}"
-    with subprocess.Popen(
-        ("/bin/sh", "-c", script), stdout=subprocess.PIPE, text=True, start_new_session=True
-    ) as following:
-        try:
-            assert following.stdout
-            assert following.stdout.readline() == "before\n"
-            (tmp_path / "green.log").write_text("after\n")
-            assert following.stdout.readline() == "after\n"
-        finally:
-            os.killpg(following.pid, signal.SIGKILL)
+@pytest.mark.parametrize(("line", "shown"), JOURNAL.items())
+def test_a_line_of_the_journal_has_its_time_and_the_name_of_its_process(line: str, shown: str | None) -> None:
+    assert status.log_line(line, {"blog-worker", "blog-blue"}) == shown
+
+
+def test_supervisors_programs_have_the_names_of_their_logs(make_host: Callable[..., Host]) -> None:
+    assert status.programs(make_host(PROCESSES), "") == frozenset()
+    supervised = make_host(f"{PROCESSES}    process_manager: supervisor\n")
+    assert status.programs(supervised, "") == {"shop-blue", "shop-green", "shop-worker", "shop-tidy"}
+    assert status.programs(supervised, "worker") == {"shop-worker"}
+
+
+def test_of_supervisors_lines_only_those_of_the_programs_count(root: Path, ask: Ask) -> None:
+    lines = [line for line, shown in JOURNAL.items() if shown is None or "blog" in shown or "shop" in shown]
+    (root / "bin").mkdir(exist_ok=True)
+    printed = "".join(f"echo {quote(line)}\n" for line in lines)
+    (root / "bin/journalctl").write_text(f"#!/bin/sh\n{printed}")
+    (root / "bin/journalctl").chmod(0o755)
+    call = ("status_logs", "no", "9", "shop@blue.service", "/var/log/supervisor/blog/worker.log")
+    assert ask(*call) == [line for line in lines if JOURNAL[line] is not None]
+    assert ask("status_logs", "no", "1", "/var/log/supervisor/blog/worker.log")[0].endswith("blog-worker a line")
 
 
 def test_a_deploy_key_is_shown_in_its_public_half_and_for_whom(
