@@ -40,7 +40,11 @@ migration_note() {
         what="by $command"
     fi
     echo "notice: $1: migrated $what"
-    (umask 022 && mkdir -p "$app_state" && printf '%s\t%s\n' "$2" "$what" >>"$app_migrations")
+    (umask 022 && mkdir -p "$app_state")
+    {
+        tail -n 99 "$app_migrations" 2>/dev/null || :
+        printf '%s\t%s\n' "$2" "$what"
+    } | put "$app_migrations" root root 644
 }
 
 # migration_reason <OUTPUT: the line that says why: the last exception's, else the last one.
