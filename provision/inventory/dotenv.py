@@ -52,7 +52,10 @@ def variable_name(name: str) -> str:
 
 
 def variable_value(value: str) -> str:
-    """The value of an environment variable. Raises ValueError for control characters, which systemd does not pass on."""
+    """The value of an environment variable.
+
+    Raises ValueError for what does not arrive: control characters, which systemd leaves out, and more than Linux takes.
+    """
     if any((character < " " and character not in "\t\n") or character == "\x7f" for character in value):
         raise ValueError(
             "the value has a control character other than tab and newline; encode it, for example as base64"

@@ -83,7 +83,9 @@ class ProcessManager(Protocol):
         ...
 
     def logs(self, process: str) -> tuple[str, ...]:
-        """Units in the journal, or files, with the log of one process ("web": the app itself), or of all ("")."""
+        """Units in the journal with the log of one process ("web": the app itself), or of all (""); UNIT:NAME where lines of
+        several processes are in a unit, and begin with their names.
+        """
         ...
 
 

@@ -1,9 +1,8 @@
 """Questions to servers about their apps: the calls of status.sh, and the answers."""
 
 import re
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import PurePath
 
 from provision.engine.layout import PRELUDE
 from provision.engine.resource import record
@@ -86,20 +85,21 @@ def deploy_keys_call(host: Host) -> str:
     return words("status_deploy_keys", *(app.name for app in host.apps.values() if app.source.deploy_key == GENERATE))
 
 
+def logs(host: Host, process: str) -> tuple[str, ...]:
+    """Where the log is of one process of the host's apps ("web": the app itself), or of all (""): units, and UNIT:NAME for
+    lines of a unit that begin with a name.
+    """
+    return tuple(each for app in host.apps.values() for each in process_manager(app).logs(process))
+
+
 def logs_call(host: Host, process: str, follow: bool, lines: int) -> str:
-    """Asks for the last `lines` of one process ("web": the app itself), or of all (""); empty if there is no such process."""
-    found = [each for app in host.apps.values() for each in process_manager(app).logs(process)]
+    """Asks for the last `lines` of one process, or of all; empty if there is no such process."""
+    found = logs(host, process)
     return words("status_logs", "yes" if follow else "no", str(int(lines)), *found) if found else ""
 
 
-def programs(host: Host, process: str) -> frozenset[str]:
-    """What Supervisor runs for one process of the host's apps, or for all (""), by the names in the journal."""
-    files = (PurePath(each) for app in host.apps.values() for each in process_manager(app).logs(process))
-    return frozenset(f"{file.parent.name}-{file.stem}" for file in files if file.is_absolute())
-
-
-def log_line(line: str, programs: Container[str]) -> str | None:
-    """A line of the journal as TIME NAME: TEXT; None for Supervisor's own, and for those of other programs than these.
+def log_line(line: str, logs: Collection[str]) -> str | None:
+    """A line of the journal as TIME NAME: TEXT; None for one of a unit whose lines have names, and that has none of these.
 
     Lines of another form, such as the further ones of an entry, stay as they are.
     """
@@ -107,11 +107,10 @@ def log_line(line: str, programs: Container[str]) -> str | None:
     if not found:
         return line
     day, time, unit, pid, text = found.groups()
-    name = unit.removesuffix(".service")
-    if name == "supervisor":
+    if any(each.startswith(f"{unit}:") for each in logs):
         name, _, text = text.partition(" ")
-        return f"{day}T{time}Z {name}: {text}" if name in programs else None
-    return f"{day}T{time}Z {name}[{pid}]: {text}"
+        return f"{day}T{time}Z {name}: {text}" if f"{unit}:{name}" in logs else None
+    return f"{day}T{time}Z {unit.removesuffix('.service')}[{pid}]: {text}"
 
 
 def run_call(app: str, command: str) -> str:

@@ -61,31 +61,26 @@ status_deploy_keys() {
     done
 }
 
-# status_logs FOLLOW LINES UNIT|FILE...: lines of the journal, in UTC and with their units. A FILE is Supervisor's log of a program:
-# the journal has its lines too, among those of Supervisor itself; whoever follows is sent them all.
+# status_logs FOLLOW LINES UNIT|UNIT:NAME...: lines of the journal, in UTC and with their units. UNIT:NAME means those that begin with
+# the name; whoever follows is sent all of that unit.
 status_logs() {
-    follow=$1 lines=$2 units='' programs='' count=$2
+    follow=$1 lines=$2 count=$2 units='' shared='' named='' filter=''
     shift 2
     for each; do
-        case $each in
-        /*) programs="$programs\\|$(status_program "$each")" ;;
-        *) units="$units -u $each" ;;
-        esac
+        unit=${each%%:*}
+        units="$units -u $unit"
+        if [ "$unit" != "$each" ]; then
+            shared="$shared\\|$unit" named="$named\\|$unit\\[[0-9]*\\]: ${each#*:}" count=50000
+        fi
     done
-    if [ -n "$programs" ]; then units="$units -u supervisor" count=50000; fi
+    if [ -n "$shared" ]; then filter="/ \\(${shared#??}\\)\\[[0-9]*\\]: /{/ \\(${named#??}\\) /!d}"; fi
     # shellcheck disable=SC2086 # the units are words
     if [ "$follow" = yes ]; then
         TZ=UTC exec stdbuf -oL journalctl -q --no-pager -o with-unit -n "$lines" -f $units
     else
         TZ=UTC journalctl -q --no-pager -o with-unit -n "$count" $units |
-            sed "/ supervisor\\.service\\[[0-9]*\\]: /{/ supervisor\\.service\\[[0-9]*\\]: \\(${programs#??}\\) /!d}" | tail -n "$lines"
+            sed "$filter" | tail -n "$lines"
     fi
-}
-
-# status_program FILE: whose log it is: APP-NAME.
-status_program() {
-    folder=${1%/*} file=${1##*/}
-    printf '%s\n' "${folder##*/}-${file%.log}"
 }
 
 # status_run APP COMMAND: in the active release, with the app's user and environment; then exit, a tab, and the exit status.

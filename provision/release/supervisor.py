@@ -133,11 +133,11 @@ class Supervisor:
         return ()
 
     def logs(self, process: str) -> tuple[str, ...]:
-        """The log files of one process, or of all (""); web is the app itself."""
+        """Supervisor's lines in the journal that begin with one process's program, or with any (""); web is the app itself."""
         app = self.app
         slots = SLOTS if process in ("", "web") else ()
         names = (name for name in (*app.processes, *app.schedules) if process in ("", name))
-        return tuple(f"{self._own.logs}/{name}.log" for name in (*slots, *names))
+        return tuple(f"supervisor.service:{app.name}-{name}" for name in (*slots, *names))
 
 
 def _conf(program: str) -> str:

@@ -46,7 +46,7 @@ def logs(
         raise Exit(f"--lines {lines}: not a number of lines; write digits only, for example --lines 200", code=1)
     target = Command("logs", host, inventory, app=app).target()
 
-    shown = {each.name: query.programs(each, process) for each in target.narrowed}
+    shown = {each.name: query.logs(each, process) for each in target.narrowed}
 
     def tell(name: str, line: str) -> None:
         said = query.log_line(line, shown[name])

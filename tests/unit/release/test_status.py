@@ -145,12 +145,12 @@ PROCESSES = TEN_LINES + "    processes: {worker: run}\n    schedules: {tidy: {at
         ("worker", ("shop-worker.service",), ("worker",)),
     ],
 )
-def test_logs_are_asked_of_the_journal_or_of_supervisors_files(
+def test_logs_are_asked_of_the_journal_by_units_or_by_supervisors_programs(
     process: str, units: tuple[str, ...], files: tuple[str, ...], make_host: Callable[..., Host]
 ) -> None:
     assert status.logs_call(make_host(PROCESSES), process, False, 50) == words("status_logs", "no", "50", *units)
     supervised = make_host(f"{PROCESSES}    process_manager: supervisor\n")
-    paths = (f"/var/log/supervisor/shop/{name}.log" for name in files)
+    paths = (f"supervisor.service:shop-{name}" for name in files)
     assert status.logs_call(supervised, process, True, 9) == words("status_logs", "yes", "9", *paths)
 
 
@@ -290,14 +290,8 @@ JOURNAL = {
 
 @pytest.mark.parametrize(("line", "shown"), JOURNAL.items())
 def test_a_line_of_the_journal_has_its_time_and_the_name_of_its_process(line: str, shown: str | None) -> None:
-    assert status.log_line(line, {"blog-worker", "blog-blue"}) == shown
-
-
-def test_supervisors_programs_have_the_names_of_their_logs(make_host: Callable[..., Host]) -> None:
-    assert status.programs(make_host(PROCESSES), "") == frozenset()
-    supervised = make_host(f"{PROCESSES}    process_manager: supervisor\n")
-    assert status.programs(supervised, "") == {"shop-blue", "shop-green", "shop-worker", "shop-tidy"}
-    assert status.programs(supervised, "worker") == {"shop-worker"}
+    logs = ("shop@blue.service", "supervisor.service:blog-worker", "supervisor.service:blog-blue")
+    assert status.log_line(line, logs) == shown
 
 
 def test_of_supervisors_lines_only_those_of_the_programs_count(root: Path, ask: Ask) -> None:
@@ -306,9 +300,9 @@ def test_of_supervisors_lines_only_those_of_the_programs_count(root: Path, ask: 
     printed = "".join(f"echo {quote(line)}\n" for line in lines)
     (root / "bin/journalctl").write_text(f"#!/bin/sh\n{printed}")
     (root / "bin/journalctl").chmod(0o755)
-    call = ("status_logs", "no", "9", "shop@blue.service", "/var/log/supervisor/blog/worker.log")
+    call = ("status_logs", "no", "9", "shop@blue.service", "supervisor.service:blog-worker")
     assert ask(*call) == [line for line in lines if JOURNAL[line] is not None]
-    assert ask("status_logs", "no", "1", "/var/log/supervisor/blog/worker.log")[0].endswith("blog-worker a line")
+    assert ask("status_logs", "no", "1", "supervisor.service:blog-worker")[0].endswith("blog-worker a line")
 
 
 def test_a_deploy_key_is_shown_in_its_public_half_and_for_whom(
