@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,15 +14,16 @@ from provision.controller import become
 from provision.controller.agent import Agent
 from provision.controller.connection import connect, reason
 from provision.engine.shell import quote
-from provision.errors import AccessDenied, ConnectionLost
+from provision.errors import AccessDenied, ConnectionLost, RunError
 from provision.inventory import Host
 
 SCRIPT_SECONDS = 300
+ENDED_SECONDS = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What a script printed, and its exit status (-1 where the connection ended first)."""
+    """What a script printed, and its exit status (-1 where a signal ended it)."""
 
     stdout: str
     stderr: str
@@ -67,6 +69,8 @@ class Session:
         except TimeoutError:
             raise ConnectionLost(f"{self.host.address} said nothing for {SCRIPT_SECONDS} seconds") from None
         output = Output(stdout.decode(errors="replace"), stderr.decode(errors="replace"), channel.recv_exit_status())
+        if output.status == -1 and not self._alive():
+            raise ConnectionLost(f"the connection to {self.host.address} ended before it had answered: run again")
         denied = denial(self.host.user, output.stderr) if output.status and not output.stdout else ""
         if denied:
             raise AccessDenied(denied)
@@ -87,28 +91,65 @@ class Session:
         finally:
             channel.close()
 
+    def talk(self, script: str) -> paramiko.Channel:
+        """Run a script as root that goes on reading what is sent to it. Raises ConnectionLost; Unreachable."""
+        return self._execute(script, ends=False)
+
     def put(self, local: Path, remote: str, progress: Callable[[int, int], object] | None = None) -> None:
         """Send a file over SFTP, readable by its owner alone; `remote` is relative to the login's home.
 
-        `progress` is called with the bytes sent and the bytes in all.
+        `progress` is called with the bytes sent and the bytes in all. Raises ConnectionLost; RunError where the server
+        does not take all of it; what it took of it is removed.
         """
-        with self.open().client.open_sftp() as sftp:
-            sftp.put(str(local), remote, callback=progress)
-            sftp.chmod(remote, 0o600)
+        with self._sftp(f"{local.name} was sent") as sftp:
+            try:
+                sftp.put(str(local), remote, callback=progress)
+                sftp.chmod(remote, 0o600)
+            except OSError as error:
+                with suppress(OSError, EOFError, SSHException):
+                    sftp.remove(remote)
+                if not self._alive():
+                    raise
+                raise RunError(
+                    f"{local.name} could not be written to the home folder of {self.host.user} ({reason(error)}): is the"
+                    " disk full, or out of inodes, or over a quota? See df -h ~ and df -i ~ there"
+                ) from None
 
     def get(self, remote: str, local: Path) -> None:
         """Fetch a file over SFTP and remove it from the server. `local` appears whole or not at all."""
         local.parent.mkdir(parents=True, exist_ok=True)
         partial = local.with_name(f".{local.name}.{secrets.token_hex(4)}")
         try:
-            with self.open().client.open_sftp() as sftp:
+            with self._sftp(f"{local.name} was fetched") as sftp:
                 sftp.get(remote, str(partial))
                 sftp.remove(remote)
             partial.replace(local)
         finally:
             partial.unlink(missing_ok=True)
 
-    def _execute(self, script: str, agent: Agent | None = None) -> paramiko.Channel:
+    @contextmanager
+    def _sftp(self, what: str) -> Iterator[paramiko.SFTPClient]:
+        """SFTP over the connection. Raises ConnectionLost, which says during what, where that ends."""
+        connection = self.open()
+        try:
+            with connection.client.open_sftp() as sftp:
+                yield sftp
+        except (SSHException, OSError, EOFError) as error:
+            if isinstance(error, OSError) and self._alive():
+                raise
+            self.close()
+            raise ConnectionLost(
+                f"the connection to {self.host.address} ended while {what} ({reason(error)}): run again"
+            ) from None
+
+    def _alive(self) -> bool:
+        """Whether the connection stands; where it has just ended, its thread may need a moment to notice."""
+        if self._connection is None:
+            return False
+        self._connection.transport.join(ENDED_SECONDS)
+        return bool(self._connection.is_connected)
+
+    def _execute(self, script: str, agent: Agent | None = None, ends: bool = True) -> paramiko.Channel:
         connection = self.open()
         command, first = root_shell(self.host, self._password)
         if agent:
@@ -122,7 +163,8 @@ class Session:
             channel.exec_command(command)
             try:
                 channel.sendall((first + script).encode())
-                channel.shutdown_write()
+                if ends:
+                    channel.shutdown_write()
             except OSError:
                 # A command that ends before it has read all of the script has said why.
                 if not connection.transport.is_active():

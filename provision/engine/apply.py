@@ -4,13 +4,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from provision.engine import lease
 from provision.engine.layout import PRELUDE
 from provision.engine.plan import Plan
 from provision.engine.resource import Change
 from provision.engine.shell import joined, library, words
 
-LIBRARY = f"{PRELUDE}{library(__file__)}"
-Kind = Literal["locked", "stale", "lost", "begin", "out", "done", "failed", "stopped", "end"]
+LIBRARY = f"{PRELUDE}{library(__file__)}{lease.LIBRARY}"
+# How long the undoing of a fleet's run waits for whatever the run left going on.
+UNDO_SECONDS = 300
+Kind = Literal["locked", "stale", "expired", "lost", "begin", "out", "done", "failed", "stopped", "end"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +30,33 @@ class Event:
     offset: int
 
 
-def start(plan: Plan, run: str, who: str, task: str) -> str:
-    """The script that takes the lock, starts the run in a session of its own, and follows its events."""
+def start(plan: Plan, run: str, who: str, task: str, fleet: str = "", undoes: bool = False) -> str:
+    """The script that takes the lock, starts the run in a session of its own, and follows its events.
+
+    In a run of a `fleet`, which must hold the server, what can be undone is unconfirmed before it is made. A run that
+    `undoes` settles that.
+    """
     main = f"END_OF_RUN_{run.replace('-', '_')}"
+    wait = UNDO_SECONDS if undoes else 1
+    start = words("run_start", run, plan.generation, who, task, fleet, str(wait))
+    begin = words("run_begin", run, who, task, str(len(plan.changes)))
+    if undoes:
+        begin = f"settles=run\n{begin}"
+    elif fleet:
+        begin = f"{begin}\n{_unconfirmed(plan, run, who, task)}"
     return (
-        f"{LIBRARY}main() {{\n"
-        f"run_start {words(run, plan.generation, who, task)} <<'{main}'\n{_runner(plan.changes, run, who, task)}{main}\n"
+        f"{LIBRARY}main() {{\n{start} <<'{main}'\n{_runner(plan.changes, begin)}{main}\n"
         f"run_follow {words(run)} 1\n}}\nmain </dev/null\n"
     )
+
+
+def hold(fleet: str, generation: str, who: str, task: str) -> str:
+    """The script that takes the lease of a server that has this generation, and keeps it for as long as it is told to.
+
+    It answers each line that it reads with `held`, and says that first; or it prints the event that says why not.
+    Without a generation, it goes on with the lease that the fleet has.
+    """
+    return f"{LIBRARY}{words('lease_keep', fleet, generation, str(lease.SECONDS), who, task)}\n"
 
 
 def follow(run: str, offset: int) -> str:
@@ -47,13 +69,28 @@ def stop(run: str) -> str:
     return f"{LIBRARY}run_stop {words(run)} </dev/null\n"
 
 
-def _runner(changes: Sequence[Change], run: str, who: str, task: str) -> str:
+def _unconfirmed(plan: Plan, run: str, who: str, task: str) -> str:
+    undone = plan.undone([change.ref for change in plan.changes], run)
+    if not undone.changes:
+        return ""
+    program, count = f"{run}-undo", str(len(undone.changes))
+    begin = "\n".join(
+        (
+            "settles=self",
+            words("lease_await", program, who, task),
+            words("run_begin", program, who, f"undo of {task}", count),
+        )
+    )
+    return f"lease_unconfirmed <<'END_OF_UNDO'\n{_runner(undone.changes, begin)}END_OF_UNDO"
+
+
+def _runner(changes: Sequence[Change], begin: str) -> str:
     libraries = joined(LIBRARY, *(change.library for change in changes))
     steps = "\n".join(
         f"run_change {number} {words(change.id)} <<'END_OF_CHANGE_{number}'\n{change.script}\nEND_OF_CHANGE_{number}"
         for number, change in enumerate(changes)
     )
-    return f"{libraries}main() {{\nrun_begin {words(run, who, task)} {len(changes)}\n{steps}\nrun_finish 0\n}}\nmain </dev/null\n"
+    return f"{libraries}main() {{\n{begin}\n{steps}\nrun_finish 0\n}}\nmain </dev/null\n"
 
 
 def events(lines: Iterator[str], offset: int = 1) -> Iterator[Event]:

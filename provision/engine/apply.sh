@@ -4,20 +4,14 @@
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
 umask 077
 
-# run_start RUN GENERATION WHO TASK <runner
+# run_start RUN GENERATION WHO TASK FLEET SECONDS <runner
 run_start() {
     mkdir -p "$provision_runs" "$provision_state"
     exec 9>>"$provision_lock"
-    if ! flock -w 1 9; then
-        printf 'locked\t\t%s\n' "$(cat "$provision_holder")"
-        exit 0
-    fi
-    generation=none
-    if [ -r "$provision_generation" ]; then read -r generation <"$provision_generation"; fi
-    if [ "$generation" != "$2" ]; then
-        printf 'stale\t\t%s\n' "$(tail -n 1 "$provision_history" 2>/dev/null)"
-        exit 0
-    fi
+    run_lock "$6"
+    lease_allows "$5" || exit 0
+    run_is_current "$2"
+    run_sweep
     # Of earlier runs, the five newest stay for those who look for them.
     find "$provision_runs" -mindepth 1 -maxdepth 1 -type d | sort -r | tail -n +6 | xargs -r rm -rf
     mkdir "$provision_runs/$1"
@@ -27,6 +21,30 @@ run_start() {
     setsid sh "$provision_runs/$1/script" </dev/null >"$provision_runs/$1/stderr" 2>&1 &
     printf '%s\n' "$!" >"$provision_runs/$1/pid"
     exec 9>&-
+}
+
+# run_sweep: what an upload that was cut off left in the login's home. One that goes on was written to just now.
+run_sweep() {
+    home=$(getent passwd "${SUDO_USER:-$(id -un)}" | cut -d: -f6)
+    find "$root$home" -maxdepth 1 -type f -name '.provision-*' ! -newermt '20 seconds ago' -delete 2>/dev/null
+}
+
+# run_lock SECONDS: wait so long for the lock; whoever holds it for longer is the answer.
+run_lock() {
+    if ! flock -w "$1" 9; then
+        printf 'locked\t\t%s\n' "$(cat "$provision_holder")"
+        exit 0
+    fi
+}
+
+# run_is_current GENERATION: a plan that another run has made old is not carried out. Without one, nothing is checked.
+run_is_current() {
+    generation=none
+    if [ -r "$provision_generation" ]; then read -r generation <"$provision_generation"; fi
+    if [ -n "$1" ] && [ "$generation" != "$1" ]; then
+        printf 'stale\t\t%s\n' "$(tail -n 1 "$provision_history" 2>/dev/null)"
+        exit 0
+    fi
 }
 
 # run_follow RUN LINE
@@ -77,8 +95,9 @@ run_change() {
     run_event "done	$1	"
 }
 
-# run_finish STATUS
+# run_finish STATUS: a run that settles has undone what was not confirmed, or has failed to.
 run_finish() {
+    if [ -n "${settles:-}" ]; then lease_settle; fi
     printf '{"run":"%s","task":"%s","who":"%s","at":"%s","changes":%s,"status":%s}\n' \
         "$id" "$task" "$who" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$count" "$1" >>"$provision_history"
     run_event "end		$1"
@@ -102,6 +121,15 @@ point() {
     ln -sfn "$2" "$1.provision-new"
     mv -fT "$1.provision-new" "$1"
     sync "${1%/*}"
+}
+
+# room PATH...: what is free on their filesystems: space, and inodes where there are none left.
+room() {
+    df -h --output=avail,iavail,target "$@" | sed 1d | awk '!($3 in seen) {
+        printf "%s%s%s free on %s", sep, $1, ($2 == "0" ? " but no inodes" : ""), $3
+        sep = ", "; seen[$3]
+    }'
+    echo
 }
 
 # fail LINE: the one line that says what is wrong.

@@ -83,11 +83,22 @@ class Toolkit(Places):
         "a file for each app: for which domains its issuer was last asked; its time says when",
         mode=0o700,
     )
+    unconfirmed = Place(
+        "/var/lib/provision/unconfirmed", "directory", "what a fleet activated and has not confirmed yet", mode=0o700
+    )
+    undo = Place("/var/lib/provision/unconfirmed/undo", "file", "undoes it; gone when it is confirmed", mode=0o600)
+    undo_unit = Place(
+        "/etc/systemd/system/provision-undo.service", "file", "runs that when the controller is lost", mode=0o644
+    )
+    undo_at_boot = Place(
+        "/etc/systemd/system/multi-user.target.wants/provision-undo.service", "link", "starts that unit at a boot"
+    )
     outbox = Place("/var/lib/provision/outbox", "directory", "packed Pythons that wait for the controller", mode=0o755)
     cache = Place("/var/cache/provision", "directory", "the package installer's caches, one for each app", mode=0o755)
     runtime = Place("/run/provision", "directory", "the run that is going on", mode=0o700)
     lock = Place("/run/provision/lock", "file", "held by the run that changes the server", mode=0o600)
     holder = Place("/run/provision/holder", "file", "who holds the lock, and since when", mode=0o600)
+    lease = Place("/run/provision/lease", "file", "which fleet's run holds the server, and until when", mode=0o600)
     runs = Place("/run/provision/runs", "directory", "the events of the last runs", mode=0o700)
 
 

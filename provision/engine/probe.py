@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from provision.engine import lease
 from provision.engine.layout import PRELUDE
 from provision.engine.resource import Resource, Row, State
 from provision.engine.shell import joined, library
@@ -38,7 +39,7 @@ def script(resources: Sequence[Resource]) -> str:
     calls = "\n".join(
         f"{function} <<'END_OF_ITEMS'\n" + "\n".join(lines) + "\nEND_OF_ITEMS" for function, lines in items.items()
     )
-    libraries = joined(PRELUDE, library(__file__), *(probe.library for probe in probes))
+    libraries = joined(PRELUDE, library(__file__), lease.LIBRARY, *(probe.library for probe in probes))
     return f"{libraries}main() {{\nprobe_lock\n{calls}\nprintf '{END}\\n'\n}}\nmain </dev/null\n"
 
 

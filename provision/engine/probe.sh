@@ -10,5 +10,7 @@ probe_lock() {
     printf 'generation\t%s\n' "$generation"
     if [ -e "$provision_lock" ] && ! flock -n -s "$provision_lock" true; then
         printf 'lock\t%s\n' "$(cat "$provision_holder" 2>/dev/null)"
+    elif lease_held; then
+        printf 'lock\t%s\n' "$(cat "$provision_lease" 2>/dev/null)"
     fi
 }

@@ -28,7 +28,8 @@ class Rollout(Model):
     on_failure: Literal["rollback", "stop"] = Field(
         default="rollback",
         description="What to do if a release fails on one host. rollback: the hosts that already run it go back to their"
-        " previous release; stop: they keep it. Hosts that do not run it yet stay untouched.",
+        " previous release; stop: they keep it. Hosts that do not run it yet stay untouched. A host that cannot be reached before"
+        " the first change stops all of them, unless --skip-unreachable is given.",
         examples=["rollback"],
     )
 

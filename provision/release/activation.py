@@ -43,7 +43,7 @@ class Activation:
             script = self.slot.call(
                 "activation_run", release=self.release, folder=self.folder, fingerprint=self.fingerprint
             )
-            summary, undo = f"{app}: activate {self.release} ({why})", self.slot.call("activation_revert")
+            summary, undo = f"{app}: activate {self.release} ({why})", _back(self.slot, serving)
             return Change(self.ref, summary, script, shell.LIBRARY, phase="rolling", undo=undo)
         if serving and serving.down:
             summary = f"{app}: start {serving.down.replace(' ', ', ')}"
@@ -89,5 +89,10 @@ class Promotion:
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         script = self.slot.call("preview_promote", release=self.release, folder=self.folder)
-        summary, undo = f"{self.slot.app}: activate {self.release} (it is held)", self.slot.call("activation_revert")
+        summary, undo = f"{self.slot.app}: activate {self.release} (it is held)", _back(self.slot, Serving.of(state))
         return Change(self.ref, summary, script, shell.LIBRARY, phase="rolling", undo=undo)
+
+
+def _back(slot: Slot, serving: Serving | None) -> str:
+    """The way back to the slot that has the traffic now."""
+    return slot.call("activation_revert", *([serving.slot] if serving else []))

@@ -23,13 +23,32 @@ activation_run() {
     activation_finished
 }
 
-# activation_revert: the previous slot takes over again, with its own copies of everything.
+# activation_revert [SLOT]: the previous slot, or this one, takes over again, with its own copies of everything. It may have kept
+# the traffic, where the activation was killed before its switch.
 activation_revert() {
     activation_slots
+    if [ -n "${1:-}" ] && [ "$old" = "$1" ]; then
+        activation_abandon
+        return 0
+    fi
     layout_slot "$app" "$new"
     if [ ! -e "$slot_fingerprint" ]; then fail "$app: there is no release to go back to"; fi
     activation_release "$new"
     activation_take_over
+    activation_finished
+}
+
+# activation_abandon: the old slot has the traffic; nothing is left of the new one, unless that has a preview.
+activation_abandon() {
+    if [ "$(preview_slot)" = "$new" ]; then return 0; fi
+    slot_stop "$app" "$new"
+    slot_at_boot "$app" "$new" no
+    slot_at_boot "$app" "$old" yes
+    activation_release "$old"
+    point "$app_current" "releases/$release"
+    point "$app_active_slot" "$old"
+    rm -f "$app_previous_socket"
+    if [ -e "$app_unfinished" ]; then process_restart_all "$old" || true; fi
     activation_finished
 }
 

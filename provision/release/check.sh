@@ -3,6 +3,7 @@
 
 # check_import APP RELEASE FOLDER MODULE FINGERPRINT <import_check.py
 check_import() {
+    rm -f "$provision_runtime"/check.*
     program=$(cat) said=$(mktemp "$provision_runtime/check.XXXXXX")
     trap 'rm -f "$said"' EXIT
     layout_release "$1" "$2"

@@ -36,7 +36,7 @@ class ReleaseInfo:
 class AppStatus:
     """The state of an app on a host.
 
-    `since` is UTC, `health` an HTTP status, `memory` in bytes, `days` what is left of the certificate; `updates` counts
+    `commit` is the release's, `since` is UTC, `health` an HTTP status, `memory` in bytes, `days` what is left of the certificate; `updates` counts
     the host's security updates.
     """
 
@@ -51,6 +51,7 @@ class AppStatus:
     days: int | None
     maintenance: bool
     updates: int
+    commit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +147,7 @@ def _app(host: str, row: Mapping[str, str], updates: int) -> AppStatus:
         host=host,
         app=row["app"],
         release=row["release"],
+        commit=row["commit"],
         since=row["since"],
         slot=row["slot"],
         health=row["health"],
@@ -160,6 +162,15 @@ def _app(host: str, row: Mapping[str, str], updates: int) -> AppStatus:
 def unlisted(host: Host, lines: Iterable[str]) -> tuple[PresentApp, ...]:
     """The apps on the server that the host's inventory does not have, in an answer to `apps_call`."""
     return present.unlisted(host, present.parse([row for row in map(_record, lines) if "runs" in row]))
+
+
+def mixed(hosts: Iterable[Host], rows: Iterable[AppStatus]) -> dict[str, dict[str, str]]:
+    """By app, the commit of each host, where they differ on hosts for which the inventory names the same revision."""
+    wanted = {(host.name, app.name): app.source.revision for host in hosts for app in host.apps.values()}
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for row in rows:
+        found.setdefault((row.app, wanted[row.host, row.app]), {})[row.host] = row.commit
+    return {app: commits for (app, _), commits in found.items() if len(set(commits.values())) > 1}
 
 
 def deploy_keys(host: Host, lines: Iterable[str]) -> list[DeployKey]:

@@ -33,8 +33,10 @@ status_apps() {
         if [ -n "$slot" ]; then since=$(slot_since "$app" "$slot") main=$(slot_pid "$app" "$slot"); fi
         if [ -n "$since" ]; then since=$(date -u -d "@$since" +%Y-%m-%dT%H:%M:%SZ); fi
         if [ -e "$app_maintenance" ]; then maintenance=yes; fi
-        printf 'app=%s\trelease=%s\tsince=%s\tslot=%s\thealth=%s\tworkers=%s\tmemory=%s\tdays=%s\tmaintenance=%s\n' "$app" \
-            "${release##*/}" "${since:--}" "${slot:--}" "$(slot_http_status "$app_current_socket" "$domain" "$health")" \
+        commit=
+        if [ -r "$app_current/.release" ]; then IFS='	' read -r commit _ <"$app_current/.release"; fi
+        printf 'app=%s\trelease=%s\tcommit=%s\tsince=%s\tslot=%s\thealth=%s\tworkers=%s\tmemory=%s\tdays=%s\tmaintenance=%s\n' "$app" \
+            "${release##*/}" "$commit" "${since:--}" "${slot:--}" "$(slot_http_status "$app_current_socket" "$domain" "$health")" \
             "$(slot_workers "${main:-0}" | wc -w)" "$(status_memory "${main:-0}")" "$(certificate_days "$certificate_folder/$app/fullchain.pem")" "$maintenance"
     done
     printf 'updates=%s\n' "$(apt-get -s -o Debug::NoLocking=1 upgrade 2>/dev/null | grep -c '^Inst.*[Ss]ecurity')"

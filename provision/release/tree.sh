@@ -22,11 +22,11 @@ release_export() {
     layout_app "$1"
     layout_release "$1" "$2"
     beside=$app_releases/.new-$2
-    rm -rf "$beside"
+    rm -rf "$app_releases"/.new-*
     mkdir -p "$beside"
     trap 'rm -rf "$beside" "$beside.tar"' EXIT
     { git --git-dir="$app_repository" archive "$3" >"$beside.tar" && tar -C "$beside" --no-same-owner -xf "$beside.tar"; } ||
-        fail "$1: the release cannot be written to $app_releases, which has $(df -h --output=avail "$app_releases" | sed 1d | tr -d ' ') free"
+        fail "$1: the release cannot be written to $app_releases: $(room "$app_releases"); make room there, or keep fewer releases (keep_releases)"
     rm -f "$beside.tar"
     if [ ! -d "$beside/$4" ]; then fail "$1: the commit has no folder $4 (source.folder)"; fi
     if [ -L "$release_venv" ]; then cp -P "$release_venv" "$beside/.venv"; fi

@@ -95,8 +95,7 @@ venv_run_build() {
 
 # venv_room PATH...: the free space on their filesystems.
 venv_room() {
-    df -h --output=avail,target "$@" | sed 1d | awk '!($2 in seen) { printf "%s%s free on %s", sep, $1, $2; sep = ", "; seen[$2] }'
-    echo "; make room there, or keep fewer releases (keep_releases)"
+    echo "$(room "$@"); make room there, or keep fewer releases (keep_releases)"
 }
 
 # venv_reason <OUTPUT: what uv reports, on one line: its error, the causes, and the exception that ended a build.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from dataclasses import dataclass, field, replace
@@ -180,16 +179,6 @@ class Console:
             self._say(f"  in a browser     {site}/.preview/{token}")
             self._say(f"  from a terminal  curl -H 'X-Preview: {token}' {site}/")
         self._say(f"  Then             invoke promote --host {name}, or invoke rollback --host {name}")
-
-    def ask(self, question: str, answers: str) -> str:
-        """Ask until the answer is a letter of `answers`; the first of them where standard input is no terminal."""
-        self.pause()
-        if not sys.stdin.isatty():
-            return answers[0]
-        answer = ""
-        while answer not in tuple(answers):
-            answer = self.terminal.input(question, markup=False).strip().lower()[:1]
-        return answer
 
 
 def addresses(host: Host, app: App) -> list[str]:

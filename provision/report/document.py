@@ -36,8 +36,10 @@ def failure(task: str, errors: Sequence[str], seconds: float) -> str:
     return json.dumps(found, indent=2)
 
 
-def listing(task: str, answers: Sequence[HostOutput], rows: Sequence[Row], others: Others | None = None) -> str:
-    """The document of a task that lists something: each host's error, and its rows under the task's name.
+def listing(
+    task: str, answers: Sequence[HostOutput], rows: Sequence[Row], others: Others | None = None, **more: object
+) -> str:
+    """The document of a task that lists something: each host's error, and its rows under the task's name; and `more`.
 
     `others`, if there are any, stand under `unlisted`.
     """
@@ -50,7 +52,8 @@ def listing(task: str, answers: Sequence[HostOutput], rows: Sequence[Row], other
         | ({} if others is None else {"unlisted": [asdict(app) for app in others.get(answer.host, ())]})
         for answer in answers
     }
-    return json.dumps({"task": task, "ok": not any(answer.error for answer in answers), "hosts": hosts}, indent=2)
+    found = {"task": task, "ok": not any(answer.error for answer in answers), "hosts": hosts, **more}
+    return json.dumps(found, indent=2)
 
 
 def checks(outcome: Outcome, seconds: float) -> str:
@@ -99,4 +102,5 @@ def _host(result: Result) -> dict[str, object]:
         ],
         "notes": list(result.notices),
         "error": result.error,
+        "output": list(result.output),
     }

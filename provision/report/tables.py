@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from rich.console import RenderableType
 
@@ -98,15 +98,20 @@ def releases(rows: Sequence[ReleaseInfo]) -> Table:
     return table
 
 
-def status(rows: Sequence[AppStatus]) -> Table:
-    """How the apps on the hosts do, a line each."""
+def warn(line: str) -> None:
+    """Print a line in red, to standard error."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]{escape(line)}[/]")
+
+
+def status(rows: Sequence[AppStatus], mixed: Collection[str] = ()) -> Table:
+    """How the apps on the hosts do, a line each; the releases of those that are `mixed` in red."""
     table = _table("host", "app", "release", "since", "slot", "health", "workers", "memory", "certificate", "updates")
     for row in rows:
         health = "[green]healthy[/]" if row.health == "200" else f"[red]{row.health}[/]"
         table.add_row(
             row.host,
             row.app,
-            row.release or "-",
+            f"[red]{row.release or '-'}[/]" if row.app in mixed else row.release or "-",
             row.since,
             row.slot,
             health + (" [yellow]maintenance[/]" if row.maintenance else ""),

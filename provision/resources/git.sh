@@ -132,7 +132,13 @@ git_receive() {
         git init --quiet --bare "$path"
     fi
     git --git-dir="$path" config remote.origin.url pushed
-    git --git-dir="$path" index-pack --stdin --fix-thin <"$pack" >/dev/null || fail "the commit $commit did not arrive whole: run again"
+    if ! said=$(git --git-dir="$path" index-pack --stdin --fix-thin <"$pack" 2>&1 >/dev/null); then
+        printf '%s\n' "$said"
+        case $said in
+        *'No space left'* | *'quota exceeded'* | *'unable to write'*) fail "the commit $commit cannot be written to $path: $(room "$path"); make room there" ;;
+        *) fail "the commit $commit did not arrive whole: run again" ;;
+        esac
+    fi
     git --git-dir="$path" cat-file -e "$commit^{commit}" || fail "the commit $commit did not arrive whole: run again"
     git --git-dir="$path" update-ref refs/provision/pushed "$commit"
 }

@@ -22,10 +22,23 @@ package_install() {
     if command -v cloud-init >/dev/null; then timeout 600 cloud-init status --wait >/dev/null || true; fi
     set -- -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold --no-install-recommends install "$@"
     if ! ls /var/lib/apt/lists/*Packages* >/dev/null 2>&1; then
-        package_apt -o DPkg::Lock::Timeout=600 update
-        package_apt "$@"
+        package_update
+        package_apt "$@" || package_unread
     elif ! package_apt "$@"; then
-        package_apt update
-        package_apt "$@"
+        package_update
+        package_apt "$@" || package_unread
     fi
+}
+
+# package_update: read the index again. Sets unread: the first source that could not be read, and why (apt itself goes on).
+package_update() {
+    said=$(package_apt update 2>&1) || true
+    printf '%s\n' "$said"
+    unread=$(printf '%s\n' "$said" | awk '/^Err:/ { source = $2; next } source { sub(/^ +/, ""); print source ": " $0; exit }')
+}
+
+# package_unread: an installation failed; a source that could not be read is the reason.
+package_unread() {
+    if [ -n "$unread" ]; then fail "apt cannot read $unread: look at the server's DNS (/etc/resolv.conf), its network, and apt's sources"; fi
+    return 1
 }

@@ -6,20 +6,21 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 
 from provision.controller import commits
+from provision.run.follow import new_id
 from provision.run.host import HostRun
 from provision.run.request import Request
 from provision.run.result import Result
 from provision.run.watcher import Watcher
 
 PARALLEL = 20
-Interrupted = Callable[[Sequence[HostRun]], None]
+Interrupted = Callable[[Sequence[HostRun], Callable[[], bool]], None]
 
 
 def run(request: Request, watcher: Watcher, interrupted: Interrupted | None = None) -> tuple[Result, ...]:
     """Run the request on all its hosts, at most 20 at a time; return the results in the order of the hosts.
 
     A revision is resolved once, so that all hosts get the same commit. On Ctrl-C, `interrupted` decides what
-    happens.
+    happens; it is told how to see that the run has ended meanwhile.
     """
     with (
         ThreadPoolExecutor(max_workers=PARALLEL, thread_name_prefix="resolve") as resolvers,
@@ -34,7 +35,7 @@ def run(request: Request, watcher: Watcher, interrupted: Interrupted | None = No
             except KeyboardInterrupt:
                 if interrupted is None or threading.current_thread() is not threading.main_thread():
                     raise
-                interrupted(runs)
+                interrupted(runs, steps.done)
         steps.result()
         return tuple(one.result() for one in runs)
 
@@ -57,17 +58,44 @@ def _steps(request: Request, runs: Sequence[HostRun]) -> None:
     _each(runs, HostRun.make_plan)
     if not request.applies:
         return
-    reached = [one for one in runs if one.ok]
     if len(runs) == 1:
-        _alone(reached)
+        _alone(runs)
         return
-    _each(reached, lambda one: one.apply("prepare"))
-    broken = next((one for one in reached if not one.ok), None) or _once(reached) or _rolling(request, reached)
+    able = [one for one in runs if one.ok or not (request.skips_unreachable and one.unreachable)]
+    refused = next((one for one in able if not one.ok), None)
+    if not refused and any(one.plan and one.plan.changes for one in able):
+        try:
+            refused = _held(able)
+            if not refused:
+                _made(request, able)
+        finally:
+            _each_in_any_case(able, HostRun.let_go)
+    if refused:
+        way_out = "; --skip-unreachable goes on without it" if refused.unreachable else ""
+        for one in able:
+            one.skip(f"nothing was changed: {refused.host.name}: {refused.progress.error}{way_out}")
+
+
+def _held(runs: Sequence[HostRun]) -> HostRun | None:
+    """Take all hosts, one after another in the order of their names, so that of two fleets one gets all that both
+    want. Return the host that could not be taken, if any.
+    """
+    fleet = new_id()
+    for one in sorted(runs, key=lambda run: run.host.name):
+        if not one.attempt(partial(one.take, fleet)):
+            return one
+    return None
+
+
+def _made(request: Request, runs: Sequence[HostRun]) -> None:
+    """Make all changes on hosts that are held, phase by phase."""
+    _each(runs, lambda one: one.apply("prepare"))
+    broken = next((one for one in runs if not one.ok), None) or _once(runs) or _rolling(request, runs)
     if broken:
-        for one in reached:
-            one.skip(f"the release failed on {broken.host.name}")
+        for one in runs:
+            one.skip(f"not activated: the release failed on {broken.host.name}")
         return
-    _each(reached, lambda one: one.apply("finish"))
+    _each(runs, lambda one: one.apply("finish"))
 
 
 def _alone(runs: Sequence[HostRun]) -> None:
@@ -98,18 +126,31 @@ def _once(runs: Sequence[HostRun]) -> HostRun | None:
 
 
 def _rolling(request: Request, runs: Sequence[HostRun]) -> HostRun | None:
-    """Activate batch by batch. If a host fails, those already changed go back, unless the inventory says stop.
-    Return the host that failed, if any.
+    """Activate batch by batch, then confirm. If a host fails, those already changed go back, unless the inventory says
+    stop. Return the host that failed, if any.
     """
     rollout = request.hosts[0].rollout
     waiting = [one for one in runs if one.for_phase("rolling").changes]
     size = rollout.size(len(waiting))
     for start in range(0, len(waiting), size):
         _each(waiting[start : start + size], lambda one: one.apply("rolling"))
-        broken = next((one for one in waiting if not one.ok), None)
-        if broken:
-            if rollout.on_failure == "rollback":
-                for one in waiting[: start + size]:
-                    one.roll_back(f"the release failed on {broken.host.name}")
-            return broken
-    return None
+        if not all(one.ok for one in waiting):
+            return _broken(waiting[: start + size], rollout.on_failure)
+    _each(waiting, HostRun.confirm)
+    return _broken(waiting, rollout.on_failure)
+
+
+def _broken(runs: Sequence[HostRun], on_failure: str) -> HostRun | None:
+    """The host that failed, if any; then all go back, or those that did not fail keep what they have."""
+    broken = next((one for one in runs if not one.ok), None)
+    if broken and on_failure == "rollback":
+        reason = f"the release failed on {broken.host.name}"
+        _each_in_any_case(runs, lambda one: one.roll_back(reason))
+    elif broken:
+        _each(runs, HostRun.confirm)
+    return broken
+
+
+def _each_in_any_case(runs: Sequence[HostRun], step: Callable[[HostRun], None]) -> None:
+    with ThreadPoolExecutor(max_workers=PARALLEL, thread_name_prefix="host") as workers:
+        list(workers.map(step, runs))

@@ -7,9 +7,12 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from paramiko.ssh_exception import SSHException
+
 from provision import roles
 from provision.controller import python_cache
 from provision.controller.agent import has_keys
+from provision.controller.connection import reason
 from provision.controller.redact import Mask
 from provision.controller.ssh import Session
 from provision.engine import apply, facts, probe
@@ -20,8 +23,9 @@ from provision.errors import ProbeError, ProvisionError, RunError, Unreachable
 from provision.inventory import Host
 from provision.resources.python import OUTBOX, PACKED
 from provision.roles.wanted import Wanted
-from provision.run.follow import follow, new_id
+from provision.run.follow import Run, follow, new_id
 from provision.run.gather import Commits, gather
+from provision.run.hold import Hold
 from provision.run.progress import Progress, locked
 from provision.run.request import Request, who
 from provision.run.result import Result
@@ -31,7 +35,10 @@ from provision.run.watcher import Watcher
 
 @dataclass(slots=True)
 class HostRun:
-    """A request's task on one host. `run_id` is the last run that was started on the server."""
+    """A request's task on one host. `run_id` is the last run that was started on the server, `hold` a fleet's on it.
+
+    It is long because each step that a fleet takes on its hosts is one of its methods.
+    """
 
     request: Request
     host: Host
@@ -43,6 +50,7 @@ class HostRun:
     wanted: Wanted = field(default_factory=Wanted)
     run_id: str = ""
     folder: TemporaryDirectory[str] | None = None
+    hold: Hold | None = None
     session: Session = field(init=False)
 
     def __post_init__(self) -> None:
@@ -52,6 +60,11 @@ class HostRun:
     def ok(self) -> bool:
         """Whether nothing has failed so far."""
         return self.progress.error is None
+
+    @property
+    def unreachable(self) -> bool:
+        """Whether it failed because no session was to be had."""
+        return self.progress.status == "unreachable"
 
     def attempt(self, step: Callable[[], None]) -> bool:
         """Take a step, unless one has failed; a ProvisionError becomes the result."""
@@ -65,6 +78,11 @@ class HostRun:
             progress.status = "unreachable" if isinstance(problem, Unreachable) else "failed"
             progress.error = str(problem)
             progress.output = problem.output if isinstance(problem, RunError) else ()
+        except (OSError, EOFError, SSHException) as problem:
+            progress.status, progress.error = (
+                "failed",
+                f"the connection or this machine failed: {reason(problem)}: run again",
+            )
         finally:
             progress.seconds += time.monotonic() - begun
         return progress.error is None
@@ -88,6 +106,22 @@ class HostRun:
         self.watcher.planned(self.host.name, self.plan, notes)
         if self.request.applies:
             _check_agent(self.plan)
+
+    def take(self, fleet: str) -> None:
+        """Take the host for a fleet's run, before its first change. Raises ProvisionError."""
+        assert self.plan is not None
+        self.hold = Hold(self.session, self.request, fleet, self.plan.generation)
+        self.hold.take()
+
+    def confirm(self) -> None:
+        """Tell the host that what was activated stays. Raises RunError."""
+        if self.hold:
+            self.hold.confirm()
+
+    def let_go(self) -> None:
+        """End a fleet's hold, if there is one."""
+        if self.hold:
+            self.hold.end()
 
     def for_phase(self, phase: Phase | None) -> Plan:
         """The changes of one phase, or of all; none if the host has no plan."""
@@ -114,27 +148,27 @@ class HostRun:
 
     def roll_back(self, reason: str = "") -> None:
         """Undo the changes of the phase `rolling`. The host counts as failed, because of `reason` or of its own
-        failure.
+        failure. In a fleet, that includes a change of which nothing is known any more.
         """
-        progress = self.progress
-        undone, before = self.for_phase("rolling").undone(progress.took, self.run_id), replace(progress)
+        progress, part = self.progress, self.for_phase("rolling")
+        made = [change.ref for change in part.changes] if self.hold else progress.took
+        undone, before = part.undone(made, "" if self.hold else self.run_id), replace(progress)
         if not undone.changes:
             return
         progress.error = None
-        if self.attempt(partial(self._apply, undone)):
-            names = " and ".join(change.ref.name for change in reversed(undone.changes))
-            error = before.error
-            progress.error = f"{error}; {names} went back" if error else f"went back to the release before: {reason}"
-            progress.output = before.output
-            progress.done = before.done - len(undone.changes)
+        went_back = self.attempt(partial(self._apply, undone, undoes=True))
+        if went_back:
+            progress.done = before.done - sum(change.ref in before.took for change in undone.changes)
             progress.rolled_back = True
+        progress.error = _undone(before, undone, progress.error, reason)
+        progress.output = before.output or progress.output
         progress.status, progress.failed = "failed", max(before.failed, progress.failed)
 
     def skip(self, reason: str) -> None:
         """Leave the rest of the plan undone, because of `reason`."""
         progress = self.progress
         if progress.error is None and self.plan and progress.done < len(self.plan.changes):
-            progress.status, progress.error = "failed", f"not activated: {reason}"
+            progress.status, progress.error = "failed", reason
 
     def stop(self) -> None:
         """Ask the run on the server to end after its current change, over a separate connection. Raises
@@ -160,12 +194,14 @@ class HostRun:
         self.folder = self.folder or TemporaryDirectory(prefix="provision-")
         return Path(self.folder.name)
 
-    def _apply(self, plan: Plan) -> None:
+    def _apply(self, plan: Plan, undoes: bool = False) -> None:
         self.run_id = new_id()
+        fleet = self.hold.fleet if self.hold else ""
+        run = Run(self.run_id, who(), self.request.task, fleet, undoes)
         reconnecting = partial(self.watcher.reconnecting, self.host.name)
         output: list[str] = []
         mask, begun = Mask(self.host), time.monotonic()
-        for event in follow(self.session, plan, self.run_id, who(), self.request.task, reconnecting):
+        for event in follow(self.session, plan, run, reconnecting):
             event = replace(event, text=mask(event.text))
             self.watcher.happened(self.host.name, plan, event)
             if event.kind == "begin":
@@ -187,6 +223,19 @@ def _facts(session: Session, request: Request) -> Facts:
         packed = {name: python_cache.archive(kept, known[SYSTEM], name) for name in known[PACKED]}
         fetch(session, [Transfer(path, f"{OUTBOX}/{name}.tar.gz") for name, path in packed.items()])
     return known
+
+
+def _undone(before: Progress, undone: Plan, failure: str | None, reason: str) -> str:
+    """What a host says that was to undo changes, and did or failed to."""
+    names = " and ".join(change.ref.name for change in reversed(undone.changes))
+    if failure:
+        said = f"{names} could not go back at once: {failure}"
+        return f"{before.error}; {said}" if before.error else f"{reason}; {said}"
+    if not before.error:
+        return f"went back to the release before: {reason}"
+    if before.failed and not any(change.ref in before.took for change in undone.changes):
+        return before.error
+    return f"{before.error}; {names} went back"
 
 
 def _check_agent(plan: Plan) -> None:

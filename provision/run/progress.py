@@ -11,7 +11,11 @@ from provision.errors import RunError
 from provision.run.result import Status
 from provision.run.watcher import NOTICE
 
-OUTPUT_LINES = 30
+OUTPUT_LINES = 40
+EXPIRED = (
+    "the server heard nothing from here for too long (or was rebooted), and takes back by itself what was not"
+    " confirmed: run again"
+)
 
 
 @dataclass(slots=True)
@@ -45,12 +49,8 @@ class Progress:
 
         Raises RunError if the event ends the run early.
         """
+        refused(event)
         match event.kind:
-            case "locked":
-                holder, since, run = (*event.text.split("\t"), "", "", "")[:3]
-                raise RunError(locked(Lock(holder, since, run)))
-            case "stale":
-                raise RunError("another run changed the server since this plan was made: run again")
             case "lost":
                 raise RunError(
                     f"the run {run_id} was ended on the server (killed, or a reboot): run again to finish its work"
@@ -69,6 +69,18 @@ class Progress:
                 raise RunError(_reason(change, output, event.text), output[-OUTPUT_LINES:])
             case "stopped":
                 raise RunError(f"stopped on request; not done: {len(plan.changes) - self.done} changes")
+
+
+def refused(event: Event) -> None:
+    """Raises RunError if the event says that the server lets no run begin."""
+    match event.kind:
+        case "locked":
+            holder, since, run = (*event.text.split("\t"), "", "", "")[:3]
+            raise RunError(locked(Lock(holder, since, run)))
+        case "stale":
+            raise RunError("another run changed the server since this plan was made: run again")
+        case "expired":
+            raise RunError(EXPIRED)
 
 
 def _reason(change: Change, output: Sequence[str], status: str) -> str:

@@ -19,9 +19,10 @@ class Request:
     """One task on some hosts of an inventory.
 
     `roles` returns what a host should have. If it does not `apply`, only the plan is made. If it `resolves`, each
-    app's commit is looked up first: that of `revision`, or of the inventory's revision. `token` opens the new
-    previews. `force` asks for certificates again within the hour. `password` is sudo's, if one is needed.
-    If `app` is not empty, only that app's releases are meant.
+    app's commit is looked up first: that of `revision`, or of the inventory's revision. Of several hosts, one that
+    cannot be reached stops all, unless the request `skips_unreachable`. `token` opens the new previews. `force` asks
+    for certificates again within the hour. `password` is sudo's, if one is needed. If `app` is not empty, only that
+    app's releases are meant.
     """
 
     task: str
@@ -31,6 +32,7 @@ class Request:
     applies: bool = True
     resolves: bool = False
     revision: str | None = None
+    skips_unreachable: bool = False
     token: str = field(default="", repr=False)
     force: bool = False
     password: str | None = field(default=None, repr=False)

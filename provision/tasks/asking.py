@@ -42,14 +42,16 @@ def follow(target: Target, call: Callable[[Host], str], tell: Callable[[str, str
         os._exit(130)
 
 
-def print_document(name: str, answers: Sequence[HostOutput], rows: Sequence[Row], others: Others | None = None) -> None:
-    """Print the JSON document of a list; exit with status 1 where a host could not be asked.
+def print_document(
+    name: str, answers: Sequence[HostOutput], rows: Sequence[Row], others: Others | None = None, **more: object
+) -> None:
+    """Print the JSON document of a list, with `more` in it; exit with status 1 where a host could not be asked.
 
     `others` are the apps of each host that the inventory does not have.
     """
     from provision.report import document
 
-    print(document.listing(name, answers, rows, others))
+    print(document.listing(name, answers, rows, others, **more))
     if any(answer.error for answer in answers):
         raise Exit(code=1)
 

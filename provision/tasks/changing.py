@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from invoke import Exit
 
+from provision.errors import ProvisionError
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from provision.report.console import Console
     from provision.run.host import HostRun
@@ -29,6 +32,7 @@ def run(
     revision: str | None = None,
     token: str = "",
     force: bool = False,
+    skips_unreachable: bool = False,
 ) -> tuple[Result, ...]:
     """Run a task on its hosts and print the recap, or the JSON document. The options are those of a Request."""
     from provision.run.request import Request
@@ -39,13 +43,14 @@ def run(
         target.inventory,
         target.hosts,
         roles,
-        applies,
-        resolves,
-        revision,
-        token,
-        force,
-        target.password,
-        target.app,
+        applies=applies,
+        resolves=resolves,
+        revision=revision,
+        skips_unreachable=skips_unreachable,
+        token=token,
+        force=force,
+        password=target.password,
+        app=target.app,
     )
     return _silently(command, request) if command.json else _watched(command, request)
 
@@ -61,10 +66,12 @@ def _silently(command: Command, request: Request) -> tuple[Result, ...]:
     from provision.run import fleet
     from provision.run.watcher import Silence
 
-    def interrupted(runs: Sequence[HostRun]) -> None:
+    def interrupted(runs: Sequence[HostRun], over: Callable[[], bool]) -> None:
         from provision.report.console import Console
 
-        _choose(Console(error=True), runs)
+        if not _choose(Console(error=True), runs, over):
+            print(document.failure(request.task, [left(runs)], command.seconds), flush=True)
+            os._exit(130)
 
     results = fleet.run(request, Silence(), interrupted)
     print(document.document(request.task, results, command.seconds))
@@ -77,8 +84,10 @@ def _watched(command: Command, request: Request) -> tuple[Result, ...]:
 
     with Console() as console:
 
-        def interrupted(runs: Sequence[HostRun]) -> None:
-            _choose(console, runs)
+        def interrupted(runs: Sequence[HostRun], over: Callable[[], bool]) -> None:
+            if not _choose(console, runs, over):
+                print(left(runs), file=sys.stderr, flush=True)
+                os._exit(130)
             console.resume()
 
         results = fleet.run(request, console, interrupted)
@@ -99,13 +108,25 @@ def _watched(command: Command, request: Request) -> tuple[Result, ...]:
     return results
 
 
-def _choose(console: Console, runs: Sequence[HostRun]) -> None:
-    """Ask what Ctrl-C is to do, and do it; the servers go on meanwhile."""
+def left(runs: Sequence[HostRun]) -> str:
+    """What becomes of servers that are left to themselves."""
+    if any(run.hold for run in runs):
+        return (
+            "The servers finish what they are doing; a release that not all of them have goes back by itself. Run again to"
+            " see how it ended."
+        )
+    return "The servers go on by themselves; run again to see how it ended."
+
+
+def _choose(console: Console, runs: Sequence[HostRun], over: Callable[[], bool]) -> bool:
+    """Ask what Ctrl-C is to do; the servers go on meanwhile. Return whether to go on watching."""
+    from provision.report import question
+
     going = [run for run in runs if run.run_id]
-    answer = console.ask(QUESTION, "rsw")
-    if answer == "r":
-        print("The servers go on by themselves; run again to see how it ended.", file=sys.stderr)
-        os._exit(130)
+    console.pause()
+    answer = question.ask(QUESTION, "rsw", over)
     if answer == "s":
         for run in going:
-            run.stop()
+            with suppress(ProvisionError):
+                run.stop()
+    return answer != "r"

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from invoke import Context
 
 
-@task(help=help_for("host", "app", "revision", "hold", "force", "plan", "json", "inventory"))
+@task(help=help_for("host", "app", "revision", "hold", "force", "plan", "skip_unreachable", "json", "inventory"))
 def deploy(
     context: Context,
     host: str = "",
@@ -21,6 +21,7 @@ def deploy(
     hold: bool = False,
     force: bool = False,
     plan: bool = False,
+    skip_unreachable: bool = False,
     json: bool = False,
     inventory: str | None = None,
 ) -> None:
@@ -32,17 +33,26 @@ def deploy(
 
     command = Command("deploy", host, inventory, json, app)
     what, token = (roles.previewed, token_hex(16)) if hold else (roles.everything, "")
-    changing.end(
-        changing.run(command, what, applies=not plan, resolves=True, revision=revision, token=token, force=force)
+    results = changing.run(
+        command,
+        what,
+        applies=not plan,
+        resolves=True,
+        revision=revision,
+        token=token,
+        force=force,
+        skips_unreachable=skip_unreachable,
     )
+    changing.end(results)
 
 
-@task(help=help_for("host", "force", "plan", "json", "inventory"))
+@task(help=help_for("host", "force", "plan", "skip_unreachable", "json", "inventory"))
 def provision(
     context: Context,
     host: str = "",
     force: bool = False,
     plan: bool = False,
+    skip_unreachable: bool = False,
     json: bool = False,
     inventory: str | None = None,
 ) -> None:
@@ -51,7 +61,8 @@ def provision(
     from provision.tasks import changing
 
     command = Command("provision", host, inventory, json)
-    changing.end(changing.run(command, roles.server, applies=not plan, force=force))
+    results = changing.run(command, roles.server, applies=not plan, force=force, skips_unreachable=skip_unreachable)
+    changing.end(results)
 
 
 @task(help=help_for("host", "app", "revision", "force", "json", "inventory"))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @task(
     help={
-        **help_for("host", "app", "plan", "json", "inventory"),
+        **help_for("host", "app", "plan", "skip_unreachable", "json", "inventory"),
         "to": "a release, by its id or its commit's first seven digits, instead of the previous good one",
     }
 )
@@ -24,6 +24,7 @@ def rollback(
     app: str = "",
     to: str | None = None,
     plan: bool = False,
+    skip_unreachable: bool = False,
     json: bool = False,
     inventory: str | None = None,
 ) -> None:
@@ -34,7 +35,8 @@ def rollback(
     from provision.tasks import changing
 
     command = Command("rollback", host, inventory, json, app)
-    changing.end(changing.run(command, partial(roles.rolled_back, to=to), applies=not plan))
+    what = partial(roles.rolled_back, to=to)
+    changing.end(changing.run(command, what, applies=not plan, skips_unreachable=skip_unreachable))
 
 
 @task(help=help_for("host", "app", "plan", "json", "inventory"))
@@ -54,10 +56,18 @@ def promote(
     changing.end(changing.run(command, roles.promoted, applies=not plan))
 
 
-@task(help=help_for("host", "app", "json", "inventory"))
-def restart(context: Context, host: str = "", app: str = "", json: bool = False, inventory: str | None = None) -> None:
+@task(help=help_for("host", "app", "skip_unreachable", "json", "inventory"))
+def restart(
+    context: Context,
+    host: str = "",
+    app: str = "",
+    skip_unreachable: bool = False,
+    json: bool = False,
+    inventory: str | None = None,
+) -> None:
     """Restart the active release: rolling, health-checked, with the inventory's present environment."""
     from provision import roles
     from provision.tasks import changing
 
-    changing.end(changing.run(Command("restart", host, inventory, json, app), roles.restarted))
+    command = Command("restart", host, inventory, json, app)
+    changing.end(changing.run(command, roles.restarted, skips_unreachable=skip_unreachable))

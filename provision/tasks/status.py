@@ -46,12 +46,15 @@ def status(context: Context, host: str = "", app: str = "", json: bool = False, 
     rows = [row for answer in answers for row in query.apps(answer.host, answer.lines)]
     good = (answer for answer in answers if not answer.error and not app)
     others = {answer.host: query.unlisted(asked[answer.host], answer.lines) for answer in good}
+    mixed = query.mixed(asked.values(), rows)
     if json:
-        asking.print_document("status", answers, rows, others)
+        asking.print_document("status", answers, rows, others, mixed=mixed)
         return
     from provision.report import tables
 
-    asking.print_table(tables.status(rows), answers, others)
+    for each in mixed:
+        tables.warn(f"{each}: the hosts do not run the same commit: deploy it to all of them again")
+    asking.print_table(tables.status(rows, mixed), answers, others)
 
 
 @task(help=help_for("host", "app", "json", "inventory"))

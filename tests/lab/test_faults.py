@@ -1,8 +1,10 @@
 """What goes wrong during a run: killed controllers, cut connections, two runs at once, servers that are off."""
 
 import os
+import pty
 import signal
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,16 +20,18 @@ from provision.controller.ssh import Session
 from provision.engine import apply
 from provision.engine.facts import Facts
 from provision.engine.plan import Plan
-from provision.engine.resource import Change, Probe, Ref, Resource, State
+from provision.engine.resource import Change, Probe, Ref, Resource, State, Transfer
 from provision.inventory import Host, load
+from provision.resources.package import Packages
 from provision.roles.wanted import Wanted
 from provision.run.host import HostRun
 from provision.run.request import Request, who
 from provision.run.result import Result
 from provision.run.watcher import Silence
-from tests.lab.conftest import LAB, Controller, https, shell
+from tests.lab.conftest import LAB, ROOT, Controller, https, shell
 
 SERVER = os.environ.get("PROVISION_TEST_SERVER", "lab2")
+ADDRESS = f"10.213.0.{10 + int(SERVER.removeprefix('lab'))}"
 LIBRARY = 'probe_steps() { while IFS="\t" read -r number path; do if [ -e "$path" ]; then printf "%s\\tdone\\n" "$number"; fi; done; }\n'
 
 
@@ -53,6 +57,24 @@ class Step:
         return None if state else Change(self.ref, f"step {self.name}", f"{self.script}\ntouch {self.path}")
 
 
+@dataclass(frozen=True)
+class Upload:
+    """A change that needs a file from this machine; it fails where that is not there."""
+
+    local: Path
+    remote: str
+
+    @property
+    def ref(self) -> Ref:
+        return Ref("upload", self.remote)
+
+    def probe(self) -> Probe:
+        return Probe("probe_steps", LIBRARY, ("/nowhere",))
+
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
+        return Change(self.ref, "send it", f"rm /root/{self.remote}", upload=Transfer(self.local, self.remote))
+
+
 def finish(run: HostRun) -> Result:
     """What becomes of the host when the run is made."""
     all(run.attempt(step) for step in (run.make_plan, run.apply))
@@ -68,7 +90,7 @@ def steps(sample: str, tmp_path: Path) -> Iterator[Callable[..., HostRun]]:
     def clear() -> None:
         shell(SERVER, "rm -f /root/step-*")
 
-    def make(*steps: Step, port: int = 0, known_hosts: Path | None = None) -> HostRun:
+    def make(*steps: Resource, port: int = 0, known_hosts: Path | None = None) -> HostRun:
         found = load(path)
         host = found.hosts[SERVER]
         if port:
@@ -140,13 +162,18 @@ def proxy(address: str) -> Iterator[tuple[int, Callable[[], None]]]:
         cut()
 
 
+def known_hosts(folder: Path, port: int) -> Path:
+    """The server's host key, under the name of a port of this machine."""
+    lines = (LAB / "known_hosts").read_text().splitlines()
+    key = next(line.split(maxsplit=1)[1] for line in lines if ADDRESS in line.split()[0].split(","))
+    path = folder / "known_hosts"
+    path.write_text(f"[127.0.0.1]:{port} {key}\n")
+    return path
+
+
 def test_a_connection_that_drops_is_picked_up_where_it_was(steps: Callable[..., HostRun], tmp_path: Path) -> None:
-    address = f"10.213.0.{10 + int(SERVER.removeprefix('lab'))}"
-    with proxy(address) as (port, cut):
-        known = tmp_path / "known_hosts"
-        lines = (LAB / "known_hosts").read_text().splitlines()
-        key = next(line.split(maxsplit=1)[1] for line in lines if address in line.split()[0].split(","))
-        known.write_text(f"[127.0.0.1]:{port} {key}\n")
+    with proxy(ADDRESS) as (port, cut):
+        known = known_hosts(tmp_path, port)
         run = steps(
             Step("one", "echo first"), Step("two", "sleep 2"), Step("three", "echo last"), port=port, known_hosts=known
         )
@@ -159,6 +186,58 @@ def test_a_connection_that_drops_is_picked_up_where_it_was(steps: Callable[..., 
         result = finish(run)
     assert (result.status, result.changed, result.error) == ("changed", 3, None)
     assert result.execs == 4, "facts, probe, apply, and the one that went on reading"
+
+
+def test_an_upload_that_is_cut_off_is_one_clear_line_and_the_next_run_removes_what_it_left(
+    steps: Callable[..., HostRun], tmp_path: Path
+) -> None:
+    large = tmp_path / "large.pack"
+    large.write_bytes(os.urandom(1 << 20) * 100)
+    upload = Upload(large, f".provision-{token_hex(4)}.pack")
+    with proxy(ADDRESS) as (port, cut):
+        run = steps(upload, port=port, known_hosts=known_hosts(tmp_path, port))
+
+        def cut_in_the_middle() -> None:
+            until(lambda: exists(f"/root/{upload.remote}"))
+            cut()
+
+        threading.Thread(target=cut_in_the_middle, daemon=True).start()
+        result = finish(run)
+    assert result.error is not None
+    assert result.error.startswith("the connection to 127.0.0.1 ended while large.pack was sent"), result.error
+    shell(SERVER, f"touch -d '1 minute ago' /root/{upload.remote}")
+    assert finish(steps(Step("next"))).status == "changed"
+    assert not exists(f"/root/{upload.remote}")
+
+
+def test_an_upload_for_which_there_is_no_room_is_one_clear_line_and_leaves_nothing(
+    steps: Callable[..., HostRun], tmp_path: Path
+) -> None:
+    large = tmp_path / "large.pack"
+    large.write_bytes(bytes(3 << 20))
+    shell(SERVER, "mkdir -p /root/full && mount -t tmpfs -o size=1M full /root/full")
+    try:
+        result = finish(steps(Upload(large, "full/large.pack")))
+        assert shell(SERVER, "ls /root/full") == ""
+    finally:
+        shell(SERVER, "umount /root/full && rmdir /root/full")
+    assert result.error is not None
+    assert result.error.startswith("large.pack could not be written to the home folder of root"), result.error
+
+
+def test_a_mirror_that_does_not_resolve_is_named(steps: Callable[..., HostRun]) -> None:
+    lists, resolver = "/var/lib/apt/lists", "/etc/resolv.conf"
+    shell(
+        SERVER,
+        f"mv {lists} {lists}.kept; cp -P {resolver} /root/step-resolv; rm {resolver}; echo nameserver 127.0.0.9 >{resolver}",
+    )
+    try:
+        result = finish(steps(Packages("test", ("no-such-package",))))
+    finally:
+        shell(SERVER, f"rm -rf {lists}; mv {lists}.kept {lists}; rm {resolver}; cp -P /root/step-resolv {resolver}")
+    assert result.error is not None
+    assert result.error.startswith("apt cannot read http"), result.error
+    assert "resolving" in result.error, result.error
 
 
 def test_a_second_run_is_refused_with_who_holds_the_lock_and_since_when(
@@ -246,6 +325,41 @@ def test_ctrl_c_without_a_terminal_leaves_the_server_to_finish(controller: Contr
     assert changed.plan(SERVER).status == 0
 
 
+@pytest.mark.parametrize(("mode", "again"), [("staging", False), ("production", True)])
+def test_the_question_at_ctrl_c_ends_with_the_run_and_a_second_one_leaves_at_once(
+    controller: Controller, mode: str, again: bool
+) -> None:
+    text = controller.inventory.read_text()
+    changed = controller.with_text(text.replace("ENVIRONMENT: production", f"ENVIRONMENT: {mode}"))
+    process, said = on_a_terminal(changed.command("deploy", SERVER))
+    until(lambda: not ended())
+    process.send_signal(signal.SIGINT)
+    until(lambda: "Leave it" in said())
+    if again:
+        process.send_signal(signal.SIGINT)
+    assert process.wait(120) == (130 if again else 0), said()
+    assert ("It has ended meanwhile" in said(), "The servers go on" in said()) == (not again, again)
+    assert ("not done" in said()) != again, "the recap"
+    until(ended)
+
+
+def on_a_terminal(command: list[str]) -> "tuple[subprocess.Popen[bytes], Callable[[], str]]":
+    """A command with a terminal for its input and output; and a function that returns what it has printed so far."""
+    terminal, inside = pty.openpty()
+    environ = {**os.environ, "TERM": "xterm"}
+    process = subprocess.Popen(command, cwd=ROOT, env=environ, stdin=inside, stdout=inside, stderr=inside)
+    os.close(inside)
+    printed = bytearray()
+
+    def read() -> None:
+        with suppress(OSError):
+            while data := os.read(terminal, 1 << 16):
+                printed.extend(data)
+
+    threading.Thread(target=read, daemon=True).start()
+    return process, lambda: printed.decode(errors="replace")
+
+
 def test_secrets_are_in_no_process_list_log_or_file_that_others_can_read(controller: Controller) -> None:
     secret = f"correct-horse-battery-staple-{token_hex(16)}"
     (controller.inventory.parent / "app.env").write_text(f"SECRET_KEY={secret}\n")
@@ -271,9 +385,11 @@ def test_secrets_are_in_no_process_list_log_or_file_that_others_can_read(control
 def test_three_servers_at_once_and_one_of_them_is_off(controller: Controller) -> None:
     lab.stop("lab3")
     try:
-        answer = controller("deploy", controller.inventory.stem, "--json")
+        refused = controller("deploy", controller.inventory.stem, "--json")
+        answer = controller("deploy", controller.inventory.stem, "--json", "--skip-unreachable")
     finally:
         lab.start("lab3")
+    assert (refused.status, [refused.host(name)["changed"] for name in ("lab1", "lab2", "lab3")]) == (1, [0, 0, 0])
     assert answer.status == 1
     assert answer.host("lab3")["status"] == "unreachable"
     assert "does not answer" in answer.host("lab3")["error"]

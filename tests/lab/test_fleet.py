@@ -1,15 +1,25 @@
 """Several servers: prepared at once, activated one after another, and rolled back together when a release fails."""
 
+import os
+import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.lab import probe_app
-from tests.lab.conftest import LAB, Controller, https, seed, shell
+from provision import lab
+from tests.lab import probe_app, steps
+from tests.lab.conftest import LAB, Answer, Controller, https, seed, shell
 from tests.lab.repository import Repository
 
 HOSTS = ("lab1", "lab2", "lab3")
+SECONDS = 90
+# Each fault is tried at one in so many steps of an activation; 0 means at one step only.
+EVERY = int(os.environ.get("PROVISION_EVERY_STEP", "0"))
+
+COUNTED: list[int] = []
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +109,105 @@ def test_a_release_is_held_on_all_hosts_with_one_token_and_promoted_on_all(
     assert fleet("promote", "three").status == 0
     assert commits() == [held] * 3
     assert fleet("plan", "three").status == 0
+
+
+def test_of_two_controllers_at_the_same_moment_one_gets_all_hosts_and_the_other_changes_nothing(
+    fleet: Controller, repository: Repository
+) -> None:
+    made = [repository.commit(probe_app.files(note=note)) for note in ("mine", "yours")]
+    both = [fleet.start("deploy", "three", "--json", "--revision", commit) for commit in made]
+    answers = [Answer(one.wait(120), *one.communicate()) for one in both]
+    assert sorted(answer.status for answer in answers) == [0, 1]
+    assert commits() == [made[[answer.status for answer in answers].index(0)]] * 3
+    refused = next(answer for answer in answers if answer.status)
+    assert refused.stderr == ""
+    assert [refused.host(host)["changed"] for host in HOSTS] == [0, 0, 0]
+    errors = [refused.host(host)["error"] for host in HOSTS]
+    assert all("changing this server since" in error or "another run changed" in error for error in errors)
+
+
+def test_a_host_that_is_locked_or_unreachable_at_the_start_stops_all_before_any_change(
+    fleet: Controller, repository: Repository
+) -> None:
+    old = commits()
+    commit = repository.commit(probe_app.files(note="not yet"))
+    with locked("lab3"):
+        answer = fleet("deploy", "three", "--json")
+    assert (answer.status, [answer.host(host)["changed"] for host in HOSTS]) == (1, [0, 0, 0])
+    assert answer.host("lab1")["error"].startswith("nothing was changed: lab3: somebody")
+    text = fleet.inventory.read_text()
+    gone = fleet.with_text(text.replace("lab3: {groups", "lab3: {port: 1, groups"), "gone")
+    answer = gone("deploy", "three", "--json")
+    assert (answer.status, [answer.host(host)["changed"] for host in HOSTS]) == (1, [0, 0, 0])
+    assert answer.host("lab3")["status"] == "unreachable"
+    assert "--skip-unreachable" in answer.host("lab1")["error"]
+    assert commits() == old
+    answer = gone("deploy", "three", "--json", "--skip-unreachable")
+    assert (answer.status, answer.host("lab3")["status"]) == (1, "unreachable")
+    assert commits() == [commit, commit, old[2]]
+    status = fleet("status", "three", "--json")
+    assert status.document["mixed"] == {"probe": {"lab1": commit, "lab2": commit, "lab3": old[2]}}
+    assert "probe: the hosts do not run the same commit" in fleet("status", "three").stderr
+
+
+@pytest.mark.parametrize("fault", ["runner killed", "power cut", "controller killed"])
+def test_a_fault_in_an_activation_leaves_no_mixed_fleet(fleet: Controller, repository: Repository, fault: str) -> None:
+    """On the second host; the controller dies in the activation of the first one."""
+    server = "lab1" if fault == "controller killed" else "lab2"
+    with steps.noted(server):
+        for number in numbers(fleet, repository, server):
+            old = commits()
+            repository.commit(probe_app.files(note=f"{fault} {number}"))
+            steps.arm(server, "activation:", number)
+            process = fleet.start("deploy", "three", "--json")
+            before = f"{fault} before {steps.wait(server)}"
+            break_off(fault, server, process)
+            deadline = time.monotonic() + SECONDS
+            while (now := commits()) != old or unconfirmed():
+                assert time.monotonic() < deadline, (before, old, now, unconfirmed())
+                time.sleep(1)
+            steps.arm(server)
+            if EVERY or fault == "controller killed":
+                fleet.deploy("three")
+                assert len(set(commits())) == 1, before
+                assert fleet("status", "three", "--json").document["mixed"] == {}
+
+
+def numbers(fleet: Controller, repository: Repository, server: str) -> range:
+    """The steps of an activation at which to break it off: one behind the switch, or one in so many."""
+    if not COUNTED:
+        repository.commit(probe_app.files(note="counted"))
+        steps.arm(server)
+        fleet.deploy("three")
+        COUNTED.append(len(steps.taken(server, "activation:")))
+    count = COUNTED[0]
+    return range(1, count + 1, EVERY) if EVERY else range(count * 3 // 4, count * 3 // 4 + 1)
+
+
+def break_off(fault: str, server: str, process: "subprocess.Popen[str]") -> None:
+    """End the activation that was stopped at a step, and wait for the controller."""
+    if fault == "runner killed":
+        steps.end_the_script(server)
+    elif fault == "power cut":
+        lab.kill(server)
+        lab.start(server)
+    else:
+        process.kill()
+        steps.go(server)
+    process.communicate(timeout=200)
+
+
+def unconfirmed() -> list[str]:
+    """The hosts with an activation that the fleet has not confirmed."""
+    return [host for host in HOSTS if shell(host, "ls /var/lib/provision/unconfirmed 2>/dev/null || true")]
+
+
+@contextmanager
+def locked(server: str) -> Iterator[None]:
+    """Within this, somebody else holds the server's lock."""
+    holder = "printf 'somebody (deploy)\\t2026-01-01T00:00:00Z\\tother\\n' >/run/provision/holder"
+    shell(server, f"{holder}; systemd-run -q --unit hog flock /run/provision/lock sleep 120; sleep 0.3")
+    try:
+        yield
+    finally:
+        shell(server, "systemctl stop hog")

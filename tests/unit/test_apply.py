@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -197,3 +199,42 @@ def test_events_know_their_lines_in_the_file() -> None:
         Event("done", 0, "", 7),
         Event("end", -1, "0", 8),
     ]
+
+
+@pytest.fixture
+def lease(tmp_path: Path) -> Path:
+    """The lease of the fleet `ours`; its time is its end, in seconds since the boot."""
+    path = tmp_path / "run/provision/lease"
+    path.parent.mkdir(parents=True)
+    path.write_text("you@desk (deploy)\t2026-11-21T23:04:00Z\tours\n")
+    os.utime(path, (time.clock_gettime(time.CLOCK_BOOTTIME) + 30,) * 2)
+    return path
+
+
+def test_a_server_that_a_fleet_holds_lets_only_that_fleets_runs_begin(follow: Follow, lease: Path) -> None:
+    held = ("locked", -1, lease.read_text().rstrip("\n"))
+    assert follow(start(plan("true"))) == [held]
+    assert follow(apply.start(plan("true"), RUN, "me@laptop", "deploy", "theirs")) == [held]
+    assert follow(apply.start(plan("true"), RUN, "me@laptop", "deploy", "ours"))[-1] == ("end", -1, "0")
+
+
+def test_a_fleets_run_does_not_begin_once_its_lease_has_ended(follow: Follow, lease: Path) -> None:
+    os.utime(lease, (time.clock_gettime(time.CLOCK_BOOTTIME) - 1,) * 2)
+    assert follow(apply.start(plan("true"), RUN, "me@laptop", "deploy", "ours")) == [("expired", -1, "")]
+    assert follow(start(plan("true")))[-1] == ("end", -1, "0")
+
+
+def test_a_lease_is_taken_kept_and_given_back_line_by_line(
+    sh: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    path = tmp_path / "run/provision/lease"
+    take = apply.hold("ours", "none", "me@laptop", "deploy")
+    said = sh(f"{take.rstrip()} <<END\nbeat\nconfirm\nEND\n").stdout.splitlines()
+    assert said == ["held"] * 3
+    assert 10 < path.stat().st_mtime - time.clock_gettime(time.CLOCK_BOOTTIME) < 16, "the connection ended"
+    assert sh(apply.hold("theirs", "none", "you@desk", "deploy")).stdout.startswith("locked\t\tme@laptop (deploy)\t")
+    again = apply.hold("ours", "", "me@laptop", "deploy")
+    assert sh(f"{again.rstrip()} <<END\nend\nEND\n").stdout.splitlines() == ["held"]
+    assert not path.exists()
+    assert sh(again).stdout == "expired\t\t\n"
+    assert sh(apply.hold("ours", "another", "me@laptop", "deploy")).stdout.startswith("stale\t")

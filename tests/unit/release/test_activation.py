@@ -93,7 +93,7 @@ def test_a_restart_starts_anew_what_serves_as_it_should() -> None:
     again = replace(ACTIVATION, again=True)
     assert summary(again) == f"shop: activate {ID} (restart)"
     assert planned(again, SERVING).script == planned(ACTIVATION).script
-    assert planned(again, SERVING).undo == planned(ACTIVATION).undo
+    assert planned(again, SERVING).undo == planned(ACTIVATION, BEFORE).undo
 
 
 def test_a_restart_of_what_serves_in_another_way_is_for_the_restart() -> None:
@@ -117,7 +117,12 @@ def test_an_activation_starts_the_processes_too() -> None:
 
 @pytest.mark.parametrize(
     ("resource", "undo"),
-    [(ACTIVATION, "activation_revert"), (PROMOTION, "activation_revert"), (PREVIEW, "preview_drop"), (NO_PREVIEW, "")],
+    [
+        (ACTIVATION, "activation_revert blue"),
+        (PROMOTION, "activation_revert blue"),
+        (PREVIEW, "preview_drop"),
+        (NO_PREVIEW, ""),
+    ],
     ids=["activation", "promotion", "hold", "dropped"],
 )
 def test_what_takes_the_traffic_or_a_slot_can_be_taken_back(resource: Resource, undo: str) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -70,7 +71,7 @@ def test_a_commit_that_the_mirror_has_no_more_has_no_author_and_no_subject() -> 
 
 
 STATUS = (
-    f"app=shop\trelease={ID}\tsince=2026-11-21T23:05:09Z\tslot=blue\thealth=200\tworkers=3"
+    f"app=shop\trelease={ID}\tcommit={COMMIT}\tsince=2026-11-21T23:05:09Z\tslot=blue\thealth=200\tworkers=3"
     "\tmemory=52428800\tdays=89\tmaintenance=no"
 )
 
@@ -84,6 +85,7 @@ def test_an_app_stands_as_its_host_says_with_the_hosts_updates() -> None:
         host="web1",
         app="shop",
         release=ID,
+        commit=COMMIT,
         since="2026-11-21T23:05:09Z",
         slot="blue",
         health="200",
@@ -103,7 +105,7 @@ def test_the_updates_count_for_each_app_of_the_host() -> None:
 
 def test_an_app_that_never_was_deployed_stands_for_nothing() -> None:
     (found,) = standing(
-        "app=shop\trelease=\tsince=-\tslot=-\thealth=000\tworkers=0\tmemory=[not set]\tdays=\tmaintenance=no",
+        "app=shop\trelease=\tcommit=\tsince=-\tslot=-\thealth=000\tworkers=0\tmemory=[not set]\tdays=\tmaintenance=no",
         "updates=0",
     )
     assert (found.release, found.since, found.slot, found.health, found.workers) == ("", "-", "-", "000", 0)
@@ -316,3 +318,18 @@ def test_a_deploy_key_is_shown_in_its_public_half_and_for_whom(
         (shown,) = status.deploy_keys(make_host(), ask("status_deploy_keys", "shop"))
         assert (shown.app, shown.repository, shown.public) == ("shop", "https://git.example.com/shop.git", expected)
         key.unlink(missing_ok=True)
+
+
+def test_an_app_is_mixed_where_hosts_that_want_the_same_revision_run_different_commits(
+    make_host: Callable[..., Host],
+) -> None:
+    one = make_host()
+    shop = one.apps["shop"]
+    other = shop.model_copy(update={"source": shop.source.model_copy(update={"revision": "next"})})
+    apps = {"web1": shop, "web2": shop, "web3": other}
+    hosts = [one.model_copy(update={"name": name, "apps": {"shop": app}}) for name, app in apps.items()]
+    (row,) = standing(STATUS)
+    rows = [replace(row, host=name, commit=commit) for name, commit in (("web1", "a"), ("web2", "a"), ("web3", "b"))]
+    assert status.mixed(hosts, rows) == {}
+    rows[1] = replace(rows[1], commit="c")
+    assert status.mixed(hosts, rows) == {"shop": {"web1": "a", "web2": "c"}}
