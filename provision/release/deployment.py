@@ -13,6 +13,7 @@ from provision.release.environment import environment, gunicorn
 from provision.release.facts import MANAGED
 from provision.release.layout import Layout, directory
 from provision.release.migration import Migration
+from provision.release.paths import Paths
 from provision.release.preview import Preview
 from provision.release.process_manager import ProcessManager, process_manager
 from provision.release.removal import left
@@ -57,7 +58,9 @@ class Deployment:
     def activated(self, again: bool = False) -> tuple[Resource, ...]:
         """The release with all traffic (`again`: restarted), its timers, and nothing left of another process manager."""
         activation = Activation(self.slot, self.release, self.app.source.folder, self.fingerprint, again)
-        return (activation, *self._manager.timers(), *left(self.app, self.facts[MANAGED]))
+        copied = tuple((file.path.rpartition("/")[2], file.mode) for file in self._manager.copies())
+        paths = Paths(self.app.name, copied)
+        return (activation, *self._manager.timers(), *left(self.app, self.facts[MANAGED]), paths)
 
     def previewed(self, token: str) -> tuple[Resource, ...]:
         """The release in the idle slot, for those who have the token."""

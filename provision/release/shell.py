@@ -20,6 +20,7 @@ FILES = (
     "activation",
     "preview",
     "prune",
+    "paths",
 )
 
 

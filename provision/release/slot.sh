@@ -31,8 +31,18 @@ slot_live() {
 # slot_other SLOT
 slot_other() { if [ "$1" = blue ]; then echo green; else echo blue; fi; }
 
-# slot_manager_of APP SLOT: the process manager that the slot was prepared for.
-slot_manager_of() { if ! cat "$app_configuration/$2/manager" 2>/dev/null; then echo systemd; fi; }
+# slot_manager_of APP SLOT: the process manager that the slot was prepared for; if no file says so, the one that runs it.
+slot_manager_of() {
+    found=$(cat "$app_configuration/$2/manager" 2>/dev/null || true)
+    case " $process_managers " in
+    *" ${found:-none} "*) ;;
+    *)
+        found=systemd
+        for each in $process_managers; do if [ "$("${each}_slot_state" "$1" "$2")" = active ]; then found=$each; fi; done
+        ;;
+    esac
+    printf '%s\n' "$found"
+}
 
 # slot_by_manager VERB APP SLOT ...: call MANAGER_slot_VERB of the slot's own process manager.
 slot_by_manager() {

@@ -12,8 +12,48 @@ package_probe() {
         $1 == "I" { count = split($3, names, " "); for (i = 1; i <= count; i++) if (names[i] in installed) print $2, "name=" names[i] }'
 }
 
+# package_apt WORD...: apt-get, when no other program uses apt; what dpkg left undone is finished first.
 package_apt() {
-    apt-get -q -y -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 -o Acquire::Retries=3 "$@"
+    resumed=
+    package_await
+    until apt-get -q -y -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 -o Acquire::Retries=3 "$@"; do
+        if [ -n "$(package_holder)" ]; then
+            package_await
+        elif [ -z "$resumed" ] && package_is_interrupted; then
+            package_resume
+            resumed=yes
+        else
+            return 1
+        fi
+    done
+}
+
+# package_holder: the process that has apt's lock on its lists or its archives (DPkg::Lock::Timeout waits for dpkg's alone).
+package_holder() {
+    for lock in /var/lib/apt/lists/lock /var/cache/apt/archives/lock; do
+        if [ -e "$lock" ]; then awk -v inode="$(stat -c %i "$lock")" '$2 == "POSIX" && $6 ~ ":" inode "$" { print $5; exit }' /proc/locks; fi
+    done
+}
+
+# package_await: until apt's locks are free; ten minutes at most.
+package_await() {
+    deadline=$(($(date +%s) + 600)) told=
+    while holder=$(package_holder) && [ -n "$holder" ]; do
+        if [ -z "$told" ]; then
+            told=yes holder=$(printf '%s\n' "$holder" | head -n 1)
+            echo "notice: another program is using apt ($(tr '\0' ' ' 2>/dev/null <"/proc/$holder/cmdline" | cut -c 1-60), process $holder): it is waited for"
+        fi
+        if [ "$(date +%s)" -ge "$deadline" ]; then fail "process $holder has been using apt for ten minutes: end it, then run again"; fi
+        sleep 1
+    done
+}
+
+# package_is_interrupted: whether dpkg's last run was killed (apt-get looks at the same files).
+package_is_interrupted() { case $(cd /var/lib/dpkg/updates && echo *) in *[0-9]*) return 0 ;; *) return 1 ;; esac }
+
+package_resume() {
+    echo "notice: dpkg was interrupted on this server, by a power cut perhaps: dpkg --configure -a finishes what it began"
+    dpkg --force-confdef --force-confold --configure -a || fail "dpkg was interrupted, and dpkg --configure -a fails; its reason stands above"
 }
 
 # package_install NAME...: wait for a first boot that is still installing packages. Update the index only if there is none, or if it
@@ -32,6 +72,7 @@ package_install() {
 
 # package_update: read the index again. Sets unread: the first source that could not be read, and why (apt itself goes on).
 package_update() {
+    package_await
     said=$(package_apt update 2>&1) || true
     printf '%s\n' "$said"
     unread=$(printf '%s\n' "$said" | awk '/^Err:/ { source = $2; next } source { sub(/^ +/, ""); print source ": " $0; exit }')

@@ -198,7 +198,7 @@ DRIFTS = (
     Drift(
         "the marks of what was checked, migrated and loaded removed",
         "rm -r /var/lib/provision/apps /var/lib/provision/stamps",
-        ("service:nginx", "service:nginx-certificates", "check:sample", "migration:sample"),
+        ("service:nginx", "service:nginx-certificates", "check:sample", "migration:sample", "paths:sample"),
         "test -s /var/lib/provision/apps/sample/migrated",
     ),
     Drift(

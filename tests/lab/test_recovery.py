@@ -1,11 +1,16 @@
 """What a bad day leaves on a server is mended by the next deploy, or said, and costs no more than it must."""
 
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from provision import lab
+from provision.release.layout import Layout, ReleaseLayout, SlotLayout
+from provision.resources.package import Packages
 from tests.lab.conftest import Answer, Controller, https, shell
-from tests.lab.sample_site import SERVER, Site, assert_all_is_well, status
+from tests.lab.damages import ABSENT, SOCKETS, Damage, damages
+from tests.lab.sample_site import SERVER, Apply, Site, assert_all_is_well, ids, status
 
 pytest_plugins = ("tests.lab.sample_site",)
 CERTBOT = "/etc/letsencrypt"
@@ -197,3 +202,75 @@ def test_a_masked_service_is_an_error_that_says_the_way_out(site: Site) -> None:
     )
     site.deploy()
     assert_all_is_well(site)
+
+
+# A package whose first installation ends as by a power cut: dpkg is killed while it configures it.
+CUT = """\
+rm -rf /root/cut && mkdir -p /root/cut/DEBIAN && cd /root/cut/DEBIAN
+printf 'Package: cut\\nVersion: 1\\nArchitecture: all\\nMaintainer: nobody\\nDescription: cut\\n' >control
+printf '#!/bin/sh\\nif mkdir /root/cut/once 2>/dev/null; then kill -9 $PPID; fi\\n' >postinst
+chmod 755 postinst
+dpkg-deb -b /root/cut /root/cut.deb
+dpkg -i /root/cut.deb || true
+apt-get -q -y install cut 2>&1 | grep 'dpkg was interrupted'
+"""
+LOCK = "import fcntl, time; file = open('PATH', 'w'); fcntl.lockf(file, fcntl.LOCK_EX); print('held', flush=True); time.sleep(4)"
+
+
+def test_what_an_interrupted_dpkg_left_undone_is_finished_and_said(apply: Apply) -> None:
+    shell(SERVER, CUT)
+    result = apply(Packages("sl", ("sl",)))
+    assert ids(result) == ["packages:sl"]
+    assert result.notices == (
+        "dpkg was interrupted on this server, by a power cut perhaps: dpkg --configure -a finishes what it began",
+    )
+    assert shell(SERVER, "dpkg --audit; dpkg-query -W -f '${db:Status-Abbrev}' cut sl").split() == ["ii", "ii"]
+    shell(SERVER, "dpkg --purge cut sl && rm -r /root/cut /root/cut.deb")
+
+
+@pytest.mark.parametrize("path", ["/var/lib/apt/lists/lock", "/var/cache/apt/archives/lock"])
+def test_whoever_else_uses_apt_is_waited_for(apply: Apply, path: str) -> None:
+    shell(
+        SERVER,
+        f'systemd-run -q python3 -c "{LOCK.replace("PATH", path)}"; sleep 0.5; rm -f /var/lib/apt/lists/*Packages*',
+    )
+    result = apply(Packages("sl", ("sl",)))
+    assert ids(result) == ["packages:sl"]
+    (notice,) = result.notices
+    assert notice.startswith("another program is using apt (")
+    assert "python3 -c" in notice, notice
+    shell(SERVER, "dpkg --purge sl")
+
+
+TABLE = tuple(damages("sample"))
+STRIDE = 1 if os.environ.get("PROVISION_EVERY_PATH") else 17
+WHERE = (
+    "active=$(basename $(readlink /run/sample/current.sock) .sock); idle=$(echo bluegreen | sed s/$active//); "
+    "release=$(basename $(readlink /srv/sample/current)); "
+)
+
+
+def test_the_table_has_each_path_of_the_layout() -> None:
+    tables = (Layout, SlotLayout, ReleaseLayout)
+    named = {damage.name.rpartition("-")[2] for damage in TABLE}
+    assert {name for table in tables for name, _ in table.table()} - ABSENT - SOCKETS == named
+
+
+@pytest.mark.parametrize("damage", TABLE[::STRIDE], ids=str)
+def test_a_damaged_path_is_in_the_plan_and_is_mended(site: Site, damage: Damage) -> None:
+    if lab.shell(SERVER, f"{WHERE} test -d /etc/sample/$idle").returncode:
+        site.controller("restart", SERVER)
+    shell(SERVER, f"{WHERE} {damage.hand}")
+    planned = site.plan()
+    site.deploy()
+    after = site.plan()
+    assert (planned.status, after.status, after.changed(SERVER)) == (2, 0, [])
+    if damage.place.kind != "link":
+        owner, group = (each.format(app="sample") for each in (damage.place.owner, damage.place.group))
+        seen = shell(SERVER, f"{WHERE} stat -c '%F %U:%G %a' {damage.path}").replace(
+            "regular empty file", "regular file"
+        )
+        kind = {"file": "regular file", "directory": "directory"}[damage.place.kind]
+        assert seen == f"{kind} {owner}:{group} {damage.place.mode:o}"
+    assert status() == "200"
+    shell(SERVER, "rm -rf /root/moved")

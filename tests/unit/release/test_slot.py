@@ -132,7 +132,7 @@ def test_a_slot_has_its_own_copies_of_what_it_runs_with(
     assert (slots / "blue" / "env").read_text() == "A=0\n"
     assert str((green / "release").readlink()).endswith(f"/srv/shop/releases/{ID}")
     assert str((green / "venv").readlink()).endswith("/srv/shop/venvs/key")
-    assert units.calls == ["is-enabled --quiet shop@green", "disable --quiet shop@green"]
+    assert units.calls == ["is-active shop@green", "is-enabled --quiet shop@green", "disable --quiet shop@green"]
 
 
 def test_a_slot_under_supervisor_has_its_own_program_too(slots: Path, tmp_path: Path, shell: Shell) -> None:
