@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+LONGEST = 130_000
+"""Bytes; with its name, Linux takes 128 KiB of a variable (MAX_ARG_STRLEN)."""
 SHELL = {"IFS", "OLDPWD", "OPTIND", "PPID", "PWD"}
 """Names whose values a shell sets itself, whatever it is given."""
 
@@ -60,6 +62,12 @@ def variable_value(value: str) -> str:
         raise ValueError(
             "the value has a control character other than tab and newline; encode it, for example as base64"
         )
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        raise ValueError("the value is not UTF-8 text; encode it, for example as base64") from None
+    if size > LONGEST:
+        raise ValueError(f"the value is longer than {LONGEST // 1000} KB; pass it in a file of the app's shared folder")
     return value
 
 

@@ -120,6 +120,17 @@ def test_an_env_file_is_read_as_the_manual_says(written: str, value: str) -> Non
     assert dotenv.variables(Path("shop.env"), written.encode())["A"] == value
 
 
+def test_a_value_that_would_not_arrive_is_refused() -> None:
+    assert dotenv.variable_value("x" * 130_000)
+    for value, why in (
+        ("x" * 130_001, "longer than 130 KB"),
+        ("\udcff", "not UTF-8 text"),
+        ("a\x00", "control character"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            dotenv.variable_value(value)
+
+
 def test_a_line_of_an_env_file_that_is_none_is_refused_by_number() -> None:
     path = Path("shop.env").absolute()
     for content, message in (
