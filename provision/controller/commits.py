@@ -85,22 +85,23 @@ def _pinned(source: Source) -> Iterator[dict[str, str]]:
 
 def _git(*arguments: str, environ: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **(environ or {})}
-    return subprocess.run(
-        ("git", *arguments),
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=SECONDS,
-        stdin=subprocess.DEVNULL,
-    )
+    try:
+        return subprocess.run(
+            ("git", *arguments),
+            capture_output=True,
+            text=True,
+            env=environment,
+            timeout=SECONDS,
+            stdin=subprocess.DEVNULL,
+        )
+    except FileNotFoundError:
+        raise PlanError("git is not installed on this machine: install it") from None
 
 
 def _refs(app: str, source: Source, wanted: str, environ: Mapping[str, str]) -> dict[str, str]:
     repository = source.location
     try:
         listed = _git("ls-remote", "--", repository, wanted, f"{wanted}^{{}}", environ=environ)
-    except FileNotFoundError:
-        raise PlanError("git is not installed on this machine: install it") from None
     except subprocess.TimeoutExpired:
         raise PlanError(f"{app}: {repository} did not answer within {SECONDS} seconds") from None
     if listed.returncode:

@@ -87,6 +87,16 @@ def test_a_checkout_on_this_machine_is_resolved_without_a_remote(repository: Pat
         resolve("shop", pushed, "nothing")
 
 
+@pytest.mark.parametrize("push", [True, False])
+def test_a_machine_without_git_is_one_line(
+    repository: Path, push: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    source = Source(push=repository) if push else Source(repository=str(repository))
+    with pytest.raises(PlanError, match=r"^git is not installed on this machine: install it$"):
+        resolve("shop", source)
+
+
 def test_a_pack_has_the_commit_and_what_leads_to_it(
     repository: Path, commits: tuple[str, str], git: Git, tmp_path: Path
 ) -> None:
