@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
@@ -50,7 +51,8 @@ def _requirements(value: str) -> str:
         raise ValueError(
             f'"{value}" is not a requirements file; write auto, a requirements*.txt, pyproject.toml or uv.lock'
         )
-    return relative_folder(value)
+    relative_folder(re.sub(r"^(\.\./)+", "", value))
+    return value if value == "auto" else os.path.normpath(value)
 
 
 def _workers(value: object) -> object:
@@ -133,8 +135,9 @@ class App(Model):
     )
     requirements: Annotated[str, AfterValidator(_requirements)] = Field(
         default="auto",
-        description="What to install: a requirements*.txt, pyproject.toml or uv.lock in the source folder. auto: the first that"
-        " exists of uv.lock, requirements.txt and pyproject.toml.",
+        description="What to install: a requirements*.txt, pyproject.toml or uv.lock, relative to the source folder; ../ leads to"
+        " folders above it in the repository. auto: the first that exists of uv.lock (the app's or its workspace's, as uv finds"
+        " it), requirements.txt and pyproject.toml.",
         examples=["auto"],
     )
     workers: Annotated[int | Literal["auto"], BeforeValidator(_workers)] = Field(
@@ -262,6 +265,14 @@ class App(Model):
                 except ValueError as error:
                     raise ValueError(f"{name}: {error}") from None
         return value
+
+    @model_validator(mode="after")
+    def _requirements_are_in_the_repository(self) -> App:
+        if os.path.normpath(f"{self.source.folder}/{self.requirements}").startswith("../"):
+            raise ValueError(
+                f'"{self.requirements}" leads out of the repository from source.folder; write a path inside it'
+            )
+        return self
 
     @model_validator(mode="after")
     def _processes_have_own_names(self) -> App:

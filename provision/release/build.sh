@@ -8,6 +8,8 @@ shift 5
 # A lock has each file's address on its author's index. If the inventory names an index, files come from there and are checked
 # against the lock's hashes.
 build_locked() {
+    # The lock of a project above, of which the app's folder is only a part.
+    if [ ! -e pyproject.toml ]; then cd "$(dirname "$file")" || exit; fi
     if [ -z "${UV_DEFAULT_INDEX:-}" ]; then
         "$uv" sync --frozen --no-dev --no-editable --python "$python"
     else

@@ -15,14 +15,10 @@ check_import() {
     mark_write "$1" checked "$5"
 }
 
-# check_discard APP RELEASE: remove a release that has never served, and its environment unless another release or a slot uses it.
+# check_discard APP RELEASE: remove a release that has never served. Its environment was good, and stays for the next try; a later
+# activation removes it if it is not used.
 check_discard() {
     if grep -qsF "{\"app\":\"$1\",\"release\":\"$2\"" "$provision_history"; then return 0; fi
-    layout_app "$1"
     layout_release "$1" "$2"
-    venv=$(readlink -f "$release_venv" || true)
     rm -rf "$release_folder"
-    case $venv in
-    "$app_venvs/"*) if ! readlink -f "$app_releases"/*/.venv "$app_configuration"/*/venv | grep -qxF "$venv"; then rm -rf "$venv"; fi ;;
-    esac
 }

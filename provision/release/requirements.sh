@@ -1,17 +1,64 @@
 # shellcheck shell=sh disable=SC2154
 # What an app requires: the file that says so, and a key for what that file says.
+# TREE is a release's folder, FOLDER the app's folder in it, FILE a path relative to that, which may begin with ../.
 
-# requirements_file FOLDER REQUIREMENTS: the file that says what to install; empty if there is none.
+# requirements_file TREE FOLDER REQUIREMENTS: the file that says what to install; empty if there is none.
 requirements_file() {
-    if [ "$2" != auto ]; then
-        printf '%s\n' "$2"
-    elif [ -e "$1/uv.lock" ]; then
-        echo uv.lock
-    elif [ -e "$1/requirements.txt" ]; then
+    if [ "$3" != auto ]; then
+        printf '%s\n' "$3"
+        return 0
+    fi
+    lock=$(requirements_lock "$1" "$2")
+    if [ -n "$lock" ]; then
+        printf '%s\n' "$lock"
+    elif [ -e "$1/$2/requirements.txt" ]; then
         echo requirements.txt
-    elif grep -qs '^\[project\]' "$1/pyproject.toml"; then
+    elif grep -qs '^\[project\]' "$1/$2/pyproject.toml"; then
         echo pyproject.toml
     fi
+}
+
+# requirements_lock TREE FOLDER: the lock that uv itself would use there; empty if there is none. It belongs to the nearest project
+# upwards, or to the workspace that has this project as a member.
+requirements_lock() {
+    project=$2
+    while [ ! -e "$1/$project/pyproject.toml" ] && [ ! -e "$1/$project/uv.lock" ]; do
+        # An app with requirements of its own is no part of a project above it.
+        if [ "$project" = . ] || [ -e "$1/$project/requirements.txt" ]; then return 0; fi
+        project=$(dirname "$project")
+    done
+    owner=$project above=$project
+    while [ "$above" != . ]; do
+        above=$(dirname "$above")
+        if requirements_has_member "$1/$above/pyproject.toml" "${project#"$above"/}"; then
+            owner=$above
+            break
+        fi
+    done
+    if [ ! -e "$1/$owner/uv.lock" ]; then return 0; fi
+    below=${2#"$owner"} below=${below#/}
+    if [ "$below" = . ]; then below=; fi
+    printf '%suv.lock\n' "$(printf '%s' "$below" | sed 's|[^/]\{1,\}/\{0,1\}|../|g')"
+}
+
+# requirements_has_member PYPROJECT PATH: whether it is a workspace's, and has the project at PATH, relative to it, as a member.
+requirements_has_member() {
+    [ -e "$1" ] && requirements_matches "$1" members "$2" && ! requirements_matches "$1" exclude "$2"
+}
+
+# requirements_matches PYPROJECT KEY PATH: whether a pattern of this list in [tool.uv.workspace] matches; * stands for one folder's name.
+requirements_matches() {
+    awk -v key="$2" '
+        { sub(/\r$/, ""); sub(/[[:space:]]*#.*/, "") }
+        /^[[:space:]]*\[[^]]*\]$/ && !open { inside = /\[tool\.uv\.workspace\]/; next }
+        inside && !open && $0 ~ "^[[:space:]]*" key "[[:space:]]*=" { open = 1; sub(/^[^=]*=/, "") }
+        open { n = split($0, part, /["\047]/); for (i = 2; i <= n; i += 2) print part[i]; if (/\]/ && part[n] ~ /\]/) open = 0 }' "$1" |
+        while read -r pattern; do
+            pattern=${pattern#./} pattern=${pattern%/}
+            case $pattern in *'**'*) ;; *) if [ "$(printf '%s' "$pattern" | tr -cd /)" != "$(printf '%s' "$3" | tr -cd /)" ]; then continue; fi ;; esac
+            # shellcheck disable=SC2254 # it is a pattern
+            case $3 in $pattern) echo yes ;; esac
+        done | grep -q yes
 }
 
 # requirements_text FILE [DEPTH]: a requirements file and, in turn, the files that it includes; one that includes itself ends.
@@ -23,23 +70,44 @@ requirements_text() {
         done
 }
 
-# requirements_key RELEASE_FOLDER FOLDER REQUIREMENTS BASE: environments with the same key are interchangeable. The code of a
-# project that is itself installed counts, so each commit has its own; a list of requirements is the same for many commits.
+# requirements_key TREE FOLDER REQUIREMENTS BASE: environments with the same key are interchangeable. One into which code of the
+# commit may be installed belongs to that commit; one that has only what indexes and other repositories have is the same for many.
 # An upgrade of the distribution gives its python3 another target, python3.13 for example.
 requirements_key() {
-    file=$(requirements_file "$1/$2" "$3")
+    file=$(requirements_file "$1" "$2" "$3")
+    path=$1/$2/$file
     {
         printf '%s\n%s\n' "$4" "$file"
         case $4 in '/usr '*) readlink -f "$root/usr/bin/python3" ;; esac || true
         case $file in
-        *.txt)
-            requirements_text "$1/$2/$file"
-            if requirements_text "$1/$2/$file" | grep -qE '^[[:space:]]*(-e|--editable|\.|/)'; then cat "$1/.release"; fi
-            ;;
-        *)
-            cat "$1/$2/pyproject.toml" "$1/$2/$file"
-            if grep -qs '^\[build-system\]' "$1/$2/pyproject.toml"; then cat "$1/.release"; fi
-            ;;
+        *.txt) requirements_text "$path" ;;
+        *) cat "$1/$2/pyproject.toml" "$path" "${path%/*}/pyproject.toml" ;;
         esac
+        if ! requirements_are_foreign "$path" "$1/$2"; then cat "$1/.release"; fi
     } 2>/dev/null | sha256sum | cut -c1-16
+}
+
+# requirements_are_foreign PATH SOURCE: whether all that is installed comes from indexes and other repositories. Whatever is not known
+# to come from there counts as the commit's own.
+requirements_are_foreign() {
+    case $1 in
+    *.txt) ! requirements_text "$1" | requirements_own_lines | grep -q . ;;
+    *.lock)
+        ! grep 'source = {' "$1" | grep -qvE 'source = \{ (registry = "https?://|git = "(https|ssh)://|url = "https?://|virtual = ")' &&
+            ! requirements_own_project "$2/pyproject.toml" '^\[build-system\]' && ! requirements_own_project "${1%/*}/pyproject.toml" '^\[build-system\]'
+        ;;
+    *) ! requirements_own_project "$1" '^[[:space:]]*\[ *build-system|(^|[^a-z_-])"?(path|workspace|find-links|dynamic)"?[[:space:]]*=|file:|^[[:space:]]*url[[:space:]]*=[[:space:]]*["'\''](\.|/|[a-z]*/)' ;;
+    esac
+}
+
+# requirements_own_project PYPROJECT PATTERN
+requirements_own_project() { grep -qsE "$2" "$1"; }
+
+# requirements_own_lines <REQUIREMENTS: the lines that are neither an option, nor NAME and a version, nor an address on the network.
+requirements_own_lines() {
+    tr -d '\r' | sed 's/^[[:space:]]*//; s/\(^\|[[:space:]]\)#.*//; s/[[:space:]]*\\\{0,1\}$//; /^$/d' |
+        grep -vE '^(-r|-c|-i|--requirement|--constraint|--index-url|--extra-index-url|--hash|--pre|--no-binary|--only-binary|--prefer-binary|--require-hashes|--trusted-host)([= ]|$)' |
+        grep -vE '^-[rc][^ ]' |
+        grep -vE '^([A-Za-z0-9][A-Za-z0-9._-]*[[:space:]]*(\[[^]]*\])?[[:space:]]*@[[:space:]]*)?(https?|git\+https|git\+ssh)://' |
+        grep -E '\.(whl|zip|tar\.gz|tgz)$|^[^A-Za-z0-9]|^[A-Za-z0-9][A-Za-z0-9._-]*[[:space:]]*(\[[^]]*\])?[[:space:]]*[^][A-Za-z0-9._[:space:]<>=!~;(-]'
 }

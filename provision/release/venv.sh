@@ -27,7 +27,7 @@ venv_probe() {
 
 # venv_install APP RELEASE FOLDER REQUIREMENTS BASE PYTHON UV_VERSION INDEX SERVER_REQUIREMENT... <build.sh
 # The app's user builds it, because a build runs the packages' code; then root owns everything.
-# Sets, for the functions below: app, source (the app's folder), file (the requirements), python and uv (programs), index, work
+# Sets, for the functions below: app, folder (the app's), source (its path), file (the requirements), python and uv (programs), index, work
 # (the build's folder), venv, and build (the program).
 venv_install() {
     umask 022
@@ -35,10 +35,10 @@ venv_install() {
     layout_app "$1"
     layout_release "$1" "$2"
     layout_tools "$7"
-    app=$1 source=$release_folder/$3 uv=$tools_uv/bin/uv index=$8 work='' venv=''
+    app=$1 folder=$3 source=$release_folder/$3 uv=$tools_uv/bin/uv index=$8 work='' venv=''
     trap venv_clean EXIT
     if [ ! -d "$source" ]; then fail "$app: the commit has no folder $3"; fi
-    file=$(requirements_file "$source" "$4")
+    file=$(requirements_file "$release_folder" "$3" "$4")
     if [ -z "$file" ]; then fail "$app: $3 has no uv.lock, requirements.txt or pyproject.toml with [project]: requirements names another file"; fi
     if [ ! -e "$source/$file" ]; then fail "$app: the commit has no $3/$file (requirements)"; fi
     # The program, not the link: after an upgrade of the distribution, python3.11 stays for a while beside python3.13.
@@ -66,7 +66,9 @@ venv_build() {
     rm -rf "$venv"
     mkdir -p "$venv" "$app_uv_cache"
     chown "$app:" "$venv" "$app_uv_cache"
-    cp -a "$source" "$work/source"
+    # All of the commit: a lock, a workspace's member or a path may be above the app's folder.
+    mkdir "$work/source"
+    tar -C "$release_folder" --exclude=./.venv --exclude=./.release -cf - . | tar -C "$work/source" -xf -
     chown -R "$app:" "$work"
     if ! venv_run_build "$@" >"$work/output" 2>&1; then
         cat "$work/output"
@@ -90,7 +92,7 @@ venv_run_build() {
     export UV_CACHE_DIR="$app_uv_cache" UV_PROJECT_ENVIRONMENT="$venv" VIRTUAL_ENV="$venv" UV_COMPILE_BYTECODE=1
     export HOME="$work" TMPDIR="$work"
     if [ -n "$index" ]; then export UV_DEFAULT_INDEX="$index"; fi
-    printf '%s\n' "$build" | setpriv --reuid="$app" --regid="$app" --clear-groups sh -eu -s "$uv" "$python" "$venv" "$work/source" "$file" "$@"
+    printf '%s\n' "$build" | setpriv --reuid="$app" --regid="$app" --clear-groups sh -eu -s "$uv" "$python" "$venv" "$work/source/$folder" "$file" "$@"
 }
 
 # venv_room PATH...: the free space on their filesystems.

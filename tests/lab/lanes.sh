@@ -29,7 +29,7 @@ run path || exit 1
 on lab3 releases supervisor >"$out/releases" 2>&1 &
 releases=$!
 {
-    on lab1 drift recovery files services system swap refused_plans refused_releases access &&
+    on lab1 drift recovery files services system swap refused_plans refused_releases sources access &&
         on lab2 commands apps private_index private python verify
 } >"$out/others" 2>&1 &
 others=$!

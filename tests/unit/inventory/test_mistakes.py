@@ -136,6 +136,7 @@ WRONG = [
     (APP + "    python: pypy3.10\n" + HOST, at(6, "apps.shop.python: \"pypy3.10\" is not a version of CPython 3; write for example '3.13.5', or system")),
     (APP + "    python: {version: system, optimized: true}\n" + HOST, at(6, "apps.shop.python.optimized: the distribution's Python is not built here; remove optimized, or write a version: '3.13.5'")),
     (APP + "    requirements: deps\n" + HOST, at(6, 'apps.shop.requirements: "deps" is not a requirements file; write auto, a requirements*.txt, pyproject.toml or uv.lock')),
+    (APP + "    requirements: ../requirements.txt\n" + HOST, at(2, 'apps.shop: "../requirements.txt" leads out of the repository from source.folder; write a path inside it')),
     (APP + "    workers: 0\n" + HOST, at(6, "apps.shop.workers: 0 is not a number of workers; write auto or 1 to 256")),
     (APP + "    workers: many\n" + HOST, at(6, 'apps.shop.workers: "many" is not a number of workers; write auto or 1 to 256')),
     (APP + "    environment: {1A: x}\n" + HOST, at(6, "apps.shop.environment.1A: not the name of an environment variable; use letters, digits and _ only")),

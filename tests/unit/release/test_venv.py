@@ -115,7 +115,7 @@ def test_the_first_file_that_says_what_to_install(
 ) -> None:
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-    assert ask(f"requirements_file '{tmp_path}' '{wanted}'") == found
+    assert ask(f"requirements_file '{tmp_path}' . '{wanted}'") == found
 
 
 def test_a_requirements_file_is_read_with_the_files_that_it_includes(tmp_path: Path, ask: Callable[[str], str]) -> None:

@@ -1,0 +1,154 @@
+"""Which file says what to install, and whether what it installs is the commit's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from provision.release import shell
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Call = Callable[..., subprocess.CompletedProcess[str]]
+
+WORKSPACE = '[tool.uv.workspace]\nmembers = [\n    "backend", # the API\n    "libs/*",\n]\nexclude = ["libs/old"]\n'
+PROJECT = '[project]\nname = "x"\n'
+LOCK = '[[package]]\nname = "x"\nsource = { virtual = "." }\n[[package]]\nname = "y"\nsource = { registry = "https://i/simple" }\n'
+
+
+@pytest.mark.parametrize(
+    ("files", "folder", "found"),
+    [
+        ({"pyproject.toml": WORKSPACE, "uv.lock": "", "backend/pyproject.toml": PROJECT}, "backend", "../uv.lock"),
+        ({"pyproject.toml": WORKSPACE, "uv.lock": "", "libs/a/pyproject.toml": PROJECT}, "libs/a", "../../uv.lock"),
+        (
+            {"pyproject.toml": WORKSPACE, "uv.lock": "", "libs/a/pyproject.toml": PROJECT},
+            "libs/a/src",
+            "../../../uv.lock",
+        ),
+        (
+            {"pyproject.toml": WORKSPACE, "uv.lock": "", "libs/a/b/pyproject.toml": PROJECT},
+            "libs/a/b",
+            "pyproject.toml",
+        ),
+        (
+            {"pyproject.toml": WORKSPACE, "uv.lock": "", "libs/old/pyproject.toml": PROJECT},
+            "libs/old",
+            "pyproject.toml",
+        ),
+        ({"pyproject.toml": WORKSPACE, "uv.lock": "", "other/pyproject.toml": PROJECT}, "other", "pyproject.toml"),
+        ({"pyproject.toml": PROJECT, "uv.lock": "", "backend/main.py": ""}, "backend", "../uv.lock"),
+        ({"pyproject.toml": PROJECT, "uv.lock": "", "backend/requirements.txt": ""}, "backend", "requirements.txt"),
+        (
+            {"pyproject.toml": WORKSPACE, "uv.lock": "", "backend/pyproject.toml": PROJECT, "backend/uv.lock": ""},
+            "backend",
+            "../uv.lock",
+        ),
+        ({"pyproject.toml": PROJECT, "a/pyproject.toml": PROJECT, "a/uv.lock": ""}, "a", "uv.lock"),
+        ({"pyproject.toml": WORKSPACE, "uv.lock": ""}, ".", "uv.lock"),
+        ({"backend/main.py": ""}, "backend", ""),
+    ],
+)
+def test_the_lock_is_the_one_that_uv_itself_would_use(
+    files: dict[str, str], folder: str, found: str, tmp_path: Path, call: Call
+) -> None:
+    write(tmp_path, files)
+    (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    assert call([shell], f"requirements_file '{tmp_path}' '{folder}' auto").stdout.strip() == found
+
+
+@pytest.mark.parametrize(
+    ("text", "shared"),
+    [
+        ("fastapi==0.165.0\nuvicorn[standard] >= 0.3 ; python_version > '3.9'\nhttpx (>=0.1)\n", True),
+        ("# all\n\n  fastapi==1 \\\n    --hash=sha256:abc\n--index-url https://i/simple\n", True),
+        (
+            "shop @ git+https://git.example.com/shop.git@v1\ngit+ssh://git@example.com/a.git\nhttps://e.com/a-1.tar.gz\n",
+            True,
+        ),
+        ("uvicorn\r\nstarlette<1\r\n", True),
+        ("-e .\n", False),
+        ("./core\n", False),
+        ("../core\n", False),
+        ("libs/core\n", False),
+        ("core[extra] @ file:./core\n", False),
+        ("core @ ./core\n", False),
+        ("file:core\n", False),
+        ("core-1.0-py3-none-any.whl\n", False),
+        ("core-1.0.tar.gz\n", False),
+        ("wheels/core-1.0.tar.gz ; python_version > '3'\n", False),
+        ("--find-links wheels\ncore\n", False),
+        ("-f wheels\ncore\n", False),
+        ("--editable=./core\n", False),
+        ("${HERE}/core\n", False),
+        ("/srv/core\n", False),
+    ],
+)
+def test_a_list_with_code_of_the_commit_has_a_venv_for_each_commit(
+    text: str, shared: bool, tmp_path: Path, call: Call
+) -> None:
+    assert shares({"requirements.txt": text}, tmp_path, call) == shared
+
+
+@pytest.mark.parametrize(
+    ("source", "shared"),
+    [
+        ('{ registry = "https://index.example.com/simple" }', True),
+        ('{ git = "https://git.example.com/core.git?rev=v1#0123" }', True),
+        ('{ git = "ssh://git@git.example.com/core.git?rev=v1#0123" }', True),
+        ('{ url = "https://example.com/core.whl" }', True),
+        ('{ virtual = "backend" }', True),
+        ('{ editable = "backend" }', False),
+        ('{ directory = "core" }', False),
+        ('{ path = "core.whl" }', False),
+        ('{ registry = "wheels" }', False),
+        ('{ git = "file:///srv/core" }', False),
+    ],
+)
+def test_a_lock_with_code_of_the_commit_has_a_venv_for_each_commit(
+    source: str, shared: bool, tmp_path: Path, call: Call
+) -> None:
+    files = {"pyproject.toml": WORKSPACE, "uv.lock": f'{LOCK}[[package]]\nname = "core"\nsource = {source}\n'}
+    assert shares(files, tmp_path, call) == shared
+
+
+@pytest.mark.parametrize(
+    ("text", "shared"),
+    [
+        (f'{PROJECT}dependencies = ["fastapi==0.165.0", "core @ git+https://e.com/core.git"]\n', True),
+        (f'{PROJECT}[tool.pytest.ini_options]\npythonpath = "."\n[tool.uv]\ndev-dependencies = []\n', True),
+        (f"{PROJECT}[build-system]\n", False),
+        (f'{PROJECT}dynamic = ["dependencies"]\n', False),
+        (f"{PROJECT}[tool.uv.sources]\ncore = {{ workspace = true }}\n", False),
+        (f'{PROJECT}[tool.uv.sources]\ncore = {{ path = "../core" }}\n', False),
+        (f'{PROJECT}[tool.uv.sources.core]\npath = "../core"\n', False),
+        (f'{PROJECT}dependencies = ["core @ file:///srv/core"]\n', False),
+        (f'{PROJECT}[[tool.uv.index]]\nurl = "./wheels"\n', False),
+    ],
+)
+def test_a_project_with_code_of_the_commit_has_a_venv_for_each_commit(
+    text: str, shared: bool, tmp_path: Path, call: Call
+) -> None:
+    assert shares({"pyproject.toml": text}, tmp_path, call) == shared
+
+
+def shares(files: dict[str, str], folder: Path, call: Call) -> bool:
+    """Whether two commits with these files share a venv."""
+    keys = set()
+    for commit in ("one", "two"):
+        write(folder / commit, {**files, ".release": f"{commit}\t.\n"})
+        ran = call([shell], f"requirements_key '{folder / commit}' . auto base")
+        assert ran.returncode == 0, ran.stderr
+        keys.add(ran.stdout)
+    return len(keys) == 1
+
+
+def write(folder: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
