@@ -16,3 +16,5 @@ def test_nginx_is_enabled_and_running(host: Any) -> None:
 def test_nginxs_configuration_is_valid(host: Any) -> None:
     verdict = host.run("nginx -t")
     assert verdict.rc == 0, verdict.stderr
+    ignored = [line for line in verdict.stderr.splitlines() if "conflicting server name" in line]
+    assert not ignored, f"two sites have the same name, and nginx ignores one: {ignored[0]}"

@@ -235,6 +235,12 @@ DRIFTS = (
         f"{SLOTS} cmp /etc/sample/$active/env /etc/sample/env",
     ),
     Drift(
+        "the other slot would start at a boot, and the link to the active one leads to it",
+        f"{SLOTS} systemctl enable -q sample@$idle; ln -sfn $idle /etc/sample/current",
+        ("paths:sample",),
+        f"{SLOTS} ! systemctl -q is-enabled sample@$idle && readlink /etc/sample/current | grep -x $active",
+    ),
+    Drift(
         "the other slot started",
         f"{SLOTS} systemctl start sample@$idle",
         (ACTIVATION,),
