@@ -18,6 +18,7 @@ HOSTS = ("lab1", "lab2", "lab3")
 SECONDS = 90
 # Each fault is tried at one in so many steps of an activation; 0 means at one step only.
 EVERY = int(os.environ.get("PROVISION_EVERY_STEP", "0"))
+FAULTS = ("runner killed", "power cut", "controller killed", *(["network cut"] if EVERY else []))
 
 COUNTED: list[int] = []
 
@@ -150,7 +151,7 @@ def test_a_host_that_is_locked_or_unreachable_at_the_start_stops_all_before_any_
     assert "probe: the hosts do not run the same commit" in fleet("status", "three").stderr
 
 
-@pytest.mark.parametrize("fault", ["runner killed", "power cut", "controller killed"])
+@pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_in_an_activation_leaves_no_mixed_fleet(fleet: Controller, repository: Repository, fault: str) -> None:
     """On the second host; the controller dies in the activation of the first one."""
     server = "lab1" if fault == "controller killed" else "lab2"
@@ -191,6 +192,11 @@ def break_off(fault: str, server: str, process: "subprocess.Popen[str]") -> None
     elif fault == "power cut":
         lab.kill(server)
         lab.start(server)
+    elif fault == "network cut":
+        shell(server, "ip link set host0 down")
+        steps.go(server)
+        process.communicate(timeout=300)
+        shell(server, "ip link set host0 up; ip route replace default via 10.213.0.1")
     else:
         process.kill()
         steps.go(server)
