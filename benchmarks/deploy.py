@@ -29,8 +29,14 @@ for try in 1 2 3; do
 done
 """
 STARTS = {
-    "systemd": ("systemctl start --no-block probe@$idle", "systemctl stop probe@$idle"),
-    "supervisor": ("supervisorctl start probe-$idle >/dev/null &", "wait; supervisorctl stop probe-$idle >/dev/null"),
+    "systemd": (
+        "systemctl start --no-block probe@$idle.service",
+        "systemctl stop probe@$idle.service probe@$idle.socket",
+    ),
+    "supervisor": (
+        "supervisorctl start probe-$idle:* >/dev/null &",
+        "wait; supervisorctl stop probe-$idle:* >/dev/null",
+    ),
 }
 
 

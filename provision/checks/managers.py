@@ -7,7 +7,7 @@ from typing import Any
 
 from provision.checks.processes import Process
 from provision.inventory import App
-from provision.release.layout import Layout
+from provision.release.layout import SLOTS, Layout
 from provision.release.supervisor import JOBS, PROGRAMS
 from provision.release.systemd import UNITS
 
@@ -22,6 +22,10 @@ class Manager(ABC):
     @abstractmethod
     def slot(self, name: str) -> str:
         """The program of a slot."""
+
+    def beside(self, name: str) -> str:
+        """The program that keeps a slot's socket open; "" if the process manager does that itself."""
+        return ""
 
     @abstractmethod
     def process(self, name: str) -> str:
@@ -67,15 +71,15 @@ class Manager(ABC):
         """Files of the app that some process manager would read, and that the inventory no longer accounts for."""
         own = self.app.name
         found = self.host.run(
-            "grep -slE %s %s/*.service %s/*.timer %s/*.conf %s/*; find %s -path %s -xtype l",
+            "grep -slE %s %s/*.service %s/*.socket %s/*.timer %s/*.conf %s/*; find %s -path %s -xtype l",
             f"^[#;] provision: {own}\\.",
-            *(UNITS, UNITS, PROGRAMS, JOBS, UNITS, f"*.wants/{own}[-@]*"),
+            *(UNITS, UNITS, UNITS, PROGRAMS, JOBS, UNITS, f"*.wants/{own}[-@]*"),
         ).stdout.split()
         return set(found) - self.files()
 
 
 class Systemd(Manager):
-    """systemd: a slot is an instance of a template unit, a schedule a timer."""
+    """systemd: a slot is a service with a socket, a schedule a timer."""
 
     def slot(self, name: str) -> str:
         return f"{self.app.name}@{name}.service"
@@ -97,7 +101,9 @@ class Systemd(Manager):
         return self.state(program) in ("inactive", "failed")
 
     def starts_at_boot(self, program: str) -> bool:
-        return bool(self.host.run("systemctl is-enabled %s", program).stdout.strip() == "enabled")
+        """A slot is started by its socket."""
+        unit = program.replace(".service", ".socket") if "@" in program else program
+        return bool(self.host.run("systemctl is-enabled %s", unit).stdout.strip() == "enabled")
 
     def main_process(self, program: str) -> int:
         return int(self.host.check_output("systemctl show -p MainPID --value %s", program))
@@ -119,15 +125,21 @@ class Systemd(Manager):
 
     def files(self) -> set[str]:
         own = self.app.name
-        names = [f"{own}@.service", *map(self.process, (*self.app.processes, *self.app.schedules))]
+        names = [f"{own}@{slot}.{kind}" for slot in SLOTS for kind in ("service", "socket")]
+        names += map(self.process, (*self.app.processes, *self.app.schedules))
         return {f"{UNITS}/{name}" for name in (*names, *(f"{own}-{name}.timer" for name in self.app.schedules))}
 
 
 class Supervisor(Manager):
-    """Supervisor: a slot is a program of its own, a schedule a job of cron."""
+    """Supervisor: a slot is a group of two, Gunicorn and what keeps the socket open; a schedule is a job of cron."""
 
     def slot(self, name: str) -> str:
-        return self.process(name)
+        group = self.process(name)
+        return f"{group}:{group}_0"
+
+    def beside(self, name: str) -> str:
+        group = self.process(name)
+        return f"{group}:{group}_1"
 
     def process(self, name: str) -> str:
         return f"{self.app.name}-{name}"
@@ -135,7 +147,7 @@ class Supervisor(Manager):
     def of(self, programs: Iterable[str], processes: Iterable[Process]) -> set[int]:
         mains = {name: self.main_process(name) for name in programs}
         # A job may have ended since the processes were listed. A process without its main process belongs to no program.
-        ended = {name for name, main in mains.items() if not main}
+        ended = {name.rpartition(":")[2] for name, main in mains.items() if not main}
         running = {*mains.values()} - {0}
         return {process.id for process in processes if process.line & running or process.program in ended}
 
@@ -155,7 +167,7 @@ class Supervisor(Manager):
     def starts_at_boot(self, program: str) -> bool:
         """A slot is started by the program APP, which follows the link `current`."""
         own = self.app.name
-        slots = {self.slot(name): name for name in ("blue", "green")}
+        slots = {self.slot(name): name for name in SLOTS}
         if program not in slots:
             return self._starts(program)
         current = self.host.run("readlink %s", Layout(own).active_slot).stdout.strip()
@@ -179,7 +191,7 @@ class Supervisor(Manager):
 
     def files(self) -> set[str]:
         own, app = self.app.name, self.app
-        programs = [own, *map(self.process, ("blue", "green", *app.processes, *app.schedules))]
+        programs = [own, *map(self.process, (*SLOTS, *app.processes, *app.schedules))]
         return {f"{PROGRAMS}/{name}.conf" for name in programs} | {f"{JOBS}/{own}-{name}" for name in app.schedules}
 
     def _known(self) -> dict[str, str]:

@@ -62,15 +62,15 @@ def test_the_deploy_key_is_readable_by_root_alone(
         assert not [user for user in users if succeeds_as(user, f"test -r {path}")], path
 
 
-def test_the_socket_is_in_a_folder_of_the_apps_and_nginxs(host: Any, app: App, slot: Slot) -> None:
+def test_the_socket_is_in_a_folder_of_roots_that_nginx_can_enter(host: Any, app: App, slot: Slot) -> None:
     folder = host.file(Layout(app.name).sockets)
-    assert (f"{folder.mode:o}", folder.user, folder.group) == ("2750", app.name, "www-data")
+    assert (f"{folder.mode:o}", folder.user, folder.group) == ("750", "root", "www-data")
     socket = host.file(Layout(app.name).slot(slot.name).socket)
     assert socket.is_socket, f"there is no socket {socket.path}"
-    assert (f"{socket.mode:o}", socket.user) == ("666", app.name)
+    assert (f"{socket.mode:o}", socket.user, socket.group) == ("660", "root", "www-data")
 
 
-def test_only_the_app_and_nginx_can_reach_the_socket(declared: inventory.Host, app: App, succeeds_as: As) -> None:
+def test_only_nginx_can_reach_the_socket(declared: inventory.Host, app: App, succeeds_as: As) -> None:
     path = Layout(app.name).current_socket
     users = (app.name, "www-data", *others(declared, app))
-    assert [user for user in users if succeeds_as(user, f"test -w {path}")] == [app.name, "www-data"], path
+    assert [user for user in users if succeeds_as(user, f"test -w {path}")] == ["www-data"], path

@@ -61,7 +61,8 @@ def test_nothing_runs_as_the_apps_user_but_its_active_release(
     app: App, slot: Slot, release: str, processes: list[Process]
 ) -> None:
     manager = slot.manager
-    programs = manager.of((slot.program, *map(manager.process, app.processes)), processes)
+    own = filter(None, (slot.program, manager.beside(slot.name)))
+    programs = manager.of((*own, *map(manager.process, app.processes)), processes)
     # A job that began before the release became active ends with the release that it began with.
     jobs = manager.of(map(manager.process, app.schedules), processes)
 

@@ -5,10 +5,8 @@ from dataclasses import dataclass
 
 from provision.engine.resource import Change, Probe, Ref, State
 from provision.release import shell
-from provision.release.process_manager import PROCESS_MANAGERS
 from provision.release.slot import Serving, Slot
 from provision.release.tree import emptied, rebuilt
-from provision.resources.file import File
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,6 @@ class Activation:
         if not serving:
             return "nothing serves yet"
         app, slot = self.slot.app, serving.slot
-        unit = File.ref_to(PROCESS_MANAGERS[self.slot.manager].unit(app))
         reasons = (
             (self.again, "restart"),
             (serving.current != self.release, f"{serving.current or 'nothing'} is active"),
@@ -63,7 +60,7 @@ class Activation:
             (serving.health != "200", f"its health check answered {serving.health}"),
             (rebuilt(app, earlier), "its files were restored"),
             (emptied(app, earlier), "its shared folder was restored"),
-            (unit in earlier or serving.reload == "yes", "its unit changed"),
+            (serving.reload == "yes", "its unit changed"),
             (serving.copies != "same", f"the files of slot {slot} were modified"),
             (serving.enabled != "enabled", f"its slot {slot} would not start at boot"),
             (serving.idle not in ("inactive", "failed", "unknown"), "both slots run"),

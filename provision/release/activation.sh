@@ -8,6 +8,7 @@
 #   drain         seconds that the old slot may take to end
 #   before, after the hooks' commands; empty if there are none
 #   domains       the public names that must answer after the switch; none if there is no nginx
+#   settings      what the release runs with, for a rollback; empty if the record has it already
 #   who           who runs this (set by the run)
 # Sets old and new (the slots), was (where the link to the active release led), switched (seconds since 1970; empty before the
 # switch) and log_mark (where the new slot's log ended before its start).
@@ -83,8 +84,8 @@ activation_after() {
 # activation_arm: undo whatever fails from here on.
 activation_arm() {
     switched=
-    # A killed activation may have left it. The old slot must not answer for the new one in the check through nginx.
-    rm -f "$app_previous_socket"
+    # A killed activation may have left it.
+    rm -f "$app_standing_by" "$app_previous_socket"
     was=$(readlink "$app_current" || true)
     log_mark=$(slot_log_mark "$app" "$new")
     trap activation_undo EXIT
@@ -95,12 +96,16 @@ activation_take_over() {
     activation_arm
     slot_bring_up
     mark_write "$app" unfinished "$release"
+    # While the old slot stands by, nginx passes to it what the new one fails to answer.
+    if [ -n "$old" ]; then
+        point "$app_previous_socket" "$old.sock"
+        (umask 022 && : >"$app_standing_by")
+    fi
     switched=$(date +%s)
     point "$app_current_socket" "$new.sock"
     point "$app_current" "releases/$release"
+    point "$app_static_current" "$new"
     activation_check_through_nginx
-    # While the old slot stands by, nginx passes to it what the new one fails to answer.
-    if [ -n "$old" ]; then point "$app_previous_socket" "$old.sock"; fi
     slot_at_boot "$app" "$new" yes
     point "$app_active_slot" "$new"
     process_restart_all "$new" || fail "$app: $process does not keep running with $release"
@@ -110,7 +115,7 @@ activation_take_over() {
     if [ -n "$old" ]; then
         slot_at_boot "$app" "$old" no
         activation_drain
-        rm -f "$app_previous_socket"
+        rm -f "$app_standing_by" "$app_previous_socket"
     fi
     activation_record good
 }
@@ -135,18 +140,29 @@ activation_check_through_nginx() {
     done
 }
 
-# activation_watch: the new slot's workers must not all end while it is watched, and it must be healthy afterwards.
+# activation_watch: with the traffic, the new slot's workers must not all end, and its health check must not answer badly for a
+# second; nothing is asked for longer than that, unless the check was slow before the switch.
 activation_watch() {
-    main=$(slot_pid "$app" "$new")
-    workers=$(slot_workers "$main")
-    deadline=$((switched + watch))
-    while [ "$(date +%s)" -lt "$deadline" ]; do
-        sleep 0.2
+    layout_slot "$app" "$new"
+    workers=$(slot_workers "$(slot_pid "$app" "$new")")
+    deadline=$((switched + watch)) bad='' limit=1
+    if [ "$took" -gt 50 ]; then limit=5; fi
+    while [ "$(date +%s)" -lt "$deadline" ] || [ "$bad" != no ]; do
         stay=
         for worker in $workers; do if [ -e "/proc/$worker" ]; then stay=yes; fi; done
         if [ -z "$stay" ]; then fail "$app: $release ended within ${watch}s of having the traffic; its last log lines stand above"; fi
+        asked=$(slot_clock)
+        answer=$(slot_http_status "$slot_socket" "$domain" "$health" "$limit")
+        if [ "$answer" = 200 ]; then
+            bad=no
+        else
+            case $bad in '' | no) bad=$asked ;; esac
+            if [ "$(($(slot_clock) - bad))" -ge 100 ]; then
+                fail "$app: $release was no longer healthy with the traffic ($health answered $answer for a second); its last log lines stand above"
+            fi
+        fi
+        sleep 0.2
     done
-    slot_await_health || fail "$app: $release was no longer healthy after ${watch}s with the traffic ($health answered $answer); its last log lines stand above"
 }
 
 # activation_drain: end the old slot once it has no connection left, or at the limit. Then its websockets are closed, and
@@ -171,32 +187,36 @@ activation_drain() {
 
 # activation_record good|failed|held|dropped: write down who deployed what, and how it went.
 activation_record() {
+    at=$(date -u +%Y-%m-%dT%H:%M:%SZ)
     layout_release "$app" "$release"
     (umask 022 && mkdir -p "$app_records")
-    printf '%s\t%s\t%s\n' "$1" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "${who:-}" | put "$release_record" root root 644
+    if [ -z "$settings" ]; then settings=$(sed -n 2p "$release_record" 2>/dev/null || true); fi
+    printf '%s\t%s\t%s\n%s\n' "$1" "$at" "${who:-}" "$settings" | put "$release_record" root root 600
     printf '{"app":"%s","release":"%s","at":"%s","slot":"%s","state":"%s","who":"%s"}\n' "$app" "$release" \
-        "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$new" "$1" "${who:-}" >>"$provision_history"
+        "$at" "$new" "$1" "${who:-}" >>"$provision_history"
 }
 
-# activation_undo: what takes the traffic back comes first. It needs no room on the disk; the record does, and may be missing.
+# activation_undo: what takes the traffic back comes first, and needs no room on the disk. Whatever fails here, the rest is done.
 activation_undo() {
+    set +e
     if [ -n "$switched" ]; then activation_switch_back; fi
     slot_log "$app" "$new" "$log_mark"
     preview_end
     slot_stop "$app" "$new"
-    rm -f "$app_previous_socket"
+    rm -f "$app_standing_by" "$app_previous_socket"
     if [ -z "$old" ]; then rm -f "$app_current_socket"; fi
-    if [ "$was" != "releases/$release" ]; then activation_record failed || true; fi
+    if [ "$was" != "releases/$release" ]; then activation_record failed; fi
     activation_finished
 }
 
 activation_switch_back() {
     if [ -n "$old" ]; then point "$app_current_socket" "$old.sock"; else rm -f "$app_current_socket"; fi
+    if [ -n "$old" ]; then point "$app_static_current" "$old"; else rm -f "$app_static_current"; fi
     if [ -n "$was" ]; then point "$app_current" "$was"; else rm -f "$app_current"; fi
     if [ -n "$old" ] && [ -e "$app_configuration/$old/release" ]; then
         point "$app_active_slot" "$old"
         slot_at_boot "$app" "$new" no
-        process_restart_all "$old" || true
+        (process_restart_all "$old")
     else
         process_stop_all "$app"
         slot_at_boot "$app" "$new" no

@@ -17,6 +17,7 @@ from provision.release.paths import Paths
 from provision.release.preview import Preview
 from provision.release.process_manager import ProcessManager, process_manager
 from provision.release.removal import left
+from provision.release.settings import settings
 from provision.release.slot import Health, Slot
 from provision.release.tree import Release
 from provision.release.venv import Venv, python_home
@@ -56,11 +57,11 @@ class Deployment:
         return (Migration(app.name, self.release, app.source.folder, fingerprint, command, every),)
 
     def activated(self, again: bool = False) -> tuple[Resource, ...]:
-        """The release with all traffic (`again`: restarted), its timers, and nothing left of another process manager."""
+        """The release with all traffic (`again`: restarted), and nothing left that its process manager should not read."""
         activation = Activation(self.slot, self.release, self.app.source.folder, self.fingerprint, again)
-        copied = tuple((file.path.rpartition("/")[2], file.mode) for file in self._manager.copies())
-        paths = Paths(self.app.name, copied)
-        return (activation, *self._manager.timers(), *left(self.app, self.facts[MANAGED]), paths)
+        configuration = f"{Layout(self.app.name).configuration}/"
+        copied = tuple((file.path.removeprefix(configuration), file.mode) for file in self._manager.copies())
+        return (activation, *left(self.app, self.facts[MANAGED]), Paths(self.app.name, copied))
 
     def previewed(self, token: str) -> tuple[Resource, ...]:
         """The release in the idle slot, for those who have the token."""
@@ -75,7 +76,6 @@ class Deployment:
     def fingerprint(self) -> str:
         """A hash of everything that the release runs with; if it changes, the release is activated again."""
         app = self.app
-        files = (file for file in self._manager.files() if file.path.endswith((".service", ".conf")))
         return _hash(
             self.release,
             self.commit,
@@ -84,7 +84,8 @@ class Deployment:
             self._venv.base,
             app.requirements,
             app.process_manager,
-            *(file.content for file in (*self._copied, *files)),
+            *(f"{prefix}={folder}" for prefix, folder in self.slot.static),
+            *(file.content for file in self._copied),
         )
 
     @cached_property
@@ -119,7 +120,7 @@ def slot(host: Host, app: App, *copied: File) -> Slot:
     return Slot(
         app=app.name,
         manager=app.process_manager,
-        copies=tuple((file.path.rpartition("/")[2], file.sha256) for file in copied),
+        copies=tuple((file.path.removeprefix(f"{Layout(app.name).configuration}/"), file.sha256) for file in copied),
         health=Health(
             path=health.path,
             passes=health.passes,
@@ -130,9 +131,12 @@ def slot(host: Host, app: App, *copied: File) -> Slot:
         ),
         drain=app.drain_seconds,
         keep=app.keep_releases,
+        settings=settings(app),
+        static=tuple(
+            (prefix, f"{app.source.folder}/{folder}".removeprefix("./")) for prefix, folder in app.static.items()
+        ),
         before=app.hooks.before or "",
         after=app.hooks.after or "",
-        processes=tuple(app.processes),
     )
 
 

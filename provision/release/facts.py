@@ -13,13 +13,17 @@ ReleaseState = Literal["active", "good", "failed", "new"]
 
 @dataclass(frozen=True, slots=True)
 class ServerRelease:
-    """A release that is complete on the server's disk: it serves, has served, has failed, or is yet to serve."""
+    """A release that is complete on the server's disk: it serves, has served, has failed, or is yet to serve.
+
+    `settings` is what it ran with, as release/settings.py writes it; empty if that is not known.
+    """
 
     app: str
     id: str
     commit: str
     folder: str
     state: ReleaseState
+    settings: str = ""
 
     @property
     def active(self) -> bool:

@@ -11,7 +11,8 @@ release_state() {
     if [ "$(readlink "$app_current")" = "releases/$2" ]; then state=active; fi
 }
 
-# Out: a record for each complete release: app, id, commit, folder, and state (active, good, failed or new).
+# Out: a record for each complete release: app, id, commit, folder, state (active, good, failed or new), and settings (what it ran
+# with; empty if it never did).
 release_facts() {
     layout_release '*' '*'
     for stamp in $release_stamp; do
@@ -21,7 +22,8 @@ release_facts() {
             app=${app##*/} id=${id##*/}
             release_state "$app" "$id"
             IFS='	' read -r commit folder <"$stamp"
-            printf 'release\tapp=%s\tid=%s\tcommit=%s\tfolder=%s\tstate=%s\n' "$app" "$id" "$commit" "$folder" "$state"
+            printf 'release\tapp=%s\tid=%s\tcommit=%s\tfolder=%s\tstate=%s\tsettings=%s\n' "$app" "$id" "$commit" "$folder" "$state" \
+                "$(sed -n 2p "$release_record" 2>/dev/null)"
         fi
     done
 }

@@ -20,10 +20,19 @@ class SlotLayout(Places):
     )
     release = Place("/etc/{app}/{slot}/release", "link", "its release")
     venv = Place("/etc/{app}/{slot}/venv", "link", "its virtual environment")
+    units = Place(
+        "/etc/{app}/{slot}/units", "directory", "its copies of what the process manager reads", "root", APP, 0o750
+    )
     manager = Place("/etc/{app}/{slot}/manager", "file", "the process manager that runs it", mode=0o644)
     fingerprint = Place("/etc/{app}/{slot}/fingerprint", "file", "a hash of all that it runs with", mode=0o644)
+    static = Place("/srv/{app}/static/{slot}", "directory", "links to the static files of its release", mode=0o755)
     socket = Place(
-        "/run/{app}/{slot}.sock", "socket", "where its Gunicorn listens", APP, APP, 0o666, "root, the app, nginx"
+        "/run/{app}/{slot}.sock",
+        "socket",
+        "where its Gunicorn listens; the process manager holds it, so requests wait while Gunicorn restarts",
+        "root",
+        NGINX,
+        0o660,
     )
 
 
@@ -44,7 +53,10 @@ class ReleaseLayout(Places):
     )
     venv = Place("/srv/{app}/releases/{release}/.venv", "link", "its virtual environment")
     record = Place(
-        "/var/lib/provision/apps/{app}/releases/{release}", "file", "how its deploy went, when, and by whom", mode=0o644
+        "/var/lib/provision/apps/{app}/releases/{release}",
+        "file",
+        "how its deploy went, when, and by whom; what it ran with",
+        mode=0o600,
     )
 
 
@@ -64,13 +76,26 @@ class Layout(Places):
         mode=0o755,
     )
     shared = Place("/srv/{app}/shared", "directory", "what outlives releases", APP, APP, 0o750, "root, the app")
-    current = Place("/srv/{app}/current", "link", "the active release, for people, scripts and nginx's static files")
+    current = Place("/srv/{app}/current", "link", "the active release, for people and scripts")
     preview = Place("/srv/{app}/preview", "link", "the release that can be previewed")
+    static = Place(
+        "/srv/{app}/static", "directory", "the files that nginx serves itself: for each slot, links by URL", mode=0o755
+    )
+    static_current = Place("/srv/{app}/static/current", "link", "those of the slot that has the traffic")
+    static_preview = Place("/srv/{app}/static/preview", "link", "those of the release that can be previewed")
 
     configuration = Place("/etc/{app}", "directory", "what the app runs with", "root", APP, 0o750)
     env = Place("/etc/{app}/env", "file", "the environment that the next activation uses", "root", APP, 0o640)
     gunicorn = Place(
         "/etc/{app}/gunicorn.conf.py", "file", "Gunicorn's configuration for the next activation", "root", APP, 0o640
+    )
+    units = Place(
+        "/etc/{app}/units",
+        "directory",
+        "what the process manager reads from the next activation on",
+        "root",
+        APP,
+        0o750,
     )
     active_slot = Place("/etc/{app}/current", "link", "the slot that has the traffic")
     deploy_key = Place(
@@ -84,19 +109,17 @@ class Layout(Places):
     )
     tmpfiles = Place("/etc/tmpfiles.d/{app}.conf", "file", "makes the folder of the sockets at a boot", mode=0o644)
 
-    sockets = Place("/run/{app}", "directory", "the sockets", APP, NGINX, 0o2750, "root, the app")
-    current_socket = Place(
-        "/run/{app}/current.sock", "link", "the socket of the slot that has the traffic", writers="root, the app"
-    )
+    sockets = Place("/run/{app}", "directory", "the sockets", "root", NGINX, 0o750)
+    current_socket = Place("/run/{app}/current.sock", "link", "the socket of the slot that has the traffic")
     previous_socket = Place(
         "/run/{app}/previous.sock",
         "link",
         "for some seconds after a switch: the old slot's socket, which answers what the new one fails to",
-        writers="root, the app",
     )
-    preview_socket = Place(
-        "/run/{app}/preview.sock", "link", "the socket of the release that can be previewed", writers="root, the app"
+    standing_by = Place(
+        "/run/{app}/standing-by", "file", "there as long as the link before it, as nginx sees no sockets", mode=0o644
     )
+    preview_socket = Place("/run/{app}/preview.sock", "link", "the socket of the release that can be previewed")
     preview_tokens = Place(
         "/run/{app}/preview",
         "directory",
@@ -104,11 +127,8 @@ class Layout(Places):
         "root",
         NGINX,
         0o2750,
-        "root, the app",
     )
-    preview_slot = Place(
-        "/run/{app}/held", "file", "the slot of the release that can be previewed", mode=0o600, writers="root, the app"
-    )
+    preview_slot = Place("/run/{app}/held", "file", "the slot of the release that can be previewed", mode=0o600)
 
     state = Place("/var/lib/provision/apps/{app}", "directory", "what is known of the app", mode=0o755)
     records = Place(

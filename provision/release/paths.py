@@ -12,8 +12,19 @@ from provision.release.layout import SLOTS, Layout
 
 RELEASE = "@release@"
 # What only `Paths` looks at: the rest are resources of their own, or an activation's, or lie where the app itself may write.
-APP = ("repository", "state", "records", "maintenance", "unfinished", "checked", "migrated", "migrations", "uv_cache")
-SLOT = ("folder", "env", "gunicorn", "manager", "fingerprint")
+APP = (
+    "repository",
+    "static",
+    "state",
+    "records",
+    "maintenance",
+    "unfinished",
+    "checked",
+    "migrated",
+    "migrations",
+    "uv_cache",
+)
+SLOT = ("folder", "env", "gunicorn", "units", "manager", "fingerprint", "static")
 OF_RELEASE = ("folder", "stamp", "record")
 
 

@@ -21,6 +21,7 @@ paths_wrong() {
     if [ -z "$slot" ] || [ ! -e "$release_stamp" ]; then return 0; fi
     paths_attributes "$(printf '%s\n' "$2" | sed "s|@release@|$release|g; s|,/|,$root/|g" | tr ' ' '\n')"
     paths_link "$app_active_slot" "$slot"
+    paths_link "$app_static_current" "$slot"
     layout_slot "$1" "$slot"
     if [ ! -d "$slot_folder" ]; then return 0; fi
     paths_link "$slot_release" "$release_folder"

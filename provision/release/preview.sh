@@ -16,6 +16,7 @@ preview_start() {
     trap - EXIT
     point "$app_preview_socket" "$new.sock"
     point "$app_preview" "releases/$release"
+    point "$app_static_preview" "$new"
     install -d -m 2750 -o root -g www-data "$app_preview_tokens"
     : >"$app_preview_tokens/$1"
     chmod 644 "$app_preview_tokens/$1"
@@ -45,4 +46,4 @@ preview_drop() {
 }
 
 # preview_end: close the preview.
-preview_end() { rm -rf "$app_preview_slot" "$app_preview_tokens" "$app_preview_socket" "$app_preview"; }
+preview_end() { rm -rf "$app_preview_slot" "$app_preview_tokens" "$app_preview_socket" "$app_preview" "$app_static_preview"; }

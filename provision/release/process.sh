@@ -1,15 +1,14 @@
 # shellcheck shell=sh disable=SC2154
-# The processes that an app has beside its slots. They run the release of the active slot.
-# Reads app, and processes: their names, separated by spaces. Sets process: the current one.
+# The processes that an app has beside its slots. They run the release of the active slot, from units that are the slot's own.
+# Reads app. Sets process: the current one.
 
 # process_state APP NAME MANAGER
 process_state() { "${3}_process_state" "$1" "$2"; }
 
-# process_down APP SLOT NAME,NAME...|-: those that do not run under the slot's process manager.
+# process_down APP SLOT: those of the slot's release that do not run.
 process_down() {
-    if [ "$3" = - ]; then return 0; fi
     by=$(slot_manager_of "$1" "$2") down=
-    for name in $(printf '%s' "$3" | tr , ' '); do
+    for name in $("${by}_processes" "$1" "$2"); do
         if [ "$(process_state "$1" "$name" "$by")" != active ]; then down="$down $name"; fi
     done
     printf '%s\n' "${down# }"
@@ -22,11 +21,13 @@ process_stop_all() {
     done
 }
 
-# process_restart_all SLOT: move the processes to the active slot's release and process manager; they must keep running for a
-# second.
+# process_restart_all SLOT: move the processes to the active slot's release, units and process manager; they must keep running
+# for a second.
 process_restart_all() {
     by=$(slot_manager_of "$app" "$1")
     process_stop_all "$app" "$by"
+    "${by}_processes_write" "$app" "$1" || return 1
+    processes=$("${by}_processes" "$app" "$1")
     for process in $processes; do "${by}_process_restart" "$app" "$process" || return 1; done
     if [ -n "$processes" ]; then sleep 1; fi
     for process in $processes; do

@@ -11,7 +11,9 @@ slot.sh and process.sh call these:
     NAME_slot_at_boot APP SLOT yes|no
     NAME_slot_log_mark APP SLOT               where the slot's log ends now
     NAME_slot_log APP SLOT MARK               the last lines after that
-    NAME_process_state|restart|log APP NAME   a process beside the web app
+    NAME_process_state|restart|log APP NAME   a process or timer beside the web app
+    NAME_processes APP SLOT                   the names of those that the slot's release has
+    NAME_processes_write APP SLOT             their files: those of the slot, and no others
     NAME_processes_stop APP                   all of them
     NAME_runs PATH...                         what runs of what the files at these paths describe
 """
@@ -31,15 +33,13 @@ from provision.resources.file import File
 class ProcessManager(Protocol):
     """How a process manager runs one app.
 
-    `places` are the paths that belong to it, `library` is its shell, `reads` are globs of the files that it reads, and
-    `copied` the names of the files in /etc/APP that a slot has copies of for it.
+    `places` are the paths that belong to it, `library` is its shell, and `reads` are globs of the files that it reads.
     """
 
     name: ClassVar[str]
     places: ClassVar[type[Places]]
     library: ClassVar[str]
     reads: ClassVar[tuple[str, ...]]
-    copied: ClassVar[tuple[str, ...]]
 
     def __init__(self, app: App) -> None: ...
 
@@ -49,25 +49,20 @@ class ProcessManager(Protocol):
         ...
 
     @staticmethod
-    def unit(app: str) -> str:
-        """The path of the unit that both slots share; empty if each slot has a program of its own."""
-        ...
-
-    @staticmethod
     def removal(path: str) -> str:
         """The script that stops and removes what the file at a path describes."""
         ...
 
     def files(self) -> tuple[File, ...]:
-        """The files that it reads for the app, without those of the slots. Each one's first line names the app."""
+        """The files that it reads for the app, without those that an activation writes."""
         ...
 
     def paths(self) -> set[str]:
-        """The paths of all files that it reads for the app, with those of the slots."""
+        """The paths of all files that it reads for the app. Each one's first line names the app."""
         ...
 
     def copies(self) -> tuple[File, ...]:
-        """The files in `copied`, which each slot gets a copy of."""
+        """The files below /etc/APP that each slot gets a copy of, and from which an activation writes what it reads."""
         ...
 
     def prepared(self) -> tuple[Resource, ...]:
@@ -78,10 +73,6 @@ class ProcessManager(Protocol):
         """What makes it read its files, unless an activation does."""
         ...
 
-    def timers(self) -> tuple[Resource, ...]:
-        """What starts the schedules once the release has the traffic."""
-        ...
-
     def logs(self, process: str) -> tuple[str, ...]:
         """Units in the journal with the log of one process ("web": the app itself), or of all (""); UNIT:NAME where lines of
         several processes are in a unit, and begin with their names.
@@ -90,10 +81,9 @@ class ProcessManager(Protocol):
 
 
 PROCESS_MANAGERS: dict[str, type[ProcessManager]] = {"systemd": Systemd, "supervisor": Supervisor}
-# For the shell: their names, the files that a slot may have copies of, and what they read.
+# For the shell: their names, and what they read.
 PRELUDE = (
     f"process_managers='{' '.join(PROCESS_MANAGERS)}'\n"
-    f"slot_copied='env gunicorn.conf.py {' '.join(name for each in PROCESS_MANAGERS.values() for name in each.copied)}'\n"
     f'managed_globs="{" ".join(f"$root{glob}" for each in PROCESS_MANAGERS.values() for glob in each.reads)}"\n'
 )
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from provision.engine.resource import Change, Phase, Probe, Ref, State
+from provision.engine.resource import Change, Probe, Ref, State
 from provision.inventory import App
 from provision.release import shell
 from provision.release.facts import ManagedFile
@@ -14,11 +14,10 @@ from provision.release.process_manager import PROCESS_MANAGERS, manager_of, proc
 class RemovedUnit:
     """A unit, program or cron job at `path` that the inventory no longer has is stopped, disabled and removed.
 
-    One of a process manager that the app has left goes in the phase `finish`, when no slot runs there any more.
+    That happens in the phase `finish`, when the new release serves: the old one may need it until then.
     """
 
     path: str
-    phase: Phase = "prepare"
 
     @property
     def ref(self) -> Ref:
@@ -30,20 +29,10 @@ class RemovedUnit:
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         script = PROCESS_MANAGERS[manager_of(self.path)].removal(self.path)
         summary = f"{self.path.rpartition('/')[2]}: stop and remove"
-        return Change(self.ref, summary, script, shell.LIBRARY, phase=self.phase)
-
-
-def removed(app: App, managed: tuple[ManagedFile, ...]) -> tuple[RemovedUnit, ...]:
-    """Files that the app's process manager reads and the inventory no longer has."""
-    return tuple(RemovedUnit(path) for path in _unwanted(app, managed) if manager_of(path) == app.process_manager)
+        return Change(self.ref, summary, script, shell.LIBRARY, phase="finish")
 
 
 def left(app: App, managed: tuple[ManagedFile, ...]) -> tuple[RemovedUnit, ...]:
-    """Files that a process manager which ran the app before still reads."""
-    paths = _unwanted(app, managed)
-    return tuple(RemovedUnit(path, "finish") for path in paths if manager_of(path) != app.process_manager)
-
-
-def _unwanted(app: App, managed: tuple[ManagedFile, ...]) -> list[str]:
+    """Files of the app that a process manager reads, and that the inventory no longer has."""
     wanted = process_manager(app).paths()
-    return [file.path for file in managed if file.app == app.name and file.path not in wanted]
+    return tuple(RemovedUnit(file.path) for file in managed if file.app == app.name and file.path not in wanted)

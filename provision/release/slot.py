@@ -1,5 +1,6 @@
 """An app's two slots: how they are started, checked and ended, and what the probe says of them."""
 
+import hashlib
 from dataclasses import dataclass
 
 from provision.engine.resource import Probe, State
@@ -27,9 +28,9 @@ class Health:
 class Slot:
     """How an app's slots are started, checked, and ended.
 
-    `manager` is the process manager's name; `copies` has the SHA-256 of each file that a slot gets a copy of. The old
-    slot may take `drain` seconds to end, and the newest `keep` releases stay. `before` and `after` are the hooks'
-    commands, `processes` the names of the processes beside the web app.
+    `manager` is the process manager's name; `copies` has the SHA-256 of each file below /etc/APP that a slot gets a copy
+    of, and `static` the folder in the release for each URL prefix whose files nginx serves itself. The old slot may take `drain` seconds to end, and the newest `keep` releases stay. `before` and `after` are the
+    hooks' commands, and `settings` is what the record of a release has for a rollback.
     """
 
     app: str
@@ -38,15 +39,21 @@ class Slot:
     health: Health
     drain: int
     keep: int
+    settings: str = ""
+    static: tuple[tuple[str, str], ...] = ()
     before: str = ""
     after: str = ""
-    processes: tuple[str, ...] = ()
 
     def probe(self) -> Probe:
         """Reports what `Serving` has."""
         copies = ",".join(f"{name}={sha256}" for name, sha256 in self.copies)
-        item = (self.app, self.health.path, self.health.domain or "-", copies, ",".join(self.processes) or "-")
+        item = (self.app, self.health.path, self.health.domain or "-", copies, self._static_sum)
         return Probe("slot_probe", shell.LIBRARY, item)
+
+    @property
+    def _static_sum(self) -> str:
+        lines = sorted(f"{prefix.strip('/')}={folder}\n".encode() for prefix, folder in self.static)
+        return hashlib.sha256(b"".join(lines)).hexdigest()
 
     def call(self, *function: str, release: str = "", folder: str = ".", fingerprint: str = "") -> str:
         """A call of a function in activation.sh, preview.sh or process.sh, with the variables that it reads."""
@@ -67,7 +74,8 @@ class Slot:
             "keep": str(self.keep),
             "before": self.before,
             "after": self.after,
-            "processes": " ".join(self.processes),
+            "static": "\n".join(f"{prefix.strip('/')}={folder}" for prefix, folder in self.static),
+            "settings": self.settings,
         }
         lines = [f"{name}={quote(value)}" for name, value in values.items()]
         return "\n".join((*lines, words("layout_app", self.app), words(*function)))

@@ -1,4 +1,4 @@
-# shellcheck shell=sh disable=SC2154
+# shellcheck shell=sh disable=SC2034,SC2154
 # An app's two slots, blue and green: which one has the traffic, what each runs with, how each is started and checked.
 #
 # Reads what layout_app sets. The functions that change a slot also read what a plan's call (release/slot.py) sets:
@@ -11,6 +11,7 @@
 #   domain        host name that the health check asks for; empty if there is no nginx
 #   passes        how many good answers in a row make it healthy
 #   timeout       seconds within which it must be healthy
+#   static        lines URL=FOLDER: the folders of the release that nginx serves itself
 # and the slots, set by activation.sh and preview.sh: old (empty if none has the traffic) and new.
 
 # slot_current: the slot that the link names; empty if there is no link.
@@ -66,16 +67,17 @@ slot_stop() { for each in $process_managers; do "${each}_slot_stop" "$1" "$2"; d
 # slot_workers PID: the ids of its children.
 slot_workers() { cat "/proc/$1/task/$1/children" 2>/dev/null || true; }
 
-# slot_http_status SOCKET DOMAIN PATH: the answer to a request like nginx's, as an app may accept no other name and no plain HTTP.
+# slot_http_status SOCKET DOMAIN PATH [SECONDS]: the answer to a request like nginx's, as an app may accept no other name and no
+# plain HTTP; 000 if there is none in time.
 slot_http_status() {
-    curl -s -o /dev/null -m 5 -w '%{http_code}' --unix-socket "$1" -H 'X-Real-IP: 127.0.0.1' -H 'X-Forwarded-For: 127.0.0.1' \
+    curl -s -o /dev/null -m "${4:-5}" -w '%{http_code}' --unix-socket "$1" -H 'X-Real-IP: 127.0.0.1' -H 'X-Forwarded-For: 127.0.0.1' \
         -H 'X-Forwarded-Proto: https' -H "X-Forwarded-Host: ${2:-localhost}" "http://${2:-localhost}$3" || true
 }
 
-# In: NUMBER APP HEALTH_PATH DOMAIN|- NAME=SHA256,NAME=SHA256... PROCESS,PROCESS...|-.
+# In: NUMBER APP HEALTH_PATH DOMAIN|- NAME=SHA256,NAME=SHA256... SHA256 (of the links to static files).
 # Out: the keys of Serving (release/slot.py), if a slot has the traffic.
 slot_probe() {
-    while IFS='	' read -r number app health domain copies names; do
+    while IFS='	' read -r number app health domain copies links; do
         layout_app "$app"
         slot=$(slot_current)
         if [ -z "$slot" ]; then continue; fi
@@ -86,7 +88,7 @@ slot_probe() {
         layout_slot "$app" "$slot"
         printf 'current=%s\tfingerprint=%s\thealth=%s\tcopies=%s\tdown=%s\tunfinished=%s' "${current##*/}" \
             "$(cat "$slot_fingerprint" 2>/dev/null)" "$(slot_http_status "$slot_socket" "$domain" "$health")" \
-            "$(slot_copies "$app" "$slot" "$copies")" "$(process_down "$app" "$slot" "$names")" "$(cat "$app_unfinished" 2>/dev/null)"
+            "$(slot_copies "$app" "$slot" "$copies" "$links")" "$(process_down "$app" "$slot")" "$(cat "$app_unfinished" 2>/dev/null)"
         slot_probe_idle "$(slot_other "$slot")"
     done
 }
@@ -103,16 +105,42 @@ slot_probe_idle() {
     fi
 }
 
-# slot_copies APP SLOT NAME=SHA256,...: same if the slot's own files have these checksums, otherwise differs.
+# slot_copies APP SLOT NAME=SHA256,... SHA256: same if the slot's own files and its links to static files have these checksums,
+# otherwise differs.
 slot_copies() {
     if ! printf '%s\n' "$3" | tr , '\n' | while IFS='=' read -r name sum; do printf '%s  %s\n' "$sum" "$app_configuration/$2/$name"; done |
         sha256sum --status --check 2>/dev/null; then
+        echo differs
+    elif [ "$(slot_static_sum "$1" "$2")" != "$4" ]; then
         echo differs
     elif slot_by_manager differs "$1" "$2"; then
         echo differs
     else
         echo same
     fi
+}
+
+# slot_static_sum APP SLOT: a checksum of its links to static files, each as URL=FOLDER.
+slot_static_sum() {
+    layout_slot "$1" "$2"
+    find "$slot_static" -type l -printf '%P=%l\n' 2>/dev/null | sed "s|=$(readlink "$slot_release")/|=|" | LC_ALL=C sort | sha256sum | cut -d' ' -f1
+}
+
+# slot_link_static: nginx finds the release's static files by URL. Reads release, new and static.
+slot_link_static() {
+    rm -rf "$slot_static"
+    (umask 022 && mkdir -p "$slot_static")
+    printf '%s\n' "$static" | while IFS='=' read -r url folder; do
+        if [ -z "$url" ]; then continue; fi
+        case $url in */*) (umask 022 && mkdir -p "$slot_static/${url%/*}") ;; esac
+        ln -s "$release_folder/$folder" "$slot_static/$url"
+    done
+}
+
+# slot_clock: hundredths of a second since the boot.
+slot_clock() {
+    read -r up _ </proc/uptime
+    echo "${up%.*}${up#*.}"
 }
 
 # slot_prepare: give the slot its own copies of what it runs with; they stay as they are until it is idle again.
@@ -124,43 +152,47 @@ slot_prepare() {
     rm -f "$slot_fingerprint"
     slot_at_boot "$app" "$new" no
     for each in $process_managers; do "${each}_slot_forget" "$app" "$new"; done
-    for name in $slot_copied; do
-        case ",$copies," in
-        *",$name,"*)
-            mode=$(stat -c %a "$app_configuration/$name")
-            put "$slot_folder/$name" root "$app" "$mode" <"$app_configuration/$name"
-            ;;
-        *) rm -f "$slot_folder/$name" ;;
-        esac
+    find "$slot_folder" -mindepth 1 -maxdepth 1 ! -type l -exec rm -rf {} +
+    install -d -m 750 -o root -g "$app" "$slot_units"
+    for name in $(printf '%s' "$copies" | tr , ' '); do
+        mode=$(stat -c %a "$app_configuration/$name")
+        put "$slot_folder/$name" root "$app" "$mode" <"$app_configuration/$name"
     done
     "${manager}_slot_write" "$app" "$new"
     layout_release "$app" "$release"
     point "$slot_release" "$release_folder"
     point "$slot_venv" "$(readlink -f "$release_venv")"
+    slot_link_static
     printf '%s\n' "$manager" | put "$slot_manager" root root 644
     printf '%s\n' "$fingerprint" | put "$slot_fingerprint" root root 644
 }
 
 # slot_bring_up: start the slot unless it runs, and wait until it is healthy.
 slot_bring_up() {
-    # Without the link, the unit of a slot that had no traffic would mistake this start for a boot.
+    answer=nothing
+    # Without the link, the socket of a slot that had no traffic would mistake this start for a boot.
     if [ ! -L "$app_current_socket" ]; then point "$app_current_socket" "${old:-$new}.sock"; fi
     if ! slot_is_running "$app" "$new"; then
-        slot_start "$app" "$new" || fail "$app: $release did not start within ${timeout}s; its last log lines stand above"
+        slot_start "$app" "$new" || answer=ended
     fi
-    if slot_await_health; then return 0; fi
+    if [ "$answer" != ended ] && slot_await_health; then return 0; fi
     if [ "$answer" = ended ]; then
-        fail "$app: $release ended before it was healthy ($(slot_by_manager exit "$app" "$new")); its last log lines stand above"
+        how=$(slot_by_manager exit "$app" "$new")
+        if [ -z "$how" ]; then fail "$app: $release did not start within ${timeout}s; its last log lines stand above"; fi
+        fail "$app: $release ended before it was healthy ($how); its last log lines stand above"
     fi
     fail "$app: $release was not healthy within ${timeout}s ($health answered $answer); its last log lines stand above"
 }
 
-# slot_await_health: wait for enough good answers in a row; fail at once if the slot ends. Sets answer.
+# slot_await_health: wait for enough good answers in a row; fail at once if the slot ends. Sets answer, and took: hundredths of
+# a second for the last one.
 slot_await_health() {
     good=0 answer=nothing deadline=$(($(date +%s) + timeout))
     layout_slot "$app" "$new"
     while [ "$(date +%s)" -le "$deadline" ]; do
+        begun=$(slot_clock)
         answer=$(slot_http_status "$slot_socket" "$domain" "$health")
+        took=$(($(slot_clock) - begun))
         if [ "$answer" = 200 ]; then good=$((good + 1)); else good=0; fi
         if [ "$good" -ge "$passes" ]; then return 0; fi
         if ! slot_is_running "$app" "$new"; then

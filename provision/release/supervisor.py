@@ -1,4 +1,8 @@
-"""Supervisor as an app's process manager, with cron for the schedules."""
+"""Supervisor as an app's process manager, with cron for the schedules.
+
+An activation writes what the two read from the slot's own copies, so a release that fails changes nothing that the old one
+would start with.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -66,7 +70,6 @@ class Supervisor:
     places: ClassVar[type[Places]] = SupervisorPlaces
     library: ClassVar[str] = LIBRARY
     reads: ClassVar[tuple[str, ...]] = (f"{PROGRAMS}/*.conf", f"{JOBS}/*")
-    copied: ClassVar[tuple[str, ...]] = ("start", "program.conf")
 
     @property
     def _own(self) -> SupervisorPlaces:
@@ -79,11 +82,6 @@ class Supervisor:
         return (Packages("supervisor", ("supervisor", *cron)), Service("supervisor"))
 
     @staticmethod
-    def unit(app: str) -> str:
-        """Nothing: each slot has a program of its own."""
-        return ""
-
-    @staticmethod
     def removal(path: str) -> str:
         """The script that stops and removes a program, or removes a cron job."""
         name = path.rpartition("/")[2]
@@ -91,51 +89,53 @@ class Supervisor:
             return words("supervisor_remove", name.removesuffix(".conf"))
         return words("supervisor_remove_job", name)
 
+    @property
+    def _values(self) -> dict[str, object]:
+        return {"app": self.app, "layout": Layout(self.app.name), "places": self._own}
+
     def files(self) -> tuple[File, ...]:
-        """The programs and cron jobs; the slots' programs come with an activation."""
-        app, values = self.app, {"app": self.app, "layout": Layout(self.app.name), "places": self._own}
-        found = [File(_conf(app.name), render("supervisor/boot.conf.j2", **values))]
+        """The program that starts the active slot at a boot."""
+        return (File(_conf(self.app.name), render("supervisor/boot.conf.j2", **self._values)),)
+
+    def paths(self) -> set[str]:
+        """All that Supervisor and cron read of an app as the inventory has it."""
+        app = self.app
+        programs = (app.name, *(f"{app.name}-{name}" for name in (*SLOTS, *commands(app))))
+        return {*map(_conf, programs), *(f"{JOBS}/{app.name}-{name}" for name in app.schedules)}
+
+    def copies(self) -> tuple[File, ...]:
+        """The start script, a slot's program with @SLOT@ for its name, and the other programs and cron jobs."""
+        app, values = self.app, self._values
+        quoted = {name: quote(command.line) for name, command in commands(app).items()}
+        found = [
+            file(self._own, SupervisorPlaces.start, render("supervisor/start.sh.j2", **values, commands=quoted)),
+            file(self._own, SupervisorPlaces.program, render("supervisor/slot.conf.j2", **values)),
+        ]
         for name, command in commands(app).items():
             content = render(
                 "supervisor/process.conf.j2", **values, name=name, oneshot=command.oneshot, group=command.group
             )
-            found.append(File(_conf(f"{app.name}-{name}"), content))
+            found.append(self._unit(f"{name}.conf", content))
         for name, schedule in app.schedules.items():
-            job = render("supervisor/job.j2", **values, name=name, schedule=schedule)
-            found.append(File(f"{JOBS}/{app.name}-{name}", job))
+            found.append(self._unit(name, render("supervisor/job.j2", **values, name=name, schedule=schedule)))
         return tuple(found)
 
-    def paths(self) -> set[str]:
-        """All that Supervisor and cron read of an app as the inventory has it."""
-        return {file.path for file in self.files()} | {_conf(f"{self.app.name}-{slot}") for slot in SLOTS}
-
-    def copies(self) -> tuple[File, ...]:
-        """The start script, and a slot's program with @SLOT@ for its name."""
-        values = {"app": self.app, "layout": Layout(self.app.name), "places": self._own}
-        quoted = {name: quote(command.line) for name, command in commands(self.app).items()}
-        start = render("supervisor/start.sh.j2", **values, commands=quoted)
-        program = render("supervisor/slot.conf.j2", **values)
-        return (
-            file(self._own, SupervisorPlaces.start, start),
-            file(self._own, SupervisorPlaces.program, program),
-        )
+    def _unit(self, name: str, content: str) -> File:
+        app = self.app.name
+        return File(f"{Layout(app).units}/{app}-{name}", content, "root", app, 0o640)
 
     def prepared(self) -> tuple[Resource, ...]:
         """The folder of the logs, and what a slot copies."""
         return (directory(self._own, SupervisorPlaces.logs), *self.copies())
 
     def loaded(self) -> tuple[Resource, ...]:
-        """The programs that no activation starts."""
-        return (Program(self.app.name), *(Program(f"{self.app.name}-{name}") for name in self.app.schedules))
-
-    def timers(self) -> tuple[Resource, ...]:
-        """Nothing: cron reads its jobs by itself."""
-        return ()
+        """The program that no activation loads."""
+        return (Program(self.app.name),)
 
     def logs(self, process: str) -> tuple[str, ...]:
         """Supervisor's lines in the journal that begin with one process's program, or with any (""); web is the app itself."""
         app = self.app
-        slots = SLOTS if process in ("", "web") else ()
+        slots = [f"{slot}_0" for slot in SLOTS] if process in ("", "web") else []
         names = (name for name in (*app.processes, *app.schedules) if process in ("", name))
         return tuple(f"supervisor.service:{app.name}-{name}" for name in (*slots, *names))
 

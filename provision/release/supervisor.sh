@@ -1,5 +1,6 @@
 # shellcheck shell=sh disable=SC2154
 # How Supervisor runs an app: its slots as the programs APP-SLOT, its other processes as APP-NAME, and cron its schedules.
+# A slot's program is a group of two: the first runs Gunicorn, and the second keeps the socket open while the first restarts.
 # Reads supervisor_programs, supervisor_jobs, supervisor_socket and provision_stamps (layout).
 
 # supervisor_rpc METHOD NAME [nowait]: the answer over its socket (its documentation, "XML-RPC API"), in one line.
@@ -56,15 +57,22 @@ supervisor_unload() {
     supervisor_rpc removeProcessGroup "$1" >/dev/null
 }
 
+# supervisor_main APP SLOT: the process of a slot that runs Gunicorn.
+supervisor_main() { echo "$1-$2:$1-$2_0"; }
+
+# supervisor_keeper APP SLOT: the one that keeps its socket open.
+supervisor_keeper() { echo "$1-$2:$1-$2_1"; }
+
 # supervisor_slot_probe APP SLOT: its fields of a record: active, enabled, reload. A boot starts the active slot.
 supervisor_slot_probe() {
-    enabled=disabled
+    enabled=disabled active=$(supervisor_slot_state "$1" "$2")
     if [ "$(readlink "$app_active_slot")" = "$2" ]; then enabled=enabled; fi
-    printf 'active=%s\tenabled=%s\treload=no\t' "$(supervisor_state "$1-$2")" "$enabled"
+    if [ "$active" = active ] && [ "$(supervisor_state "$(supervisor_keeper "$1" "$2")")" != active ]; then active='without its socket'; fi
+    printf 'active=%s\tenabled=%s\treload=no\t' "$active" "$enabled"
 }
 
 # supervisor_slot_state APP SLOT
-supervisor_slot_state() { supervisor_state "$1-$2"; }
+supervisor_slot_state() { supervisor_state "$(supervisor_main "$1" "$2")"; }
 
 # supervisor_slot_program APP SLOT: the slot's program, made from its own copy.
 supervisor_slot_program() {
@@ -72,8 +80,22 @@ supervisor_slot_program() {
     sed "s/@SLOT@/$2/g" "$slot_folder/program.conf"
 }
 
-# supervisor_slot_differs APP SLOT: whether Supervisor reads another program than the slot's.
-supervisor_slot_differs() { ! supervisor_slot_program "$1" "$2" | cmp -s - "$supervisor_programs/$1-$2.conf"; }
+# supervisor_slot_differs APP SLOT: whether Supervisor or cron reads other files than the slot's, or has not loaded them.
+supervisor_slot_differs() {
+    layout_slot "$1" "$2"
+    if ! supervisor_slot_program "$1" "$2" | cmp -s - "$supervisor_programs/$1-$2.conf"; then return 0; fi
+    known=$(supervisor_rpc getAllProcessInfo | sed 's/<struct>/\n/g' | supervisor_rpc_field group)
+    for path in "$slot_units/$1-"*; do
+        if [ ! -e "$path" ]; then continue; fi
+        unit=${path##*/}
+        if ! cmp -s "$path" "$(supervisor_path_of "$unit")"; then return 0; fi
+        case $unit in *.conf) printf '%s\n' "$known" | grep -qxF "${unit%.conf}" || return 0 ;; esac
+    done
+    return 1
+}
+
+# supervisor_path_of UNIT: where Supervisor (NAME.conf) or cron (NAME) reads a file of a slot's units.
+supervisor_path_of() { case $1 in *.conf) echo "$supervisor_programs/$1" ;; *) echo "$supervisor_jobs/$1" ;; esac; }
 
 # supervisor_slot_forget APP SLOT: remove the slot's program, until it is written again.
 supervisor_slot_forget() {
@@ -88,19 +110,26 @@ supervisor_slot_write() { supervisor_slot_program "$1" "$2" | put "$supervisor_p
 
 # supervisor_slot_start APP SLOT
 supervisor_slot_start() {
+    supervisor_slot_stop "$1" "$2"
     supervisor_load "$1-$2"
-    supervisor_rpc startProcess "$1-$2" nowait | grep -q '<boolean>1'
+    supervisor_rpc startProcess "$(supervisor_keeper "$1" "$2")" nowait | grep -q '<boolean>1' &&
+        supervisor_rpc startProcess "$(supervisor_main "$1" "$2")" nowait | grep -q '<boolean>1'
 }
 
-# supervisor_slot_stop APP SLOT
-supervisor_slot_stop() { if supervisor_is_there; then supervisor_stop "$1-$2"; fi; }
+# supervisor_slot_stop APP SLOT: a slot of an older toolkit is a single process.
+supervisor_slot_stop() {
+    if ! supervisor_is_there; then return 0; fi
+    supervisor_stop "$1-$2"
+    supervisor_stop "$(supervisor_main "$1" "$2")"
+    supervisor_stop "$(supervisor_keeper "$1" "$2")"
+}
 
 # supervisor_slot_at_boot APP SLOT yes|no: nothing to do, as the link to the active slot decides.
 supervisor_slot_at_boot() { :; }
 
 # supervisor_slot_exit APP SLOT: how its main process ended. Supervisor forgets the status of one that ends too quickly.
 supervisor_slot_exit() {
-    said=$(supervisor_rpc getProcessInfo "$1-$2")
+    said=$(supervisor_rpc getProcessInfo "$(supervisor_main "$1" "$2")")
     case $(printf '%s\n' "$said" | supervisor_rpc_field statename) in
     BACKOFF | FATAL) printf '%s\n' "$said" | supervisor_rpc_field spawnerr ;;
     *) echo "exit status $(printf '%s\n' "$said" | supervisor_rpc_field exitstatus)" ;;
@@ -108,10 +137,10 @@ supervisor_slot_exit() {
 }
 
 # supervisor_slot_pid APP SLOT: 0 if it does not run.
-supervisor_slot_pid() { supervisor_rpc getProcessInfo "$1-$2" | supervisor_rpc_field pid; }
+supervisor_slot_pid() { supervisor_rpc getProcessInfo "$(supervisor_main "$1" "$2")" | supervisor_rpc_field pid; }
 
 # supervisor_slot_since APP SLOT: seconds since 1970; 0 if it never ran.
-supervisor_slot_since() { supervisor_rpc getProcessInfo "$1-$2" | supervisor_rpc_field start; }
+supervisor_slot_since() { supervisor_rpc getProcessInfo "$(supervisor_main "$1" "$2")" | supervisor_rpc_field start; }
 
 # supervisor_slot_log_mark APP SLOT: the length of its log in bytes, for supervisor_slot_log.
 supervisor_slot_log_mark() {
@@ -124,6 +153,40 @@ supervisor_slot_log() {
     layout_supervisor "$1"
     tail -c "+$(($3 + 1))" "$supervisor_logs/$2.log" 2>/dev/null | tail -n 30
 }
+
+# supervisor_processes APP SLOT: the names of what runs beside the slot with its release; cron starts the schedules.
+supervisor_processes() {
+    layout_slot "$1" "$2"
+    for path in "$slot_units/$1-"*.conf; do
+        name=${path##*/"$1"-}
+        if grep -qsx 'autorestart=true' "$path"; then echo "${name%.conf}"; fi
+    done
+}
+
+# supervisor_processes_write APP SLOT: Supervisor and cron get the files of the slot's release, and lose those that it does not
+# have. The schedules' programs are loaded.
+supervisor_processes_write() {
+    layout_slot "$1" "$2"
+    for path in "$supervisor_programs/$1-"*.conf "$supervisor_jobs/$1-"*; do
+        unit=${path##*/}
+        if [ -e "$slot_units/$unit" ] || ! supervisor_is_ours "$1" "$path"; then continue; fi
+        case $unit in
+        "$1-blue.conf" | "$1-green.conf") ;;
+        *.conf) supervisor_remove "${unit%.conf}" ;;
+        *) supervisor_remove_job "$unit" ;;
+        esac
+    done
+    for path in "$slot_units/$1-"*; do
+        if [ ! -e "$path" ]; then continue; fi
+        unit=${path##*/}
+        written=$(supervisor_path_of "$unit")
+        if ! cmp -s "$path" "$written"; then put "$written" root root 644 <"$path"; fi
+        case $unit in *.conf) if ! grep -qx 'autorestart=true' "$path"; then supervisor_load "${unit%.conf}"; fi ;; esac
+    done
+}
+
+# supervisor_is_ours APP PATH
+supervisor_is_ours() { grep -qs "^[;#] provision: $1\. " "$2"; }
 
 # supervisor_process_state APP NAME
 supervisor_process_state() { supervisor_state "$1-$2"; }
@@ -144,7 +207,7 @@ supervisor_process_log() {
 supervisor_processes_stop() {
     if ! supervisor_is_there; then return 0; fi
     for path in "$supervisor_programs/$1-"*.conf; do
-        if grep -qsF "; provision: $1. " "$path"; then
+        if supervisor_is_ours "$1" "$path"; then
             path=${path##*/}
             case $path in "$1-blue.conf" | "$1-green.conf") ;; *) supervisor_stop "${path%.conf}" ;; esac
         fi

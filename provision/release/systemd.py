@@ -1,4 +1,8 @@
-"""systemd as an app's process manager: a unit for both slots, and units and timers beside it."""
+"""systemd as an app's process manager: each slot has a service and its socket; units and timers run beside them.
+
+An activation writes the units from the slot's own copies, so a release that fails changes nothing that the old one would
+start with.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +16,6 @@ from provision.release.command import commands
 from provision.release.layout import SLOTS, Layout
 from provision.release.template import render
 from provision.resources.file import File
-from provision.resources.service import Service
 
 
 class SystemdPlaces(Places):
@@ -23,7 +26,8 @@ class SystemdPlaces(Places):
     units = Place(
         "/etc/systemd/system",
         "directory",
-        "APP@.service (`systemctl status 'APP@*'`), and APP-NAME.service and .timer: more processes, and schedules",
+        "APP@SLOT.socket and .service (`systemctl status 'APP@*'`), and APP-NAME.service and .timer: more processes, and"
+        " schedules; an activation copies them from the slot",
         mode=0o755,
     )
 
@@ -41,8 +45,7 @@ class Systemd:
     name: ClassVar[str] = "systemd"
     places: ClassVar[type[Places]] = SystemdPlaces
     library: ClassVar[str] = LIBRARY
-    reads: ClassVar[tuple[str, ...]] = (f"{UNITS}/*.service", f"{UNITS}/*.timer")
-    copied: ClassVar[tuple[str, ...]] = ()
+    reads: ClassVar[tuple[str, ...]] = (f"{UNITS}/*.service", f"{UNITS}/*.socket", f"{UNITS}/*.timer")
 
     @staticmethod
     def needs(apps: Sequence[App]) -> tuple[Resource, ...]:
@@ -50,19 +53,21 @@ class Systemd:
         return ()
 
     @staticmethod
-    def unit(app: str) -> str:
-        """The unit from which both slots run."""
-        return f"{UNITS}/{app}@.service"
-
-    @staticmethod
     def removal(path: str) -> str:
         """The script that stops and removes a unit."""
         return words("systemd_remove", path.rpartition("/")[2])
 
     def files(self) -> tuple[File, ...]:
-        """The units and timers."""
+        """Nothing: an activation writes all units."""
+        return ()
+
+    def copies(self) -> tuple[File, ...]:
+        """The units and timers; those of a slot are named APP@.service and APP@.socket."""
         app, layout = self.app, Layout(self.app.name)
-        found = [File(self.unit(app.name), render("app.service.j2", app=app, layout=layout))]
+        found = [
+            self._unit("@.service", render("app.service.j2", app=app, layout=layout)),
+            self._unit("@.socket", render("app.socket.j2", app=app, layout=layout)),
+        ]
         for name, command in commands(app).items():
             content = render(
                 "process.service.j2",
@@ -73,34 +78,28 @@ class Systemd:
                 oneshot=command.oneshot,
                 group=command.group,
             )
-            found.append(File(f"{UNITS}/{app.name}-{name}.service", content))
+            found.append(self._unit(f"-{name}.service", content))
         for name, schedule in app.schedules.items():
             timer = render("schedule.timer.j2", app=app, layout=layout, name=name, schedule=schedule)
             check = f"systemd-analyze calendar {quote(schedule.calendar)}"
-            found.append(File(self._timer(name), timer, check=check))
+            found.append(self._unit(f"-{name}.timer", timer, check))
         return tuple(found)
 
     def paths(self) -> set[str]:
         """All that systemd reads of an app as the inventory has it."""
-        return {file.path for file in self.files()}
-
-    def copies(self) -> tuple[File, ...]:
-        """Nothing: a slot's unit is the same for both slots."""
-        return ()
+        app = self.app.name
+        names = [f"{app}@{slot}.{kind}" for slot in SLOTS for kind in ("service", "socket")]
+        names += [f"{app}-{name}.service" for name in commands(self.app)]
+        names += [f"{app}-{name}.timer" for name in self.app.schedules]
+        return {f"{UNITS}/{name}" for name in names}
 
     def prepared(self) -> tuple[Resource, ...]:
-        """Nothing: the journal has the logs."""
-        return ()
+        """What a slot copies."""
+        return self.copies()
 
     def loaded(self) -> tuple[Resource, ...]:
         """Nothing: an activation starts the units."""
         return ()
-
-    def timers(self) -> tuple[Resource, ...]:
-        """The schedules' timers, which start once the release has the traffic."""
-        return tuple(
-            Service(f"{self.app.name}-{name}.timer", (File.ref_to(self._timer(name)),)) for name in self.app.schedules
-        )
 
     def logs(self, process: str) -> tuple[str, ...]:
         """The units whose log is that of one process, or of all (""); web is the app itself."""
@@ -109,8 +108,9 @@ class Systemd:
         names = (name for name in (*app.processes, *app.schedules) if process in ("", name))
         return (*slots, *(f"{app.name}-{name}.service" for name in names))
 
-    def _timer(self, name: str) -> str:
-        return f"{UNITS}/{self.app.name}-{name}.timer"
+    def _unit(self, suffix: str, content: str, check: str = "") -> File:
+        app = self.app.name
+        return File(f"{Layout(app).units}/{app}{suffix}", content, "root", app, 0o640, check=check)
 
 
 def _word(command: str) -> str:

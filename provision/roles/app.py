@@ -13,8 +13,9 @@ from provision.release.facts import MANAGED, PREVIEWS, RELEASES, ServerRelease
 from provision.release.layout import Layout, directory, file
 from provision.release.preview import NoPreview
 from provision.release.process_manager import PROCESS_MANAGERS, process_manager
-from provision.release.removal import left, removed
+from provision.release.removal import left
 from provision.release.repository import deploy_key, mirror
+from provision.release.settings import with_settings
 from provision.roles.wanted import Wanted
 
 
@@ -35,8 +36,8 @@ def _place(host: Host, facts: Facts, app: App) -> tuple[Resource, ...]:
         directory(layout, Layout.venvs),
         directory(layout, Layout.shared),
         directory(layout, Layout.configuration),
-        file(layout, Layout.tmpfiles, f"d {layout.sockets} 2750 {app.name} www-data -\n"),
-        *_managed(app, facts),
+        file(layout, Layout.tmpfiles, f"d {layout.sockets} 0750 root www-data -\n"),
+        *_managed(app),
         *deploy_key(host, app),
     )
 
@@ -48,10 +49,10 @@ def _process_managers(apps: tuple[App, ...]) -> Iterable[Resource]:
             yield from manager.needs(managed)
 
 
-def _managed(app: App, facts: Facts) -> tuple[Resource, ...]:
-    """What the app's process manager reads, and nothing that it should no longer read."""
+def _managed(app: App) -> tuple[Resource, ...]:
+    """What the app's process manager reads from the next activation on, or must have read before it."""
     manager = process_manager(app)
-    return (*manager.prepared(), *removed(app, facts[MANAGED]), *manager.files(), *manager.loaded())
+    return (directory(Layout(app.name), Layout.units), *manager.prepared(), *manager.files(), *manager.loaded())
 
 
 def releases(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
@@ -81,14 +82,10 @@ def promoted(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
 
 
 def _promoted(host: Host, facts: Facts, app: App) -> tuple[Resource, ...]:
-    folders = {(one.app, one.id): one.folder for one in facts[RELEASES]}
     release = facts[PREVIEWS][app.name].release
-    return (
-        Promotion(slot(host, app), release, folders.get((app.name, release), ".")),
-        *process_manager(app).timers(),
-        *removed(app, facts[MANAGED]),
-        *left(app, facts[MANAGED]),
-    )
+    found = next((one for one in facts[RELEASES] if (one.app, one.id) == (app.name, release)), None)
+    ran = _as_it_ran(app, found) if found else app
+    return (Promotion(slot(host, ran), release, ran.source.folder), *left(ran, facts[MANAGED]))
 
 
 def rolled_back(host: Host, facts: Facts, wanted: Wanted, to: str | None = None) -> tuple[Resource, ...]:
@@ -114,15 +111,15 @@ def restarted(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
 def _kept(
     host: Host, facts: Facts, wanted: Wanted, kept: Iterable[ServerRelease], again: bool = False
 ) -> tuple[Resource, ...]:
-    """Releases that the server has, with all traffic, run as the inventory says now."""
-    found = [Deployment(host, _in_folder(host.apps[one.app], one.folder), facts, one.commit, one.id) for one in kept]
+    """Releases that the server has, with all traffic, run as they ran, with the environment and the limits of now."""
+    found = [Deployment(host, _as_it_ran(host.apps[one.app], one), facts, one.commit, one.id) for one in kept]
     return (
         *_process_managers(tuple(one.app for one in found)),
         *(
             resource
             for one in found
             for resource in (
-                *_managed(one.app, facts),
+                *_managed(one.app),
                 *_fetched(one, wanted),
                 *one.built(),
                 *one.activated(again),
@@ -142,9 +139,10 @@ def _deployments(host: Host, facts: Facts, wanted: Wanted) -> tuple[Deployment, 
     )
 
 
-def _in_folder(app: App, folder: str) -> App:
-    """The app, in the folder of its repository where a release has it."""
-    return app.model_copy(update={"source": app.source.model_copy(update={"folder": folder})})
+def _as_it_ran(app: App, one: ServerRelease) -> App:
+    """The app, in the folder of its repository where a release has it, and with what the release ran with."""
+    source = app.source.model_copy(update={"folder": one.folder})
+    return with_settings(app.model_copy(update={"source": source}), one.settings)
 
 
 def _apps(host: Host, wanted: Wanted) -> tuple[App, ...]:

@@ -18,7 +18,7 @@ from provision.controller import python_cache
 from provision.inventory import load
 
 pytest.register_assert_rewrite(
-    *(f"tests.lab.{name}" for name in ("apps", "interruptions", "refusals", "releases", "sample_site"))
+    *(f"tests.lab.{name}" for name in ("apps", "bad_days", "interruptions", "refusals", "releases", "sample_site"))
 )
 
 ROOT = Path(__file__).parents[2]

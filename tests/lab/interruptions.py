@@ -24,7 +24,9 @@ class Interruptions:
         name, commit = site.next()
         slot = site.slot()
         if stops:
-            by = f"supervisorctl stop probe-{slot}" if site.manager == "supervisor" else f"systemctl stop probe@{slot}"
+            by = (
+                f"supervisorctl stop probe-{slot}:*" if site.manager == "supervisor" else f"systemctl stop probe@{slot}"
+            )
             shell(SERVER, by)
         shell(SERVER, "rm /run/probe/current.sock")
         assert site.serving() not in site.commits

@@ -120,6 +120,36 @@ def load(address: str, domain: str, seconds: int, path: str = "/commit", heavy: 
         _add_wrk(seen, said)
 
 
+@contextmanager
+def post(address: str, domain: str, seconds: int, path: str = "/commit") -> Iterator[list[float]]:
+    """POST requests, which nobody may ask twice, for at most so many seconds: the monotonic times of those that failed."""
+    bad: list[float] = []
+    over = threading.Event()
+
+    def ask() -> None:
+        connection = _Connection(address, domain)
+        deadline = time.monotonic() + seconds
+        while not over.is_set() and time.monotonic() < deadline:
+            try:
+                connection.request("POST", path)
+                answer = connection.getresponse()
+                answer.read()
+                if answer.status != 200:
+                    bad.append(time.monotonic())
+            except (OSError, http.client.HTTPException):
+                bad.append(time.monotonic())
+                connection.close()
+            time.sleep(0.02)
+
+    poller = threading.Thread(target=ask)
+    poller.start()
+    try:
+        yield bad
+    finally:
+        over.set()
+        poller.join()
+
+
 def watch(address: str, domain: str, wanted: str, seconds: float, path: str = "/commit") -> float:
     """The monotonic time when the site first answered with a commit; raises TimeoutError if it never does."""
     connection = _Connection(address, domain)

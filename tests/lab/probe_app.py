@@ -4,9 +4,10 @@ MAIN = """
 import asyncio
 import os
 import socket
+import time
 
 from fastapi import FastAPI, WebSocket
-from fastapi.responses import StreamingResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 
 BREAKS = {breaks!r}
 ONLY = {only!r}
@@ -30,6 +31,24 @@ async def begin():
         app.state.hog = bytearray(400_000_000)
 
 
+SICKENS = float(BREAKS.removeprefix("sick ")) if HERE and BREAKS.startswith("sick ") else None
+sick_from = None
+
+
+async def sicken(request, call_next):
+    # From some seconds after the first request of a visitor on, each answer is 503.
+    global sick_from
+    if sick_from is None and request.url.path == "/commit":
+        sick_from = time.monotonic() + SICKENS
+    if sick_from is not None and time.monotonic() >= sick_from:
+        return JSONResponse("sick", 503)
+    return await call_next(request)
+
+
+if SICKENS is not None:
+    app.middleware("http")(sicken)
+
+
 @app.get("/health")
 async def health():
     if HERE and BREAKS == "unhealthy":
@@ -39,6 +58,7 @@ async def health():
 
 
 @app.get("/commit")
+@app.post("/commit")
 async def commit():
     return os.environ["PROVISION_COMMIT"]
 
@@ -83,7 +103,9 @@ while True:
 
 
 def files(breaks: str = "", only: str = "", note: str = "", requirements: str = "") -> dict[str, str]:
-    """The repository's files. `breaks` says how the release is broken, `only` on which host; `requirements` adds some."""
+    """The repository's files. `breaks` says how the release is broken ("sick 0.5": half a second after it got traffic),
+    `only` on which host; `requirements` adds some.
+    """
     return {
         "probe.py": MAIN.format(breaks=breaks, only=only),
         "requirements.txt": f"fastapi==0.165.0\n{requirements}"

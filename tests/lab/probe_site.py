@@ -18,6 +18,8 @@ SERVER = os.environ.get("PROVISION_TEST_SERVER", "lab3")
 DOMAIN = f"probe.{SERVER}.test"
 ADDRESS = f"10.213.0.{10 + int(SERVER.removeprefix('lab'))}"
 Manager = Literal["systemd", "supervisor"]
+# After each deploy that fails, a reboot must leave the release serving; it takes ten seconds.
+REBOOTS = "PROVISION_REBOOTS" in os.environ
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,40 @@ class Site:
         return self.controller.inventory.read_text()
 
     def __call__(self, task: str, *options: str) -> Answer:
-        return self.controller(task, SERVER, *options)
+        """Run a task. After a deploy that fails, what serves must start again as it is."""
+        serves = self.serving() if task == "deploy" else ""
+        answer = self.controller(task, SERVER, *options)
+        if answer.status and serves in self.commits:
+            self.starts_again(serves)
+        return answer
+
+    def starts_again(self, commit: str) -> None:
+        """A crash, and with PROVISION_REBOOTS a reboot, leave this commit serving."""
+        self.crash()
+        self.wait("a crash", (commit,))
+        if REBOOTS:
+            lab.reboot(SERVER)
+            self.wait("a reboot", (commit,))
+
+    def crash(self) -> None:
+        """Let the process managers read their files anew, and kill the main process of the active slot and its workers."""
+        main = self.main_process()
+        shell(
+            SERVER,
+            "systemctl daemon-reload; supervisorctl reread >/dev/null 2>&1;"
+            f" kill -KILL $(cat /proc/{main}/task/{main}/children) {main}",
+        )
+
+    def processes(self) -> list[str]:
+        """The ids of the app's worker's processes."""
+        return shell(SERVER, "pgrep -f '^python -m worker worker' || true").split()
+
+    def main_process(self) -> int:
+        """The id of the active slot's main process."""
+        slot = self.slot()
+        if self.manager == "supervisor":
+            return int(shell(SERVER, f"supervisorctl pid probe-{slot}:probe-{slot}_0"))
+        return int(shell(SERVER, f"systemctl show -p MainPID --value probe@{slot}.service"))
 
     def deploy(self, *options: str) -> Answer:
         """A deploy that must succeed."""
@@ -59,7 +94,7 @@ class Site:
         said = shell(
             SERVER,
             "for slot in blue green; do systemctl -q is-active probe@$slot && echo $slot; done;"
-            " supervisorctl status 2>/dev/null | sed -n 's/^probe-\\(blue\\|green\\) *\\(RUNNING\\|STARTING\\).*/\\1/p'",
+            " supervisorctl status 2>/dev/null | sed -n 's/^probe-.*:probe-\\(blue\\|green\\)_0 *\\(RUNNING\\|STARTING\\).*/\\1/p'",
         )
         return said.split()
 
@@ -86,7 +121,7 @@ class Site:
         return shell(
             SERVER,
             "find /etc/probe /run/probe /srv/probe -maxdepth 2"
-            " \\( -name '.provision.*' -o -name '*.provision-new' -o -name previous.sock -o -name held -o -name 'preview*' \\)",
+            " \\( -name '.provision.*' -o -name '*.provision-new' -o -name previous.sock -o -name standing-by -o -name held -o -name 'preview*' \\)",
         ).splitlines()
 
 

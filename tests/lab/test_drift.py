@@ -14,7 +14,7 @@ KINDS = {
 }
 SITE = "/etc/nginx/sites-available/sample.conf"
 LIVE = "/etc/ssl/provision/sample"
-UNIT = "/etc/systemd/system/sample@.service"
+UNIT = "/etc/systemd/system/sample@$active.service"
 # Sets the names of the active slot and of the idle one.
 SLOTS = "active=$(basename $(readlink /run/sample/current.sock) .sock); idle=$(echo bluegreen | sed s/$active//); "
 WORKERS = "cat /proc/$(cat /run/nginx.pid)/task/*/children"
@@ -224,9 +224,9 @@ DRIFTS = (
     ),
     Drift(
         "the live slot disabled",
-        f"{SLOTS} systemctl disable -q sample@$active",
+        f"{SLOTS} systemctl disable -q sample@$active.socket",
         (ACTIVATION,),
-        f"{SLOTS} systemctl is-enabled sample@$active && ! systemctl is-enabled sample@$idle",
+        f"{SLOTS} systemctl is-enabled sample@$active.socket && ! systemctl is-enabled sample@$idle.socket",
     ),
     Drift(
         "the live slot's environment edited",
@@ -248,9 +248,9 @@ DRIFTS = (
     ),
     Drift(
         "the unit edited and loaded",
-        f"echo '# by hand' >>{UNIT}; systemctl daemon-reload",
-        (f"file:{UNIT}", ACTIVATION),
-        f"! grep -q 'by hand' {UNIT} && ! systemctl show 'sample@*' -p NeedDaemonReload | grep yes",
+        f"{SLOTS} echo '# by hand' >>{UNIT}; systemctl daemon-reload",
+        (ACTIVATION,),
+        f"{SLOTS} ! grep -q 'by hand' {UNIT} && ! systemctl show 'sample@*' -p NeedDaemonReload | grep yes",
     ),
     Drift(
         "current leads elsewhere",

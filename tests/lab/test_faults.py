@@ -304,7 +304,7 @@ def test_a_run_whose_script_was_killed_on_the_server_is_not_called_done(steps: C
 def test_a_server_finishes_its_changes_when_the_controller_is_killed(controller: Controller) -> None:
     lab.reset(SERVER)
     process = controller.start("deploy", SERVER, "--json")
-    until(lambda: exists("/etc/systemd/system/sample@.service"))
+    until(lambda: exists("/etc/sample/units/sample@.service"))
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not exists("/etc/nginx/sites-enabled/sample.conf"), "it was killed before the end"

@@ -9,6 +9,7 @@ import pytest
 
 from provision import lab
 from tests.lab import probe_app, steps
+from tests.lab.bad_days import BadDays
 from tests.lab.conftest import https, shell
 from tests.lab.interruptions import Interruptions
 from tests.lab.load import load
@@ -26,6 +27,10 @@ class TestSwitches(Switches):
 
 
 class TestProcesses(Processes):
+    pass
+
+
+class TestBadDays(BadDays):
     pass
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from provision.engine.layout import PRELUDE
 from provision.release.shell import LIBRARY
+from tests.lab.bad_days import BadDays
 from tests.lab.conftest import Answer, shell
 from tests.lab.interruptions import Interruptions
 from tests.lab.load import load
@@ -28,6 +29,10 @@ class TestProcesses(Processes):
     pass
 
 
+class TestBadDays(BadDays):
+    pass
+
+
 class TestInterruptions(Interruptions):
     def test_a_slot_that_has_just_ended_by_itself_is_stopped_all_the_same(self, site: Site) -> None:
         """Supervisor does not count such a slot as running, and would restart it a moment later."""
@@ -37,8 +42,8 @@ class TestInterruptions(Interruptions):
         for _ in range(5):
             shell(
                 SERVER,
-                f"{PRELUDE}{LIBRARY}\nsupervisor_load probe-{idle}; supervisor_rpc startProcess probe-{idle} >/dev/null;"
-                f" kill -9 $(supervisorctl pid probe-{idle}); sleep 0.05; slot_stop probe {idle}",
+                f"{PRELUDE}{LIBRARY}\nsupervisor_load probe-{idle}; supervisor_rpc startProcess probe-{idle}:* >/dev/null;"
+                f" kill -9 $(supervisorctl pid probe-{idle}:probe-{idle}_0); sleep 0.05; slot_stop probe {idle}",
             )
             time.sleep(1.5)
             assert site.running() == [site.slot()]

@@ -16,6 +16,7 @@ UNIT = "sample@$(basename $(readlink /run/sample/current.sock) .sock)"
 MAIN = f"$(systemctl show -p MainPID --value {UNIT})"
 DROP_IN = "/etc/systemd/system/sample@.service.d"
 CODE = "/srv/sample/current/sample_app/alembic.ini"
+SOCKET = "/run/sample/$(readlink /run/sample/current.sock)"
 KEY = "$(readlink -f /etc/ssl/provision/sample/privkey.pem)"
 OTHER = f"sample@$(test {UNIT} = sample@blue && echo green || echo blue)"
 EARLIER = "setpriv --reuid=sample --regid=sample --init-groups env PROVISION_RELEASE=20200101T000000-0000000 sleep 600"
@@ -51,20 +52,20 @@ NO_DROP_IN = f"rm -r {DROP_IN} && systemctl daemon-reload"
 MARK = "/var/lib/provision/apps/sample/unfinished"
 BREAKAGES = {
     "files are open to others": (
-        f"chmod 644 /etc/sample/env && chmod 640 {KEY} && chown sample {CODE} && chmod 2755 /run/sample",
-        f"chmod 640 /etc/sample/env && chmod 600 {KEY} && chown root {CODE} && chmod 2750 /run/sample",
+        f"chmod 644 /etc/sample/env && chmod 640 {KEY} && chown sample {CODE} && chmod 755 /run/sample && chmod 666 {SOCKET}",
+        f"chmod 640 /etc/sample/env && chmod 600 {KEY} && chown root {CODE} && chmod 750 /run/sample && chmod 660 {SOCKET}",
         {
             "the_environment_is_readable_by_root_and_the_app_alone",
             "the_private_key_is_roots_alone",
             "the_app_cannot_write_its_code_its_python_or_its_configuration",
-            "the_socket_is_in_a_folder_of_the_apps_and_nginxs",
-            "only_the_app_and_nginx_can_reach_the_socket",
+            "the_socket_is_in_a_folder_of_roots_that_nginx_can_enter",
+            "only_nginx_can_reach_the_socket",
         },
     ),
     "units would not start at boot, or should not, and an activation was cut off": (
-        f"systemctl disable --quiet {UNIT} certbot.timer sample-worker && systemctl enable --quiet {OTHER} && "
+        f"systemctl disable --quiet {UNIT}.socket certbot.timer sample-worker && systemctl enable --quiet {OTHER}.socket && "
         f"systemctl disable --quiet --now sample-tick.timer && echo RELEASE >{MARK}",
-        f"systemctl enable --quiet {UNIT} certbot.timer sample-worker && systemctl disable --quiet {OTHER} && "
+        f"systemctl enable --quiet {UNIT}.socket certbot.timer sample-worker && systemctl disable --quiet {OTHER}.socket && "
         f"systemctl enable --quiet --now sample-tick.timer && rm {MARK}",
         {
             "the_last_activation_was_finished",
@@ -112,7 +113,7 @@ BREAKAGES = {
     "the service is root's": (
         f"{drop_in('User=root', 'CapabilityBoundingSet=~')} && systemctl restart {UNIT}",
         f"{NO_DROP_IN} && systemctl restart {UNIT}",
-        {"the_service_runs_as_the_apps_user", "the_socket_is_in_a_folder_of_the_apps_and_nginxs"},
+        {"the_service_runs_as_the_apps_user"},
     ),
     "a worker is missing": (
         f"kill -TTOU {MAIN} && sleep 1.5",

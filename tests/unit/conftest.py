@@ -5,8 +5,10 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import signal
 import subprocess
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
@@ -253,13 +255,26 @@ def repository(tmp_path: Path, git: Callable[..., str]) -> Path:
 
 @dataclass
 class Units:
-    """What stands for systemctl: a unit is active once it is in `running`, and each call is a line of `calls`."""
+    """What stands for systemctl: a unit is active once it is in `running`, and each call is a line of `calls`.
+
+    Each service that runs has the same main process, with one worker. What else `show` says is in `properties`.
+    """
 
     folder: Path
+    main: subprocess.Popen[str]
+    worker: int
 
     def start(self, *names: str) -> None:
         for name in names:
             (self.folder / "running" / name).touch()
+
+    def serve(self, slot: str) -> None:
+        """Start a slot of the app shop, with its socket."""
+        self.start(f"shop@{slot}.socket", f"shop@{slot}.service")
+
+    @property
+    def running(self) -> set[str]:
+        return {path.name for path in (self.folder / "running").iterdir()}
 
     @property
     def calls(self) -> list[str]:
@@ -267,29 +282,69 @@ class Units:
         return path.read_text().splitlines() if path.exists() else []
 
 
+SYSTEMCTL = """\
+#!/bin/sh
+cd "${0%/*}"
+echo "$*" >>calls
+verb=$1 quiet= now= value= asked= names= last=
+shift
+for word; do
+    case $last,$word in
+    -p,*) asked="$asked $word" ;;
+    *,--quiet) quiet=yes ;;
+    *,--now) now=yes ;;
+    *,--value) value=yes ;;
+    *,-*) ;;
+    *) names="$names $word" ;;
+    esac
+    last=$word
+done
+for unit in $names; do
+    state=inactive enabled=enabled main=0
+    if [ -e "running/$unit" ]; then state=active main=$(cat main); fi
+    if [ -e "disabled/$unit" ]; then enabled=disabled; fi
+    case $verb in
+    is-active) if [ -z "$quiet" ]; then echo "$state"; fi; [ "$state" = active ] || exit 3 ;;
+    is-enabled) [ "$enabled" = enabled ] || exit 1 ;;
+    start | restart) : >"running/$unit" ;;
+    stop) rm -f "running/$unit" ;;
+    enable) rm -f "disabled/$unit" ;;
+    disable) : >"disabled/$unit"; if [ -n "$now" ]; then rm -f "running/$unit"; fi ;;
+    show)
+        for property in $asked; do
+            case $property in
+            Id) found=$unit ;;
+            ActiveState) found=$state ;;
+            UnitFileState) found=$enabled ;;
+            NeedDaemonReload) found=no ;;
+            MainPID) found=$main ;;
+            *) found=$(cat "properties/$property" 2>/dev/null) ;;
+            esac
+            if [ -n "$value" ]; then echo "$found"; else echo "$property=$found"; fi
+        done
+        ;;
+    esac
+done
+"""
+
+
 @pytest.fixture
-def units(root: Path) -> Units:
+def units(root: Path) -> Iterator[Units]:
     """systemd is not asked in these tests: what stands for systemctl answers as it does. journalctl has no lines."""
-    found = Units(root / "bin")
-    (found.folder / "running").mkdir(parents=True)
-    systemctl = (
-        f"cd {found.folder}\n"
-        'echo "$*" >>calls\n'
-        "for unit; do :; done\n"
-        "state=inactive\n"
-        'if [ -e "running/$unit" ]; then state=active; fi\n'
-        "case $1 in\n"
-        'is-active) case $* in *--quiet*) ;; *) echo "$state" ;; esac; [ "$state" = active ] || exit 3 ;;\n'
-        'start | restart) : >"running/$unit" ;;\n'
-        'stop) rm -f "running/$unit" ;;\n'
-        'disable) case $* in *--now*) rm -f "running/$unit" ;; esac ;;\n'
-        'show) printf "%s\\n" "NeedDaemonReload=no" "ActiveState=$state" "UnitFileState=enabled" ;;\n'
-        "esac\n"
-    )
-    for name, script in (("systemctl", systemctl), ("journalctl", "")):
-        (found.folder / name).write_text(f"#!/bin/sh\n{script}")
+    main = subprocess.Popen(("sh", "-c", "sleep 60 & echo $!; wait"), stdout=subprocess.PIPE, text=True)
+    assert main.stdout
+    found = Units(root / "bin", main, int(main.stdout.readline()))
+    for name in ("running", "disabled", "properties"):
+        (found.folder / name).mkdir(parents=True)
+    (found.folder / "main").write_text(f"{main.pid}\n")
+    for name, script in (("systemctl", SYSTEMCTL), ("journalctl", "#!/bin/sh\n")):
+        (found.folder / name).write_text(script)
         (found.folder / name).chmod(0o755)
-    return found
+    yield found
+    for process in (found.worker, main.pid):
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+    main.communicate()
 
 
 @dataclass

@@ -197,6 +197,7 @@ def test_the_script_finds_the_files_of_ours_by_their_first_line(server: Callable
 
     ours = [
         ("shop", write("etc/systemd/system/shop@.service", "# provision: shop. One slot runs one release.\n[Unit]\n")),
+        ("shop", write("etc/systemd/system/shop@blue.socket", "# provision: shop. The socket of one slot.\n[Unit]\n")),
         ("shop", write("etc/systemd/system/shop-tidy.timer", "# provision: shop. When tidy runs.\n[Unit]\n")),
         ("shop-a", write("etc/supervisor/conf.d/shop-a.conf", "; provision: shop-a. At boot.\n[program:shop-a]\n")),
         ("blog", write("etc/cron.d/blog-tidy", "# provision: blog. When tidy runs.\nSHELL=/bin/sh\n")),
@@ -205,7 +206,7 @@ def test_the_script_finds_the_files_of_ours_by_their_first_line(server: Callable
     write("etc/supervisor/conf.d/own.conf", "; someone's own\n")
     write("etc/cron.d/.placeholder", "# provision: shop. Hidden.\n")
     write("etc/cron.d/own", "")
-    write("etc/systemd/system/shop.socket", "# provision: shop. Of another kind.\n")
+    write("etc/systemd/system/shop.path", "# provision: shop. Of another kind.\n")
     (tmp_path / "etc" / "systemd" / "system" / "alias.service").symlink_to("/nowhere")
     assert sorted((file.app, file.path) for file in server()[MANAGED]) == sorted(ours)
 

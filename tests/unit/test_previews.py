@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from provision import roles
+from provision.engine.resource import State
 from provision.errors import PlanError
 from provision.release.activation import Activation, Promotion
 from provision.release.facts import ServerRelease
@@ -90,7 +91,7 @@ def test_a_release_is_promoted_with_the_hooks_of_its_own_folder(make_host: MakeH
     host = make_host(f"{HOST}apps:\n{SHOP[:-2]}, processes: {{worker: run}}, hooks: {{after: tell}}}}\n")
     (promotion,) = (one for one in roles.promoted(host, *facts) if isinstance(one, Promotion))
     assert promotion.folder == "services/shop"
-    assert (promotion.slot.processes, promotion.slot.after) == (("worker",), "tell")
+    assert promotion.slot.after == "tell"
 
 
 @pytest.mark.parametrize("held", [{}, {"gone": (NEWER, TOKEN)}], ids=["nothing", "of an app that is not declared"])
@@ -133,35 +134,53 @@ def test_what_is_held_of_an_app_that_is_not_declared_does_not_matter(
     assert released(roles.rolled_back(make_host(), *facts)) == {"shop": OLDEST}
 
 
-def retired(resources: tuple[Resource, ...]) -> list[tuple[str, str]]:
-    return [(one.path, one.phase) for one in resources if isinstance(one, RemovedUnit)]
+SLOTS = [f"shop@{slot}.{kind}" for slot in ("blue", "green") for kind in ("service", "socket")]
 
 
-def test_units_that_the_inventory_does_not_name_any_more_go_before_the_release_comes(
+def retired(resources: tuple[Resource, ...]) -> list[str]:
+    return [one.path for one in resources if isinstance(one, RemovedUnit)]
+
+
+def test_units_that_the_inventory_does_not_name_any_more_go_once_the_release_serves(
     make_host: MakeHost, make_known: MakeFacts
 ) -> None:
     paths = [
         f"/etc/systemd/system/{name}"
-        for name in ("shop@.service", "shop-worker.service", "shop-mail.service", "shop-tidy.timer", "shop-tell.timer")
+        for name in (
+            *SLOTS,
+            "shop-worker.service",
+            "shop-mail.service",
+            "shop-tidy.timer",
+            "shop-tell.timer",
+            "shop@.service",
+        )
     ]
     units = (*(("shop", path) for path in paths), ("blog", "/etc/systemd/system/blog-x.service"))
     found = roles.everything(make_host(BUSY), *make_known(managed=units))
-    assert retired(found) == [(paths[2], "prepare"), (paths[4], "prepare")]
-    assert ids(found).index("retired:shop-mail.service") < ids(found).index("activation:shop")
+    gone = ["shop-mail.service", "shop-tell.timer", "shop@.service"]
+    assert retired(found) == [f"/etc/systemd/system/{name}" for name in gone]
+    assert all(ids(found).index(f"retired:{name}") > ids(found).index("activation:shop") for name in gone)
+    assert {change.phase for one in found if isinstance(one, RemovedUnit) if (change := one.plan(State(), {}))} == {
+        "finish"
+    }
 
 
-def test_an_apps_units_and_timers_stand_around_its_release(make_host: MakeHost, make_known: MakeFacts) -> None:
+def test_an_apps_units_and_timers_come_before_its_release_and_only_that_makes_systemd_read_them(
+    make_host: MakeHost, make_known: MakeFacts
+) -> None:
     found = ids(roles.everything(make_host(BUSY), *make_known()))
-    units = "/etc/systemd/system"
+    units = "/etc/shop/units"
     listed = [
+        f"directory:{units}",
         f"file:{units}/shop@.service",
+        f"file:{units}/shop@.socket",
         f"file:{units}/shop-worker.service",
         f"file:{units}/shop-tidy.service",
         f"file:{units}/shop-tidy.timer",
         "activation:shop",
-        "service:shop-tidy.timer",
     ]
     assert [name for name in found if name in listed] == listed
+    assert not [name for name in found if "/etc/systemd/system/shop" in name or name.startswith("service:shop")]
 
 
 def test_a_release_that_is_held_leaves_the_one_that_serves_its_processes(
@@ -171,10 +190,17 @@ def test_a_release_that_is_held_leaves_the_one_that_serves_its_processes(
     units = (("shop", "/etc/systemd/system/shop-mail.service"), ("shop", "/etc/systemd/system/shop-tell.timer"))
     facts = make_known(managed=units, wanted={"token": TOKEN}, previews={"shop": (NEWER, TOKEN)})
     assert retired(roles.previewed(make_host(BUSY), *facts)) == []
-    assert [path for path, _ in retired(roles.promoted(make_host(BUSY), *facts))] == [path for _, path in units]
+    assert retired(roles.promoted(make_host(BUSY), *facts)) == [path for _, path in units]
 
 
-def test_a_promotion_starts_the_timers_that_a_hold_did_not(make_host: MakeHost, make_known: MakeFacts) -> None:
+def test_a_hold_starts_no_timer_and_a_promotion_starts_those_of_the_slot(
+    make_host: MakeHost, make_known: MakeFacts
+) -> None:
+    """They are among the slot's copies; an activation, and nothing else, makes systemd read them."""
     facts = make_known(wanted={"token": TOKEN}, previews={"shop": (NEWER, TOKEN)})
-    assert "service:shop-tidy.timer" not in ids(roles.previewed(make_host(BUSY), *facts))
-    assert "service:shop-tidy.timer" in ids(roles.promoted(make_host(BUSY), *facts))
+    held = roles.previewed(make_host(BUSY), *facts)
+    (hold,) = (one for one in held if isinstance(one, Preview))
+    assert "units/shop-tidy.timer" in dict(hold.slot.copies)
+    assert ids(roles.promoted(make_host(BUSY), *facts)) == ["activation:shop"]
+    for found in (held, roles.promoted(make_host(BUSY), *facts)):
+        assert not [name for name in ids(found) if name.startswith("service:shop") or "/etc/systemd/system" in name]

@@ -65,8 +65,9 @@ def test_a_rollback_and_a_restart_leave_the_server_as_it_is_but_for_what_the_man
 ) -> None:
     facts = make_known(commits={}, releases=keep("-", "good", "active"))
     for found in (roles.rolled_back(make_host(), *facts), roles.restarted(make_host(), *facts)):
-        assert set(SERVER) & set(ids(found)) == {"file:/etc/systemd/system/shop@.service"}
-        assert ids(found).index("file:/etc/systemd/system/shop@.service") < ids(found).index("activation:shop")
+        units = [f"file:/etc/shop/units/shop@.{kind}" for kind in ("service", "socket")]
+        assert set(SERVER) & set(ids(found)) == {"directory:/etc/shop/units", *units}
+        assert all(ids(found).index(unit) < ids(found).index("activation:shop") for unit in units)
 
 
 def test_a_rollback_is_to_the_commit_of_the_release(make_host: MakeHost, make_known: MakeFacts) -> None:

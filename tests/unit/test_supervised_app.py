@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import configparser
-import json
-import secrets
-import signal
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 from provision import roles
 from provision.engine import probe
+from provision.engine.resource import State
 from provision.release.activation import Activation, Promotion
 from provision.release.facts import ServerRelease
 from provision.release.preview import Preview
@@ -21,7 +18,6 @@ from provision.resources.file import File
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from provision.engine.resource import Resource
     from provision.inventory import Host
@@ -33,6 +29,7 @@ if TYPE_CHECKING:
 ID, OLDER = "20261121T230500-0123456", "20261001T000000-fedcba9"
 TOKEN = "0123456789abcdef0123456789abcdef"
 PROGRAMS, UNITS, JOBS = "/etc/supervisor/conf.d", "/etc/systemd/system", "/etc/cron.d"
+SOURCES = "/etc/shop/units"
 
 
 def text(more: str = "", manager: str = "supervisor") -> str:
@@ -64,13 +61,15 @@ def activation(resources: tuple[Resource, ...]) -> Activation:
 
 def retired(resources: tuple[Resource, ...]) -> dict[str, str]:
     """The phase in which each path goes."""
-    return {one.path: one.phase for one in resources if isinstance(one, RemovedUnit)}
+    changes = {one.path: one.plan(State(), {}) for one in resources if isinstance(one, RemovedUnit)}
+    return {path: change.phase for path, change in changes.items() if change}
 
 
 def program(resources: tuple[Resource, ...], name: str) -> dict[str, str]:
     """A program as Supervisor reads it."""
     parser = configparser.RawConfigParser(inline_comment_prefixes=(";", "#"))
-    parser.read_string(file(resources, f"{PROGRAMS}/{name}.conf").content)
+    folder = PROGRAMS if name == "shop" else SOURCES
+    parser.read_string(file(resources, f"{folder}/{name}.conf").content)
     assert parser.sections() == [f"program:{name}"]
     return dict(parser[f"program:{name}"])
 
@@ -78,15 +77,15 @@ def program(resources: tuple[Resource, ...], name: str) -> dict[str, str]:
 SERVER = [
     "packages:supervisor",
     "service:supervisor",
+    f"directory:{SOURCES}",
     "directory:/var/log/supervisor/shop",
     "file:/etc/shop/start",
     "file:/etc/shop/program.conf",
+    f"file:{SOURCES}/shop-worker.conf",
+    f"file:{SOURCES}/shop-tidy.conf",
+    f"file:{SOURCES}/shop-tidy",
     f"file:{PROGRAMS}/shop.conf",
-    f"file:{PROGRAMS}/shop-worker.conf",
-    f"file:{PROGRAMS}/shop-tidy.conf",
-    f"file:{JOBS}/shop-tidy",
     "program:shop",
-    "program:shop-tidy",
 ]
 
 
@@ -125,7 +124,8 @@ def test_all_ids_are_unique_for_two_apps_too(make_host: MakeHost, make_known: Ma
 
 def test_a_slot_has_copies_of_what_supervisor_runs(make_host: MakeHost, make_known: MakeFacts) -> None:
     found = roles.everything(make_host(text()), *make_known())
-    names = ("env", "gunicorn.conf.py", "start", "program.conf")
+    units = ("units/shop-worker.conf", "units/shop-tidy.conf", "units/shop-tidy")
+    names = ("env", "gunicorn.conf.py", "start", "program.conf", *units)
     assert activation(found).slot.copies == tuple((name, file(found, f"/etc/shop/{name}").sha256) for name in names)
     assert activation(found).slot.manager == "supervisor"
     assert (file(found, "/etc/shop/start").mode, file(found, "/etc/shop/program.conf").mode) == (0o750, 0o640)
@@ -145,12 +145,15 @@ def test_what_a_program_runs_with_is_in_the_releases_fingerprint(
     assert len(prints) == 3
 
 
-def test_when_a_command_runs_is_in_no_fingerprint(make_host: MakeHost, make_known: MakeFacts) -> None:
+@pytest.mark.parametrize("manager", ["systemd", "supervisor"])
+def test_when_a_command_runs_is_in_the_fingerprint_as_only_an_activation_changes_it(
+    manager: str, make_host: MakeHost, make_known: MakeFacts
+) -> None:
     prints = {
         activation(roles.everything(make_host(each), *make_known())).fingerprint
-        for each in (text(), text().replace("03:00", "hourly"))
+        for each in (text(manager=manager), text(manager=manager).replace("03:00", "hourly"))
     }
-    assert len(prints) == 1
+    assert len(prints) == 2
 
 
 def test_all_fields_that_a_probe_reads_are_there(make_host: MakeHost, make_known: MakeFacts) -> None:
@@ -166,7 +169,12 @@ def test_a_whole_server_calls_each_probe_once(make_host: MakeHost, make_known: M
 
 
 THEIRS = {
-    "systemd": (f"{UNITS}/shop@.service", f"{UNITS}/shop-worker.service", f"{UNITS}/shop-tidy.timer"),
+    "systemd": (
+        *(f"{UNITS}/shop@{slot}.{kind}" for slot in ("blue", "green") for kind in ("service", "socket")),
+        f"{UNITS}/shop-worker.service",
+        f"{UNITS}/shop-tidy.service",
+        f"{UNITS}/shop-tidy.timer",
+    ),
     "supervisor": (
         f"{PROGRAMS}/shop.conf",
         f"{PROGRAMS}/shop-worker.conf",
@@ -192,12 +200,14 @@ def test_what_is_left_of_the_other_manager_goes_once_the_release_runs_under_this
     assert all(ids(found).index(f"retired:{path.rpartition('/')[2]}") > last for path in THEIRS[other])
 
 
-def test_what_this_manager_has_too_much_of_goes_first(make_host: MakeHost, make_known: MakeFacts) -> None:
+def test_what_this_manager_has_too_much_of_goes_once_the_release_serves(
+    make_host: MakeHost, make_known: MakeFacts
+) -> None:
     extra = (f"{PROGRAMS}/shop-mail.conf", f"{PROGRAMS}/shop-tell.conf", f"{JOBS}/shop-tell")
     found = roles.everything(make_host(text()), *make_known(managed=units(*THEIRS["supervisor"], *extra)))
-    assert retired(found) == dict.fromkeys(extra, "prepare")
-    first = ids(found).index(f"file:{PROGRAMS}/shop.conf")
-    assert all(ids(found).index(f"retired:{path.rpartition('/')[2]}") < first for path in extra)
+    assert retired(found) == dict.fromkeys(extra, "finish")
+    last = ids(found).index("activation:shop")
+    assert all(ids(found).index(f"retired:{path.rpartition('/')[2]}") > last for path in extra)
 
 
 @pytest.mark.parametrize("manager", ["supervisor", "systemd"])
@@ -220,7 +230,7 @@ def test_a_promotion_ends_what_is_left_of_the_other_manager(make_host: MakeHost,
     facts = make_known(commits={}, previews={"shop": (ID, TOKEN)}, managed=units(*THEIRS["systemd"]))
     found = roles.promoted(make_host(text()), *facts)
     assert isinstance(found[0], Promotion)
-    assert (found[0].slot.manager, found[0].slot.processes) == ("supervisor", ("worker",))
+    assert found[0].slot.manager == "supervisor"
     assert retired(found[1:]) == dict.fromkeys(THEIRS["systemd"], "finish")
     assert len(found) == 1 + len(THEIRS["systemd"])
 
@@ -239,12 +249,24 @@ def test_the_slots_program_is_started_by_an_activation_alone(make_host: MakeHost
     content = file(found, "/etc/shop/program.conf").content
     parser = configparser.RawConfigParser()
     parser.read_string(content.replace("@SLOT@", "blue"))
-    slot = parser["program:shop-blue"]
+    slot = parser["fcgi-program:shop-blue"]
     assert (slot["autostart"], slot["autorestart"]) == ("false", "true")
-    assert (slot["command"], slot["user"]) == ("/etc/shop/blue/start web", "shop")
+    assert (slot["command"], slot["user"]) == ("/etc/shop/blue/start web %(process_num)d", "shop")
     assert slot["stopwaitsecs"] == "35"
     assert slot["stdout_logfile"] == "/var/log/supervisor/shop/blue.log"
     assert content.startswith("; provision: shop. ")
+
+
+def test_a_slots_socket_is_supervisors_and_a_second_process_keeps_it_open(
+    make_host: MakeHost, make_known: MakeFacts
+) -> None:
+    parser = configparser.RawConfigParser()
+    content = file(roles.everything(make_host(text()), *make_known()), "/etc/shop/program.conf").content
+    parser.read_string(content.replace("@SLOT@", "green"))
+    slot = parser["fcgi-program:shop-green"]
+    assert slot["socket"] == "unix:///run/shop/green.sock"
+    assert (slot["socket_owner"], slot["socket_mode"]) == ("root:www-data", "0660")
+    assert (slot["numprocs"], slot["process_name"]) == ("2", "%(program_name)s_%(process_num)d")
 
 
 def test_processes_run_on_and_what_runs_at_times_is_started_by_cron(make_host: MakeHost, make_known: MakeFacts) -> None:
@@ -253,7 +275,7 @@ def test_processes_run_on_and_what_runs_at_times_is_started_by_cron(make_host: M
     assert (worker["command"], worker["user"]) == ("/etc/shop/current/start worker", "shop")
     assert (worker["autostart"], worker["autorestart"]) == ("true", "true")
     assert (tidy["autostart"], tidy["autorestart"], tidy["startsecs"]) == ("false", "false", "0")
-    job = file(found, f"{JOBS}/shop-tidy").content
+    job = file(found, f"{SOURCES}/shop-tidy").content
     assert job.splitlines()[-1] == "0 3 * * * root supervisorctl start shop-tidy >/dev/null 2>&1"
     assert job.endswith("\n")
 
@@ -262,7 +284,9 @@ def test_the_boot_program_starts_the_slot_that_the_link_names_and_none_where_the
     make_host: MakeHost, make_known: MakeFacts
 ) -> None:
     boot = program(roles.everything(make_host(text()), *make_known()), "shop")
-    assert "supervisorctl start shop-$(readlink /etc/shop/current)" in boot["command"]
+    command = "slot=$(readlink /etc/shop/current) && {{ {takes}; }} && exec supervisorctl start shop-$slot:*"
+    takes = "[ -L /run/shop/current.sock ] || ln -s $slot.sock /run/shop/current.sock"
+    assert boot["command"] == f"/bin/sh -c '{command.format(takes=takes)}'"
     assert boot["autorestart"] == "false"
 
 
@@ -278,93 +302,8 @@ def test_each_file_that_a_manager_reads_says_whose_it_is(make_host: MakeHost, ma
     """The facts find the app's files by that line."""
     for manager in ("systemd", "supervisor"):
         found = roles.everything(make_host(text(manager=manager)), *make_known())
-        files = [one for one in found if isinstance(one, File) and one.path.startswith((PROGRAMS, UNITS, JOBS))]
-        assert len(files) == 4
+        read = (PROGRAMS, UNITS, JOBS, SOURCES, "/etc/shop/program.conf")
+        files = [one for one in found if isinstance(one, File) and one.path.startswith(read)]
+        assert len(files) == 5
         for one in files:
             assert one.content.startswith(("# provision: shop. ", "; provision: shop. "))
-
-
-@pytest.fixture
-def start(tmp_path: Path, make_host: MakeHost, make_known: MakeFacts) -> Callable[..., list[str]]:
-    """What a slot's start script says, run for real in a folder of the test's own; gunicorn says how it was called."""
-
-    def run(
-        name: str,
-        processes: dict[str, str] | None = None,
-        environment: dict[str, str] | None = None,
-        manager: dict[str, str] | None = None,
-    ) -> list[str]:
-        more = f"    environment: {json.dumps(environment or {})}\n"
-        inventory = text(more).replace("{worker: python -m shop.worker}", json.dumps(processes or {}))
-        inventory = inventory.replace("python -m shop.tidy", json.dumps('echo "it\'s tidy"'))
-        inventory = inventory.replace("https://git.example.com/shop.git", "{repository: /srv/git/shop, folder: app}")
-        found = roles.everything(make_host(inventory), *make_known())
-        slot = tmp_path / "blue"
-        for folder in (slot / "venv" / "bin", tmp_path / "release" / "app", tmp_path / "run"):
-            folder.mkdir(parents=True, exist_ok=True)
-        (slot / "release").symlink_to(tmp_path / "release")
-        (tmp_path / "current").symlink_to("blue")
-        (slot / "env").write_text(file(found, "/etc/shop/env").content)
-        (slot / "start").write_text(file(found, "/etc/shop/start").content.replace("/run/shop", f"{tmp_path}/run"))
-        gunicorn = slot / "venv" / "bin" / "gunicorn"
-        gunicorn.write_text('#!/bin/sh\necho "$*"\necho "$PROVISION_SLOT"\n')
-        for program in (slot / "start", gunicorn):
-            program.chmod(0o755)
-        ran = subprocess.run(
-            (str(tmp_path / "current" / "start"), name), capture_output=True, text=True, timeout=20, env=manager or {}
-        )
-        # Whoever runs the tests may not be allowed so many files; a slot that may not goes on with fewer.
-        assert [line for line in ran.stderr.splitlines() if "ulimit" not in line] == []
-        assert ran.returncode == 0
-        return ran.stdout.splitlines()
-
-    return run
-
-
-def test_a_process_runs_in_the_releases_folder_as_the_app_with_its_environment(
-    tmp_path: Path, start: Callable[..., list[str]]
-) -> None:
-    odd = """one 'two' "three" $four `five` \\six #7"""
-    show = """pwd -P; echo "$HOME"; echo "$USER $LOGNAME"; echo "$PATH"; umask; printf "%s\\n" "$ODD"; echo "$PROVISION_RELEASE" """
-    assert start("show", {"show": show.strip()}, {"ODD": odd}) == [
-        f"{tmp_path}/release/app",
-        "/srv/shop/shared",
-        "shop shop",
-        f"{tmp_path}/blue/venv/bin:/usr/local/bin:/usr/bin:/bin",
-        "0027",
-        odd,
-        ID,
-    ]
-
-
-def test_what_has_outlived_its_main_process_ends_when_the_program_starts_anew(start: Callable[..., list[str]]) -> None:
-    name = f"shop-{secrets.token_hex(8)}"
-    left, other = (
-        subprocess.Popen(["sleep", "60"], env={"SUPERVISOR_PROCESS_NAME": each}) for each in (name, f"{name}-mail")
-    )
-    try:
-        start("show", {"show": "true"}, manager={"SUPERVISOR_PROCESS_NAME": name})
-        assert left.wait(5) == -signal.SIGKILL
-        assert other.poll() is None
-    finally:
-        for each in (left, other):
-            each.kill()
-            each.wait()
-
-
-def test_a_schedules_command_is_run_by_the_same_script(start: Callable[..., list[str]]) -> None:
-    assert start("tidy") == ["it's tidy"]
-
-
-def test_a_slot_knows_which_it_is_and_takes_the_traffic_where_no_other_has_it(
-    tmp_path: Path, start: Callable[..., list[str]]
-) -> None:
-    assert start("web") == [f"--config {tmp_path}/blue/gunicorn.conf.py shop.main:app", "blue"]
-    assert str((tmp_path / "run" / "current.sock").readlink()) == "blue.sock"
-
-
-def test_a_slot_that_starts_takes_no_traffic_from_another(tmp_path: Path, start: Callable[..., list[str]]) -> None:
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "current.sock").symlink_to("green.sock")
-    start("web")
-    assert str((tmp_path / "run" / "current.sock").readlink()) == "green.sock"

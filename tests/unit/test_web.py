@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     MakeFacts = Callable[..., Known]
 
 TOKEN, OTHER = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
+TRAFFIC = ("shop", "shop_switching")
 STATIC = "static: {/static: static}, source: {repository: /srv/git/shop, folder: app}"
 
 
@@ -55,14 +56,36 @@ def upstreams(text: str) -> dict[str, list[str]]:
 def test_new_requests_go_by_a_link_and_to_the_release_before_while_it_stands_by(
     make_host: MakeHost, make_known: MakeFacts
 ) -> None:
-    assert upstreams(site(make_host, make_known))["shop"] == [
+    found = upstreams(site(make_host, make_known))
+    assert found["shop"] == [
+        "unix:/run/shop/current.sock max_fails=0",
+        "unix:/run/shop/current.sock max_fails=0 backup",
+    ]
+    assert found["shop_switching"] == [
         "unix:/run/shop/current.sock max_fails=0",
         "unix:/run/shop/previous.sock max_fails=0 backup",
     ]
 
 
+def test_what_a_new_release_fails_to_answer_is_asked_of_the_one_before_while_that_stands_by(
+    make_host: MakeHost, make_known: MakeFacts
+) -> None:
+    text = site(make_host, make_known)
+    usual, held = text[text.index("listen 443") :].split("if (-e /run/shop/preview/$app_shop_token)")
+    assert "if (-f /run/shop/standing-by) {\n        set $app_shop_upstream shop_switching;\n    }\n" in usual
+    assert "error_page 418 = @switching;" in held
+    at_other_times, switching = block(text, "location @app"), block(text, "location @switching")
+    assert "if ($app_shop_upstream = shop_switching) {\n            return 418;" in at_other_times
+    assert "proxy_next_upstream error;" in at_other_times
+    assert "proxy_next_upstream error http_500 http_502 http_503 http_504;" in switching
+    assert not [word for word in ("timeout;", "non_idempotent") if word in at_other_times + switching]
+    headers = [re.findall(r"proxy_set_header .*;", each) for each in (at_other_times, switching)]
+    assert headers[0] == headers[1]
+    assert headers[0]
+
+
 def test_a_release_that_is_held_has_an_upstream_of_its_own(make_host: MakeHost, make_known: MakeFacts) -> None:
-    others = {name: servers for name, servers in upstreams(site(make_host, make_known)).items() if name != "shop"}
+    others = {name: servers for name, servers in upstreams(site(make_host, make_known)).items() if name not in TRAFFIC}
     assert list(others.values()) == [["unix:/run/shop/preview.sock max_fails=0"]]
 
 
@@ -103,14 +126,15 @@ def test_a_token_is_a_header_or_else_a_cookie_and_nothing_but_a_token(
 
 def test_only_whoever_has_the_token_has_the_release_that_is_held(make_host: MakeHost, make_known: MakeFacts) -> None:
     text = sites(make_host, make_known, app("shop", STATIC))["shop"]
-    (preview,) = (name for name in upstreams(text) if name != "shop")
+    (preview,) = (name for name in upstreams(text) if name not in TRAFFIC)
     server = text[text.index("listen 443") :]
     usual, held = server.partition("if (-e /run/shop/preview/$app_shop_token) {\n")[::2]
     assert "set $app_shop_upstream shop;\n    set $app_shop_tree current;\n" in usual
     assert held.startswith(f"        set $app_shop_upstream {preview};\n        set $app_shop_tree preview;\n    }}\n")
-    assert "alias /srv/shop/$app_shop_tree/app/static/;" in block(text, "location /static/")
-    assert "proxy_pass http://$app_shop_upstream;" in block(text, "location /")
-    assert text.count("proxy_pass") == 1
+    assert "root /srv/shop/static/$app_shop_tree;\n        try_files $uri @app;\n" in block(text, "location /")
+    assert "proxy_pass http://$app_shop_upstream;" in block(text, "location @app")
+    assert "proxy_pass http://$app_shop_upstream;" in block(text, "location @switching")
+    assert text.count("proxy_pass") == 2
 
 
 def test_the_preview_address_gives_its_token_as_a_cookie_while_the_release_is_held(
@@ -140,6 +164,7 @@ NGINX = {
     "remote_addr",
     "request_uri",
     "scheme",
+    "uri",
 }
 
 
@@ -163,7 +188,8 @@ def test_an_app_with_a_hyphen_in_its_name_has_it_in_all_paths(make_host: MakeHos
         "    set $app_shop_api_upstream shop-api;",
         "    set $app_shop_api_tree current;",
         "    if (-e /run/shop-api/preview/$app_shop_api_token) {",
-        "        alias /srv/shop-api/$app_shop_api_tree/app/static/;",
+        "        root /srv/shop-api/static/$app_shop_api_tree;",
+        "    server unix:/run/shop-api/previous.sock max_fails=0 backup;",
         "        if (-f /var/lib/provision/apps/shop-api/maintenance) {",
         "        proxy_pass http://$app_shop_api_upstream;",
     ):
@@ -201,7 +227,7 @@ def block(text: str, head: str) -> str:
 
 
 def test_maintenance_answers_503_in_place_of_its_app_alone(make_host: MakeHost, make_known: MakeFacts) -> None:
-    location = block(site(make_host, make_known), "location /")
+    location = block(site(make_host, make_known), "location @app")
     condition, _, proxied = location.partition("}")
     assert "if (-f /var/lib/provision/apps/shop/maintenance) {\n            return 503;" in condition
     assert "proxy_pass http://$app_shop_upstream;" in proxied

@@ -12,7 +12,7 @@ from provision.engine.resource import State
 from provision.release import shell as shell_module
 from provision.release.activation import Activation
 from provision.release.slot import Serving, Slot
-from tests.unit.release.serving import HEALTH, ID, OTHER, SLOT, fill
+from tests.unit.release.serving import HEALTH, ID, OTHER, SLOT, fill, unit
 from tests.unit.release.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -53,7 +53,12 @@ def shell(call: Callable[..., Ran], server: Path) -> Shell:
 def slots(server: Path) -> Path:
     """/etc/shop with what an activation copies; blue has the traffic with OTHER."""
     shop = fill(server / "etc" / "shop", env="A=1\n", **{"gunicorn.conf.py": "workers = 3\n"})
+    own = {**unit("shop@.service"), **unit("shop@.socket", "")}
+    fill(shop / "units", **own)
     fill(shop / "blue", env="A=0\n", fingerprint="older\n", manager="systemd\n")
+    fill(shop / "blue" / "units", **own)
+    written = {name.replace("@", "@blue"): content for name, content in own.items()}
+    fill(server / "etc" / "systemd" / "system", **written)
     (shop / "blue" / "release").symlink_to(server / "srv" / "shop" / "releases" / OTHER)
     (shop / "current").symlink_to("blue")
     (server / "run" / "shop" / "current.sock").symlink_to("blue.sock")

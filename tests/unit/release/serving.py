@@ -30,10 +30,16 @@ HEALTH = Health(path="/health", passes=3, timeout=30, watch=2, domain="shop.exam
 SLOT = Slot(
     app="shop",
     manager="systemd",
-    copies=(("env", "e" * 64), ("gunicorn.conf.py", "c" * 64)),
+    copies=(
+        ("env", "e" * 64),
+        ("gunicorn.conf.py", "c" * 64),
+        ("units/shop@.service", "a" * 64),
+        ("units/shop@.socket", "b" * 64),
+    ),
     health=HEALTH,
     drain=60,
     keep=5,
+    settings='{"module": "shop.main:app"}',
 )
 NO_NGINX = replace(SLOT, health=replace(HEALTH, domain=""))
 ACTIVATION = Activation(SLOT, ID, "app", "print")
@@ -89,6 +95,11 @@ def summary(resource: Resource, serving: Serving | None = SERVING, before: tuple
 def function(script: str) -> str:
     """The call itself, without what it reads."""
     return script.splitlines()[-1]
+
+
+def unit(name: str, more: str = "Restart=always\n", app: str = "shop") -> dict[str, str]:
+    """A unit of the app's, for `fill`."""
+    return {name: f"# provision: {app}. Something.\n[Service]\n{more}"}
 
 
 def fill(folder: Path, **contents: str) -> Path:

@@ -29,7 +29,10 @@ INFO = {
 
 
 class Supervisor(ThreadingUnixStreamServer, SimpleXMLRPCDispatcher):
-    """What stands for Supervisor: `programs` are those that it has, with their states. `asked` is each call."""
+    """What stands for Supervisor: `programs` are those that it has (GROUP:NAME of a slot's), with their states.
+
+    A slot's group has two processes. `asked` is each call.
+    """
 
     logRequests = False  # noqa: N815
     daemon_threads = True
@@ -43,6 +46,11 @@ class Supervisor(ThreadingUnixStreamServer, SimpleXMLRPCDispatcher):
         self.programs: dict[str, str] = {}
         self.refused: set[str] = set()
         self.asked: list[tuple[Any, ...]] = []
+        self.pid = INFO["pid"]
+
+    def group(self, name: str) -> list[str]:
+        """The programs of a group that it has."""
+        return [program for program in self.programs if program.partition(":")[0] == name]
 
     def _dispatch(self, method: str, params: Any) -> Any:
         name = method.removeprefix("supervisor.")
@@ -51,21 +59,16 @@ class Supervisor(ThreadingUnixStreamServer, SimpleXMLRPCDispatcher):
             case "getState":
                 return {"statecode": 1, "statename": "RUNNING"}
             case "getAllProcessInfo":
-                return [{**INFO, "name": each, "group": each} for each in self.programs]
+                return [{**INFO, "name": each, "group": each.partition(":")[0]} for each in self.programs]
             case "reloadConfig":
                 return [[[], [], []]]
         program = params[0]
-        if name == "addProcessGroup" and program in self.programs:
-            raise Fault(90, f"ALREADY_ADDED: {program}")
-        if name == "addProcessGroup" and program not in self.refused:
-            self.programs[program] = "STOPPED"
-            return True
+        if name.endswith("ProcessGroup"):
+            return self._change_group(name, program)
         if program not in self.programs:
             raise Fault(10, f"BAD_NAME: {program}")
         if name == "getProcessInfo":
-            return {**INFO, "name": program, "group": program, "statename": self.programs[program]}
-        if name == "removeProcessGroup":
-            del self.programs[program]
+            return {**INFO, "name": program, "group": program, "pid": self.pid, "statename": self.programs[program]}
         if name == "startProcess":
             if self.programs[program] == "RUNNING":
                 raise Fault(60, f"ALREADY_STARTED: {program}")
@@ -74,4 +77,24 @@ class Supervisor(ThreadingUnixStreamServer, SimpleXMLRPCDispatcher):
             self.programs[program] = "RUNNING"
         if name == "stopProcess":
             self.programs[program] = "STOPPED"
+        return True
+
+    def _change_group(self, name: str, group: str) -> bool:
+        found = self.group(group)
+        if name == "addProcessGroup":
+            if found:
+                raise Fault(90, f"ALREADY_ADDED: {group}")
+            if group in self.refused:
+                raise Fault(10, f"BAD_NAME: {group}")
+            two = group.endswith(("-blue", "-green"))
+            self.programs |= dict.fromkeys(
+                [f"{group}:{group}_{number}" for number in (0, 1)] if two else [group], "STOPPED"
+            )
+            return True
+        if not found:
+            raise Fault(10, f"BAD_NAME: {group}")
+        if {self.programs[program] for program in found} & {"RUNNING", "STARTING", "STOPPING"}:
+            raise Fault(91, f"STILL_RUNNING: {group}")
+        for program in found:
+            del self.programs[program]
         return True

@@ -28,6 +28,7 @@ from tests.unit.release.serving import (
     function,
     planned,
     summary,
+    unit,
 )
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
         (replace(SERVING, fingerprint="other"), "its configuration changed"),
         (replace(SERVING, fingerprint=""), "its configuration changed"),
         (replace(SERVING, active="failed"), "its slot blue is failed"),
+        (replace(SERVING, active="without its socket"), "its slot blue is without its socket"),
         (replace(SERVING, health="500"), "its health check answered 500"),
         (replace(SERVING, health="000"), "its health check answered 000"),
         (replace(SERVING, reload="yes"), "its unit changed"),
@@ -76,7 +78,6 @@ def test_a_release_that_is_held_beside_it_is_right() -> None:
     [
         ("release:shop", "its files were restored"),
         ("venv:shop", "its files were restored"),
-        ("file:/etc/systemd/system/shop@.service", "its unit changed"),
         ("directory:/srv/shop/shared", "its shared folder was restored"),
     ],
 )
@@ -85,7 +86,7 @@ def test_a_release_is_activated_again_for_what_is_about_to_change(before: str, w
 
 
 def test_another_apps_changes_activate_nothing() -> None:
-    before = ("release:other", "venv:other", "file:/etc/systemd/system/other@.service", "directory:/srv/other/shared")
+    before = ("release:other", "venv:other", "file:/etc/other/units/other@.service", "directory:/srv/other/shared")
     assert summary(ACTIVATION, before=before) is None
 
 
@@ -147,7 +148,8 @@ READ = [
     "keep",
     "before",
     "after",
-    "processes",
+    "static",
+    "settings",
 ]
 
 
@@ -165,7 +167,7 @@ EXPECTED = {
     "folder": "app",
     "fingerprint": "print",
     "manager": "systemd",
-    "copies": "env,gunicorn.conf.py",
+    "copies": "env,gunicorn.conf.py,units/shop@.service,units/shop@.socket",
     "health": "/health",
     "passes": "3",
     "timeout": "30",
@@ -175,7 +177,8 @@ EXPECTED = {
     "keep": "5",
     "before": "",
     "after": "",
-    "processes": "",
+    "static": "",
+    "settings": '{"module": "shop.main:app"}',
 }
 
 
@@ -195,26 +198,27 @@ def test_the_way_back_knows_the_slot_and_finds_the_release_by_itself(sh: Callabl
     assert values(sh, planned(PREVIEW, BEFORE).undo, "preview_drop") == without
 
 
-def test_a_value_may_be_anything_in_one_line(sh: Callable[..., Ran]) -> None:
+def test_a_value_may_be_anything(sh: Callable[..., Ran]) -> None:
     odd = {"before": "tell 'all' \"$HOME\" `id`; true", "after": "a\\b\\\\c  *", "health": "/health?x=1&y=%20"}
     slot = replace(
         SLOT,
         before=odd["before"],
         after=odd["after"],
         health=replace(HEALTH, path=odd["health"], domain=""),
-        processes=("worker", "mail"),
+        static=(("/static/", "app/static"), ("/media/", "media")),
     )
     found = values(sh, planned(replace(ACTIVATION, slot=slot)).script, "activation_run")
     assert {name: found[name] for name in odd} == odd
-    assert (found["domain"], found["processes"]) == ("", "worker mail")
+    assert (found["domain"], found["static"]) == ("", "static=app/static\nmedia=media")
 
 
 def test_a_run_leaves_a_record_of_the_release_and_a_line_of_history(tmp_path: Path, shell: Shell) -> None:
     assert shell("new=blue who=jo@desk; activation_record held").returncode == 0
     state = tmp_path / "var" / "lib" / "provision"
     record = (state / "apps" / "shop" / "releases" / ID).read_text()
-    kind, at, who = record.removesuffix("\n").split("\t")
-    assert (kind, who) == ("held", "jo@desk")
+    line, settings = record.splitlines()
+    kind, at, who = line.split("\t")
+    assert (kind, who, settings) == ("held", "jo@desk", SLOT.settings)
     assert json.loads((state / "history.jsonl").read_text()) == {
         "app": "shop",
         "release": ID,
@@ -264,7 +268,7 @@ def test_no_slot_of_a_killed_activation_stands_by_in_the_next_one(slots: Path, t
 def test_from_the_switch_until_all_is_done_a_mark_says_that_it_is_not(
     slots: Path, tmp_path: Path, shell: Shell, health: Serve, units: Units, probed: Callable[[Slot], Serving]
 ) -> None:
-    units.start("shop@blue")
+    units.serve("blue")
     health(tmp_path / "run" / "shop" / "green.sock")
     (units.folder / "systemd-run").write_text("#!/bin/sh\nexit 7\n")
     (units.folder / "systemd-run").chmod(0o755)
@@ -282,19 +286,21 @@ def test_an_activation_that_fails_after_the_switch_gives_everything_back(
     slots: Path, tmp_path: Path, shell: Shell, health: Serve, units: Units
 ) -> None:
     """Healthy before the switch, and no longer while it is watched."""
-    units.start("shop@blue")
+    units.serve("blue")
     health(tmp_path / "run" / "shop" / "green.sock", 200, 503)
     ran = shell("timeout=1; activation_run")
     assert ran.returncode == 1
-    assert ran.stdout.startswith(f"error: shop: {ID} was no longer healthy after 0s with the traffic")
+    assert ran.stdout.startswith(
+        f"error: shop: {ID} was no longer healthy with the traffic (/health answered 503 for a second)"
+    )
     assert str((tmp_path / "run" / "shop" / "current.sock").readlink()) == "blue.sock"
     assert str((tmp_path / "srv" / "shop" / "current").readlink()) == f"releases/{OTHER}"
     assert str((slots / "current").readlink()) == "blue"
-    assert [path.name for path in (units.folder / "running").iterdir()] == ["shop@blue"]
+    assert units.running == {"shop@blue.socket", "shop@blue.service"}
     assert not (tmp_path / "run" / "shop" / "previous.sock").is_symlink()
     assert not (tmp_path / "var" / "lib" / "provision" / "apps" / "shop" / "unfinished").exists()
-    assert units.calls.index("enable --quiet shop@green") < len(units.calls) - units.calls[::-1].index(
-        "disable --quiet shop@green"
+    assert units.calls.index("enable --quiet shop@green.socket") < len(units.calls) - units.calls[::-1].index(
+        "disable --quiet shop@green.socket"
     )
 
 
@@ -302,7 +308,7 @@ def test_the_traffic_goes_back_even_if_nothing_can_be_written_down(
     slots: Path, tmp_path: Path, shell: Shell, health: Serve, units: Units
 ) -> None:
     """As on a full disk; here a file stands where the folder of the records should be."""
-    units.start("shop@blue")
+    units.serve("blue")
     records = tmp_path / "var" / "lib" / "provision" / "apps" / "shop" / "releases"
     records.parent.mkdir(parents=True)
     records.touch()
@@ -310,31 +316,32 @@ def test_the_traffic_goes_back_even_if_nothing_can_be_written_down(
     assert shell("timeout=1; activation_run").returncode == 1
     assert str((tmp_path / "run" / "shop" / "current.sock").readlink()) == "blue.sock"
     assert str((tmp_path / "srv" / "shop" / "current").readlink()) == f"releases/{OTHER}"
-    assert [path.name for path in (units.folder / "running").iterdir()] == ["shop@blue"]
+    assert units.running == {"shop@blue.socket", "shop@blue.service"}
 
 
 def test_a_first_release_that_fails_leaves_nothing_that_serves(
     tmp_path: Path, shell: Shell, health: Serve, units: Units
 ) -> None:
     shop = fill(tmp_path / "etc" / "shop", env="A=1\n", **{"gunicorn.conf.py": "workers = 3\n"})
+    fill(shop / "units", **unit("shop@.service"), **unit("shop@.socket", ""))
     health(tmp_path / "run" / "shop" / "blue.sock", 200, 503)
     assert shell("timeout=1; activation_run").returncode == 1
     for link in (tmp_path / "run" / "shop" / "current.sock", tmp_path / "srv" / "shop" / "current", shop / "current"):
         assert not link.is_symlink()
-    assert not list((units.folder / "running").iterdir())
+    assert not units.running
 
 
 def test_an_old_slot_ends_as_soon_as_it_has_answered_and_at_the_limit(
     tmp_path: Path, shell: Shell, units: Units
 ) -> None:
     began = time.monotonic()
-    units.start("shop@blue")
+    units.serve("blue")
     with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as client:
         listening.bind(str(tmp_path / "run" / "shop" / "blue.sock"))
         listening.listen()
         assert shell("old=blue drain=30; activation_drain").returncode == 0
         assert time.monotonic() - began < 5
-        assert not (units.folder / "running" / "shop@blue").exists()
+        assert not units.running
         client.connect(str(tmp_path / "run" / "shop" / "blue.sock"))
         accepted, _ = listening.accept()
         began = time.monotonic()

@@ -110,13 +110,14 @@ def test_an_old_release_drains_for_as_long_as_a_request_may_take_unless_it_is_sa
         found = roles.everything(make_host(f"{HOST}apps:\n{SHOP[:-2]}{more}}}\n"), *make_known())
         assert activation(found).slot.drain == drain
         assert f"\ngraceful_timeout = {drain}\n" in file(found, "/etc/shop/gunicorn.conf.py").content
-        assert f"\nTimeoutStopSec={drain + 5}\n" in file(found, "/etc/systemd/system/shop@.service").content
+        assert f"\nTimeoutStopSec={drain + 5}\n" in file(found, "/etc/shop/units/shop@.service").content
 
 
 def test_the_slots_copies_are_the_files_as_they_are_written(make_host: MakeHost, make_known: MakeFacts) -> None:
     found = roles.everything(make_host(), *make_known())
     assert activation(found).slot.copies == tuple(
-        (name, file(found, f"/etc/shop/{name}").sha256) for name in ("env", "gunicorn.conf.py")
+        (name, file(found, f"/etc/shop/{name}").sha256)
+        for name in ("env", "gunicorn.conf.py", "units/shop@.service", "units/shop@.socket")
     )
 
 

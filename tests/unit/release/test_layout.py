@@ -44,7 +44,7 @@ def test_a_layout_gives_paths_and_its_table_gives_places() -> None:
 
 
 def test_a_place_brings_its_owner_and_mode_to_its_resource() -> None:
-    assert directory(Layout("shop"), Layout.sockets) == Directory("/run/shop", "shop", "www-data", 0o2750)
+    assert directory(Layout("shop"), Layout.sockets) == Directory("/run/shop", "root", "www-data", 0o750)
     env = file(Layout("shop"), Layout.env, "A=1\n", secret=True)
     assert (env.path, env.owner, env.group, env.mode, env.secret) == ("/etc/shop/env", "root", "shop", 0o640, True)
     with pytest.raises(ValueError, match=r"/srv/\{app\}/current has no mode"):

@@ -116,7 +116,7 @@ def test_a_held_slot_is_held_until_it_is_preview_end(tmp_path: Path, shell: Shel
 def test_a_release_is_held_with_its_token_and_nothing_of_the_traffic(
     slots: Path, tmp_path: Path, shell: Shell, health: Serve, units: Units
 ) -> None:
-    units.start("shop@blue")
+    units.serve("blue")
     health(tmp_path / "run" / "shop" / "green.sock")
     ran = shell(f"preview_start {TOKEN}")
     assert (ran.returncode, ran.stdout) == (0, "")
@@ -151,7 +151,7 @@ def test_a_release_that_cannot_be_held_leaves_nothing_and_is_recorded_as_failed(
     assert ran.returncode == 1
     assert ran.stdout.startswith(f"error: shop: {ID} was not healthy within 0s (/health answered 503)")
     assert {path.name for path in (tmp_path / "run" / "shop").iterdir()} == {"current.sock", "green.sock"}
-    assert not (units.folder / "running" / "shop@green").exists()
+    assert not {"shop@green.socket", "shop@green.service"} & units.running
     records = tmp_path / "var" / "lib" / "provision" / "apps" / "shop" / "releases"
     assert (records / ID).read_text().startswith("failed\t")
 
@@ -161,10 +161,10 @@ def test_a_release_that_is_dropped_leaves_the_other_one_as_it_was(
 ) -> None:
     health(tmp_path / "run" / "shop" / "green.sock")
     shell(f"preview_start {TOKEN}")
-    assert (units.folder / "running" / "shop@green").exists()
+    assert units.running == {"shop@green.socket", "shop@green.service"}
     assert shell("preview_drop").returncode == 0
     assert {path.name for path in (tmp_path / "run" / "shop").iterdir()} == {"current.sock", "green.sock"}
-    assert not (units.folder / "running" / "shop@green").exists()
+    assert not {"shop@green.socket", "shop@green.service"} & units.running
     records = tmp_path / "var" / "lib" / "provision" / "apps" / "shop" / "releases"
     assert (records / ID).read_text().startswith("dropped\t")
 
@@ -172,19 +172,19 @@ def test_a_release_that_is_dropped_leaves_the_other_one_as_it_was(
 def test_a_release_that_is_held_takes_over_without_being_started_again(
     slots: Path, tmp_path: Path, shell: Shell, health: Serve, units: Units
 ) -> None:
-    units.start("shop@blue")
+    units.serve("blue")
     health(tmp_path / "run" / "shop" / "green.sock")
     shell(f"preview_start {TOKEN}")
     before = len(units.calls)
     ran = shell("release=''; preview_promote")
     assert (ran.returncode, ran.stdout) == (0, "")
-    assert "start shop@green" not in units.calls[before:]
-    assert "enable --quiet shop@green" in units.calls[before:]
+    assert not [call for call in units.calls[before:] if call.startswith("start")]
+    assert "enable --quiet shop@green.socket" in units.calls[before:]
     assert {path.name for path in (tmp_path / "run" / "shop").iterdir()} == {"current.sock", "green.sock"}
     assert str((tmp_path / "run" / "shop" / "current.sock").readlink()) == "green.sock"
     assert str((tmp_path / "srv" / "shop" / "current").readlink()) == f"releases/{ID}"
     assert str((slots / "current").readlink()) == "green"
-    assert [path.name for path in (units.folder / "running").iterdir()] == ["shop@green"]
+    assert units.running == {"shop@green.socket", "shop@green.service"}
     records = tmp_path / "var" / "lib" / "provision" / "apps" / "shop" / "releases"
     assert (records / ID).read_text().startswith("good\t")
 
@@ -192,10 +192,10 @@ def test_a_release_that_is_held_takes_over_without_being_started_again(
 def test_an_activation_of_what_is_held_only_takes_over(
     slots: Path, tmp_path: Path, shell: Shell, health: Serve, units: Units
 ) -> None:
-    units.start("shop@blue")
+    units.serve("blue")
     health(tmp_path / "run" / "shop" / "green.sock")
     shell(f"preview_start {TOKEN}")
     before = len(units.calls)
     assert shell("activation_run").returncode == 0
-    assert "start shop@green" not in units.calls[before:]
+    assert not [call for call in units.calls[before:] if call.startswith("start")]
     assert not (tmp_path / "run" / "shop" / "held").exists()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     ("path", "name", "script"),
     [
         ("/etc/systemd/system/shop@.service", "shop@.service", "systemd_remove shop@.service"),
+        ("/etc/systemd/system/shop@blue.socket", "shop@blue.socket", "systemd_remove shop@blue.socket"),
         ("/etc/systemd/system/shop-tidy.timer", "shop-tidy.timer", "systemd_remove shop-tidy.timer"),
         ("/etc/supervisor/conf.d/shop-blue.conf", "shop-blue.conf", "supervisor_remove shop-blue"),
         ("/etc/cron.d/shop-tidy", "shop-tidy", "supervisor_remove_job shop-tidy"),
@@ -26,13 +27,7 @@ def test_what_is_retired_goes_by_its_name_and_is_gone_by_its_path(path: str, nam
     assert change.id == str(RemovedUnit(path).ref) == f"retired:{name}"
     assert change.summary == f"{name}: stop and remove"
     assert change.script == script
-    assert (change.phase, change.undo) == ("prepare", "")
-
-
-def test_what_is_left_of_another_manager_waits_for_the_end() -> None:
-    change = RemovedUnit("/etc/cron.d/shop-tidy", "finish").plan(State(), {})
-    assert change is not None
-    assert change.phase == "finish"
+    assert (change.phase, change.undo) == ("finish", "")
 
 
 def test_nothing_is_asked_of_what_is_to_go(observe: Observe) -> None:

@@ -20,6 +20,7 @@ from tests.unit.release.serving import (
     PROMOTION,
     SLOT,
     fill,
+    unit,
 )
 
 if TYPE_CHECKING:
@@ -30,17 +31,21 @@ if TYPE_CHECKING:
     from tests.unit.release.serving import Observe, Serve, Shell
 
 
+NO_LINKS = hashlib.sha256(b"").hexdigest()
+
+
 def test_no_field_of_the_probe_is_empty() -> None:
     """The shell reads them by tabs, of which it takes two for one."""
     assert SLOT.probe().item == (
         "shop",
         "/health",
         "shop.example.com",
-        f"env={'e' * 64},gunicorn.conf.py={'c' * 64}",
-        "-",
+        f"env={'e' * 64},gunicorn.conf.py={'c' * 64},units/shop@.service={'a' * 64},units/shop@.socket={'b' * 64}",
+        NO_LINKS,
     )
-    bare = replace(NO_NGINX, processes=("worker", "mail"))
-    assert bare.probe().item[2:] == ("-", SLOT.probe().item[3], "worker,mail")
+    bare = replace(NO_NGINX, static=(("/static/", "app/static"), ("/media/", "media")))
+    links = hashlib.sha256(b"media=media\nstatic=app/static\n").hexdigest()
+    assert bare.probe().item[2:] == ("-", SLOT.probe().item[3], links)
 
 
 def test_all_that_concerns_a_slot_asks_the_same() -> None:
@@ -55,7 +60,7 @@ def test_the_slot_with_the_traffic_is_the_one_that_the_link_names(tmp_path: Path
 
 def test_where_the_link_is_gone_the_slot_that_runs_is_the_live_one(tmp_path: Path, shell: Shell, units: Units) -> None:
     assert shell("slot_live shop").stdout == "\n"
-    units.start("shop@green")
+    units.serve("green")
     assert shell("slot_live shop").stdout == "green\n"
     (tmp_path / "run" / "shop" / "current.sock").symlink_to("blue.sock")
     assert shell("slot_live shop").stdout == "blue\n"
@@ -83,7 +88,7 @@ def test_the_app_is_asked_as_nginx_asks(tmp_path: Path, shell: Shell, health: Se
 def test_healthy_is_so_many_good_answers_in_a_row(
     statuses: tuple[int, ...], asked: int, tmp_path: Path, shell: Shell, health: Serve, units: Units
 ) -> None:
-    units.start("shop@blue")
+    units.serve("blue")
     app = health(tmp_path / "run" / "shop" / "blue.sock", *statuses)
     assert shell('new=blue passes=3; slot_await_health; echo "$answer"').stdout == "200\n"
     assert len(app.asked) == asked
@@ -98,7 +103,7 @@ def test_a_slot_that_ended_is_not_waited_for(shell: Shell) -> None:
 def test_a_slot_that_is_not_healthy_in_time_is_given_up(
     tmp_path: Path, shell: Shell, health: Serve, units: Units
 ) -> None:
-    units.start("shop@blue")
+    units.serve("blue")
     health(tmp_path / "run" / "shop" / "blue.sock", 503)
     assert shell('new=blue timeout=1; slot_await_health || echo "$answer"').stdout == "503\n"
 
@@ -121,6 +126,7 @@ def test_a_slot_has_its_own_copies_of_what_it_runs_with(
         "gunicorn.conf.py",
         "release",
         "venv",
+        "units",
         "manager",
         "fingerprint",
     }
@@ -132,7 +138,38 @@ def test_a_slot_has_its_own_copies_of_what_it_runs_with(
     assert (slots / "blue" / "env").read_text() == "A=0\n"
     assert str((green / "release").readlink()).endswith(f"/srv/shop/releases/{ID}")
     assert str((green / "venv").readlink()).endswith("/srv/shop/venvs/key")
-    assert units.calls == ["is-active shop@green", "is-enabled --quiet shop@green", "disable --quiet shop@green"]
+    assert units.calls == [
+        "is-active shop@green.service",
+        "is-enabled --quiet shop@green.socket",
+        "disable --quiet shop@green.socket",
+        "is-enabled --quiet shop@green.service",
+        "disable --quiet shop@green.service",
+        "daemon-reload",
+    ]
+
+
+def test_a_slots_units_are_its_own_and_the_other_slots_stay_as_they_are(
+    slots: Path, tmp_path: Path, shell: Shell
+) -> None:
+    fill(slots / "units", **unit("shop@.service", "Restart=always\nMemoryMax=1G\n"))
+    (slots / "units" / "shop@.service").chmod(0o640)
+    read = tmp_path / "etc" / "systemd" / "system"
+    before = (read / "shop@blue.service").read_text()
+    assert shell("new=green; slot_prepare").returncode == 0
+    assert (slots / "green" / "units").stat().st_mode & 0o777 == 0o750
+    for kind in ("service", "socket"):
+        copy = slots / "green" / "units" / f"shop@.{kind}"
+        assert copy.read_text() == (slots / "units" / copy.name).read_text()
+        assert (read / f"shop@green.{kind}").read_text() == copy.read_text()
+        assert (read / f"shop@green.{kind}").stat().st_mode & 0o777 == 0o644
+    assert (slots / "green" / "units" / "shop@.service").stat().st_mode & 0o777 == 0o640
+    assert (read / "shop@blue.service").read_text() == before
+
+
+def test_a_slot_keeps_no_unit_that_its_release_does_not_have(slots: Path, shell: Shell) -> None:
+    fill(slots / "green" / "units", **unit("shop-mail.service"))
+    assert shell("new=green; slot_prepare").returncode == 0
+    assert {path.name for path in (slots / "green" / "units").iterdir()} == {"shop@.service", "shop@.socket"}
 
 
 def test_a_slot_under_supervisor_has_its_own_program_too(slots: Path, tmp_path: Path, shell: Shell) -> None:
@@ -153,6 +190,10 @@ def test_a_slot_keeps_nothing_of_the_manager_that_it_had_before(slots: Path, tmp
     assert not {"start", "program.conf"} & {path.name for path in (slots / "green").iterdir()}
     assert not list((tmp_path / "etc" / "supervisor" / "conf.d").iterdir())
     assert (slots / "green" / "manager").read_text() == "systemd\n"
+    read = tmp_path / "etc" / "systemd" / "system"
+    assert {path.name for path in read.glob("*@green.*")} == {"shop@green.service", "shop@green.socket"}
+    assert shell(f"{SUPERVISED}new=green; slot_prepare").returncode == 0
+    assert not list(read.glob("*@green.*"))
 
 
 def copies(folder: Path, *names: str) -> str:
@@ -163,24 +204,44 @@ def copies(folder: Path, *names: str) -> str:
 def test_the_copies_of_a_slot_are_compared_with_what_is_wanted(slots: Path, shell: Shell) -> None:
     shell("new=green; slot_prepare")
     sums = copies(slots, "env", "gunicorn.conf.py")
-    assert shell(f"slot_copies shop green {sums}").stdout == "same\n"
-    assert shell(f"slot_copies shop blue {sums}").stdout == "differs\n"
+    assert shell(f"slot_copies shop green {sums} {NO_LINKS}").stdout == "same\n"
+    assert shell(f"slot_copies shop blue {sums} {NO_LINKS}").stdout == "differs\n"
     (slots / "green" / "env").write_text("A=2\n")
-    assert shell(f"slot_copies shop green {sums}").stdout == "differs\n"
+    assert shell(f"slot_copies shop green {sums} {NO_LINKS}").stdout == "differs\n"
     (slots / "green" / "env").unlink()
-    assert shell(f"slot_copies shop green {sums}").stdout == "differs\n"
+    assert shell(f"slot_copies shop green {sums} {NO_LINKS}").stdout == "differs\n"
+
+
+@pytest.mark.parametrize("kind", ["service", "socket"])
+def test_what_systemd_reads_of_a_slot_is_compared_too(kind: str, slots: Path, tmp_path: Path, shell: Shell) -> None:
+    shell("new=green; slot_prepare")
+    sums = copies(slots, "env", f"units/shop@.{kind}")
+    assert shell(f"slot_copies shop green {sums} {NO_LINKS}").stdout == "same\n"
+    read = tmp_path / "etc" / "systemd" / "system" / f"shop@green.{kind}"
+    read.write_text("[Unit]\n")
+    assert shell(f"slot_copies shop green {sums} {NO_LINKS}").stdout == "differs\n"
+    read.unlink()
+    assert shell(f"slot_copies shop green {sums} {NO_LINKS}").stdout == "differs\n"
+
+
+def test_the_unit_of_a_process_is_compared_too(slots: Path, tmp_path: Path, shell: Shell) -> None:
+    fill(slots / "blue" / "units", **unit("shop-worker.service"))
+    sums = copies(slots / "blue", "env")
+    assert shell(f"slot_copies shop blue {sums} {NO_LINKS}").stdout == "differs\n"
+    fill(tmp_path / "etc" / "systemd" / "system", **unit("shop-worker.service"))
+    assert shell(f"slot_copies shop blue {sums} {NO_LINKS}").stdout == "same\n"
 
 
 def test_a_slots_program_is_compared_too(slots: Path, tmp_path: Path, shell: Shell) -> None:
     fill(slots, start="#!/bin/sh\n", **{"program.conf": "[program:shop-@SLOT@]\n"})
     shell(f"{SUPERVISED}new=green; slot_prepare")
     sums = copies(slots, "env", "program.conf")
-    assert shell(f"slot_copies shop green {sums}").stdout == "same\n"
+    assert shell(f"slot_copies shop green {sums} {NO_LINKS}").stdout == "same\n"
     program = tmp_path / "etc" / "supervisor" / "conf.d" / "shop-green.conf"
     program.write_text("[program:shop-green]\nautostart=true\n")
-    assert shell(f"slot_copies shop green {sums}").stdout == "differs\n"
+    assert shell(f"slot_copies shop green {sums} {NO_LINKS}").stdout == "differs\n"
     program.unlink()
-    assert shell(f"slot_copies shop green {sums}").stdout == "differs\n"
+    assert shell(f"slot_copies shop green {sums} {NO_LINKS}").stdout == "differs\n"
 
 
 def test_an_app_that_does_not_serve_has_no_row(observe: Observe) -> None:
@@ -190,10 +251,12 @@ def test_an_app_that_does_not_serve_has_no_row(observe: Observe) -> None:
 def test_the_probes_row_says_how_the_app_is_served(
     slots: Path, tmp_path: Path, units: Units, health: Serve, probed: Callable[[Slot], Serving]
 ) -> None:
-    units.start("shop@blue", "shop-worker.service")
+    units.serve("blue")
+    units.start("shop-worker.service")
+    for name in ("worker", "mail", "tidy"):
+        fill(slots / "blue" / "units", **unit(f"shop-{name}.service"))
     app = health(tmp_path / "run" / "shop" / "blue.sock")
-    slot = replace(SLOT, processes=("worker", "mail", "tidy"))
-    assert probed(slot) == Serving(
+    assert probed(SLOT) == Serving(
         slot="blue",
         fingerprint="older",
         active="active",
@@ -207,9 +270,22 @@ def test_the_probes_row_says_how_the_app_is_served(
         down="mail tidy",
     )
     assert app.asked[0]["host"] == "shop.example.com"
+    units.start("shop-mail.service", "shop-tidy.service")
     assert probed(SLOT).down == ""
-    units.start("shop@green")
+    units.serve("green")
     assert probed(SLOT).idle == "active"
+
+
+def test_a_slot_is_not_active_without_its_socket_and_starts_at_boot_by_it(
+    slots: Path, units: Units, probed: Callable[[Slot], Serving]
+) -> None:
+    units.start("shop@blue.service")
+    assert probed(SLOT).active == "without its socket"
+    units.serve("blue")
+    (units.folder / "disabled" / "shop@blue.service").touch()
+    assert (probed(SLOT).active, probed(SLOT).enabled) == ("active", "enabled")
+    (units.folder / "disabled" / "shop@blue.socket").touch()
+    assert probed(SLOT).enabled == "disabled"
 
 
 def test_the_probe_asks_for_no_name_where_there_is_no_nginx(
@@ -224,7 +300,8 @@ def test_a_release_that_is_held_is_in_the_row_and_its_slot_counts_as_idle(
     slots: Path, tmp_path: Path, units: Units, health: Serve, shell: Shell, probed: Callable[[Slot], Serving]
 ) -> None:
     shell("new=green; slot_prepare")
-    units.start("shop@blue", "shop@green")
+    units.serve("blue")
+    units.serve("green")
     fill(tmp_path / "run" / "shop", held="green\n")
     health(tmp_path / "run" / "shop" / "green.sock", 204)
     found = probed(SLOT)
@@ -237,7 +314,8 @@ def test_under_supervisor_the_slot_that_the_link_names_is_started_at_boot(
 ) -> None:
     """Supervisor is not there in this test, so nothing of its runs."""
     fill(slots / "blue", manager="supervisor\n")
-    found = probed(replace(SLOT, processes=("worker",)))
+    fill(slots / "blue" / "units", **{"shop-worker.conf": "[program:shop-worker]\nautorestart=true\n"})
+    found = probed(SLOT)
     assert (found.active, found.enabled, found.reload, found.down) == ("inactive", "enabled", "no", "worker")
     (slots / "current").unlink()
     assert probed(SLOT).enabled == "disabled"

@@ -141,9 +141,9 @@ PROCESSES = TEN_LINES + "    processes: {worker: run}\n    schedules: {tidy: {at
         (
             "",
             ("shop@blue.service", "shop@green.service", "shop-worker.service", "shop-tidy.service"),
-            ("blue", "green", "worker", "tidy"),
+            ("blue_0", "green_0", "worker", "tidy"),
         ),
-        ("web", ("shop@blue.service", "shop@green.service"), ("blue", "green")),
+        ("web", ("shop@blue.service", "shop@green.service"), ("blue_0", "green_0")),
         ("worker", ("shop-worker.service",), ("worker",)),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 from provision.engine.resource import State
 from provision.release.supervisor import Program
 from tests.unit.conftest import planned as earlier
-from tests.unit.release.serving import fill
+from tests.unit.release.serving import SLOT, fill, unit
 from tests.unit.release.supervisor import INFO, Supervisor
 
 if TYPE_CHECKING:
@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from provision.engine.resource import Resource
+    from provision.release.slot import Serving, Slot
     from tests.unit.conftest import Units
     from tests.unit.release.serving import Observe, Ran, Serve, Shell
 
 
 PROGRAM = Program("shop-worker")
+GREEN = ["shop-green:shop-green_0", "shop-green:shop-green_1"]
 
 
 def summary(resource: Resource, state: str = "", before: tuple[str, ...] = ()) -> str | None:
@@ -104,8 +106,8 @@ def supervised(root: Path, server: Path) -> Path:
 def test_each_slot_is_asked_of_its_own_manager(
     supervised: Path, shell: Shell, supervisor: Supervisor, units: Units
 ) -> None:
-    supervisor.programs["shop-green"] = "FATAL"
-    units.start("shop@blue")
+    supervisor.programs |= {"shop-green:shop-green_0": "FATAL", "shop-green:shop-green_1": "RUNNING"}
+    units.serve("blue")
     assert shell("slot_state shop blue; slot_state shop green").stdout == "active\nfailed\n"
     assert shell("slot_pid shop green; echo; slot_since shop green").stdout == "4711\n1795302300"
 
@@ -114,24 +116,45 @@ def test_a_slot_is_started_in_its_own_manager_and_stopped_in_both(
     supervised: Path, shell: Shell, supervisor: Supervisor, units: Units
 ) -> None:
     assert shell("slot_start shop green; slot_start shop blue").returncode == 0
-    assert supervisor.programs == {"shop-green": "RUNNING"}
-    assert "start shop@blue" in units.calls
-    assert "start shop@green" not in units.calls
+    assert supervisor.programs == dict.fromkeys(GREEN, "RUNNING")
+    assert [call[1] for call in supervisor.asked if call[0] == "startProcess"] == [*reversed(GREEN)]
+    assert [call for call in units.calls if call.startswith("start")] == [
+        "start shop@blue.socket",
+        "start shop@blue.service",
+    ]
+    assert shell("slot_stop shop green").returncode == 0
+    assert supervisor.programs == dict.fromkeys(GREEN, "STOPPED")
+    assert "stop shop@green.service shop@green.socket" in units.calls
+
+
+def test_a_slot_that_an_older_toolkit_started_is_stopped_too(
+    supervised: Path, shell: Shell, supervisor: Supervisor
+) -> None:
+    supervisor.programs["shop-green"] = "RUNNING"
     assert shell("slot_stop shop green").returncode == 0
     assert supervisor.programs == {"shop-green": "STOPPED"}
-    assert "stop shop@green" in units.calls
 
 
-def test_a_program_is_loaded_as_its_file_says_now(supervised: Path, shell: Shell, supervisor: Supervisor) -> None:
-    supervisor.programs["shop-green"] = "RUNNING"
-    assert shell("supervisor_load shop-green").returncode == 0
+def test_a_slot_under_supervisor_is_not_active_without_what_keeps_its_socket(
+    slots: Path, supervisor: Supervisor, probed: Callable[[Slot], Serving]
+) -> None:
+    fill(slots / "blue", manager="supervisor\n")
+    supervisor.programs |= {"shop-blue:shop-blue_0": "RUNNING", "shop-blue:shop-blue_1": "FATAL"}
+    assert probed(SLOT).active == "without its socket"
+    supervisor.programs["shop-blue:shop-blue_1"] = "RUNNING"
+    assert probed(SLOT).active == "active"
+
+
+def test_a_program_is_loaded_as_its_file_says_now(shell: Shell, supervisor: Supervisor) -> None:
+    supervisor.programs["shop-worker"] = "RUNNING"
+    assert shell("supervisor_load shop-worker").returncode == 0
     assert [name for name, *_ in supervisor.asked] == [
         "stopProcess",
         "removeProcessGroup",
         "reloadConfig",
         "addProcessGroup",
     ]
-    assert supervisor.programs == {"shop-green": "STOPPED"}
+    assert supervisor.programs == {"shop-worker": "STOPPED"}
 
 
 def test_a_program_that_supervisor_does_not_take_is_one_clear_line(
@@ -268,24 +291,66 @@ def test_a_program_is_retired_where_supervisor_is_gone_too(root: Path, shell: Sh
     assert not list((root / "etc" / "supervisor" / "conf.d").iterdir())
 
 
+WORKER = "; provision: shop. worker of the active release.\n[program:shop-worker]\nautorestart=true\n"
+
+
 def test_an_activation_goes_from_one_process_manager_to_the_other_and_back(
     slots: Path, root: Path, shell: Shell, supervisor: Supervisor, units: Units, health: Serve
 ) -> None:
-    fill(slots, start="#!/bin/sh\n", **{"program.conf": "[program:shop-@SLOT@]\n"})
-    units.start("shop@blue", "shop-worker.service")
-    unit = "# provision: shop. worker of the active release.\n[Service]\nRestart=always\n"
-    program = "; provision: shop. worker of the active release.\n[program:shop-worker]\n"
-    fill(root / "etc/systemd/system", **{"shop-worker.service": unit})
-    fill(root / "etc/supervisor/conf.d", **{"shop-worker.conf": program})
+    supervisor.pid = units.main.pid
+    fill(slots, start="#!/bin/sh\n", **{"program.conf": "[fcgi-program:shop-@SLOT@]\n"})
+    fill(slots / "units", **{"shop-worker.conf": WORKER}, **unit("shop-worker.service"))
+    units.serve("blue")
+    units.start("shop-worker.service")
+    fill(root / "etc/systemd/system", **unit("shop-worker.service"))
     for slot in ("green", "blue"):
         health(root / "run" / "shop" / f"{slot}.sock")
-    ran = shell("processes=worker manager=supervisor copies=env,gunicorn.conf.py,start,program.conf; activation_run")
+    ran = shell(
+        "manager=supervisor copies=env,gunicorn.conf.py,start,program.conf,units/shop-worker.conf; activation_run"
+    )
     assert (ran.returncode, ran.stdout) == (0, "")
-    assert supervisor.programs == {"shop-green": "RUNNING", "shop-worker": "RUNNING"}
-    assert not list((units.folder / "running").iterdir())
+    assert supervisor.programs == {**dict.fromkeys(GREEN, "RUNNING"), "shop-worker": "RUNNING"}
+    assert (root / "etc/supervisor/conf.d/shop-worker.conf").read_text() == WORKER
+    assert not units.running
     assert str((root / "run" / "shop" / "current.sock").readlink()) == "green.sock"
-    ran = shell("processes=worker; activation_run")
+    ran = shell("copies=$copies,units/shop-worker.service; activation_run")
     assert (ran.returncode, ran.stdout) == (0, "")
-    assert supervisor.programs == {"shop-green": "STOPPED", "shop-worker": "STOPPED"}
-    assert {path.name for path in (units.folder / "running").iterdir()} == {"shop@blue", "shop-worker.service"}
+    assert supervisor.programs == {**dict.fromkeys(GREEN, "STOPPED"), "shop-worker": "STOPPED"}
+    assert units.running == {"shop@blue.socket", "shop@blue.service", "shop-worker.service"}
     assert str((slots / "current").readlink()) == "blue"
+
+
+def test_the_processes_of_a_slot_are_those_that_run_on(slots: Path, shell: Shell) -> None:
+    tidy = {"shop-tidy.conf": "[program:shop-tidy]\nautorestart=false\n", "shop-tidy": "0 3 * * * root true\n"}
+    assert shell("supervisor_processes shop blue").stdout == ""
+    fill(slots / "blue" / "units", **{"shop-worker.conf": WORKER, "shop-mail.conf": WORKER}, **tidy)
+    assert shell("supervisor_processes shop blue").stdout == "mail\nworker\n"
+    assert shell("supervisor_processes shop green").stdout == ""
+
+
+def test_supervisor_and_cron_get_the_files_of_the_slot_and_lose_those_that_it_does_not_have(
+    slots: Path, root: Path, shell: Shell, supervisor: Supervisor
+) -> None:
+    programs, jobs = root / "etc/supervisor/conf.d", root / "etc/cron.d"
+    tidy = "; provision: shop. tidy of the active release.\n[program:shop-tidy]\nautorestart=false\n"
+    job = "# provision: shop. When tidy runs.\n"
+    fill(slots / "blue" / "units", **{"shop-worker.conf": WORKER, "shop-tidy.conf": tidy, "shop-tidy": job})
+    others = {
+        "shop.conf": "; provision: shop. At boot.\n",
+        "shop-green.conf": "; provision: shop. Slot green.\n",
+        "shop-a-b.conf": WORKER.replace("shop", "shop-a"),
+        "shop-own.conf": "; someone's own\n",
+    }
+    fill(programs, **others, **{"shop-mail.conf": WORKER, "shop-worker.conf": WORKER.replace("true", "false")})
+    fill(jobs, **{"shop-tell": job.replace("tidy", "tell"), "shop-own": "# someone's own\n"})
+    supervisor.programs |= dict.fromkeys(["shop-mail", "shop-worker", "shop-own"], "RUNNING")
+    assert shell("supervisor_processes_write shop blue").returncode == 0
+    assert {path.name: path.read_text() for path in programs.iterdir()} == {
+        **others,
+        "shop-worker.conf": WORKER,
+        "shop-tidy.conf": tidy,
+    }
+    assert {path.name for path in jobs.iterdir()} == {"shop-own", "shop-tidy"}
+    assert (jobs / "shop-tidy").read_text() == job
+    assert (jobs / "shop-tidy").stat().st_mode & 0o777 == 0o644
+    assert supervisor.programs == {"shop-worker": "RUNNING", "shop-own": "RUNNING", "shop-tidy": "STOPPED"}

@@ -1,0 +1,36 @@
+"""What a release keeps of the inventory, so that a rollback runs it as it ran.
+
+The rest is the inventory's of today: the environment (a password that has changed has changed for old releases, too),
+workers, limits, domains.
+"""
+
+import json
+
+from pydantic import TypeAdapter, ValidationError
+
+from provision.errors import PlanError
+from provision.inventory import App
+
+KEPT = ("module", "health", "processes", "schedules", "hooks", "static", "requirements", "python")
+
+
+def settings(app: App) -> str:
+    """What the app's release keeps, as one line of JSON."""
+    return json.dumps(app.model_dump(mode="json", include=set(KEPT)), sort_keys=True)
+
+
+def with_settings(app: App, kept: str) -> App:
+    """The app with what a release has kept. Raises PlanError if that cannot be read."""
+    if not kept:
+        return app
+    try:
+        values = TypeAdapter(dict[str, object]).validate_json(kept)
+        fields = {name: type(app).model_fields[name].annotation for name in KEPT if name in values}
+        update = {
+            name: TypeAdapter[object](kind or object).validate_python(values[name]) for name, kind in fields.items()
+        }
+    except ValidationError:
+        raise PlanError(
+            f"{app.name}: what a release on the server ran with cannot be read; deploy its commit instead"
+        ) from None
+    return app.model_copy(update=update)

@@ -1,0 +1,65 @@
+"""What a release keeps of the inventory for a rollback."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from provision.errors import PlanError
+from provision.release.settings import KEPT, settings, with_settings
+from tests.unit.tables import HOST
+
+if TYPE_CHECKING:
+    from provision.inventory import App
+    from tests.unit.tables import MakeHost
+
+THEN = """
+    module: shop.old:app
+    health: {path: /old, watch: 7}
+    python: "3.12.3"
+    requirements: requirements-old.txt
+    static: {/files: files}
+    processes: {worker: python -m shop.worker}
+    schedules: {tidy: {at: "03:00", run: python -m shop.tidy}}
+    hooks: {before: python -m shop.before}
+    workers: 7
+"""
+NOW = """
+    module: shop.new:app
+    workers: 2
+"""
+
+
+def shop(make_host: MakeHost, text: str) -> App:
+    lines = "".join(f"{line}\n" if line else "" for line in text.strip("\n").split("\n"))
+    common = "    source: https://git.example.com/shop.git\n    domains: [shop.example.com]\n"
+    return make_host(f"{HOST}apps:\n  shop:\n{common}{lines}").apps["shop"]
+
+
+def test_a_release_goes_back_with_what_it_ran_with_and_the_rest_is_of_today(make_host: MakeHost) -> None:
+    then, now = (shop(make_host, text) for text in (THEN, NOW))
+    found = with_settings(now, settings(then))
+    assert {name: getattr(found, name) for name in KEPT} == {name: getattr(then, name) for name in KEPT}
+    assert found.module == "shop.old:app"
+    assert found.health.watch == 7
+    assert found.schedules["tidy"].run == "python -m shop.tidy"
+    assert (found.workers, found.env) == (2, now.env)
+
+
+def test_what_is_kept_is_one_line_without_a_tab_and_without_the_environment(make_host: MakeHost) -> None:
+    kept = settings(shop(make_host, THEN + "    environment: {SECRET: hunter2}"))
+    assert not {"\n", "\t"} & set(kept)
+    assert "hunter2" not in kept
+
+
+def test_a_release_of_an_older_toolkit_runs_as_the_inventory_says(make_host: MakeHost) -> None:
+    app = shop(make_host, NOW)
+    assert with_settings(app, "") == app
+
+
+@pytest.mark.parametrize("kept", ["{", json.dumps({"health": {"path": 1}}), "[]"])
+def test_what_cannot_be_read_is_one_line(make_host: MakeHost, kept: str) -> None:
+    with pytest.raises(PlanError, match="shop: what a release on the server ran with cannot be read"):
+        with_settings(shop(make_host, NOW), kept)
