@@ -196,7 +196,7 @@ def break_off(fault: str, server: str, process: "subprocess.Popen[str]") -> None
         shell(server, "ip link set host0 down")
         steps.go(server)
         process.communicate(timeout=300)
-        shell(server, "ip link set host0 up; ip route replace default via 10.213.0.1")
+        shell(server, "ip link set host0 up; systemctl restart systemd-networkd")
     else:
         process.kill()
         steps.go(server)
