@@ -25,6 +25,13 @@ done
 sleep 1; kill -KILL $1
 """
 
+# A disk of its own for what the toolkit notes, which is full as soon as a release has the traffic.
+SMALL_DISK = """
+cp -a /var/lib/provision /root/state
+mount -t tmpfs -o size=4m,mode=711 tmpfs /var/lib/provision && cp -a /root/state/. /var/lib/provision && rm -r /root/state
+setsid sh -c 'until [ -e /run/probe/standing-by ]; do sleep 0.02; done; head -c 8M /dev/zero >/var/lib/provision/full' >/dev/null 2>&1 &
+"""
+
 
 class BadDays:
     """Nobody notices. A test module has the site."""
@@ -65,6 +72,21 @@ class BadDays:
             assert bad[-1] - bad[0] < 2, f"sick after {seconds} s: bad answers for {bad[-1] - bad[0]:.1f} s"
             assert (site.serving(), site.slot(), site.running()) == (before, slot, [slot])
         site.with_text(text)
+
+    def test_a_release_goes_back_where_nothing_can_be_written_down(self, site: Site) -> None:
+        """From the switch on, the disk that has the records is full."""
+        before, slot, text = site.serving(), site.slot(), site.text
+        site.with_text(text.replace(WATCHED, "timeout: 30, watch: 8"))
+        site.repository.commit(probe_app.files("sick 0.5", note="a full disk"), "full")
+        shell(SERVER, SMALL_DISK)
+        try:
+            answer = site.controller("deploy", SERVER, "--revision", "full", "--json")
+            assert answer.status == 1
+            assert shell(SERVER, "df --output=avail /var/lib/provision | tail -n 1").strip() == "0"
+            assert (site.serving(), site.slot(), site.running(), site.left()) == (before, slot, [slot], [])
+        finally:
+            shell(SERVER, "umount -l /var/lib/provision")
+            site.with_text(text)
 
     @pytest.mark.parametrize(
         ("wrong", "said"),
