@@ -112,8 +112,9 @@ activation_take_over() {
     activation_watch
     trap - EXIT
     if [ "$(preview_slot)" = "$new" ]; then preview_end; fi
+    # Also where no slot had the traffic: one that was stopped by hand may still be enabled.
+    slot_at_boot "$app" "$(slot_other "$new")" no
     if [ -n "$old" ]; then
-        slot_at_boot "$app" "$old" no
         activation_drain
         rm -f "$app_standing_by" "$app_previous_socket"
     fi
