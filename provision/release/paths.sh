@@ -89,7 +89,7 @@ paths_mend_other() {
     slot=${1#"$app_configuration"/} slot=${slot%%/*}
     case $1 in
     */manager) slot_manager_of "$app" "$slot" | put "$1" root root 644 ;;
-    "$app_records"/*) (umask 022 && mkdir -p "$app_records") && printf 'good\t%s\t-\n' "$(date -u -r "$app_current/.release" +%Y-%m-%dT%H:%M:%SZ)" | put "$1" root root 644 ;;
+    "$app_records"/*) (umask 022 && mkdir -p "$app_records") && printf 'good\t%s\t-\n' "$(date -u -r "$app_current/.release" +%Y-%m-%dT%H:%M:%SZ)" | put "$1" root root 600 ;;
     *) for each in $process_managers; do "${each}_slot_at_boot" "$app" "$slot" no; done ;;
     esac
 }

@@ -80,7 +80,8 @@ class BadDays:
         site.repository.commit(probe_app.files("sick 0.5", note="a full disk"), "full")
         shell(SERVER, SMALL_DISK)
         try:
-            answer = site.controller("deploy", SERVER, "--revision", "full", "--json")
+            with load(ADDRESS, DOMAIN, 120):
+                answer = site.controller("deploy", SERVER, "--revision", "full", "--json")
             assert answer.status == 1
             assert shell(SERVER, "df --output=avail /var/lib/provision | tail -n 1").strip() == "0"
             assert (site.serving(), site.slot(), site.running(), site.left()) == (before, slot, [slot], [])
