@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from provision.release import shell
 from provision.release.layout import Layout
 
 if TYPE_CHECKING:
@@ -37,6 +38,18 @@ def test_the_slot_runs_the_active_release(host: Any, app: App, slot: Slot, relea
     assert f"PROVISION_SLOT={slot.name}" in shown
     folder = host.check_output("readlink %s", f"{main}/cwd")
     assert f"{folder}/".startswith(f"{tree}/"), f"{slot.program} runs in {folder}"
+
+
+def test_the_app_is_loaded_from_its_release(host: Any, app: App, slot: Slot, release: str) -> None:
+    """Its module, and whatever else of the commit is installed, with the folder, environment and Python of the main process."""
+    tree = Layout(app.name).release(release)
+    main = f"/proc/{slot.main_process()}"
+    words = "cd %s && setpriv --reuid=%s --regid=%s --clear-groups env -i %s -I -c %s %s %s %s %s <%s"
+    venv = Layout(app.name).slot(slot.name).venv
+    commit = host.check_output("cut -f1 %s", tree.stamp)
+    told = (shell.ORIGIN, app.module, tree.folder, commit, shell.ORIGIN, f"{main}/environ")
+    done = host.run(words, f"{main}/cwd", app.name, app.name, f"{venv}/bin/python", *told)
+    assert done.rc == 0, done.stderr.strip().rpartition("because ")[2]
 
 
 def test_only_one_slot_runs(host: Any, app: App, slot: Slot) -> None:

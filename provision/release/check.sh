@@ -12,6 +12,7 @@ check_import() {
         check_discard "$1" "$2"
         fail "$1: $4 cannot be imported: $(sed -n '$s/^because //p' "$said")"
     fi
+    origin_of_release "$1" "$2" "$3" "$4"
     mark_write "$1" checked "$5"
 }
 

@@ -15,7 +15,7 @@ python_check() {
         --no-config --no-cache --offline --dry-run 2>&1 || true)
     rm -rf "$asked"
     case $said in
-    *'incompatible with the project'*) fail "$app: $project wants Python $wanted (requires-python), and $(python_check_whose): write a full version that it allows, as in python: '3.13.5'" ;;
+    *'incompatible with the project'*) fail "$app: $project wants Python $wanted (requires-python), and $(python_check_whose): set the app's python to a full version that it allows" ;;
     esac
 }
 

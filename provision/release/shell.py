@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from provision.engine.shell import library
+from provision.engine.shell import library, quote
 from provision.release import layout, process_manager
 
 FILES = (
@@ -13,6 +13,7 @@ FILES = (
     "requirements",
     "python_check",
     "venv",
+    "origin",
     "check",
     "migration",
     "process",
@@ -32,5 +33,6 @@ def text(name: str) -> str:
 # Everything else builds on the layouts and the facts.
 FACTS = f"{layout.PRELUDE}{process_manager.PRELUDE}{text('facts')}"
 MANAGERS = "".join(each.library for each in process_manager.PROCESS_MANAGERS.values())
-LIBRARY = f"{FACTS}{MANAGERS}{''.join(map(text, FILES))}"
+ORIGIN = Path(__file__).with_name("origin.py").read_text()
+LIBRARY = f"{FACTS}{MANAGERS}origin_program={quote(ORIGIN)}\n{''.join(map(text, FILES))}"
 PRESENT = f"{MANAGERS}{text('present')}"

@@ -175,7 +175,7 @@ slot_bring_up() {
     if ! slot_is_running "$app" "$new"; then
         slot_start "$app" "$new" || answer=ended
     fi
-    if [ "$answer" != ended ] && slot_await_health; then return 0; fi
+    if [ "$answer" != ended ] && slot_await_health && origin_of_slot "$app" "$new"; then return 0; fi
     if [ "$answer" = ended ]; then
         how=$(slot_by_manager exit "$app" "$new")
         if [ -z "$how" ]; then fail "$app: $release did not start within ${timeout}s; its last log lines stand above"; fi

@@ -82,8 +82,8 @@ venv_build() {
     chown -R root:root "$venv"
     # uv leaves a .lock that all may write.
     chmod -R go-w "$venv"
-    # The stamp is the newest file of an environment that nobody touched.
-    printf '%s\n' "$file" | put "$venv/.complete" root root 644
+    # The stamp is the newest file of an environment that nobody touched. It names the commit that it was built for.
+    printf '%s\n' "$file" "$(cut -f1 "$release_stamp")" | put "$venv/.complete" root root 644
 }
 
 # venv_run_build SERVER_REQUIREMENT...: build.sh, as the app's user.

@@ -111,7 +111,7 @@ def test_a_python_that_the_app_does_not_allow_is_refused_and_nothing_is_switched
     assert answer.status == 1
     assert answer.host(SERVER)["error"] == (
         f"probe: pyproject.toml wants Python >=3.14 (requires-python), and {whose}: "
-        "write a full version that it allows, as in python: '3.13.5'"
+        "set the app's python to a full version that it allows"
     )
     assert shell(SERVER, "ls /srv/probe/releases /srv/probe/venvs; readlink /run/probe/current.sock") == before
 

@@ -7,7 +7,7 @@ import shlex
 import pytest
 
 from tests.lab.conftest import https, shell
-from tests.lab.refusals import APP, DOMAIN, MAIN, SERVER, Declared
+from tests.lab.refusals import APP, DOMAIN, MAIN, SERVER, Declared, refused
 
 pytest_plugins = ("tests.lab.refusals",)
 
@@ -80,3 +80,27 @@ def test_a_member_of_a_workspace_is_served_from_its_own_commit_with_the_workspac
         assert greeting() == name, answer.stdout
     installed = shell(SERVER, f"ls /srv/{APP}/current/.venv/lib/python*/site-packages")
     assert "idna-3.4.dist-info" in installed.split()
+
+
+def test_a_release_that_would_load_another_ones_code_is_not_activated(workspace: Declared) -> None:
+    app = {"source": {"repository": workspace.repository.url, "folder": "backend"}, "module": "shop.main:app"}
+    workspace(app).deploy(SERVER, "--revision", "two")
+    library = f"/srv/{APP}/shared/library"
+    shell(SERVER, f"mkdir -p {library} && cp -r /srv/{APP}/current/backend/src/shop {library}/")
+    error = refused(workspace({**app, "environment": {"PYTHONPATH": library}})("deploy", SERVER, "--json"))
+    shell(SERVER, f"rm -r {library}")
+    assert "does not load its own code: shop is loaded from /srv/refusals/shared/library/shop" in error
+    assert greeting() == "two"
+
+
+def test_verify_finds_a_slot_that_runs_what_another_commit_installed(workspace: Declared) -> None:
+    app = {"source": {"repository": workspace.repository.url, "folder": "backend"}, "module": "shop.main:app"}
+    controller = workspace(app)
+    controller.deploy(SERVER, "--revision", "two")
+    stamp = f"$(readlink -f /srv/{APP}/current/.venv)/.complete"
+    shell(SERVER, f"cp -p {stamp} /run/kept && sed -i '2s/.*/{'0' * 40}/' {stamp} && touch -r /run/kept {stamp}")
+    verified = controller("verify", SERVER, "--json")
+    shell(SERVER, f"cp -p /run/kept {stamp} && rm /run/kept")
+    assert verified.status == 1
+    assert "was installed from another commit" in verified.stdout
+    assert "was installed from another commit" not in controller("verify", SERVER, "--json").stdout

@@ -43,10 +43,10 @@ def server(root: Path, units: Units, owners: Callable[[], list[str]]) -> Path:
 
 @pytest.fixture
 def shell(call: Callable[..., Ran], server: Path) -> Shell:
-    """Shell functions, called as an activation calls them."""
+    """Shell functions, called as an activation calls them; there are no processes to look into."""
     health = replace(HEALTH, domain="", passes=1, timeout=5, watch=0)
     called = replace(SLOT, health=health, drain=1, keep=2).call("true", release=ID, fingerprint="print")
-    return lambda script: call([shell_module], f"{called}\n{script}")
+    return lambda script: call([shell_module], f"{called}\norigin_of_slot() {{ :; }}\n{script}")
 
 
 @pytest.fixture
