@@ -9,13 +9,14 @@ shift 5
 # against the lock's hashes.
 build_locked() {
     # The lock of a project above, of which the app's folder is only a part.
-    if [ ! -e pyproject.toml ]; then cd "$(dirname "$file")" || exit; fi
+    if [ ! -e pyproject.toml ]; then cd "$(dirname "$file")" && file=uv.lock; fi
     if [ -z "${UV_DEFAULT_INDEX:-}" ]; then
         "$uv" sync --frozen --no-dev --no-editable --python "$python"
     else
-        "$uv" export --quiet --frozen --no-dev --no-editable --no-emit-project --python "$python" --output-file "$TMPDIR/locked"
+        "$uv" export --quiet --frozen --no-dev --no-editable --python "$python" --output-file "$TMPDIR/locked"
+        # The commit's own packages are exported with paths relative to the lock.
+        cd "$(dirname "$file")" || exit
         "$uv" pip install --python "$venv" -r "$TMPDIR/locked"
-        if grep -q '^\[build-system\]' pyproject.toml; then "$uv" pip install --python "$venv" --no-deps .; fi
     fi
 }
 

@@ -7,7 +7,8 @@ import shlex
 import pytest
 
 from tests.lab.conftest import https, shell
-from tests.lab.refusals import APP, DOMAIN, MAIN, SERVER, Declared, refused
+from tests.lab.index import serving
+from tests.lab.refusals import APP, DOMAIN, MAIN, SERVER, Declared, lab_values, refused
 
 pytest_plugins = ("tests.lab.refusals",)
 
@@ -82,12 +83,24 @@ def test_a_member_of_a_workspace_is_served_from_its_own_commit_with_the_workspac
     assert "idna-3.4.dist-info" in installed.split()
 
 
+def test_a_member_is_installed_through_an_index_of_the_inventory_too(workspace: Declared) -> None:
+    files = {"uv.lock": locked(PACKAGE), **PACKAGE, "backend/src/shop/main.py": written("three")}
+    workspace.repository.commit(files, "three")
+    app = {"source": workspace.repository.url, "module": "shop.main:app"}
+    with serving("secret") as index:
+        mirrors = lab_values().get("mirrors", {}) | {"index": index.url()}
+        workspace(app, mirrors=mirrors).deploy(SERVER, "--revision", "three")
+    assert greeting() == "three"
+    assert "fastapi" in index.asked
+
+
 def test_a_release_that_would_load_another_ones_code_is_not_activated(workspace: Declared) -> None:
     app = {"source": {"repository": workspace.repository.url, "folder": "backend"}, "module": "shop.main:app"}
     workspace(app).deploy(SERVER, "--revision", "two")
     library = f"/srv/{APP}/shared/library"
     shell(SERVER, f"mkdir -p {library} && cp -r /srv/{APP}/current/backend/src/shop {library}/")
-    error = refused(workspace({**app, "environment": {"PYTHONPATH": library}})("deploy", SERVER, "--json"))
+    misled = workspace({**app, "environment": {"PYTHONPATH": library}})
+    error = refused(misled("deploy", SERVER, "--json", "--revision", "two"))
     shell(SERVER, f"rm -r {library}")
     assert "does not load its own code: shop is loaded from /srv/refusals/shared/library/shop" in error
     assert greeting() == "two"
