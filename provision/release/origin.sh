@@ -5,8 +5,8 @@
 origin_of_release() {
     layout_release "$1" "$2"
     commit=$(cut -f1 "$release_stamp")
-    said=$(command_run "$1" "$2" "$3" "$release_venv/bin/python" -c "$origin_program" "$4" "$release_folder" "$commit" 2>&1) ||
-        fail "$1: $2 does not load its own code: $(printf '%s\n' "$said" | origin_reason)"
+    told=$(command_run "$1" "$2" "$3" "$release_venv/bin/python" -c "$origin_program" "$4" "$release_folder" "$commit" 2>&1) ||
+        fail "$1: $2 does not load its own code: $(printf '%s\n' "$told" | origin_reason)"
 }
 
 # origin_of_slot APP SLOT: fails unless the slot's main process, in the folder, the environment and the Python that it has, loads the
@@ -16,9 +16,9 @@ origin_of_slot() {
     layout_slot "$1" "$2"
     main=$(slot_pid "$1" "$2") tree=$(readlink -f "$slot_release") module=$(origin_module "$(slot_pid "$1" "$2")")
     commit=$(cut -f1 "$tree/.release")
-    said=$(cd "/proc/$main/cwd" && setpriv --reuid="$1" --regid="$1" --clear-groups env -i "$slot_venv/bin/python" -I -c "$origin_program" \
+    told=$(cd "/proc/$main/cwd" && setpriv --reuid="$1" --regid="$1" --clear-groups env -i "$slot_venv/bin/python" -I -c "$origin_program" \
         "$module" "$tree" "$commit" "$origin_program" <"/proc/$main/environ" 2>&1) ||
-        fail "$1: ${tree##*/} runs, but does not load its own code: $(printf '%s\n' "$said" | origin_reason)"
+        fail "$1: ${tree##*/} runs, but does not load its own code: $(printf '%s\n' "$told" | origin_reason)"
 }
 
 # origin_module PID: the app's module and attribute, from Gunicorn's command line; empty if it does not say.

@@ -131,3 +131,16 @@ def test_the_program_that_imports_travels_whole(root: Path, call: Call, stand_in
     assert ran.stdout.splitlines()[-1] == (
         "error: shop: no_such_module:app cannot be imported: ModuleNotFoundError: No module named 'no_such_module'"
     )
+
+
+def test_a_check_that_succeeds_leaves_no_file(root: Path, call: Call, stand_in: Callable[[str, str], Path]) -> None:
+    """What stands for systemd-run runs nothing, with success."""
+    (root / "run" / "provision").mkdir(parents=True)
+    release = root / "srv" / "shop" / "releases" / ID
+    release.mkdir(parents=True)
+    (release / ".release").write_text("0123456\tapp\n")
+    stand_in("systemctl", "")
+    stand_in("systemd-run", "echo warning")
+    ran = call([shell], planned(CHECK).script)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert list((root / "run" / "provision").iterdir()) == []
