@@ -91,6 +91,8 @@ class Certificate:
         )
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
+        if state["unread"]:
+            return None
         fits = state["server"] == self.server and state["names"] == " ".join(sorted(self.domains))
         renew = fits and int(state["days"] or 0) <= RENEW_BELOW
         lineage, spare = state["lineage"] or self.app, state["spare"]

@@ -92,7 +92,7 @@ certificate_wait() {
 # In: NUMBER APP SERVER|- ADDRESS "DOMAIN DOMAIN...". Out: target (of the link), placeholder_names, placeholder_days, lineage, state,
 # server (the ACME directory), names and days of the certificate that there is, spare (lineages that have to go) and wait (when the
 # directory may be asked again). If a certificate still has to be obtained, also a record with here (the server's addresses), and
-# one with domain and addresses for each domain.
+# one with domain and addresses for each domain. Without openssl, nothing can be said of what there is: unread=yes, if it is in use.
 certificate_probe() {
     while IFS='	' read -r number app server address domains; do
         target=$(readlink "$certificate_folder/$app" || true)
@@ -100,6 +100,10 @@ certificate_probe() {
         if [ "$server" = - ]; then
             placeholder=$certificate_folder/placeholder/$app/fullchain.pem
             printf '%s\ttarget=%s\tplaceholder_names=%s\tplaceholder_days=%s\n' "$number" "$target" "$(certificate_names "$placeholder")" "$(certificate_days "$placeholder")"
+            continue
+        fi
+        if ! command -v openssl >/dev/null && [ -n "$target" ]; then
+            printf '%s\tunread=yes\n' "$number"
             continue
         fi
         certificate_find "$app" "$server" "$domains"

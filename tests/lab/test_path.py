@@ -91,18 +91,18 @@ def test_a_second_deploy_changes_nothing_and_says_so(controller: Controller) -> 
 def test_a_hand_edit_of_the_site_is_the_only_diff_and_is_undone_with_a_reload(controller: Controller) -> None:
     site = "/etc/nginx/sites-available/sample.conf"
     workers = shell(SERVER, "pgrep -u www-data nginx | sort")
-    shell(SERVER, f"sed -i s/X-Real-IP/X-Edited/ {site}")
+    shell(SERVER, f"sed -i 's/client_max_body_size 10m/client_max_body_size 11m/' {site}")
     plan = controller.plan(SERVER)
     diffs = [change["diff"] for change in plan.host(SERVER)["changes"] if change["diff"]]
     assert plan.status == 2
     assert plan.changed(SERVER) == [f"file:{site}", "service:nginx"]
     assert len(diffs) == 1
     assert [line for line in diffs[0].splitlines() if re.match(r"[+-] ", line)] == [
-        "-        proxy_set_header X-Edited $remote_addr;",
-        "+        proxy_set_header X-Real-IP $remote_addr;",
+        "-    client_max_body_size 11m;",
+        "+    client_max_body_size 10m;",
     ]
     assert controller.deploy(SERVER).changed(SERVER) == plan.changed(SERVER)
-    assert shell(SERVER, f"grep -c X-Edited {site} || true") == "0"
+    assert shell(SERVER, f"grep -c 11m {site} || true") == "0"
     time.sleep(1)
     assert not set(shell(SERVER, "pgrep -u www-data nginx | sort").split()) & set(workers.split())
     assert controller.plan(SERVER).status == 0

@@ -267,3 +267,8 @@ def test_a_certificate_from_files_is_installed_with_its_key_and_repaired(
         assert not right(given)
         assert make(given.plan(State(), {})).returncode == 0
         assert right(given)
+
+
+def test_without_openssl_a_certificate_in_use_is_left_alone() -> None:
+    """Neither put aside as broken, nor asked for again: openssl is installed first, and the next run can read it."""
+    assert SHOP.plan(State.of({"unread": "yes"}), {}) is None
