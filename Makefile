@@ -13,7 +13,7 @@ install = missing=$$(for name in $(1); do dpkg-query -W -f='$${db:Status-Abbrev}
 	  $(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	fi
 
-.PHONY: help demo test check test-unit test-lab lab-down test-trixie test-vagrant test-sample bench clean venv hooks lab-packages vagrant-packages
+.PHONY: help demo test check test-unit test-lab test-campaigns lab-down test-trixie test-vagrant test-sample bench clean venv hooks lab-packages vagrant-packages
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -37,6 +37,9 @@ test-sample: .venv-sample/.complete ## the sample app's own tests
 
 test-lab: venv lab-packages ## the tests on real servers; T=EXPRESSION: only those (pytest -k); KEEP=1: the lab stays up
 	$(if $(KEEP),PROVISION_KEEP_LAB=1) $(if $(T),$(BIN)/pytest -q tests/lab -k '$(T)',sh tests/lab/lanes.sh $(BIN)/python)
+
+test-campaigns: venv lab-packages ## the tests on real servers with every step, damage and reboot, and 100,000 requests (hours)
+	PROVISION_EVERY_STEP=1 PROVISION_EVERY_PATH=1 PROVISION_REBOOTS=1 PROVISION_KILLS=10 PROVISION_HEAVY_LOAD=1 sh tests/lab/lanes.sh $(BIN)/python
 
 lab-down: venv ## remove the lab
 	$(BIN)/invoke lab.down
