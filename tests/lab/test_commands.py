@@ -282,7 +282,7 @@ def test_a_release_is_held_and_dropped_for_one_app(two: Two) -> None:
 @pytest.mark.parametrize(("app", "pid"), [("shop", r"\[\d+\]"), ("blog", "")])
 def test_a_line_of_the_log_has_its_time_and_the_name_of_its_process(two: Two, app: str, pid: str) -> None:
     lines = two("logs", "--app", app, "--lines", "500").stdout.splitlines()
-    for name, text in (("(blue|green)", "the web app begins"), ("worker", "worker begins")):
+    for name, text in ((r"(blue|green)(_0)?", "the web app begins"), ("worker", "worker begins")):
         pattern = rf"\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\dZ {app}[@-]{name}{pid}: {text}"
         assert [line for line in lines if re.fullmatch(pattern, line)], lines
     assert not [line for line in lines if {"shop": "blog", "blog": "shop"}[app] in line]
