@@ -59,6 +59,9 @@ class Switches:
             for thread in asking:
                 thread.start()
             while site.serving() != site.commits[1]:
+                # nginx ends a connection that says nothing for as long as a request may take.
+                socket.send("waiting")
+                socket.recv(timeout=5)
                 time.sleep(0.05)
             switched = time.monotonic()
             with pytest.raises(ConnectionClosed) as closed:
