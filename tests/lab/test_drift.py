@@ -217,7 +217,7 @@ DRIFTS = (
     ),
     Drift(
         "the live slot stopped",
-        f"{SLOTS} systemctl stop sample@$active",
+        f"{SLOTS} systemctl stop sample@$active.socket sample@$active.service",
         (ACTIVATION,),
         f"{SLOTS} systemctl is-active sample@$active",
         serves=False,
