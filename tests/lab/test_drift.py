@@ -236,9 +236,9 @@ DRIFTS = (
     ),
     Drift(
         "the other slot would start at a boot, and the link to the active one leads to it",
-        f"{SLOTS} systemctl enable -q sample@$idle; ln -sfn $idle /etc/sample/current",
+        f"{SLOTS} systemctl enable -q sample@$idle.socket; ln -sfn $idle /etc/sample/current",
         ("paths:sample",),
-        f"{SLOTS} ! systemctl -q is-enabled sample@$idle && readlink /etc/sample/current | grep -x $active",
+        f"{SLOTS} ! systemctl -q is-enabled sample@$idle.socket && readlink /etc/sample/current | grep -x $active",
     ),
     Drift(
         "the other slot started",
