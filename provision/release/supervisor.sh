@@ -257,7 +257,10 @@ supervisor_await() {
 supervisor_runs() {
     for path; do
         case $path in
-        "$supervisor_programs"/*) if [ "$(supervisor_state "$(basename "$path" .conf)")" = active ]; then basename "$path" .conf; fi ;;
+        "$supervisor_programs"/*)
+            name=$(basename "$path" .conf)
+            for each in "$name" "$name:${name}_0"; do if [ "$(supervisor_state "$each")" = active ]; then echo "$name"; fi; done
+            ;;
         "$supervisor_jobs"/*) echo "$path" ;;
         esac
     done

@@ -152,11 +152,13 @@ systemd_remove() {
     systemctl reset-failed "$1" 2>/dev/null || true
 }
 
-# systemd_runs PATH...: the units that run, of those that the files at these paths describe.
+# systemd_runs PATH...: the units that run, of those that the files at these paths describe; no sockets, as they go with their
+# services.
 systemd_runs() {
     count=$#
     for path; do
         case $path in
+        *.socket) ;;
         "$systemd_units"/*@.service) set -- "$@" "$(basename "$path" .service)*.service" ;;
         "$systemd_units"/*) set -- "$@" "${path##*/}" ;;
         esac
