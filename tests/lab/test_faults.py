@@ -349,7 +349,9 @@ def on_a_terminal(command: list[str]) -> "tuple[subprocess.Popen[bytes], Callabl
     """A command with a terminal for its input and output; and a function that returns what it has printed so far."""
     terminal, inside = pty.openpty()
     environ = {**os.environ, "TERM": "xterm"}
-    process = subprocess.Popen(command, cwd=ROOT, env=environ, stdin=inside, stdout=inside, stderr=inside)
+    # Processes in the background of a shell ignore SIGINT.
+    words = ["env", "--default-signal=INT", *command]
+    process = subprocess.Popen(words, cwd=ROOT, env=environ, stdin=inside, stdout=inside, stderr=inside)
     os.close(inside)
     printed = bytearray()
 
