@@ -258,7 +258,7 @@ def test_the_table_has_each_path_of_the_layout() -> None:
 
 @pytest.mark.parametrize("damage", TABLE[::STRIDE], ids=str)
 def test_a_damaged_path_is_in_the_plan_and_is_mended(site: Site, damage: Damage) -> None:
-    if lab.shell(SERVER, f"{WHERE} test -d /etc/sample/$idle").returncode:
+    if lab.shell(SERVER, f"{WHERE} test -e /etc/sample/$idle/fingerprint").returncode:
         site.controller("restart", SERVER)
     shell(SERVER, f"{WHERE} {damage.hand}")
     planned = site.plan()
