@@ -37,6 +37,8 @@ PREPARED = (
     f"/etc/{APP}",
     f"/etc/{APP}/env",
     f"/etc/{APP}/gunicorn.conf.py",
+    f"/etc/{APP}/units",
+    *(f"/etc/{APP}/units/{APP}@.{kind}" for kind in ("service", "socket")),
     f"/srv/{APP}/releases",
     f"/srv/{APP}/venvs",
     "/var/lib/provision",

@@ -65,8 +65,7 @@ def test_a_module_that_cannot_be_imported_is_refused(deployed: Declared) -> None
 
 
 def test_a_module_that_the_active_release_does_not_have_is_refused_and_the_release_stays(deployed: Declared) -> None:
-    unit = f"/etc/systemd/system/{APP}@.service"
-    with untouched(*PREPARED, unit, "/etc/systemd/system"):
+    with untouched(*PREPARED):
         error = refused(deployed({"module": "main:application"})("deploy", SERVER, "--json"))
     assert error == (
         f"{APP}: main:application cannot be imported: AttributeError: module 'main' has no attribute 'application'"
