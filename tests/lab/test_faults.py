@@ -333,7 +333,7 @@ def test_the_question_at_ctrl_c_ends_with_the_run_and_a_second_one_leaves_at_onc
     text = controller.inventory.read_text()
     asked = f"environment:\n      ASKED: x{token_hex(2)}"
     changed = controller.with_text(text.replace("environment:", asked, 1))
-    process, said = on_a_terminal(changed.command("deploy", SERVER))
+    process, said = on_a_terminal(["env", "--default-signal=INT", *changed.command("deploy", SERVER)])
     until(lambda: not ended())
     process.send_signal(signal.SIGINT)
     until(lambda: "Leave it" in said())
@@ -349,9 +349,7 @@ def on_a_terminal(command: list[str]) -> "tuple[subprocess.Popen[bytes], Callabl
     """A command with a terminal for its input and output; and a function that returns what it has printed so far."""
     terminal, inside = pty.openpty()
     environ = {**os.environ, "TERM": "xterm"}
-    # Processes in the background of a shell ignore SIGINT.
-    words = ["env", "--default-signal=INT", *command]
-    process = subprocess.Popen(words, cwd=ROOT, env=environ, stdin=inside, stdout=inside, stderr=inside)
+    process = subprocess.Popen(command, cwd=ROOT, env=environ, stdin=inside, stdout=inside, stderr=inside)
     os.close(inside)
     printed = bytearray()
 
