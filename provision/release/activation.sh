@@ -48,7 +48,8 @@ activation_abandon() {
     activation_release "$old"
     point "$app_current" "releases/$release"
     point "$app_active_slot" "$old"
-    rm -f "$app_previous_socket"
+    if [ -d "$app_static" ]; then point "$app_static_current" "$old"; fi
+    rm -f "$app_standing_by" "$app_previous_socket"
     if [ -e "$app_unfinished" ]; then process_restart_all "$old" || true; fi
     activation_finished
 }

@@ -348,3 +348,20 @@ def test_an_old_slot_ends_as_soon_as_it_has_answered_and_at_the_limit(
         with accepted:
             assert shell("old=blue drain=2; activation_drain").returncode == 0
         assert time.monotonic() - began > 1
+
+
+def test_what_was_killed_before_its_switch_is_abandoned_and_nothing_of_it_stands_by(
+    slots: Path, tmp_path: Path, shell: Shell, units: Units
+) -> None:
+    units.serve("blue")
+    run = tmp_path / "run" / "shop"
+    (run / "previous.sock").symlink_to("blue.sock")
+    (run / "standing-by").touch()
+    static = tmp_path / "srv" / "shop" / "static"
+    static.mkdir(parents=True, exist_ok=True)
+    (static / "current").symlink_to("green")
+    ran = shell("activation_revert blue")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert not (run / "standing-by").exists()
+    assert not (run / "previous.sock").is_symlink()
+    assert str((static / "current").readlink()) == "blue"
