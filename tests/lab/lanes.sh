@@ -14,30 +14,32 @@ files() { printf 'tests/lab/test_%s.py\n' "$@"; }
 
 # run NAME...
 # shellcheck disable=SC2046 # the paths are words
-run() { "$python" -m pytest -q $(files "$@"); }
+run() { "$python" -m pytest -q --durations=12 $(files "$@"); }
 
 # on SERVER NAME...: with the lab as it is, because the other lane may be making a server bare.
 on() {
     server=$1
     shift
     # shellcheck disable=SC2046
-    env PROVISION_LANE=1 PROVISION_TEST_SERVER="$server" "$python" -m pytest -q $(files "$@")
+    env PROVISION_LANE=1 PROVISION_TEST_SERVER="$server" "$python" -m pytest -q --durations=12 $(files "$@")
 }
 
-run path || exit 1
+failed=0
+run path || failed=1
 
 on lab3 releases supervisor python private_index private >"$out/releases" 2>&1 &
 releases=$!
 {
-    on lab1 drift recovery files services system swap refused_plans refused_releases sources access &&
-        on lab2 commands apps verify
+    lane=0
+    on lab1 drift recovery files services system swap refused_plans refused_releases sources access || lane=1
+    on lab2 commands apps verify || lane=1
+    exit "$lane"
 } >"$out/others" 2>&1 &
 others=$!
-failed=0
 wait "$others" || failed=1
 cat "$out/others"
 wait "$releases" || failed=1
 cat "$out/releases"
-if [ "$failed" = 1 ]; then exit 1; fi
 
-run fleet faults lab || exit 1
+run fleet faults lab || failed=1
+exit "$failed"

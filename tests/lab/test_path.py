@@ -173,9 +173,10 @@ def test_a_renewed_certificate_is_served_without_anyones_help(controller: Contro
 
 
 def test_packages_wait_for_whoever_holds_dpkgs_lock(controller: Controller) -> None:
+    # The whole of Linux's 32-byte struct flock: what is not packed is whatever stands in memory, and locks another range.
     hold = (
         "use Fcntl; open(F, '>', '/var/lib/dpkg/lock-frontend'); "
-        "fcntl(F, F_SETLK, pack('s s l l i', F_WRLCK, 0, 0, 0, 0)) or die; sleep 6"
+        "fcntl(F, F_SETLK, pack('s s x4 q q l x4', F_WRLCK, 0, 0, 0, 0)) or die; sleep 6"
     )
     shell(SERVER, "dpkg --purge --force-depends openssl 2>&1")
     holder = threading.Thread(target=lab.shell, args=(SERVER, f'perl -e "{hold}"'))
