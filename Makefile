@@ -48,7 +48,7 @@ test-trixie: venv lab-packages ## the path from a bare server to HTTPS on Debian
 	PROVISION_SUITE=trixie $(BIN)/pytest -q tests/lab/test_path.py
 
 test-vagrant: venv lab-packages vagrant-packages ## the same path on a Vagrant VM, with libvirt (ten minutes without KVM)
-	$(SUDO) $(BIN)/pytest -q -s -p no:cacheprovider tests/vagrant
+	$(SUDO) $(BIN)/pytest -q -s -x -p no:cacheprovider tests/vagrant
 
 bench: venv lab-packages ## the figures of docs/performance.md
 	$(BIN)/python benchmarks/nothing_to_change.py

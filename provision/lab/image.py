@@ -39,6 +39,7 @@ class Mirror:
     security: str = ""
 
     def sources(self, suite: str) -> list[str]:
+        """The lines of apt's sources.list (sources.list(5)) for a suite such as `bookworm`."""
         archive = [f"deb {self.archive} {suite} main", f"deb {self.archive} {suite}-updates main"]
         security = [f"deb {self.security} {suite}-security main"]
         return (archive if self.archive else []) + (security if self.archive and self.security else [])

@@ -124,7 +124,7 @@ def run(
         raise LabError(f"No answer within {timeout:.0f} s: {shlex.join(command)}") from None
     if check and result.returncode != 0:
         said = (result.stderr.strip() or result.stdout.strip()).splitlines()
-        raise LabError(f"Failed: {shlex.join(command)}\n{' / '.join(said[-3:])}")
+        raise LabError("\n".join((f"Failed: {shlex.join(command)}", *said[-20:])))
     return result
 
 

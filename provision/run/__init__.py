@@ -1,0 +1,1 @@
+"""One run over a fleet: each host's plan and its application, followed through lost connections."""
