@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import threading
@@ -174,15 +175,17 @@ def test_a_renewed_certificate_is_served_without_anyones_help(controller: Contro
 
 
 def test_packages_wait_for_whoever_holds_dpkgs_lock(controller: Controller) -> None:
-    # The whole of Linux's 32-byte struct flock: what is not packed is whatever stands in memory, and locks another range.
+    """The lock is a record lock (fcntl(2)), which flock(1) cannot take; the pack is amd64's struct flock."""
+    lock = "/var/lib/dpkg/lock-frontend"
     hold = (
-        "use Fcntl; open(F, '>', '/var/lib/dpkg/lock-frontend'); "
-        "fcntl(F, F_SETLK, pack('s s x4 q q l x4', F_WRLCK, 0, 0, 0, 0)) or die; sleep 6"
+        f"use Fcntl; open(F, '>', '{lock}'); my $all = pack('s s x4 q q l x4', F_WRLCK, 0, 0, 0, 0); "
+        "fcntl(F, F_SETLK, $all) or die; sleep 6"
     )
     shell(SERVER, "dpkg --purge --force-depends openssl 2>&1")
-    holder = threading.Thread(target=lab.shell, args=(SERVER, f'perl -e "{hold}"'))
+    holder = threading.Thread(target=shell, args=(SERVER, f"perl -e {shlex.quote(hold)}"))
     holder.start()
-    time.sleep(0.5)
+    held = f'until grep -q "POSIX.*:$(stat -c %i {lock}) " /proc/locks; do sleep 0.05; done'
+    shell(SERVER, f"timeout 5 sh -c {shlex.quote(held)}")
     begun = time.monotonic()
     answer = controller.deploy(SERVER)
     holder.join()
