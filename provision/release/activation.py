@@ -12,7 +12,8 @@ from provision.release.tree import emptied, rebuilt
 @dataclass(frozen=True, slots=True)
 class Activation:
     """The release serves: its slot runs with this fingerprint, is healthy and starts at boot, and the other slot is idle
-    or has a preview. `again` restarts it in the other slot.
+    or has a preview. `again` restarts it in the other slot. If it `stops_first`, the old release ends before this one starts,
+    and a failure does not bring it back.
     """
 
     slot: Slot
@@ -20,6 +21,7 @@ class Activation:
     folder: str
     fingerprint: str
     again: bool = False
+    stops_first: bool = False
 
     @staticmethod
     def ref_to(app: str) -> Ref:
@@ -38,10 +40,12 @@ class Activation:
         serving = Serving.of(state)
         why = self._why(serving, earlier)
         if why:
+            stops = ("stop-first",) if self.stops_first and serving else ()
             script = self.slot.call(
-                "activation_run", release=self.release, folder=self.folder, fingerprint=self.fingerprint
+                "activation_run", *stops, release=self.release, folder=self.folder, fingerprint=self.fingerprint
             )
-            summary, undo = f"{app}: activate {self.release} ({why})", _back(self.slot, serving)
+            summary = f"{app}: activate {self.release} ({why}{'; the old release is stopped first' if stops else ''})"
+            undo = "" if stops else _back(self.slot, serving)
             return Change(self.ref, summary, script, shell.LIBRARY, phase="rolling", undo=undo)
         if serving and serving.down:
             summary = f"{app}: start {serving.down.replace(' ', ', ')}"

@@ -13,9 +13,10 @@
 # Sets old and new (the slots), was (where the link to the active release led), switched (seconds since 1970; empty before the
 # switch) and log_mark (where the new slot's log ended before its start).
 
-# activation_run: a release whose preview has the wanted fingerprint only has to take over.
+# activation_run [stop-first]: a release whose preview has the wanted fingerprint only has to take over.
 activation_run() {
     activation_slots
+    if [ "${1:-}" = stop-first ]; then activation_stop_old; fi
     layout_slot "$app" "$new"
     if [ "$(preview_slot)" != "$new" ] || [ "$(cat "$slot_fingerprint")" != "$fingerprint" ]; then activation_prepare; fi
     activation_take_over
@@ -58,6 +59,17 @@ activation_abandon() {
 activation_slots() {
     old=$(slot_live "$app")
     new=$(slot_other "${old:-green}")
+}
+
+# activation_stop_old: end the old slot before the new one starts, for good: whatever fails later, it does not serve again.
+activation_stop_old() {
+    if [ -z "$old" ]; then return 0; fi
+    rm -f "$app_current_socket"
+    process_stop_all "$app"
+    slot_at_boot "$app" "$old" no
+    slot_stop "$app" "$old"
+    process_kill_all "$app"
+    old=
 }
 
 # activation_release SLOT: sets release to the slot's.

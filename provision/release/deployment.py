@@ -56,9 +56,11 @@ class Deployment:
         every = app.migrate_on == "every"
         return (Migration(app.name, self.release, app.source.folder, fingerprint, command, every),)
 
-    def activated(self, again: bool = False) -> tuple[Resource, ...]:
-        """The release with all traffic (`again`: restarted), and nothing left that its process manager should not read."""
-        activation = Activation(self.slot, self.release, self.app.source.folder, self.fingerprint, again)
+    def activated(self, again: bool = False, stops_first: bool = False) -> tuple[Resource, ...]:
+        """The release with all traffic (`again`: restarted; `stops_first`: the old one ends before it starts), and
+        nothing left that its process manager should not read.
+        """
+        activation = Activation(self.slot, self.release, self.app.source.folder, self.fingerprint, again, stops_first)
         configuration = f"{Layout(self.app.name).configuration}/"
         copied = tuple((file.path.removeprefix(configuration), file.mode) for file in self._manager.copies())
         return (activation, *left(self.app, self.facts[MANAGED]), Paths(self.app.name, copied))

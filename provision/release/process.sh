@@ -38,6 +38,18 @@ process_restart_all() {
     done
 }
 
+# process_kill_all APP: kill whatever still runs as the app's user, also what has left its session, until nothing does.
+process_kill_all() {
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        alive=
+        for each in /proc/[0-9]*; do
+            if [ "$(stat -c %U "$each" 2>/dev/null)" = "$1" ] && kill -KILL "${each#/proc/}" 2>/dev/null; then alive=yes; fi
+        done
+        if [ -z "$alive" ]; then return 0; fi
+        sleep 0.1
+    done
+}
+
 # process_keep: restart the processes, as some do not run; the traffic stays where it is.
 process_keep() {
     process_restart_all "$(slot_live "$app")" || fail "$app: $process does not keep running"

@@ -45,8 +45,11 @@ systemd_slot_start() {
     systemctl start "$1@$2.socket" && systemctl start "$1@$2.service"
 }
 
-# systemd_slot_stop APP SLOT
+# systemd_slot_stop APP SLOT: its service cannot put off its end with EXTEND_TIMEOUT_USEC (sd_notify(3)): ten seconds after its own
+# limit all of its processes are killed.
 systemd_slot_stop() {
+    limit=$(sed -n 's/^TimeoutStopSec=//p' "$systemd_units/$1@$2.service" 2>/dev/null || true)
+    timeout "$((${limit:-90} + 10))" systemctl stop "$1@$2.service" || systemctl kill -s KILL "$1@$2.service" 2>/dev/null || true
     systemctl stop "$1@$2.service" "$1@$2.socket" 2>/dev/null || true
     systemctl reset-failed "$1@$2.service" "$1@$2.socket" 2>/dev/null || true
 }

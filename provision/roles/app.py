@@ -60,7 +60,12 @@ def releases(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     return tuple(
         resource
         for new in _deployments(host, facts, wanted)
-        for resource in (*_fetched(new, wanted), *new.built(), *new.migrated(), *new.activated())
+        for resource in (
+            *_fetched(new, wanted),
+            *new.built(),
+            *new.migrated(),
+            *new.activated(stops_first=wanted.stops_first),
+        )
     )
 
 
@@ -122,7 +127,7 @@ def _kept(
                 *_managed(one.app),
                 *_fetched(one, wanted),
                 *one.built(),
-                *one.activated(again),
+                *one.activated(again, wanted.stops_first),
             )
         ),
     )

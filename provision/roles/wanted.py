@@ -19,7 +19,7 @@ class Wanted:
     By app: the `commits` and `releases` (ids) to deploy, the `packs` of commits to send, and `host_keys`, the lines
     of a known_hosts file for repositories that are read over SSH. By name: `pythons`, the packed Pythons that the
     controller has for this server, and `archives`, where it keeps those that the server builds; others are not
-    kept. `token` opens the new previews. With `force`, issuers are asked however short ago they were asked before.
+    kept. `token` opens the new previews. With `force`, issuers are asked however short ago they were asked before. With `stops_first`, old releases end before new ones start.
     Releases are those of one `app`, if it is not empty. `notes` are lines to show before the plan.
     """
 
@@ -31,5 +31,6 @@ class Wanted:
     archives: Mapping[str, Path] = field(default_factory=lambda: MappingProxyType({}))
     token: str = ""
     force: bool = False
+    stops_first: bool = False
     app: str = ""
     notes: tuple[str, ...] = ()

@@ -34,6 +34,7 @@ def gather(request: Request, host: Host, facts: Facts, resolved: Commits, folder
         archives=archives,
         token=request.token,
         force=request.force,
+        stops_first=request.stops_first,
         app=request.app,
         notes=tuple(note for name, commit in found.items() if (note := uncommitted(name, sources[name], commit))),
     )

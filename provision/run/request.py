@@ -16,12 +16,12 @@ Roles = Callable[[Host, Facts, Wanted], tuple[Resource, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One task on some hosts of an inventory.
+    """One task on some hosts of an inventory. It has a field for each option, because it stands for the whole command line.
 
     `roles` returns what a host should have. If it does not `apply`, only the plan is made. If it `resolves`, each
     app's commit is looked up first: that of `revision`, or of the inventory's revision. Of several hosts, one that
     cannot be reached stops all, unless the request `skips_unreachable`. `token` opens the new previews. `force` asks
-    for certificates again within the hour. `password` is sudo's, if one is needed. If `app` is not empty, only that
+    for certificates again within the hour. If it `stops_first`, the old releases end before new ones start. `password` is sudo's, if one is needed. If `app` is not empty, only that
     app's releases are meant.
     """
 
@@ -35,6 +35,7 @@ class Request:
     skips_unreachable: bool = False
     token: str = field(default="", repr=False)
     force: bool = False
+    stops_first: bool = False
     password: str | None = field(default=None, repr=False)
     app: str = ""
 

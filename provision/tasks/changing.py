@@ -33,6 +33,7 @@ def run(
     token: str = "",
     force: bool = False,
     skips_unreachable: bool = False,
+    stops_first: bool = False,
 ) -> tuple[Result, ...]:
     """Run a task on its hosts and print the recap, or the JSON document. The options are those of a Request."""
     from provision.run.request import Request
@@ -49,6 +50,7 @@ def run(
         skips_unreachable=skips_unreachable,
         token=token,
         force=force,
+        stops_first=stops_first,
         password=target.password,
         app=target.app,
     )

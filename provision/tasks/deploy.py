@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from invoke import Context
 
 
-@task(help=help_for("host", "app", "revision", "hold", "force", "plan", "skip_unreachable", "json", "inventory"))
+@task(
+    help=help_for(
+        "host", "app", "revision", "hold", "force", "stop_first", "plan", "skip_unreachable", "json", "inventory"
+    )
+)
 def deploy(
     context: Context,
     host: str = "",
@@ -20,6 +24,7 @@ def deploy(
     revision: str | None = None,
     hold: bool = False,
     force: bool = False,
+    stop_first: bool = False,
     plan: bool = False,
     skip_unreachable: bool = False,
     json: bool = False,
@@ -42,6 +47,7 @@ def deploy(
         token=token,
         force=force,
         skips_unreachable=skip_unreachable,
+        stops_first=stop_first,
     )
     changing.end(results)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @task(
     help={
-        **help_for("host", "app", "plan", "skip_unreachable", "json", "inventory"),
+        **help_for("host", "app", "stop_first", "plan", "skip_unreachable", "json", "inventory"),
         "to": "a release, by its id or its commit's first seven digits, instead of the previous good one",
     }
 )
@@ -23,6 +23,7 @@ def rollback(
     host: str = "",
     app: str = "",
     to: str | None = None,
+    stop_first: bool = False,
     plan: bool = False,
     skip_unreachable: bool = False,
     json: bool = False,
@@ -36,7 +37,9 @@ def rollback(
 
     command = Command("rollback", host, inventory, json, app)
     what = partial(roles.rolled_back, to=to)
-    changing.end(changing.run(command, what, applies=not plan, skips_unreachable=skip_unreachable))
+    changing.end(
+        changing.run(command, what, applies=not plan, skips_unreachable=skip_unreachable, stops_first=stop_first)
+    )
 
 
 @task(help=help_for("host", "app", "plan", "json", "inventory"))
@@ -56,11 +59,12 @@ def promote(
     changing.end(changing.run(command, roles.promoted, applies=not plan))
 
 
-@task(help=help_for("host", "app", "skip_unreachable", "json", "inventory"))
+@task(help=help_for("host", "app", "stop_first", "skip_unreachable", "json", "inventory"))
 def restart(
     context: Context,
     host: str = "",
     app: str = "",
+    stop_first: bool = False,
     skip_unreachable: bool = False,
     json: bool = False,
     inventory: str | None = None,
@@ -70,4 +74,4 @@ def restart(
     from provision.tasks import changing
 
     command = Command("restart", host, inventory, json, app)
-    changing.end(changing.run(command, roles.restarted, skips_unreachable=skip_unreachable))
+    changing.end(changing.run(command, roles.restarted, skips_unreachable=skip_unreachable, stops_first=stop_first))

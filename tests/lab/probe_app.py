@@ -4,6 +4,8 @@ MAIN = """
 import asyncio
 import os
 import socket
+import subprocess
+import sys
 import time
 
 from fastapi import FastAPI, WebSocket
@@ -27,6 +29,8 @@ async def begin():
         await asyncio.sleep(3600)
     if HERE and BREAKS == "exit":
         asyncio.get_running_loop().call_later(2, os._exit, 3)
+    if HERE and BREAKS.startswith("resist"):
+        subprocess.Popen([sys.executable, "-m", "resist", *BREAKS.split()[1:]], start_new_session=True)
     if HERE and BREAKS == "memory":
         app.state.hog = bytearray(400_000_000)
 
@@ -102,8 +106,37 @@ while True:
 """
 
 
+# What a taken-over release may try, to stay: a daemon in a session of its own that no polite signal ends, that says to systemd that
+# it is the main process and needs more time, and, asked to, kills what the other slot starts.
+RESIST = """
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    signal.signal(number, signal.SIG_IGN)
+other = {"blue": "green", "green": "blue"}[os.environ["PROVISION_SLOT"]]
+while True:
+    if "NOTIFY_SOCKET" in os.environ:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+            text = f"MAINPID={os.getpid()}\\nEXTEND_TIMEOUT_USEC=30000000"
+            notify.sendto(text.encode(), os.environ["NOTIFY_SOCKET"].replace("@", "\\0", 1))
+    for path in Path("/proc").glob("[0-9]*/cmdline") if "kill" in sys.argv else ():
+        try:
+            if f"/etc/probe/{other}/" in path.read_text():
+                os.kill(int(path.parent.name), signal.SIGKILL)
+        except OSError:
+            pass
+    time.sleep(0.02)
+"""
+
+
 def files(breaks: str = "", only: str = "", note: str = "", requirements: str = "") -> dict[str, str]:
-    """The repository's files. `breaks` says how the release is broken ("sick 0.5": half a second after it got traffic),
+    """The repository's files. `breaks` says how the release is broken ("sick 0.5": half a second after it got traffic;
+    "resist" and "resist kill": it does not want to be replaced),
     `only` on which host; `requirements` adds some.
     """
     return {
@@ -112,6 +145,7 @@ def files(breaks: str = "", only: str = "", note: str = "", requirements: str = 
         + ("no-such-package-anywhere==1.0\n" if breaks == "requirement" else ""),
         "note.txt": note,
         "worker.py": WORKER,
+        "resist.py": RESIST,
     }
 
 

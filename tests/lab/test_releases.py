@@ -15,6 +15,7 @@ from tests.lab.interruptions import Interruptions
 from tests.lab.load import load
 from tests.lab.probe_site import ADDRESS, DOMAIN, SERVER, Site, make
 from tests.lab.releases import Processes, Switches
+from tests.lab.resisting import Resisting
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +32,10 @@ class TestProcesses(Processes):
 
 
 class TestBadDays(BadDays):
+    pass
+
+
+class TestResisting(Resisting):
     pass
 
 
