@@ -9,7 +9,12 @@ from provision import inventory
 from provision.run.verification import Verification
 
 pytest.register_assert_rewrite("provision.checks.managers")
-pytest_plugins = ("provision.checks.processes", "provision.checks.slot", "provision.checks.web")
+pytest_plugins = (
+    "provision.checks.lock",
+    "provision.checks.processes",
+    "provision.checks.slot",
+    "provision.checks.web",
+)
 As = Callable[[str, str], bool]
 
 
@@ -40,10 +45,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Drop checks that apply to no host here, rather than showing them as skipped."""
+    """Drop checks that apply to no host here, or would be disruptive, rather than showing them as skipped."""
     if not plugins(config):
         return
-    items[:] = [item for item in items if isinstance(_declared(item), inventory.Host)]
+    disruptive = verification(config).disruptive
+    items[:] = [
+        item
+        for item in items
+        if isinstance(_declared(item), inventory.Host) and (disruptive or not item.get_closest_marker("disruptive"))
+    ]
     for item in items:
         item.user_properties.append(("host", _declared(item).name))
 

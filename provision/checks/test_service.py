@@ -45,6 +45,8 @@ def test_the_service_has_as_many_workers_as_configured(host: Any, app: App, slot
     assert workers == wanted
 
 
+@pytest.mark.disruptive
+@pytest.mark.usefixtures("lock")
 def test_the_service_comes_back_after_a_sigkill_of_its_main_process(host: Any, app: App, slot: Slot) -> None:
     # A restart takes as long as a start, which the inventory limits.
     seconds = max(RESTART_SECONDS, app.health.timeout)

@@ -33,10 +33,11 @@ class Check:
 
 @dataclass(eq=False)
 class Verification:
-    """A pytest plugin: the hosts to check, how to reach them, and the checks that have run."""
+    """A pytest plugin: the hosts to check, how to reach them, whether checks may kill, and the checks that have run."""
 
     hosts: Sequence[Host]
     remotes: dict[str, Remote]
+    disruptive: bool = False
     checks: list[Check] = field(default_factory=list)
     broken_off: str = ""
 
@@ -78,8 +79,18 @@ class Outcome:
         return not self.unreachable and self.status == 0
 
 
-def verify(hosts: Sequence[Host], password: str | None = None, only: str = "", quiet: bool = False) -> Outcome:
-    """Run the checks on all hosts that can be reached. `only` is pytest's -k; `quiet` sends pytest's output to stderr."""
+def verify(
+    hosts: Sequence[Host],
+    password: str | None = None,
+    only: str = "",
+    *,
+    disruptive: bool = False,
+    quiet: bool = False,
+) -> Outcome:
+    """Run the checks on all hosts that can be reached; those that kill processes only if they may be `disruptive`.
+
+    `only` is pytest's -k; `quiet` sends pytest's output to stderr.
+    """
     if not shutil.which("ssh"):
         return Outcome(
             {host.name: "ssh is not installed on this machine: install OpenSSH's client" for host in hosts}, None
@@ -95,7 +106,7 @@ def verify(hosts: Sequence[Host], password: str | None = None, only: str = "", q
     if not reached:
         return Outcome(unreachable, None)
     with connections(reached, password) as remotes, contextlib.redirect_stdout(sys.stderr if quiet else sys.stdout):
-        verification = Verification(reached, remotes)
+        verification = Verification(reached, remotes, disruptive)
         status = _pytest(verification, only)
     if status == pytest.ExitCode.NO_TESTS_COLLECTED:
         print(f"no check is named {only}" if only else "there is nothing to check here", file=sys.stderr)

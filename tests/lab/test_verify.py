@@ -24,6 +24,7 @@ PROGRAMS = """
     processes: {worker: sleep infinity, mailer: sleep infinity}
     schedules: {tick: {at: "03:00", run: "true"}}
 """
+KILLS = ("--disruptive", "--yes")
 SITE = "/etc/nginx/sites-available/sample.conf"
 
 TLS = {
@@ -147,9 +148,9 @@ def broken(deployed: Controller, request: pytest.FixtureRequest) -> Iterator[set
         shell(SERVER, mends)
 
 
-def failed(controller: Controller, only: str = "") -> set[str]:
+def failed(controller: Controller, only: str = "", *options: str) -> set[str]:
     """The names of the checks that failed, without test_ and their host."""
-    answer = controller("verify", SERVER, "--json", *(["--only", only] if only else []))
+    answer = controller("verify", SERVER, "--json", *options, *(["--only", only] if only else []))
     checks = answer.host(SERVER)["checks"]
     assert checks, answer.stderr
     found = {check["id"].partition("[")[0] for check in checks if check["outcome"] == "failed"}
@@ -160,22 +161,40 @@ def failed(controller: Controller, only: str = "") -> set[str]:
 def test_a_deployed_server_passes(deployed: Controller) -> None:
     answer = deployed("verify", SERVER)
     assert answer.status == 0, answer.stdout
-    assert "38 passed" in answer.stdout
+    assert "37 passed" in answer.stdout
     assert f"test_the_service_runs_as_the_apps_user[{SERVER}-sample] PASSED" in answer.stdout
 
 
 @pytest.mark.parametrize("broken", BREAKAGES, indirect=True)
 def test_what_is_wrong_is_found(deployed: Controller, broken: set[str]) -> None:
-    assert failed(deployed, "not sigkill") == broken
+    assert failed(deployed, "") == broken
 
 
 def test_a_service_that_does_not_come_back_is_found_and_brought_back(deployed: Controller) -> None:
     shell(SERVER, drop_in("Restart=no"))
     try:
-        assert failed(deployed, "sigkill") == {"the_service_comes_back_after_a_sigkill_of_its_main_process"}
+        assert failed(deployed, "sigkill", *KILLS) == {"the_service_comes_back_after_a_sigkill_of_its_main_process"}
     finally:
         shell(SERVER, NO_DROP_IN)
+    assert failed(deployed, "", *KILLS) == set()
+
+
+def test_nothing_is_killed_unless_that_is_asked_for_and_nobody_changes_the_server(deployed: Controller) -> None:
+    before = shell(SERVER, f"echo {MAIN}")
+    (line,) = deployed("verify", SERVER, "--disruptive").stderr.splitlines()
+    assert line == "verify --disruptive kills each app's main process, and there is no terminal to ask on: add --yes"
     assert failed(deployed) == set()
+    shell(
+        SERVER,
+        "printf 'jo@desk (deploy)\\tnow\\trun\\n' >/run/provision/holder; flock /run/provision/lock sleep 30 >/dev/null 2>&1 &",
+    )
+    try:
+        answer = deployed("verify", SERVER, "--json", "--only", "sigkill", *KILLS)
+    finally:
+        shell(SERVER, "pkill -f '^sleep 30'")
+    (check,) = answer.host(SERVER)["checks"]
+    assert "jo@desk (deploy) is changing this server: nothing was killed" in check["reason"]
+    assert shell(SERVER, f"echo {MAIN}") == before
 
 
 def test_a_certificate_of_ones_own_is_installed_replaced_and_given_up_again(
@@ -197,7 +216,7 @@ def test_a_certificate_of_ones_own_is_installed_replaced_and_given_up_again(
             secret = (tmp_path / "own.key").read_text().splitlines()[1]
             assert secret not in "".join((planned.stdout, planned.stderr, answer.stdout, answer.stderr))
             assert given("plan", SERVER).status == 0
-            assert failed(given, "not sigkill") == set()
+            assert failed(given, "") == set()
         refused = deployed.with_text(text + own.replace("own.key", "other.key"), "refused")
         pem.write(tmp_path, "other", f"sample.{SERVER}.test")
         (line,) = refused("deploy", SERVER).stderr.splitlines()
