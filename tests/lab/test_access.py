@@ -154,10 +154,12 @@ def test_a_host_key_that_changed_is_refused_and_the_command_in_the_message_forge
     assert "is not known" in error
 
 
-def test_the_other_hosts_go_on_when_one_cannot_be_reached(deployed: Declared) -> None:
+def test_a_host_that_cannot_be_reached_stops_the_others_unless_it_is_skipped(deployed: Declared) -> None:
     commit = deployed.repository.commit({"main.py": MAIN.replace("hello", "good morning")})
     hosts = {SERVER: {"address": ADDRESS}, "off": {"address": ADDRESS, "port": 1}}
     answer = deployed(hosts=hosts)("deploy", "refusals", "--json")
+    assert refused(answer).startswith("nothing was changed: off: ")
+    answer = deployed(hosts=hosts)("deploy", "refusals", "--skip-unreachable", "--json")
     assert "does not answer (Connection refused)" in refused(answer, "off", "unreachable")
     assert (answer.host(SERVER)["status"], answer.host(SERVER)["error"]) == ("changed", None)
     assert json.loads(https(SERVER, "/", DOMAIN).stdout) == {
