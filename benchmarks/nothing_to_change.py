@@ -21,10 +21,12 @@ from pathlib import Path
 
 from provision import roles
 from provision.controller import commits
+from provision.controller.commit_files import Commit
 from provision.controller.ssh import Session
 from provision.engine import facts, probe
 from provision.engine.resource import Resource
 from provision.inventory import Host, Inventory, find
+from provision.release.commit import is_read
 from provision.resources.file import File
 from provision.run.gather import gather
 from provision.run.request import Request
@@ -64,10 +66,10 @@ def prepare(inventory: Inventory, hosts: tuple[Host, ...]) -> tuple[int, str]:
     host = hosts[0]
     session = Session(host)
     known = facts.parse(session.run(facts.script(roles.FACTS)).stdout, roles.FACTS)
-    resolved: dict[str, Future[str]] = {}
+    resolved: dict[str, Future[Commit]] = {}
     for name, app in host.apps.items():
         resolved[name] = Future()
-        resolved[name].set_result(commits.resolve(name, app.source))
+        resolved[name].set_result(Commit(app.source, commits.resolve(name, app.source), is_read))
     request = Request("deploy", inventory, hosts, roles.everything)
     wanted = gather(request, host, known, resolved, lambda: Path(tempfile.mkdtemp()))
     resources = roles.everything(host, known, wanted)

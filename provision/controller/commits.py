@@ -29,7 +29,7 @@ def resolve(app: str, source: Source, revision: str | None = None) -> str:
         return _local(app, source.push, wanted)
     # Reject an unknown host before ssh asks about it.
     known_hosts.pinned(app, source)
-    with _pinned(source) as environ:
+    with pinned(source) as environ:
         return _resolve(app, source, wanted, environ)
 
 
@@ -52,7 +52,7 @@ def pack(source: Source, commit: str, known: str | None, path: Path) -> Path:
     The format is git's own, see gitformat-pack(5). Raises PlanError.
     """
     checkout = ("-C", str(source.push))
-    has_known = known and _git(*checkout, "cat-file", "-e", f"{known}^{{commit}}").returncode == 0
+    has_known = known and git(*checkout, "cat-file", "-e", f"{known}^{{commit}}").returncode == 0
     wanted = f"{commit}\n" + (f"^{known}\n" if has_known else "")
     with path.open("wb") as file:
         words = ("git", *checkout, "pack-objects", "--revs", "--stdout", "--quiet", *(("--thin",) if has_known else ()))
@@ -63,14 +63,14 @@ def pack(source: Source, commit: str, known: str | None, path: Path) -> Path:
 
 
 def _local(app: str, checkout: Path, wanted: str) -> str:
-    found = _git("-C", str(checkout), "rev-parse", "--quiet", "--verify", f"{wanted}^{{commit}}")
+    found = git("-C", str(checkout), "rev-parse", "--quiet", "--verify", f"{wanted}^{{commit}}")
     if found.returncode:
         raise PlanError(f"{app}: {checkout} is no checkout that has a branch, tag or commit {wanted}")
     return found.stdout.strip()
 
 
 @contextmanager
-def _pinned(source: Source) -> Iterator[dict[str, str]]:
+def pinned(source: Source) -> Iterator[dict[str, str]]:
     """The environment in which git accepts only the host keys that the inventory pins; empty where it pins none."""
     if not source.host_key or source.ssh is None:
         yield {}
@@ -83,7 +83,8 @@ def _pinned(source: Source) -> Iterator[dict[str, str]]:
         yield {"GIT_SSH_COMMAND": f"{known_hosts.ssh()} {options} -o StrictHostKeyChecking=yes -o UpdateHostKeys=no"}
 
 
-def _git(*arguments: str, environ: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def git(*arguments: str, environ: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run git, which has 60 seconds and asks nothing. Raises PlanError if there is no git, and subprocess.TimeoutExpired."""
     environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **(environ or {})}
     try:
         return subprocess.run(
@@ -101,7 +102,7 @@ def _git(*arguments: str, environ: Mapping[str, str] | None = None) -> subproces
 def _refs(app: str, source: Source, wanted: str, environ: Mapping[str, str]) -> dict[str, str]:
     repository = source.location
     try:
-        listed = _git("ls-remote", "--", repository, wanted, f"{wanted}^{{}}", environ=environ)
+        listed = git("ls-remote", "--", repository, wanted, f"{wanted}^{{}}", environ=environ)
     except subprocess.TimeoutExpired:
         raise PlanError(f"{app}: {repository} did not answer within {SECONDS} seconds") from None
     if listed.returncode:
@@ -131,13 +132,13 @@ def why(app: str, source: Source, said: str) -> str:
 def _commit(repository: str, wanted: str, environ: Mapping[str, str]) -> str | None:
     """The commit that starts with these hex digits. Fetches commits only, where the remote supports filters."""
     with tempfile.TemporaryDirectory(prefix="provision-") as folder:
-        _git("init", "--quiet", "--bare", folder)
+        git("init", "--quiet", "--bare", folder)
         into = ("--git-dir", folder, "fetch", "--quiet", "--filter=tree:0")
         try:
-            one = FULL.fullmatch(wanted) and _git(*into, "--depth=1", repository, wanted, environ=environ)
+            one = FULL.fullmatch(wanted) and git(*into, "--depth=1", repository, wanted, environ=environ)
             if not one or one.returncode:
-                _git(*into, repository, "+refs/*:refs/*", environ=environ)
+                git(*into, repository, "+refs/*:refs/*", environ=environ)
         except subprocess.TimeoutExpired:
             raise PlanError(f"{repository} did not answer within {SECONDS} seconds") from None
-        found = _git("--git-dir", folder, "rev-parse", "--quiet", "--verify", f"{wanted}^{{commit}}")
+        found = git("--git-dir", folder, "rev-parse", "--quiet", "--verify", f"{wanted}^{{commit}}")
         return found.stdout.strip() if found.returncode == 0 else None

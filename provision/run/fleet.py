@@ -6,6 +6,9 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 
 from provision.controller import commits
+from provision.controller.commit_files import Commit
+from provision.inventory import Source
+from provision.release.commit import is_read
 from provision.run.follow import new_id
 from provision.run.host import HostRun
 from provision.run.request import Request
@@ -40,18 +43,22 @@ def run(request: Request, watcher: Watcher, interrupted: Interrupted | None = No
         return tuple(one.result() for one in runs)
 
 
-def _commits(resolvers: ThreadPoolExecutor, request: Request) -> dict[str, dict[str, Future[str]]]:
-    found: dict[str, dict[str, Future[str]]] = {}
-    shared: dict[tuple[str, str], Future[str]] = {}
+def _commits(resolvers: ThreadPoolExecutor, request: Request) -> dict[str, dict[str, Future[Commit]]]:
+    found: dict[str, dict[str, Future[Commit]]] = {}
+    shared: dict[tuple[str, str], Future[Commit]] = {}
     for host in request.hosts:
         for name, app in host.apps.items():
             if request.app not in ("", name):
                 continue
             key = (app.source.location, request.revision or app.source.revision)
             if key not in shared:
-                shared[key] = resolvers.submit(commits.resolve, name, app.source, request.revision)
+                shared[key] = resolvers.submit(_commit, name, app.source, request.revision)
             found.setdefault(host.name, {})[name] = shared[key]
     return found
+
+
+def _commit(app: str, source: Source, revision: str | None) -> Commit:
+    return Commit(source, commits.resolve(app, source, revision), is_read)
 
 
 def _steps(request: Request, runs: Sequence[HostRun]) -> None:

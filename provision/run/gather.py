@@ -6,14 +6,16 @@ from pathlib import Path
 
 from provision.controller import commits, known_hosts, python_cache
 from provision.controller.checkout import uncommitted
+from provision.controller.commit_files import Commit
 from provision.engine.facts import SYSTEM, Facts
-from provision.inventory import Host
+from provision.inventory import App, Host
 from provision.release.choice import release_id
-from provision.release.facts import PUSHED
+from provision.release.commit import inspect
+from provision.release.facts import PUSHED, RELEASES
 from provision.roles.wanted import Wanted
 from provision.run.request import Request
 
-Commits = Mapping[str, Future[str]]
+Commits = Mapping[str, Future[Commit]]
 
 
 def gather(request: Request, host: Host, facts: Facts, resolved: Commits, folder: Callable[[], Path]) -> Wanted:
@@ -23,7 +25,8 @@ def gather(request: Request, host: Host, facts: Facts, resolved: Commits, folder
     """
     sources = {name: app.source for name, app in host.apps.items() if name in resolved}
     host_keys = {name: known_hosts.pinned(name, source) for name, source in sources.items() if source.ssh}
-    found = {name: resolved[name].result() for name in sources}
+    those = {name: resolved[name].result() for name in sources}
+    found = {name: commit.id for name, commit in those.items()}
     archives = python_cache.archives(python_cache.location(request.inventory), facts[SYSTEM], host)
     return Wanted(
         commits=found,
@@ -36,8 +39,18 @@ def gather(request: Request, host: Host, facts: Facts, resolved: Commits, folder
         force=request.force,
         stops_first=request.stops_first,
         app=request.app,
-        notes=tuple(note for name, commit in found.items() if (note := uncommitted(name, sources[name], commit))),
+        notes=tuple(note for name, commit in those.items() for note in _notes(host.apps[name], commit, facts)),
     )
+
+
+def _notes(app: App, commit: Commit, facts: Facts) -> tuple[str, ...]:
+    """Lines on what a commit has and lacks; a commit that the server has as a release was looked at before."""
+    lacks = uncommitted(app.name, app.source, commit.id)
+    known = any(
+        (one.app, one.commit, one.folder) == (app.name, commit.id, app.source.folder) for one in facts[RELEASES]
+    )
+    files = None if known else commit.files
+    return (*((lacks,) if lacks else ()), *(inspect(app, files.names, files.texts) if files else ()))
 
 
 def _packs(host: Host, facts: Facts, wanted: Mapping[str, str], folder: Callable[[], Path]) -> dict[str, Path]:

@@ -95,7 +95,7 @@ class BadDays:
     @pytest.mark.parametrize(
         ("wrong", "said"),
         [
-            ("module: prboe:app", "prboe"),
+            ("module: probe:nothing", "nothing"),
             ("module: probe:app\n    source: {repository: URL, folder: nowhere}", "nowhere"),
             (
                 "module: probe:app\n    processes: {worker: sleep 0.2}\n    memory_max: 200M",

@@ -1,0 +1,97 @@
+"""What a commit has: the names of its files, and the texts of a few."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from provision.controller.commits import SECONDS, git, pinned
+from provision.inventory import Source
+
+
+@dataclass(frozen=True, slots=True)
+class CommitFiles:
+    """`names` are the paths of all files from the top of the repository; `texts` has those that were wanted, by path."""
+
+    names: frozenset[str]
+    texts: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit, `id` (40 hex digits) of a source. Its files are read once, when they are first asked for."""
+
+    source: Source
+    id: str
+    wanted: Callable[[str], bool]
+    _read: list[CommitFiles | None] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def files(self) -> CommitFiles | None:
+        """None where they cannot be read from here; the server finds out later."""
+        with self._lock:
+            if not self._read:
+                self._read.append(read(self.source, self.id, self.wanted))
+            return self._read[0]
+
+
+def read(source: Source, commit: str, wanted: Callable[[str], bool]) -> CommitFiles | None:
+    """The files of a commit, with the texts of those whose paths are `wanted`; None where they cannot be read from here.
+
+    Of a repository, only the commit's folders and the wanted files are fetched, where the remote supports filters.
+    """
+    try:
+        if source.push:
+            return _files(("-C", str(source.push)), commit, wanted, lambda _: None)
+        with tempfile.TemporaryDirectory(prefix="provision-") as folder, pinned(source) as environ:
+            git("init", "--quiet", "--bare", folder)
+            git("--git-dir", folder, "config", "remote.origin.url", source.location)
+            fetch = ("--git-dir", folder, "fetch", "--quiet", "--no-tags", "--filter=blob:none")
+            if git(*fetch, "--depth=1", "origin", commit, environ=environ).returncode:
+                return None
+            return _files(
+                ("--git-dir", folder),
+                commit,
+                wanted,
+                lambda ids: git(*fetch, "--no-write-fetch-head", "origin", *ids, environ=environ),
+            )
+    except subprocess.TimeoutExpired:
+        return None
+
+
+def _files(
+    where: Sequence[str], commit: str, wanted: Callable[[str], bool], fetch: Callable[[Sequence[str]], object]
+) -> CommitFiles | None:
+    listed = git(*where, "ls-tree", "-r", "-z", "--full-tree", commit)
+    if listed.returncode:
+        return None
+    # MODE TYPE ID<tab>PATH, see git-ls-tree(1). A link (120000) has no text of its own.
+    ids = {}
+    for line in listed.stdout.split("\0"):
+        about, _, path = line.partition("\t")
+        if path:
+            mode, _, ids[path] = about.split(" ")
+            if mode == "120000" or not wanted(path):
+                ids[path] = ""
+    asked = {path: each for path, each in ids.items() if each}
+    if asked:
+        fetch(tuple(asked.values()))
+    return CommitFiles(frozenset(ids), dict(zip(asked, _texts(where, tuple(asked.values())), strict=True)))
+
+
+def _texts(where: Sequence[str], ids: Sequence[str]) -> tuple[str, ...]:
+    """What the objects say; nothing for one that is not there. The format is that of git-cat-file(1), --batch."""
+    done = subprocess.run(
+        ("git", *where, "cat-file", "--batch"), input="\n".join(ids).encode(), capture_output=True, timeout=SECONDS
+    )
+    rest, texts = done.stdout, []
+    for _ in ids:
+        head, _, rest = rest.partition(b"\n")
+        kind, _, size = head.partition(b" ")[2].partition(b" ")
+        texts.append(rest[: int(size)].decode(errors="replace") if kind == b"blob" else "")
+        rest = rest[int(size) + 1 :] if kind == b"blob" else rest
+    return tuple(texts)

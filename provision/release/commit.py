@@ -1,0 +1,162 @@
+"""What an app's commit itself tells, before anything is done on a server."""
+
+import re
+import subprocess
+import tempfile
+import tomllib
+from collections.abc import Mapping, Set
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
+
+from provision.engine.shell import words
+from provision.errors import PlanError
+from provision.inventory import App
+from provision.release import shell
+
+READ = re.compile(r"(.*/)?(pyproject\.toml|uv\.lock|[^/]*requirements[^/]*\.txt)")
+TOML = "pyproject.toml"
+
+
+def is_read(path: str) -> bool:
+    """Whether `inspect` needs the text of a file of the commit."""
+    return READ.fullmatch(path) is not None
+
+
+def inspect(app: App, names: Set[str], texts: Mapping[str, str]) -> tuple[str, ...]:
+    """Lines to show before the plan, on what a commit has: `names` are the paths of all its files, `texts` those that are read.
+
+    Raises PlanError, with one line, on what cannot be deployed: no such folder, no file of requirements, a lock that lacks one,
+    a Python that the app does not allow, or no file for the module.
+    """
+    folder = app.source.folder
+    if folder != "." and not any(name.startswith(f"{folder}/") for name in names):
+        raise PlanError(f"{app.name}: the commit has no folder {folder} (source.folder)")
+    file = _requirements(app, names, texts)
+    path = _path(folder, file)
+    if path not in names:
+        raise PlanError(f"{app.name}: the commit has no {folder}/{file} (requirements)")
+    _check_python(app, file, texts)
+    if path.endswith("uv.lock"):
+        _check_lock(app, path, texts)
+    _check_module(app, names, texts)
+    return tuple(
+        note for note in (f"{app.name}: requirements: {_about(app, file, path, names)}", _alembic(app, names)) if note
+    )
+
+
+def _path(folder: str, file: str) -> str:
+    """The path from the repository's top of a file that is named relative to a folder."""
+    parts: list[str] = []
+    for part in PurePosixPath(folder, file).parts:
+        parts = parts[:-1] if part == ".." else [*parts, part]
+    return "/".join(parts)
+
+
+def _requirements(app: App, names: Set[str], texts: Mapping[str, str]) -> str:
+    """The file that the server will install from, found as it finds it (requirements.sh), relative to the app's folder."""
+    with tempfile.TemporaryDirectory(prefix="provision-") as tree:
+        for name, text in texts.items():
+            path = Path(tree, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        Path(tree, app.source.folder).mkdir(parents=True, exist_ok=True)
+        call = words("requirements_file", tree, app.source.folder, app.requirements)
+        found = subprocess.run(["sh", "-c", f"{shell.text('requirements')}\n{call}"], capture_output=True, text=True)
+    file = found.stdout.strip()
+    if file:
+        return file
+    folder = app.source.folder
+    if "[tool.poetry]" in texts.get(_path(folder, TOML), ""):
+        raise PlanError(
+            f"{app.name}: {_path(folder, TOML)} is for Poetry alone, and there is no requirements.txt: commit what `poetry export"
+            " --output requirements.txt` writes (poetry-plugin-export), or move the dependencies to [project]"
+        )
+    raise PlanError(
+        f"{app.name}: {folder} has no uv.lock, requirements.txt or pyproject.toml with [project]: requirements names another file"
+    )
+
+
+def _about(app: App, file: str, path: str, names: Set[str]) -> str:
+    """Which file is installed from, and which lock beside it is not read."""
+    if path.endswith(("uv.lock", ".txt")):
+        return path
+    unread = next(
+        (lock for lock in ("poetry.lock", "pdm.lock", "pylock.toml") if _path(app.source.folder, lock) in names), ""
+    )
+    if unread:
+        return f"{path}; {_path(app.source.folder, unread)} is not read, so versions are resolved anew"
+    return f"{path}; there is no lock, so versions are resolved anew"
+
+
+def _project(text: str) -> Mapping[str, Any]:
+    """[project] of a pyproject.toml; empty where it has none or is not TOML, which uv reports better."""
+    try:
+        found = tomllib.loads(text).get("project", {})
+    except tomllib.TOMLDecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _check_python(app: App, file: str, texts: Mapping[str, str]) -> None:
+    if app.python.system:
+        return
+    path = _path(app.source.folder, file if file.endswith(TOML) else TOML)
+    wanted = _project(texts.get(path, "")).get("requires-python", "")
+    try:
+        allowed = SpecifierSet(wanted).contains(app.python.version)
+    except (InvalidSpecifier, TypeError):
+        return
+    if not allowed:
+        raise PlanError(
+            f"{app.name}: {path} wants Python {wanted} (requires-python), and the inventory's is {app.python.version}: set the"
+            " app's python to a full version that it allows"
+        )
+
+
+def _check_lock(app: App, path: str, texts: Mapping[str, str]) -> None:
+    """Compare the names in a lock with those that the app's project asks for, as far as both can be read."""
+    project = _project(texts.get(_path(app.source.folder, TOML), ""))
+    try:
+        locked = tomllib.loads(texts.get(path, ""))
+        own = canonicalize_name(project["name"])
+        (entry,) = [one for one in locked["package"] if canonicalize_name(one["name"]) == own]
+        known = {canonicalize_name(one["name"]) for one in entry.get("metadata", {}).get("requires-dist", [])}
+        asked = {canonicalize_name(Requirement(one).name) for one in project.get("dependencies", [])}
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError, AttributeError, InvalidRequirement):
+        return
+    missing = sorted(asked - known)
+    if missing:
+        raise PlanError(
+            f"{app.name}: {path} is older than {_path(app.source.folder, TOML)} and lacks {', '.join(missing)}: run `uv lock`, and"
+            " commit the lock"
+        )
+
+
+def _check_module(app: App, names: Set[str], texts: Mapping[str, str]) -> None:
+    """A package of the app's folder must have the module; one that is nowhere in the commit, nor required, is misspelt."""
+    module = app.module.partition(":")[0].replace(".", "/")
+    top = module.partition("/")[0]
+    here = "" if app.source.folder == "." else f"{app.source.folder}/"
+    files = (f"{module}.py", f"{module}/__init__.py")
+    found = any(f"{here}{file}" in names for file in files)
+    if found or any(name.startswith(f"{here}{module}/") for name in names):
+        return
+    is_here = f"{here}{top}.py" in names or any(name.startswith(f"{here}{top}/") for name in names)
+    somewhere = any(f"/{top}/" in f"/{name}" or f"/{name}".endswith(f"/{top}.py") for name in names)
+    required = any(top in text or top.replace("_", "-") in text for text in texts.values())
+    if is_here or not (somewhere or required):
+        raise PlanError(f"{app.name}: the commit has no {here}{files[0]} (module: {app.module})")
+
+
+def _alembic(app: App, names: Set[str]) -> str:
+    """A hint for migrations that `migrate: true` does not find."""
+    if app.migrate is not True or _path(app.source.folder, "alembic.ini") in names:
+        return ""
+    other = sorted(name for name in names if PurePosixPath(name).name == "alembic.ini")
+    if not other:
+        return ""
+    return f"{app.name}: {other[0]} is not in the app's folder, so no migration runs: set migrate to a command, or to false"

@@ -1,0 +1,74 @@
+"""What a commit has, read from a checkout and from a repository."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from provision.controller.commit_files import Commit, CommitFiles, read
+from provision.inventory import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Git = Callable[..., str]
+
+WANTED = {"pyproject.toml", "a b/pyproject.toml", "gone.toml", "link.toml"}
+
+
+@pytest.fixture
+def commit(repository: Path, git: Git) -> str:
+    """A commit with two wanted files, one more, and a link; then the files change."""
+    (repository / "a b").mkdir()
+    (repository / "pyproject.toml").write_text('name = "shop"\n')
+    (repository / "a b" / "pyproject.toml").write_text("\nname = 'ä'\n\n")
+    (repository / "main.py").write_text("app = None\n")
+    (repository / "link.toml").symlink_to("pyproject.toml")
+    git("add", ".", folder=repository)
+    git("commit", "--quiet", "--message=files", folder=repository)
+    found = git("rev-parse", "HEAD", folder=repository)
+    (repository / "pyproject.toml").write_text("changed\n")
+    git("commit", "--quiet", "--all", "--message=more", folder=repository)
+    return found
+
+
+@pytest.mark.parametrize("way", ["push", "repository", "url"])
+def test_a_commit_has_the_names_of_all_files_and_the_texts_of_the_wanted_ones(
+    way: str, repository: Path, commit: str, git: Git
+) -> None:
+    git("config", "uploadpack.allowFilter", "true", folder=repository)
+    git("config", "uploadpack.allowAnySHA1InWant", "true", folder=repository)
+    source = Source(
+        push=repository if way == "push" else None,
+        repository={"repository": str(repository), "url": f"file://{repository}"}.get(way),
+    )
+    found = read(source, commit, WANTED.__contains__)
+    assert found is not None
+    assert {"pyproject.toml", "a b/pyproject.toml", "main.py", "link.toml"} <= found.names
+    assert found.texts == {"pyproject.toml": 'name = "shop"\n', "a b/pyproject.toml": "\nname = 'ä'\n\n"}
+
+
+def test_a_remote_without_filters_is_read_all_the_same(repository: Path, commit: str) -> None:
+    found = read(Source(repository=f"file://{repository}"), commit, WANTED.__contains__)
+    assert found is not None
+    assert set(found.texts) == {"pyproject.toml", "a b/pyproject.toml"}
+
+
+def test_what_cannot_be_read_is_none(repository: Path, tmp_path: Path) -> None:
+    assert read(Source(repository=str(repository)), "0" * 40, WANTED.__contains__) is None
+    assert read(Source(push=tmp_path), "0" * 40, WANTED.__contains__) is None
+
+
+def test_a_commit_is_read_once(repository: Path, commit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    times: list[str] = []
+
+    def once(source: Source, commit: str, wanted: object) -> CommitFiles:
+        times.append(commit)
+        return CommitFiles(frozenset(), {})
+
+    monkeypatch.setattr("provision.controller.commit_files.read", once)
+    one = Commit(Source(push=repository), commit, WANTED.__contains__)
+    assert one.files == one.files == CommitFiles(frozenset(), {})
+    assert times == [commit]
