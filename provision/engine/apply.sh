@@ -14,6 +14,7 @@ run_start() {
     run_sweep
     # Of earlier runs, the five newest stay for those who look for them.
     find "$provision_runs" -mindepth 1 -maxdepth 1 -type d | sort -r | tail -n +6 | xargs -r rm -rf
+    run_make_room
     mkdir "$provision_runs/$1"
     cat >"$provision_runs/$1/script"
     : >"$provision_runs/$1/events"
@@ -27,6 +28,18 @@ run_start() {
 run_sweep() {
     home=$(getent passwd "${SUDO_USER:-$(id -un)}" | cut -d: -f6)
     find "$root$home" -maxdepth 1 -type f -name '.provision-*' ! -newermt '20 seconds ago' -delete 2>/dev/null
+}
+
+# run_make_room: a full disk must not keep a run from going back to what worked, so what was kept free is used now.
+run_make_room() {
+    if ! head -c 65536 /dev/zero 2>/dev/null >"$provision_state/.room"; then rm -f "$provision_reserve"; fi
+    rm -f "$provision_state/.room"
+}
+
+# run_keep_room: a megabyte for such a day.
+run_keep_room() {
+    if [ -e "$provision_reserve" ]; then return 0; fi
+    if head -c 1048576 /dev/zero 2>/dev/null >"$provision_state/.room"; then mv "$provision_state/.room" "$provision_reserve"; else rm -f "$provision_state/.room"; fi
 }
 
 # run_lock SECONDS: wait so long for the lock; whoever holds it for longer is the answer.
@@ -98,6 +111,7 @@ run_change() {
 # run_finish STATUS: a run that settles has undone what was not confirmed, or has failed to.
 run_finish() {
     if [ -n "${settles:-}" ]; then lease_settle; fi
+    run_keep_room
     printf '{"run":"%s","task":"%s","who":"%s","at":"%s","changes":%s,"status":%s}\n' \
         "$id" "$task" "$who" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$count" "$1" >>"$provision_history"
     run_event "end		$1"
@@ -107,12 +121,11 @@ run_finish() {
 # put PATH OWNER GROUP MODE <content: beside, synced, renamed. What a killed run left beside goes.
 put() {
     for beside in "${1%/*}"/.provision.??????; do if [ -f "$beside" ]; then rm -f "$beside"; fi; done
-    beside=$(mktemp "${1%/*}/.provision.XXXXXX")
-    cat >"$beside"
-    chown "$2:$3" "$beside"
-    chmod "$4" "$beside"
-    sync "$beside"
-    mv -fT "$beside" "$1"
+    beside=$(mktemp "${1%/*}/.provision.XXXXXX") || return 1
+    if ! { cat >"$beside" && chown "$2:$3" "$beside" && chmod "$4" "$beside" && sync "$beside" && mv -fT "$beside" "$1"; }; then
+        rm -f "$beside"
+        return 1
+    fi
     sync "${1%/*}"
 }
 

@@ -93,6 +93,7 @@ class Toolkit(Places):
     undo_at_boot = Place(
         "/etc/systemd/system/multi-user.target.wants/provision-undo.service", "link", "starts that unit at a boot"
     )
+    reserve = Place("/var/lib/provision/reserve", "file", "a megabyte, given up when the disk is full", mode=0o600)
     outbox = Place("/var/lib/provision/outbox", "directory", "packed Pythons that wait for the controller", mode=0o755)
     cache = Place("/var/cache/provision", "directory", "the package installer's caches, one for each app", mode=0o755)
     runtime = Place("/run/provision", "directory", "the run that is going on", mode=0o700)

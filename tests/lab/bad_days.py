@@ -32,6 +32,20 @@ mount -t tmpfs -o size=4m,mode=711 tmpfs /var/lib/provision && cp -a /root/state
 setsid sh -c 'until [ -e /run/probe/standing-by ]; do sleep 0.02; done; head -c 8M /dev/zero >/var/lib/provision/full' >/dev/null 2>&1 &
 """
 
+# All that a rollback writes is on a disk that is full to the last byte.
+FULL_DISK = """
+mkdir /root/full && mount -t tmpfs -o size=8m,mode=755 tmpfs /root/full
+for folder in /etc/probe /var/lib/provision; do
+    mkdir -p /root/full${folder%/*} && cp -a $folder /root/full$folder && mount --bind /root/full$folder $folder
+done
+head -c 9M /dev/zero >/root/full/filler 2>/dev/null || true
+"""
+ROOM_AGAIN = """
+rm /root/full/filler
+for folder in /etc/probe /var/lib/provision; do umount -l $folder && rm -rf $folder && cp -a /root/full$folder $folder; done
+umount -l /root/full && rmdir /root/full
+"""
+
 
 class BadDays:
     """Nobody notices. A test module has the site."""
@@ -91,6 +105,20 @@ class BadDays:
         finally:
             shell(SERVER, "umount -l /var/lib/provision")
             site.with_text(text)
+
+    def test_a_rollback_succeeds_on_a_full_disk(self, site: Site) -> None:
+        site.deploy("--revision", "one")
+        site.deploy("--revision", "two")
+        shell(SERVER, FULL_DISK)
+        try:
+            with load(ADDRESS, DOMAIN, 60) as seen:
+                answer = site("rollback", "--json")
+            assert (answer.status, site.serving(), site.left()) == (0, site.commits[0], []), answer.stdout
+            assert (seen.failed, seen.failures[:3]) == (0, [])
+        finally:
+            shell(SERVER, ROOM_AGAIN)
+        assert site.deploy("--revision", "two").status == 0
+        assert shell(SERVER, "stat -c %s /var/lib/provision/reserve") == "1048576"
 
     @pytest.mark.parametrize(
         ("wrong", "said"),

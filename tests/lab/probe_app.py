@@ -98,8 +98,11 @@ import time
 
 print("working", flush=True)
 while True:
-    with open(f"/srv/probe/shared/{sys.argv[1]}", "w") as file:
+    # Whoever reads the file meanwhile finds it whole.
+    path = f"/srv/probe/shared/{sys.argv[1]}"
+    with open(f"{path}.new", "w") as file:
         file.write(os.environ["PROVISION_COMMIT"])
+    os.replace(f"{path}.new", path)
     if sys.argv[1] != "worker":
         break
     time.sleep(0.2)

@@ -140,6 +140,17 @@ def test_a_plan_of_an_older_generation_is_stale(follow: Follow, tmp_path: Path) 
     assert again[-1] == ("end", -1, "0")
 
 
+def test_a_megabyte_is_kept_for_a_run_on_a_full_disk(
+    follow: Follow, tmp_path: Path, stand_in: Callable[[str, str], Path]
+) -> None:
+    reserve = tmp_path / "var/lib/provision" / "reserve"
+    follow(start(plan("true")))
+    assert reserve.stat().st_size == 1 << 20
+    stand_in("head", "exit 1")
+    follow(start(plan("true", generation=RUN), run=f"{RUN[:-1]}0"))
+    assert [path.name for path in reserve.parent.iterdir() if path.name in ("reserve", ".room")] == []
+
+
 def test_a_second_run_is_told_who_holds_the_lock(follow: Follow, tmp_path: Path) -> None:
     (tmp_path / "run/provision").mkdir(parents=True)
     (tmp_path / "run/provision" / "holder").write_text("you@desk (deploy)\t2026-11-21T23:04:00Z\tother\n")
