@@ -34,13 +34,15 @@ from provision.inventory.wording import display
 
 def app_name(value: str) -> str:
     """An app's name. Raises ValueError for one that the system uses, or that cannot be a user's name."""
-    if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", value):
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,25}", value):
         raise ValueError(
-            f'"{value}" is not an app name; use a-z, 0-9 and -, begin with a letter, at most 31 characters'
+            f'"{value}" is not an app name; use a-z, 0-9 and -, begin with a letter, at most 26 characters'
         )
+    if value.endswith("-build"):
+        raise ValueError(f'"{value}" is what the builder of the app {value[:-6]} would be called; choose another name')
     if value in reserved.NAMES or value.startswith("systemd-"):
         raise ValueError(
-            f'"{value}" is a name that the system uses itself; choose another, for example {value[:27]}-app'
+            f'"{value}" is a name that the system uses itself; choose another, for example {value[:22]}-app'
         )
     return value
 

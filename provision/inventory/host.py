@@ -141,7 +141,7 @@ class Host(Model):
     )
     apps: dict[Annotated[str, AfterValidator(app_name)], App] = Field(
         default_factory=dict,
-        description="The server's apps, by name: a-z, 0-9 and -, at most 31 characters. The app's system user has the same name.",
+        description="The server's apps, by name: a-z, 0-9 and -, at most 26 characters. The app's system user has the same name.",
         examples=[{}],
     )
     tls: TLS = Field(default_factory=TLS, description="Certificates: the keys of TLS.", examples=[{}])

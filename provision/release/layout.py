@@ -3,7 +3,7 @@
 from provision.engine.layout import Place, Places
 from provision.resources.file import Directory, File
 
-APP, NGINX = "{app}", "www-data"
+APP, BUILDER, NGINX = "{app}", "{app}-build", "www-data"
 SLOTS = ("blue", "green")
 
 
@@ -145,7 +145,9 @@ class Layout(Places):
     migrations = Place(
         "/var/lib/provision/apps/{app}/migrations", "file", "which releases migrated the database, and how", mode=0o644
     )
-    uv_cache = Place("/var/cache/provision/uv-{app}", "directory", "uv's cache", APP, APP, 0o755, "root, the app")
+    uv_cache = Place(
+        "/var/cache/provision/uv-{app}", "directory", "uv's cache", BUILDER, BUILDER, 0o755, "root, the builder"
+    )
 
     def slot(self, slot: str) -> SlotLayout:
         """The paths of one slot: blue, green, or a process manager's word for either."""

@@ -12,6 +12,7 @@ FILES = (
     "uv",
     "requirements",
     "python_check",
+    "box",
     "venv",
     "origin",
     "check",

@@ -1,10 +1,13 @@
 # shellcheck shell=sh disable=SC2154
 # The virtual environments of an app's releases: one for each key (requirements.sh), shared by the releases that have it.
 
+# Whoever builds an environment cannot say that it is whole: root does. Tests have no root.
+venv_owner=$(if [ -n "$root" ]; then id -u; else echo 0; fi)
+
 # venv_is_whole VENV: its build was finished, its Python is there, and nothing in it is newer than its stamp, as it would be
 # after pip or an editor. What Python itself writes when root runs it does not count.
 venv_is_whole() {
-    [ -e "$1/.complete" ] && [ -x "$1/bin/python" ] &&
+    [ "$(stat -c %u "$1/.complete" 2>/dev/null)" = "$venv_owner" ] && [ -x "$1/bin/python" ] &&
         [ -z "$(find "$1/bin" "$1/lib" "$1/pyvenv.cfg" -name __pycache__ -prune -o -newer "$1/.complete" -print -quit 2>&1)" ]
 }
 
@@ -26,16 +29,16 @@ venv_probe() {
 }
 
 # venv_install APP RELEASE FOLDER REQUIREMENTS BASE PYTHON UV_VERSION INDEX SERVER_REQUIREMENT... <build.sh
-# The app's user builds it, because a build runs the packages' code; then root owns everything.
+# A builder builds it in a box (box.sh), because a build runs the packages' code; then root owns everything.
 # Sets, for the functions below: app, folder (the app's), source (its path), file (the requirements), python and uv (programs), index, work
-# (the build's folder), venv, and build (the program).
+# (the build's folder), said (its output), venv, and build (the program).
 venv_install() {
     umask 022
     build=$(cat)
     layout_app "$1"
     layout_release "$1" "$2"
     layout_tools "$7"
-    app=$1 folder=$3 source=$release_folder/$3 uv=$tools_uv/bin/uv index=$8 work='' venv=''
+    app=$1 folder=$3 source=$release_folder/$3 uv=$tools_uv/bin/uv index=$8 work='' said='' venv=''
     trap venv_clean EXIT
     if [ ! -d "$source" ]; then fail "$app: the commit has no folder $3"; fi
     file=$(requirements_file "$release_folder" "$3" "$4")
@@ -55,45 +58,70 @@ venv_install() {
 
 # venv_clean: remove what is half done: the environment, and a release that never had one.
 venv_clean() {
-    if [ -n "$work" ]; then rm -rf "$work"; fi
+    if [ -n "$work" ]; then
+        box_end "$app"
+        rm -rf "$work" "$said"
+    fi
     if [ -n "$venv" ] && [ ! -e "$venv/.complete" ]; then rm -rf "$venv"; fi
     if [ ! -L "$release_venv" ] && [ "$(readlink -f "$app_current")" != "$release_folder" ]; then rm -rf "$release_folder"; fi
 }
 
 # venv_build SERVER_REQUIREMENT...
 venv_build() {
+    box_end "$app"
     work=$(mktemp -d /var/tmp/provision-venv.XXXXXX) || fail "$app: no space left for the venv: $(venv_room /var/tmp)"
+    rm -f "$provision_runtime"/build.*
+    said=$(mktemp "$provision_runtime/build.XXXXXX")
     rm -rf "$venv"
-    mkdir -p "$venv" "$app_uv_cache"
-    chown "$app:" "$venv" "$app_uv_cache"
+    if [ "$(stat -c %U "$app_uv_cache" 2>/dev/null)" != "$app-build" ]; then rm -rf "$app_uv_cache"; fi
+    mkdir -p "$venv" "$app_uv_cache" "$work/source"
     # All of the commit: a lock, a workspace's member or a path may be above the app's folder.
-    mkdir "$work/source"
     tar -C "$release_folder" --exclude=./.venv --exclude=./.release -cf - . | tar -C "$work/source" -xf -
-    chown -R "$app:" "$work"
-    if ! venv_run_build "$@" >"$work/output" 2>&1; then
-        cat "$work/output"
-        if grep -q 'os error 28\|No space left' "$work/output"; then fail "$app: no space left for the venv: $(venv_room "$venv" "$work")"; fi
+    if [ -n "$index" ]; then venv_login >"$work/.netrc"; fi
+    # Nothing runs as the builder now, so nothing moves while the owners change.
+    chown -hR "$app-build:" "$venv" "$work"
+    chown -h "$app-build:" "$app_uv_cache"
+    if ! { venv_settings && printf '%s\n' "$build"; } | box_run "$app" "$said" "$venv $work $app_uv_cache" sh -eu -s "$uv" "$python" "$venv" "$work/source/$folder" "$file" "$@"; then
+        venv_output
+        if grep -q 'os error 28\|No space left' "$said"; then fail "$app: no space left for the venv: $(venv_room "$venv" "$work")"; fi
         # When an index refuses a password, uv says that the packages are not there.
-        status=$(sed -n 's/.*lack of valid authentication credentials (\([^)]*\)).*/\1/p' "$work/output" | head -n 1)
+        status=$(sed -n 's/.*lack of valid authentication credentials (\([^)]*\)).*/\1/p' "$said" | head -n 1)
         if [ -n "$status" ]; then fail "$app: $file cannot be installed: $(uv_denied "$status")"; fi
-        fail "$app: $file cannot be installed: $(venv_reason <"$work/output" | sed "s|$work/source/||g")"
+        fail "$app: $file cannot be installed: $(venv_reason <"$said" | sed "s|$work/source/||g")"
     fi
-    cat "$work/output"
-    chown -R root:root "$venv"
+    venv_output
+    chown -hR root:root "$venv"
     # uv leaves a .lock that all may write.
     chmod -R go-w "$venv"
     # The stamp is the newest file of an environment that nobody touched. It names the commit that it was built for.
     printf '%s\n' "$file" "$(cut -f1 "$release_stamp")" | put "$venv/.complete" root root 644
 }
 
-# venv_run_build SERVER_REQUIREMENT...: build.sh, as the app's user.
-venv_run_build() {
-    export UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy UV_NO_PROGRESS=1 UV_SYSTEM_CERTS=1 UV_NO_CONFIG=0 NO_COLOR=1
-    export UV_CACHE_DIR="$app_uv_cache" UV_PROJECT_ENVIRONMENT="$venv" VIRTUAL_ENV="$venv" UV_COMPILE_BYTECODE=1
-    export HOME="$work" TMPDIR="$work"
-    if [ -n "$index" ]; then export UV_DEFAULT_INDEX="$index"; fi
-    printf '%s\n' "$build" | setpriv --reuid="$app" --regid="$app" --clear-groups sh -eu -s "$uv" "$python" "$venv" "$work/source/$folder" "$file" "$@"
+# venv_output: what the build said. No line of it can be taken for one of the toolkit's own.
+venv_output() { sed 's/^/  /' "$said"; }
+
+# venv_settings: the environment of the build, as a program for sh. Only the builder can read it.
+venv_settings() {
+    for setting in UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy UV_NO_PROGRESS=1 UV_SYSTEM_CERTS=1 UV_NO_CONFIG=0 NO_COLOR=1 \
+        UV_COMPILE_BYTECODE=1 UV_CACHE_DIR="$app_uv_cache" UV_PROJECT_ENVIRONMENT="$venv" VIRTUAL_ENV="$venv" HOME="$work" \
+        TMPDIR="$work" ${index:+"UV_DEFAULT_INDEX=$(venv_index)"}; do
+        printf "export %s='%s'\n" "${setting%%=*}" "$(printf '%s' "${setting#*=}" | sed "s/'/'\\\\''/g")"
+    done
 }
+
+# venv_login: the user and password in the index's address, as a line of netrc(5), where uv looks for them: the environment of a build
+# script has neither.
+venv_login() {
+    printf '%s' "$index" | "$python" -I -c 'if True:
+        import sys, urllib.parse
+        url = urllib.parse.urlsplit(sys.stdin.read())
+        if url.username:
+            words = (url.hostname, urllib.parse.unquote(url.username), urllib.parse.unquote(url.password or ""))
+            print("machine %s login %s password %s" % words)'
+}
+
+# venv_index: its address without them.
+venv_index() { printf '%s' "$index" | sed 's|://[^/]*@|://|'; }
 
 # venv_room PATH...: the free space on their filesystems.
 venv_room() {

@@ -17,7 +17,7 @@ PACKAGES = ("ca-certificates", "curl", "git", "openssl", "tzdata")
 
 
 def base(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
-    """Packages, time zone, locale, trusted CAs, the toolkit's folders, and a user for each app."""
+    """Packages, time zone, locale, trusted CAs, the toolkit's folders, and for each app a user and a builder."""
     locales = () if host.locale in BUILT_IN else ("locales",)
     ssh = ("openssh-client",) if any(app.source.ssh for app in host.apps.values()) else ()
     return (
@@ -31,7 +31,12 @@ def base(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
         *(
             resource
             for app in host.apps.values()
-            for resource in (Group(app.name), User(app.name, Layout(app.name).shared))
+            for resource in (
+                Group(app.name),
+                User(app.name, Layout(app.name).shared),
+                Group(f"{app.name}-build"),
+                User(f"{app.name}-build", "/nonexistent"),
+            )
         ),
     )
 

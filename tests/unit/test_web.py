@@ -209,7 +209,7 @@ def test_no_two_sites_have_an_upstream_or_a_variable_of_one_name(
         assert len(each) == len(set(each))
 
 
-@pytest.mark.parametrize("name", ["a" * 31, "http"])
+@pytest.mark.parametrize("name", ["a" * 26, "http"])
 def test_a_name_in_a_pattern_is_as_short_as_pcre_wants_it_and_not_nginxs_own(
     name: str, make_host: MakeHost, make_known: MakeFacts
 ) -> None:
