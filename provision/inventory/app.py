@@ -27,6 +27,7 @@ from provision.inventory.health import Health
 from provision.inventory.hooks import Hooks
 from provision.inventory.model import Context, Model, loaded
 from provision.inventory.python import Python
+from provision.inventory.sandbox import Directive
 from provision.inventory.schedule import Schedule
 from provision.inventory.source import Source
 from provision.inventory.wording import display
@@ -115,7 +116,8 @@ Process = Annotated[
 ]
 BodySize = Annotated[Text, matching(r"\d{1,12}[kKmMgG]?", '"{}" is not a size for nginx; write for example 10m')]
 Memory = Annotated[
-    Text, matching(r"\d{1,15}[KMGT]?|\d{1,2}%|100%", '"{}" is not a size for systemd; write for example 512M')
+    Text,
+    matching(r"\d{1,15}[KMGT]?|\d{1,2}%|100%|infinity", '"{}" is not a size for systemd; write for example 512M'),
 ]
 
 
@@ -230,10 +232,23 @@ class App(Model):
         description="Largest request body, as nginx writes it; 0 means no limit.",
         examples=["10m"],
     )
-    memory_max: Memory | None = Field(
-        default=None,
-        description="Memory limit for all of the app's processes together, as systemd writes it. If omitted: no limit.",
+    memory_max: Memory = Field(
+        default="75%",
+        description="Memory limit for the web app, for each process and for each run of a schedule, as systemd writes it; infinity"
+        " means no limit.",
         examples=["512M"],
+    )
+    tasks_max: Whole = Field(
+        default=1024,
+        ge=16,
+        le=1000000,
+        description="Most processes and threads of the web app, of each process and of each run of a schedule (16 to 1000000).",
+        examples=[1024],
+    )
+    unsandbox: Annotated[list[Directive], AfterValidator(distinct)] = Field(
+        default_factory=list,
+        description="Directives of the sandbox that the app does without, by systemd's names; docs/security.md lists them.",
+        examples=[["MemoryDenyWriteExecute"]],
     )
     keep_releases: Whole = Field(
         default=5,

@@ -81,7 +81,7 @@ activation_release() {
 # activation_prepare: run the hook, then give the new slot its own copies of everything.
 activation_prepare() {
     if [ -n "$before" ]; then
-        (command_run "$app" "$release" "$folder" sh -c "$before") || fail "$app: the hook before the activation failed, and nothing was switched: $before"
+        (command_run "$app" "$release" "$folder" sh -c "$before") || fail "$app: the hook before the activation failed, and nothing was switched: $before$(command_hint "$app")"
     fi
     preview_end
     slot_stop "$app" "$new"
@@ -90,7 +90,7 @@ activation_prepare() {
 
 activation_after() {
     if [ -n "$after" ]; then
-        (command_run "$app" "$release" "$folder" sh -c "$after") || fail "$app: $release has the traffic, but the hook after the activation failed: $after"
+        (command_run "$app" "$release" "$folder" sh -c "$after") || fail "$app: $release has the traffic, but the hook after the activation failed: $after$(command_hint "$app")"
     fi
 }
 

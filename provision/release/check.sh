@@ -10,7 +10,7 @@ check_import() {
     if ! command_run "$1" "$2" "$3" "$release_venv/bin/python" -c "$program" "$4" >"$said" 2>&1; then
         cat "$said"
         check_discard "$1" "$2"
-        fail "$1: $4 cannot be imported: $(sed -n '$s/^because //p' "$said")"
+        fail "$1: $4 cannot be imported: $(sed -n '$s/^because //p' "$said")$(command_hint "$1" "$said")"
     fi
     origin_of_release "$1" "$2" "$3" "$4"
     mark_write "$1" checked "$5"

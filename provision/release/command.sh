@@ -21,8 +21,16 @@ command_run() {
     directory=$release_folder/$3 venv=$release_venv
     shift 3
     command_wait "$app"
-    systemd-run --quiet --wait --pipe --collect --unit="provision.$app.$(cat /proc/sys/kernel/random/uuid)" --service-type=exec \
-        -p User="$app" -p Group="$app" -p EnvironmentFile="$app_env" -p WorkingDirectory="$directory" \
-        -p ProtectSystem=strict -p ReadWritePaths="$app_shared" -p PrivateTmp=yes -p NoNewPrivileges=yes -p UMask=0027 \
+    sandbox_run "$(sandbox_of "$app" "$app_sandbox")" --unit="provision.$app.$(cat /proc/sys/kernel/random/uuid)" \
+        -p EnvironmentFile="$app_env" -p WorkingDirectory="$directory" \
         --setenv=PATH="$venv/bin:/usr/local/bin:/usr/bin:/bin" --setenv=PYTHONDONTWRITEBYTECODE=1 "$@" </dev/null
+}
+
+# command_hint APP [FILE]: sandbox_hint for the app's last command, whose end is in the journal, and whose output is in the file.
+command_hint() {
+    journalctl --sync 2>/dev/null || true
+    {
+        journalctl -q -o cat --no-pager -n 50 --since=-60s -u "provision.$1.*" 2>/dev/null | grep 'Main process exited' | tail -n 1 || true
+        if [ -n "${2:-}" ]; then cat "$2"; fi
+    } | sandbox_hint "$1"
 }

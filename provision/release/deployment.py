@@ -17,6 +17,7 @@ from provision.release.paths import Paths
 from provision.release.preview import Preview
 from provision.release.process_manager import ProcessManager, process_manager
 from provision.release.removal import left
+from provision.release.sandbox import sandbox_file
 from provision.release.settings import settings
 from provision.release.slot import Health, Slot
 from provision.release.tree import Release
@@ -108,8 +109,12 @@ class Deployment:
         )
 
     @cached_property
-    def _configuration(self) -> tuple[File, File]:
-        return environment(self.app, self.commit, self.release), gunicorn(self.app, self.facts[SYSTEM].cpus)
+    def _configuration(self) -> tuple[File, File, File]:
+        return (
+            environment(self.app, self.commit, self.release),
+            gunicorn(self.app, self.facts[SYSTEM].cpus),
+            sandbox_file(self.app),
+        )
 
     @cached_property
     def _copied(self) -> tuple[File, ...]:

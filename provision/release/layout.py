@@ -18,6 +18,7 @@ class SlotLayout(Places):
     gunicorn = Place(
         "/etc/{app}/{slot}/gunicorn.conf.py", "file", "its copy of Gunicorn's configuration", "root", APP, 0o640
     )
+    sandbox = Place("/etc/{app}/{slot}/sandbox", "file", "its copy of the sandbox", "root", APP, 0o640)
     release = Place("/etc/{app}/{slot}/release", "link", "its release")
     venv = Place("/etc/{app}/{slot}/venv", "link", "its virtual environment")
     units = Place(
@@ -88,6 +89,14 @@ class Layout(Places):
     env = Place("/etc/{app}/env", "file", "the environment that the next activation uses", "root", APP, 0o640)
     gunicorn = Place(
         "/etc/{app}/gunicorn.conf.py", "file", "Gunicorn's configuration for the next activation", "root", APP, 0o640
+    )
+    sandbox = Place(
+        "/etc/{app}/sandbox",
+        "file",
+        "the sandbox of hooks, migrations and the like, until the next",
+        "root",
+        APP,
+        0o640,
     )
     units = Place(
         "/etc/{app}/units",

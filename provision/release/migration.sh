@@ -13,7 +13,7 @@ migration_run() {
         before=$(migration_revision "$1" "$2" "$3")
         { command_run "$1" "$2" "$3" sh -c "$command" 2>&1 || : >"$said.failed"; } | tee "$said"
         migration_note "$1" "$2" "$3" "$before"
-        if [ -e "$said.failed" ]; then fail "$1: the migration failed: $command: $(migration_reason <"$said")"; fi
+        if [ -e "$said.failed" ]; then fail "$1: the migration failed: $command: $(migration_reason <"$said")$(command_hint "$1" "$said")"; fi
     fi
     mark_write "$1" migrated "$4"
 }

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from provision.engine.shell import library, quote
-from provision.release import layout, process_manager
+from provision.release import layout, process_manager, sandbox
 
 FILES = (
     "mark",
@@ -35,5 +35,5 @@ def text(name: str) -> str:
 FACTS = f"{layout.PRELUDE}{process_manager.PRELUDE}{text('facts')}"
 MANAGERS = "".join(each.library for each in process_manager.PROCESS_MANAGERS.values())
 ORIGIN = Path(__file__).with_name("origin.py").read_text()
-LIBRARY = f"{FACTS}{MANAGERS}origin_program={quote(ORIGIN)}\n{''.join(map(text, FILES))}"
+LIBRARY = f"{FACTS}{MANAGERS}origin_program={quote(ORIGIN)}\n{sandbox.LIBRARY}{''.join(map(text, FILES))}"
 PRESENT = f"{MANAGERS}{text('present')}"

@@ -178,10 +178,16 @@ slot_bring_up() {
     if [ "$answer" != ended ] && slot_await_health && origin_of_slot "$app" "$new"; then return 0; fi
     if [ "$answer" = ended ]; then
         how=$(slot_by_manager exit "$app" "$new")
+        hint=$(slot_hint "$how")
         if [ -z "$how" ]; then fail "$app: $release did not start within ${timeout}s; its last log lines stand above"; fi
-        fail "$app: $release ended before it was healthy ($how); its last log lines stand above"
+        fail "$app: $release ended before it was healthy ($how); its last log lines stand above$hint"
     fi
-    fail "$app: $release was not healthy within ${timeout}s ($health answered $answer); its last log lines stand above"
+    fail "$app: $release was not healthy within ${timeout}s ($health answered $answer); its last log lines stand above$(slot_hint '')"
+}
+
+# slot_hint HOW: sandbox_hint for the new slot, by how it ended and by its log. Only systemd has the sandbox.
+slot_hint() {
+    if [ "$(slot_manager_of "$app" "$new")" = systemd ]; then { printf '%s\n' "$1" && slot_log "$app" "$new" "$log_mark"; } | sandbox_hint "$app"; fi
 }
 
 # slot_await_health: wait for enough good answers in a row; fail at once if the slot ends. Sets answer, and took: hundredths of

@@ -8,12 +8,14 @@ from provision.engine.layout import PRELUDE
 from provision.engine.resource import record
 from provision.engine.shell import joined, words
 from provision.inventory import GENERATE, Host
-from provision.release import present, shell
+from provision.release import present, sandbox, shell
 from provision.release.present import PresentApp
 from provision.release.process_manager import process_manager
 from provision.resources import certificate, git
 
-LIBRARY = joined(PRELUDE, shell.LIBRARY, shell.PRESENT, certificate.LIBRARY, git.LIBRARY, shell.text("status"))
+LIBRARY = joined(
+    PRELUDE, shell.LIBRARY, shell.PRESENT, certificate.LIBRARY, git.LIBRARY, sandbox.LIBRARY, shell.text("status")
+)
 JOURNAL = re.compile(r"[A-Z][a-z]{2} ([\d-]{10}) ([\d:]{8}) UTC \S+ (\S+?)\[(\d+)\]: (.*)")
 
 

@@ -85,15 +85,16 @@ status_logs() {
     fi
 }
 
-# status_run APP COMMAND: in the active release, with the app's user and environment; then exit, a tab, and the exit status.
+# status_run APP COMMAND: in the active release, with its user, environment and sandbox; then exit, a tab, and the exit status.
 status_run() {
     layout_app "$1"
     status=0
     release=$(readlink -f "$app_current")
     IFS='	' read -r _ folder <"$release/.release"
-    systemd-run --quiet --wait --pipe --collect --service-type=exec -p User="$1" -p Group="$1" \
-        -p EnvironmentFile="$app_env" -p WorkingDirectory="$release/$folder" -p UMask=0027 -p PrivateTmp=yes \
-        -p NoNewPrivileges=yes --setenv=PATH="$app_active_slot/venv/bin:/usr/local/bin:/usr/bin:/bin" \
+    slot=$(readlink "$app_active_slot")
+    layout_slot "$1" "$slot"
+    sandbox_run "$(sandbox_of "$1" "$slot_sandbox")" -p EnvironmentFile="$slot_env" -p WorkingDirectory="$release/$folder" \
+        --setenv=PATH="$slot_venv/bin:/usr/local/bin:/usr/bin:/bin" --setenv=PROVISION_SLOT="$slot" \
         --setenv=PYTHONDONTWRITEBYTECODE=1 --setenv=PYTHONUNBUFFERED=1 sh -c "$2" </dev/null 2>&1 || status=$?
     printf 'exit\t%s\n' "$status"
 }

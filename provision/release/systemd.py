@@ -14,6 +14,7 @@ from provision.engine.shell import library, quote, words
 from provision.inventory import App
 from provision.release.command import commands
 from provision.release.layout import SLOTS, Layout
+from provision.release.sandbox import sandbox
 from provision.release.template import render
 from provision.resources.file import File
 
@@ -65,7 +66,7 @@ class Systemd:
         """The units and timers; those of a slot are named APP@.service and APP@.socket."""
         app, layout = self.app, Layout(self.app.name)
         found = [
-            self._unit("@.service", render("app.service.j2", app=app, layout=layout)),
+            self._unit("@.service", render("app.service.j2", app=app, layout=layout, sandbox=sandbox(app))),
             self._unit("@.socket", render("app.socket.j2", app=app, layout=layout)),
         ]
         for name, command in commands(app).items():
@@ -77,6 +78,7 @@ class Systemd:
                 command=_word(command.line),
                 oneshot=command.oneshot,
                 group=command.group,
+                sandbox=sandbox(app),
             )
             found.append(self._unit(f"-{name}.service", content))
         for name, schedule in app.schedules.items():

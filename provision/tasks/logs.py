@@ -71,7 +71,7 @@ def logs(
     }
 )
 def run(context: Context, host: str = "", app: str = "", command: str = "", inventory: str | None = None) -> None:
-    """Run a command in the active release, with the app's user and environment: invoke run --host NAME -- alembic current."""
+    """Run a command in the active release, with its user, environment and sandbox: invoke run --host NAME -- alembic current."""
     from provision.engine.shell import words
     from provision.release import status as query
     from provision.tasks import asking

@@ -86,7 +86,7 @@ def test_a_process_runs_in_the_releases_folder_as_the_app_with_its_environment(
         "/srv/shop/shared",
         "shop shop",
         f"{tmp_path}/blue/venv/bin:/usr/local/bin:/usr/bin:/bin",
-        "0027",
+        "0077",
         odd,
         ID,
     ]

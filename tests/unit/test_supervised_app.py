@@ -125,7 +125,7 @@ def test_all_ids_are_unique_for_two_apps_too(make_host: MakeHost, make_known: Ma
 def test_a_slot_has_copies_of_what_supervisor_runs(make_host: MakeHost, make_known: MakeFacts) -> None:
     found = roles.everything(make_host(text()), *make_known())
     units = ("units/shop-worker.conf", "units/shop-tidy.conf", "units/shop-tidy")
-    names = ("env", "gunicorn.conf.py", "start", "program.conf", *units)
+    names = ("env", "gunicorn.conf.py", "sandbox", "start", "program.conf", *units)
     assert activation(found).slot.copies == tuple((name, file(found, f"/etc/shop/{name}").sha256) for name in names)
     assert activation(found).slot.manager == "supervisor"
     assert (file(found, "/etc/shop/start").mode, file(found, "/etc/shop/program.conf").mode) == (0o750, 0o640)
@@ -251,7 +251,8 @@ def test_the_slots_program_is_started_by_an_activation_alone(make_host: MakeHost
     parser.read_string(content.replace("@SLOT@", "blue"))
     slot = parser["fcgi-program:shop-blue"]
     assert (slot["autostart"], slot["autorestart"]) == ("false", "true")
-    assert (slot["command"], slot["user"]) == ("/etc/shop/blue/start web %(process_num)d", "shop")
+    assert slot["command"].startswith("systemd-run --scope ")
+    assert slot["command"].endswith(" --uid=shop --gid=shop /etc/shop/blue/start web %(process_num)d")
     assert slot["stopwaitsecs"] == "35"
     assert slot["stdout_logfile"] == "/var/log/supervisor/shop/blue.log"
     assert content.startswith("; provision: shop. ")
@@ -272,7 +273,7 @@ def test_a_slots_socket_is_supervisors_and_a_second_process_keeps_it_open(
 def test_processes_run_on_and_what_runs_at_times_is_started_by_cron(make_host: MakeHost, make_known: MakeFacts) -> None:
     found = roles.everything(make_host(text()), *make_known())
     worker, tidy = program(found, "shop-worker"), program(found, "shop-tidy")
-    assert (worker["command"], worker["user"]) == ("/etc/shop/current/start worker", "shop")
+    assert worker["command"].endswith(" --uid=shop --gid=shop /etc/shop/current/start worker")
     assert (worker["autostart"], worker["autorestart"]) == ("true", "true")
     assert (tidy["autostart"], tidy["autorestart"], tidy["startsecs"]) == ("false", "false", "0")
     job = file(found, f"{SOURCES}/shop-tidy").content
@@ -290,11 +291,14 @@ def test_the_boot_program_starts_the_slot_that_the_link_names_and_none_where_the
     assert boot["autorestart"] == "false"
 
 
-def test_memory_is_limited_by_a_scope_of_systemds(make_host: MakeHost, make_known: MakeFacts) -> None:
+def test_memory_and_tasks_are_limited_by_a_scope_of_systemds(make_host: MakeHost, make_known: MakeFacts) -> None:
     """Supervisor cannot; a percent sign is its own."""
     found = roles.everything(make_host(text("    memory_max: 50%\n")), *make_known())
     worker = program(found, "shop-worker")
-    assert "--property=MemoryMax=50%% --uid=shop --gid=shop /etc/shop/current/start worker" in worker["command"]
+    assert (
+        "--property=TasksMax=1024 --property=MemoryMax=50%% --uid=shop --gid=shop /etc/shop/current/start worker"
+        in worker["command"]
+    )
     assert "user" not in worker
 
 

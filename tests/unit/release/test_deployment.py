@@ -117,7 +117,7 @@ def test_the_slots_copies_are_the_files_as_they_are_written(make_host: MakeHost,
     found = roles.everything(make_host(), *make_known())
     assert activation(found).slot.copies == tuple(
         (name, file(found, f"/etc/shop/{name}").sha256)
-        for name in ("env", "gunicorn.conf.py", "units/shop@.service", "units/shop@.socket")
+        for name in ("env", "gunicorn.conf.py", "sandbox", "units/shop@.service", "units/shop@.socket")
     )
 
 
