@@ -4,6 +4,7 @@ import re
 from urllib.parse import unquote, urlsplit
 
 from provision.inventory import Host
+from provision.inventory.netrc import passwords
 
 
 class Mask:
@@ -22,7 +23,7 @@ class Mask:
                 if name not in app.environment or self.NAMES.search(name):
                     found |= {value, *(line for line in value.splitlines() if len(line.strip()) >= 8)}
                 found |= _password(value)
-            found |= _lines(app.source.private_key)
+            found |= _lines(app.source.private_key) | passwords(app.netrc_text)
         found |= _lines(host.tls.private_key)
         found |= _password(host.mirrors.index or "", alone=True)
         values = sorted((value for value in found if len(value) >= 4), key=len, reverse=True)

@@ -14,18 +14,22 @@ from provision.inventory.fields import (
     Command,
     Domain,
     EnvFile,
+    File,
     RelativeFolder,
     Text,
     Variable,
     Whole,
     distinct,
     matching,
+    parsed_by,
+    parsed_from,
     relative_folder,
     whole_number,
 )
 from provision.inventory.health import Health
 from provision.inventory.hooks import Hooks
 from provision.inventory.model import Context, Model, loaded
+from provision.inventory.netrc import logins
 from provision.inventory.python import Python
 from provision.inventory.sandbox import Directive
 from provision.inventory.schedule import Schedule
@@ -144,6 +148,12 @@ class App(Model):
         " it), requirements.txt and pyproject.toml.",
         examples=["auto"],
     )
+    netrc: Annotated[File, parsed_by(logins)] | None = Field(
+        default=None,
+        description="A netrc file on this machine, relative to this inventory, with logins for package indexes and Git servers"
+        " over HTTPS that requirements come from. Only the builder of the requirements can read it, while it installs them.",
+        examples=["../.netrc.shop"],
+    )
     workers: Annotated[int | Literal["auto"], BeforeValidator(_workers)] = Field(
         default="auto",
         description="Number of worker processes (1 to 256). auto: 2 x CPUs + 1, at most 8.",
@@ -259,6 +269,8 @@ class App(Model):
     )
     name: str = Field(default="", exclude=True)
     """The app's key under `apps`."""
+    netrc_text: Annotated[str, parsed_from("netrc", logins)] = loaded("")
+    """The logins in the file that `netrc` names; empty if it names none. Never print it."""
     env: dict[str, str] = loaded({})
     """The app's variables: `env_file`, over it `secrets`, over it `environment`. Never print them."""
 

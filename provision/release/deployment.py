@@ -97,15 +97,17 @@ class Deployment:
 
     @cached_property
     def _venv(self) -> Venv:
-        system = self.facts[SYSTEM]
+        app, system = self.app, self.facts[SYSTEM]
         return Venv(
-            self.app.name,
+            app.name,
             self.release,
-            self.app.source.folder,
-            self.app.requirements,
-            python_home(self.app),
+            app.source.folder,
+            app.requirements,
+            python_home(app),
             f"{system.distribution} {system.architecture}",
             self.host.mirrors.index or "",
+            netrc=app.netrc_text,
+            key=app.source.private_key,
         )
 
     @cached_property

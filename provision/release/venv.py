@@ -1,7 +1,7 @@
 """The virtual environments of releases."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from provision.engine.resource import Change, Probe, Ref, State
 from provision.engine.shell import words
@@ -25,7 +25,8 @@ class Venv:
 
     It is built once for all releases with the same requirements, Python and platform. `release` is the release's id,
     `folder` the app's folder in it, `requirements` a path relative to that, or `auto`. PYTHON/bin/python3 is its Python;
-    the distribution's counts by its series (3.11), so only an upgrade of the distribution changes it.
+    the distribution's counts by its series (3.11), so only an upgrade of the distribution changes it. `netrc` has logins that only
+    the build sees, and `key` the private key of the app's repository, where the server has none of its own.
     """
 
     app: str
@@ -36,6 +37,8 @@ class Venv:
     platform: str
     index: str = ""
     uv: str = UV
+    netrc: str = field(default="", repr=False)
+    key: str = field(default="", repr=False)
 
     @staticmethod
     def ref_to(app: str) -> Ref:
@@ -78,6 +81,8 @@ class Venv:
             self.python,
             self.uv,
             self.index,
+            self.netrc,
+            self.key,
             *SERVER,
         )
         return Change(self.ref, f"{self.app}: {what}", f"{script} {BUILD}", shell.LIBRARY)

@@ -28,9 +28,9 @@ venv_probe() {
     done
 }
 
-# venv_install APP RELEASE FOLDER REQUIREMENTS BASE PYTHON UV_VERSION INDEX SERVER_REQUIREMENT... <build.sh
+# venv_install APP RELEASE FOLDER REQUIREMENTS BASE PYTHON UV_VERSION INDEX NETRC KEY SERVER_REQUIREMENT... <build.sh
 # A builder builds it in a box (box.sh), because a build runs the packages' code; then root owns everything.
-# Sets, for the functions below: app, folder (the app's), source (its path), file (the requirements), python and uv (programs), index, work
+# Sets, for the functions below: app, folder (the app's), source (its path), file (the requirements), python and uv (programs), index, netrc, key_text, work
 # (the build's folder), said (its output), venv, and build (the program).
 venv_install() {
     umask 022
@@ -38,7 +38,7 @@ venv_install() {
     layout_app "$1"
     layout_release "$1" "$2"
     layout_tools "$7"
-    app=$1 folder=$3 source=$release_folder/$3 uv=$tools_uv/bin/uv index=$8 work='' said='' venv=''
+    app=$1 folder=$3 source=$release_folder/$3 uv=$tools_uv/bin/uv index=$8 netrc=$9 key_text=${10} work='' said='' venv=''
     trap venv_clean EXIT
     if [ ! -d "$source" ]; then fail "$app: the commit has no folder $3"; fi
     file=$(requirements_file "$release_folder" "$3" "$4")
@@ -48,7 +48,7 @@ venv_install() {
     python=$(readlink -f "$6/bin/python3")
     python_check
     key=$(requirements_key "$release_folder" "$3" "$4" "$5")
-    shift 8
+    shift 10
     venv=$app_venvs/$key
     if ! venv_is_whole "$venv"; then venv_build "$@"; fi
     point "$release_venv" "../../venvs/$key"
@@ -77,7 +77,7 @@ venv_build() {
     mkdir -p "$venv" "$app_uv_cache" "$work/source"
     # All of the commit: a lock, a workspace's member or a path may be above the app's folder.
     tar -C "$release_folder" --exclude=./.venv --exclude=./.release -cf - . | tar -C "$work/source" -xf -
-    if [ -n "$index" ]; then venv_login >"$work/.netrc"; fi
+    venv_logins
     # Nothing runs as the builder now, so nothing moves while the owners change.
     chown -hR "$app-build:" "$venv" "$work"
     chown -h "$app-build:" "$app_uv_cache"
@@ -104,9 +104,20 @@ venv_output() { sed 's/^/  /' "$said"; }
 venv_settings() {
     for setting in UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy UV_NO_PROGRESS=1 UV_SYSTEM_CERTS=1 UV_NO_CONFIG=0 NO_COLOR=1 \
         UV_COMPILE_BYTECODE=1 UV_CACHE_DIR="$app_uv_cache" UV_PROJECT_ENVIRONMENT="$venv" VIRTUAL_ENV="$venv" HOME="$work" \
-        TMPDIR="$work" ${index:+"UV_DEFAULT_INDEX=$(venv_index)"}; do
+        TMPDIR="$work" GIT_TERMINAL_PROMPT=0 GIT_SSH_COMMAND="$(venv_ssh)" ${index:+"UV_DEFAULT_INDEX=$(venv_index)"}; do
         printf "export %s='%s'\n" "${setting%%=*}" "$(printf '%s' "${setting#*=}" | sed "s/'/'\\\\''/g")"
     done
+}
+
+# venv_logins: what the build may log in with, in files that are gone when it ends.
+venv_logins() {
+    (umask 077 && { if [ -n "$index" ]; then venv_login; fi && printf '%s' "$netrc"; } >"$work/.netrc")
+    if [ -n "$key_text" ]; then
+        (umask 077 && printf '%s' "$key_text" >"$work/.deploy_key")
+    elif [ -e "$app_deploy_key" ]; then
+        install -m 600 "$app_deploy_key" "$work/.deploy_key"
+    fi
+    if [ -e "$app_known_hosts" ]; then cp "$app_known_hosts" "$work/.known_hosts"; fi
 }
 
 # venv_login: the user and password in the index's address, as a line of netrc(5), where uv looks for them: the environment of a build
@@ -119,6 +130,9 @@ venv_login() {
             words = (url.hostname, urllib.parse.unquote(url.username), urllib.parse.unquote(url.password or ""))
             print("machine %s login %s password %s" % words)'
 }
+
+# venv_ssh: for requirements at git+ssh://, the key of the app's repository, and the host keys that are pinned for that.
+venv_ssh() { echo "ssh -F none -i $work/.deploy_key -o IdentitiesOnly=yes -o BatchMode=yes -o StrictHostKeyChecking=yes -o UserKnownHostsFile=$work/.known_hosts"; }
 
 # venv_index: its address without them.
 venv_index() { printf '%s' "$index" | sed 's|://[^/]*@|://|'; }

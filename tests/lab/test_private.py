@@ -72,9 +72,9 @@ class GitHost:
         self.known_hosts.with_suffix(".old").unlink()
         return line
 
-    def commit(self, note: str) -> str:
-        """Push a commit, and return its hash."""
-        for name, content in probe_app.files(note=note).items():
+    def commit(self, note: str, requirements: str = "") -> str:
+        """Push a commit, with more requirements, and return its hash."""
+        for name, content in probe_app.files(note=note, requirements=requirements).items():
             (self.folder / "tree" / name).write_text(content)
         self._git("add", "--all")
         self._git("-c", "user.name=tests", "-c", "user.email=tests@lab.test", "commit", "--quiet", "--message", note)
@@ -370,3 +370,35 @@ def test_a_connection_that_ends_during_the_fetch_takes_the_agent_with_it_and_the
         site("forward_agent: true", "user: ops", "become: sudo-password")
         controller.deploy(SERVER)
     assert serving() == commit
+
+
+EXTRA = {
+    "pyproject.toml": "[project]\nname = 'probe-extra'\nversion = '1'\n[build-system]\nrequires = ['setuptools']\n"
+    "build-backend = 'setuptools.build_meta'\n[tool.setuptools]\npy-modules = ['probe_extra']\n",
+    "probe_extra.py": "",
+}
+
+
+def test_a_requirement_of_a_private_repository_is_installed_with_the_apps_deploy_key(
+    site: Declared, git_host: GitHost, tmp_path: Path
+) -> None:
+    """The builder has the key while it installs; nothing of it stays where the app could read it."""
+    url = URL.replace("probe.git", "extra.git")
+    shell(SERVER, "su -s /bin/sh git -c 'git init --quiet --bare --initial-branch=main /home/git/extra.git'")
+    for name, text in EXTRA.items():
+        (tmp_path / name).write_text(text)
+    for words in (
+        "init --quiet --initial-branch=main",
+        "add --all",
+        "-c user.name=tests -c user.email=tests@lab.test commit --quiet --message extra",
+        f"push --quiet {url} HEAD:refs/heads/main",
+    ):
+        subprocess.run(["git", "-C", tmp_path, *words.split()], check=True, env={**os.environ, **git_host.environ})
+    commit = git_host.commit("extra", f"probe-extra @ git+{url}\n")
+    site("deploy_key: generate").deploy(SERVER)
+    assert serving() == commit
+    assert (
+        shell(SERVER, "cd /srv/probe/current/.venv/lib/python3*/site-packages && ls -d probe_extra.py")
+        == "probe_extra.py"
+    )
+    assert shell(SERVER, "find / -xdev -name .deploy_key -o -xdev -name .netrc 2>/dev/null") == ""

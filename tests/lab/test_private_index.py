@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from secrets import token_hex
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -16,7 +17,7 @@ import yaml
 from provision.release.venv import SERVER as PINNED
 from tests.lab.apps import MAIN, SERVER, App, committed
 from tests.lab.conftest import LAB, Answer, Controller, https, shell
-from tests.lab.index import PACKAGE, WHEEL, Index, serving
+from tests.lab.index import PACKAGE, USER, WHEEL, Index, serving
 from tests.lab.repository import Repository
 
 pytest_plugins = ("tests.lab.apps",)
@@ -127,3 +128,26 @@ def test_the_pinned_tools_come_from_the_private_index_too(private: Private) -> N
 def test_the_password_of_the_index_is_in_no_process_list_no_file_and_nothing_that_is_printed(private: Private) -> None:
     assert private.seen == []
     assert "private: venv for the requirements" in private.said
+
+
+def test_a_netrc_file_opens_an_index_to_the_build_and_to_nobody_else(
+    private: Private, every_app: Controller, tmp_path: Path
+) -> None:
+    index = private.index
+    repository = Repository.create(f"netrc-{SERVER}", tmp_path / "tree")
+    requirements = f"--extra-index-url {index.place}/simple\nfastapi==0.165.0\n{PACKAGE}==1.0\n"
+    repository.commit({"requirements.txt": requirements, "main.py": MAIN.replace("NAME", "netrc")})
+    (tmp_path / "netrc").write_text(
+        f"machine {urlsplit(index.place).hostname} login {USER} password {index.password}\n"
+    )
+    content: dict[str, Any] = yaml.safe_load(every_app.inventory.read_text())
+    content["mirrors"] |= {"ca_bundle": str(LAB / "acme-api-ca.pem")}
+    site = {"domains": [f"netrc.{SERVER}.test"], "health": "/", "workers": 1, "netrc": str(tmp_path / "netrc")}
+    content["apps"] = {"netrc": {"source": repository.url, "module": "main:app", **site}}
+    controller = every_app.with_text(yaml.safe_dump(content, sort_keys=False), "netrc")
+    with watched(index.password.rpartition("/")[2]) as seen:
+        deployed = controller("deploy", SERVER)
+    repository.remove()
+    assert deployed.status == 0, deployed.stdout + deployed.stderr
+    assert json.loads(https(SERVER, "/", f"netrc.{SERVER}.test").stdout)["greeting"] == "hello from netrc"
+    assert (seen, index.password in deployed.stdout + deployed.stderr) == ([], False)

@@ -34,6 +34,7 @@ def test_the_examples_are_valid_as_they_are_and_with_every_setting_in_use(name: 
     for file in ("ca/acme.pem", "ca/root.pem", "ca/mirrors.pem"):
         write(CAS, file)
     write("A=1\n", ".env.shop")
+    write("machine git.example.com login jo password secret\n", ".netrc.shop")
     write("port: 2222\n", "inventories/common.yml")
     used = re.sub(r"(?m)^( *)#(?=\w)", r"\1", text)
     assert used != text
