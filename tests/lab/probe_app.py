@@ -137,6 +137,14 @@ while True:
 """
 
 
+# A package that a release may require.
+EXTRA = {
+    "pyproject.toml": "[project]\nname = 'probe-extra'\nversion = '1'\n[build-system]\nrequires = ['setuptools']\n"
+    "build-backend = 'setuptools.build_meta'\n[tool.setuptools]\npy-modules = ['probe_extra']\n",
+    "probe_extra.py": "",
+}
+
+
 def files(breaks: str = "", only: str = "", note: str = "", requirements: str = "") -> dict[str, str]:
     """The repository's files. `breaks` says how the release is broken ("sick 0.5": half a second after it got traffic;
     "resist" and "resist kill": it does not want to be replaced),

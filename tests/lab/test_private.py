@@ -39,7 +39,7 @@ for each in good:{ADDRESS}:good other:127.0.0.1:other silent:127.0.0.2:good; do
         'AuthorizedKeysFile /etc/githost/known' 'AllowUsers git' 'AuthenticationMethods publickey' >/etc/githost/$name.conf
     systemd-run --quiet --unit=githost-$name /usr/sbin/sshd -D -f /etc/githost/$name.conf
 done
-su -s /bin/sh git -c 'git init --quiet --bare --initial-branch=main /home/git/probe.git'
+for each in probe extra; do su -s /bin/sh git -c "git init --quiet --bare --initial-branch=main /home/git/$each.git"; done
 """
 
 
@@ -372,25 +372,18 @@ def test_a_connection_that_ends_during_the_fetch_takes_the_agent_with_it_and_the
     assert serving() == commit
 
 
-EXTRA = {
-    "pyproject.toml": "[project]\nname = 'probe-extra'\nversion = '1'\n[build-system]\nrequires = ['setuptools']\n"
-    "build-backend = 'setuptools.build_meta'\n[tool.setuptools]\npy-modules = ['probe_extra']\n",
-    "probe_extra.py": "",
-}
-
-
 def test_a_requirement_of_a_private_repository_is_installed_with_the_apps_deploy_key(
     site: Declared, git_host: GitHost, tmp_path: Path
 ) -> None:
-    """The builder has the key while it installs; nothing of it stays where the app could read it."""
+    """Nothing of the key stays where the app could read it."""
     url = URL.replace("probe.git", "extra.git")
-    shell(SERVER, "su -s /bin/sh git -c 'git init --quiet --bare --initial-branch=main /home/git/extra.git'")
-    for name, text in EXTRA.items():
+    for name, text in probe_app.EXTRA.items():
         (tmp_path / name).write_text(text)
+    author = "-c user.name=tests -c user.email=tests@lab.test"
     for words in (
-        "init --quiet --initial-branch=main",
+        "init --quiet",
         "add --all",
-        "-c user.name=tests -c user.email=tests@lab.test commit --quiet --message extra",
+        f"{author} commit --quiet -m extra",
         f"push --quiet {url} HEAD:refs/heads/main",
     ):
         subprocess.run(["git", "-C", tmp_path, *words.split()], check=True, env={**os.environ, **git_host.environ})
