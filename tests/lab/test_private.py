@@ -156,7 +156,8 @@ def first(declared: Declared, git_host: GitHost) -> First:
     """A first deploy, which put everything on the server except the release: the repository refused its new key."""
     answer = declared("deploy_key: generate")("deploy", SERVER, "--json")
     assert answer.status == 1, answer.stdout + answer.stderr
-    (note,) = answer.host(SERVER)["notes"]
+    found, note = answer.host(SERVER)["notes"]
+    assert found == "probe: requirements: requirements.txt"
     asked, _, public = note.partition(": ssh-ed25519 ")
     assert asked == f"probe: add this deploy key at {URL} (read-only is enough)"
     return First(answer.host(SERVER)["error"], answer.stdout + answer.stderr, f"ssh-ed25519 {public}")
