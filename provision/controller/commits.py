@@ -12,6 +12,7 @@ from provision.controller import known_hosts
 from provision.engine.shell import quote
 from provision.errors import PlanError
 from provision.inventory import Source, known_as
+from provision.untrusted import line as shown_line
 
 FULL = re.compile(r"[0-9a-f]{40}")
 SHORT = re.compile(r"[0-9a-f]{7,39}")
@@ -125,7 +126,7 @@ def why(app: str, source: Source, said: str) -> str:
             f"a new one, compare it with what the host publishes and correct {right}; otherwise do not connect"
         )
     lines = [line.strip() for line in said.splitlines() if line.strip(" \r@*") and not line.startswith("Warning: ")]
-    reason = (lines or ["git ls-remote failed"])[0].rstrip(".")
+    reason = shown_line((lines or ["git ls-remote failed"])[0].rstrip("."))
     return f"{app}: {source.location} cannot be read from here: {reason}; this machine needs access too, to find the commit"
 
 

@@ -20,6 +20,7 @@ from paramiko.ssh_exception import (
 from provision.engine.shell import words
 from provision.errors import Unreachable
 from provision.inventory import Host, known_as
+from provision.untrusted import line
 
 # Exceptions say in plain words why a connection ended; Paramiko's log would repeat it.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
@@ -67,8 +68,8 @@ def reason(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "timed out"
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error) or type(error).__name__
+        return line(error.strerror)
+    return line(str(error)) or type(error).__name__
 
 
 class _UnknownKey(paramiko.MissingHostKeyPolicy):
@@ -111,8 +112,11 @@ def _open(host: Host) -> Connection:
         connect_timeout=host.connect_timeout,
         connect_kwargs=options,
     )
-    for each in filter(None, (connection, gateway)):
+    # A jump host may have one of its own, and one that only ssh_config names is none that `proxy_jump` says.
+    each: Connection | None = connection
+    while isinstance(each, Connection):
         _trust(each.client, host)
+        each = each.gateway
     connection.open()
     return connection
 

@@ -1,10 +1,14 @@
 """Hides secrets in what servers print and in error messages."""
 
+import base64
+import html
+import json
 import re
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from provision.inventory import Host
 from provision.inventory.netrc import passwords
+from provision.untrusted import visible
 
 
 class Mask:
@@ -26,12 +30,30 @@ class Mask:
             found |= _lines(app.source.private_key) | passwords(app.netrc_text)
         found |= _lines(host.tls.private_key)
         found |= _password(host.mirrors.index or "", alone=True)
-        values = sorted((value for value in found if len(value) >= 4), key=len, reverse=True)
+        written = {each for value in found if len(value) >= 4 for each in _spellings(value)}
+        values = sorted(written, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, values))) if values else None
 
     def __call__(self, text: str) -> str:
         """The text with its secrets hidden."""
         return self._pattern.sub("********", text) if self._pattern else text
+
+
+def _spellings(value: str) -> set[str]:
+    """A secret as it is, and as repr, JSON, URLs, HTML, Base64 and a log without control characters have it."""
+    return {
+        value,
+        repr(value)[1:-1],
+        repr(value.encode(errors="replace"))[2:-1],
+        json.dumps(value)[1:-1],
+        json.dumps(value, ensure_ascii=False)[1:-1],
+        quote(value),
+        quote(value, safe=""),
+        quote_plus(value),
+        html.escape(value),
+        base64.b64encode(value.encode(errors="replace")).decode(),
+        visible(value),
+    }
 
 
 def _lines(key: str) -> set[str]:

@@ -10,7 +10,7 @@ import paramiko
 from fabric import Connection
 from paramiko.ssh_exception import SSHException
 
-from provision.controller import become
+from provision.controller import become, listen
 from provision.controller.agent import Agent
 from provision.controller.connection import connect, reason
 from provision.engine.shell import quote
@@ -19,6 +19,7 @@ from provision.inventory import Host
 
 SCRIPT_SECONDS = 300
 ENDED_SECONDS = 1
+FETCHED_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +59,16 @@ class Session:
     def run(self, script: str) -> Output:
         """Run a script as root, whatever its exit status, and return what it printed.
 
-        Raises ConnectionLost where the connection ends, or the script prints nothing for 300 seconds; AccessDenied where
-        sudo refuses; Unreachable.
+        Raises ConnectionLost where the connection ends, or the script does not within 300 seconds; RunError where it prints
+        more than an answer has; AccessDenied where sudo refuses; Unreachable.
         """
         channel = self._execute(script)
-        channel.settimeout(SCRIPT_SECONDS)
         try:
-            stdout = b"".join(iter(lambda: channel.recv(1 << 16), b""))
-            stderr = b"".join(iter(lambda: channel.recv_stderr(1 << 16), b""))
-        except TimeoutError:
-            raise ConnectionLost(f"{self.host.address} said nothing for {SCRIPT_SECONDS} seconds") from None
-        output = Output(stdout.decode(errors="replace"), stderr.decode(errors="replace"), channel.recv_exit_status())
+            stdout, stderr = listen.answer(channel, self.host.address, SCRIPT_SECONDS)
+        except ConnectionLost:
+            self.close()
+            raise
+        output = Output(stdout, stderr, channel.recv_exit_status())
         if output.status == -1 and not self._alive():
             raise ConnectionLost(f"the connection to {self.host.address} ended before it had answered: run again")
         denied = denial(self.host.user, output.stderr) if output.status and not output.stdout else ""
@@ -76,16 +76,16 @@ class Session:
             raise AccessDenied(denied)
         return output
 
-    def lines(self, script: str, agent: Agent | None = None) -> Iterator[str]:
+    def lines(self, script: str, agent: Agent | None = None, limit: int = 0) -> Iterator[str]:
         """Run a script as root; yield its lines as they come, without a time limit, until it or the connection ends.
 
         With an `agent`, the script finds it in SSH_AUTH_SOCK for as long as the connection lasts, where sshd allows that.
-        Raises ConnectionLost where the script cannot be started; Unreachable.
+        Raises ConnectionLost where the script cannot be started; RunError after `limit` bytes, if there is a limit;
+        Unreachable.
         """
         channel = self._execute(script, agent)
         try:
-            for line in channel.makefile("rb"):
-                yield line.decode(errors="replace").rstrip("\n")
+            yield from listen.stream(channel, self.host.address, limit)
         except OSError:
             pass
         finally:
@@ -103,8 +103,10 @@ class Session:
         """
         with self._sftp(f"{local.name} was sent") as sftp:
             try:
-                sftp.put(str(local), remote, callback=progress)
+                # Nobody else may read it, from its first byte on.
+                sftp.open(remote, "w").close()
                 sftp.chmod(remote, 0o600)
+                sftp.put(str(local), remote, callback=progress)
             except OSError as error:
                 with suppress(OSError, EOFError, SSHException):
                     sftp.remove(remote)
@@ -121,7 +123,7 @@ class Session:
         partial = local.with_name(f".{local.name}.{secrets.token_hex(4)}")
         try:
             with self._sftp(f"{local.name} was fetched") as sftp:
-                sftp.get(remote, str(partial))
+                sftp.get(remote, str(partial), callback=_limited)
                 sftp.remove(remote)
             partial.replace(local)
         finally:
@@ -173,6 +175,12 @@ class Session:
             self.close()
             raise ConnectionLost(f"the connection to {self.host.address} ended ({reason(error)})") from None
         return channel
+
+
+def _limited(fetched: int, total: int) -> None:
+    """Raises RunError where a file is larger than any that is fetched."""
+    if max(fetched, total) > FETCHED_BYTES:
+        raise RunError(f"the server offers a file of more than {FETCHED_BYTES >> 20} MB: it was not fetched")
 
 
 def root_shell(host: Host, password: str | None) -> tuple[str, str]:

@@ -1,19 +1,23 @@
 """All changes of a host as one script that runs detached on the server, and its events."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from provision.engine import lease
 from provision.engine.layout import PRELUDE
 from provision.engine.plan import Plan
 from provision.engine.resource import Change
 from provision.engine.shell import joined, library, words
+from provision.errors import ProbeError
+from provision.untrusted import line as shown
 
 LIBRARY = f"{PRELUDE}{library(__file__)}{lease.LIBRARY}"
 # How long the undoing of a fleet's run waits for whatever the run left going on.
 UNDO_SECONDS = 300
 Kind = Literal["locked", "stale", "expired", "lost", "begin", "out", "done", "failed", "stopped", "end"]
+OF_CHANGES = ("begin", "out", "done", "failed", "stopped")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +97,14 @@ def _runner(changes: Sequence[Change], begin: str) -> str:
     return f"{libraries}main() {{\n{begin}\n{steps}\nrun_finish 0\n}}\nmain </dev/null\n"
 
 
-def events(lines: Iterator[str], offset: int = 1) -> Iterator[Event]:
-    """The events in lines of the form KIND<TAB>CHANGE<TAB>TEXT."""
+def events(lines: Iterator[str], offset: int = 1, count: int = 100_000) -> Iterator[Event]:
+    """The events in lines of the form KIND<TAB>CHANGE<TAB>TEXT, of a run of so many changes.
+
+    Raises ProbeError for a line of another form.
+    """
     for number, line in enumerate(lines, offset):
         kind, change, text = (*line.split("\t", 2), "", "")[:3]
+        known = re.fullmatch("[0-9]{1,6}", change) and int(change) < count if kind in OF_CHANGES else not change
+        if kind not in get_args(Kind) or not known:
+            raise ProbeError(f"the server's answer is not an event of a run: {shown(line)}")
         yield Event(kind, int(change or -1), text, number)  # type: ignore[arg-type]

@@ -13,6 +13,8 @@ from provision.engine.layout import PRELUDE
 from provision.engine.resource import Record, record
 from provision.engine.shell import joined, library
 from provision.errors import PlanError, ProbeError
+from provision.untrusted import PATH, understood, word
+from provision.untrusted import line as shown
 
 T = TypeVar("T")
 SUPPORTED = {"debian": ("11", "12", "13"), "ubuntu": ("22.04",)}
@@ -77,37 +79,43 @@ def script(facts: Sequence[Fact[Any]]) -> str:
 
 def parse(output: str, facts: Sequence[Fact[Any]]) -> Facts:
     """The facts in the script's output. Raises PlanError for an unsupported system, ProbeError if the output has
-    no end.
+    no end or is not what the script prints.
     """
-    lines = output.splitlines()
-    if not lines or lines[-1] != END:
-        raise ProbeError("the facts script ended early; the last line it printed: " + (lines[-1] if lines else "none"))
+    lines = output.removesuffix("\n").split("\n")
+    if lines[-1] != END:
+        raise ProbeError(f"the facts script ended early; the last line it printed: {shown(lines[-1]) or 'none'}")
     records: dict[str, list[Record]] = {fact.name: [] for fact in facts}
     for line in lines[:-1]:
         name, *fields = line.split("\t")
         if name in records:
             records[name].append(record(tuple(fields)))
-    return Facts({fact: fact.parse(records[fact.name]) for fact in facts})
+    values: dict[Fact[Any], Any] = {}
+    for fact in facts:
+        with understood(f"the facts script ({fact.name})"):
+            values[fact] = fact.parse(records[fact.name])
+    return Facts(values)
 
 
 def _system(records: Sequence[Record]) -> System:
     said = {key: value for each in records for key, value in each.items()}
     system, version = said.get("system", "unknown"), said.get("version", "")
     if not _supported(system, version):
-        raise PlanError(f"{system} {version} is not supported: Debian 11 to 13, Ubuntu 22.04 and newer are")
+        raise PlanError(
+            f"{shown(system, 40)} {shown(version, 40)} is not supported: Debian 11 to 13, Ubuntu 22.04 and newer are"
+        )
     if said["init"] != "systemd":
         raise PlanError(
-            f"the init system is {said['init']}, not systemd: a server (not a container of one program) is needed"
+            f"the init system is {shown(said['init'], 40)}, not systemd: a server (not a container of one program) is needed"
         )
     return System(
         system=system,
         version=version,
-        architecture=said["architecture"],
-        cpus=int(said["cpus"]),
-        memory=int(said["memory"]) * 1024,
-        login=said["login"],
-        home=said["home"],
-        now=datetime.fromtimestamp(int(said["now"]), UTC),
+        architecture=word(said, "architecture"),
+        cpus=int(word(said, "cpus", "[0-9]{1,5}")),
+        memory=int(word(said, "memory", "[0-9]{1,15}")) * 1024,
+        login=word(said, "login", "[A-Za-z0-9_][A-Za-z0-9@._-]{0,63}"),
+        home=word(said, "home", PATH),
+        now=datetime.fromtimestamp(int(word(said, "now", "[0-9]{1,11}")), UTC),
     )
 
 

@@ -7,6 +7,7 @@ from typing import get_args
 
 from provision.engine.probe import Observation
 from provision.engine.resource import Change, Phase, Ref, Resource
+from provision.untrusted import understood
 
 PHASES: tuple[Phase, ...] = get_args(Phase)
 
@@ -36,11 +37,12 @@ class Plan:
 
 def plan(resources: Sequence[Resource], seen: Observation) -> Plan:
     """The changes that the resources need, by phase and then in the order of the resources: on a server with
-    several apps, all are prepared before any is activated. Raises PlanError.
+    several apps, all are prepared before any is activated. Raises PlanError; ProbeError for a state that no probe prints.
     """
     changes: dict[Ref, Change] = {}
     for resource, state in zip(resources, seen.states, strict=True):
-        change = resource.plan(state, changes)
+        with understood(f"the probe of {resource.ref}"):
+            change = resource.plan(state, changes)
         if change:
             changes[change.ref] = change
     ordered = sorted(changes.values(), key=lambda change: PHASES.index(change.phase))

@@ -1,5 +1,6 @@
 """All probes of a host as one read-only script, and its output as one state per resource."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,8 +9,11 @@ from provision.engine.layout import PRELUDE
 from provision.engine.resource import Resource, Row, State
 from provision.engine.shell import joined, library
 from provision.errors import ProbeError
+from provision.untrusted import line as shown
+from provision.untrusted import understood
 
 END = "end"
+NUMBER = re.compile("[0-9]{1,6}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +48,21 @@ def script(resources: Sequence[Resource]) -> str:
 
 
 def parse(output: str, count: int) -> Observation:
-    """The states of `count` resources. Raises ProbeError if the output has no end."""
-    lines = output.splitlines()
-    if not lines or lines[-1] != END:
-        raise ProbeError("the probe script ended early; the last line it printed: " + (lines[-1] if lines else "none"))
+    """The states of `count` resources. Raises ProbeError if the output has no end or is not what the script prints."""
+    lines = output.removesuffix("\n").split("\n")
+    if lines[-1] != END:
+        raise ProbeError(f"the probe script ended early; the last line it printed: {shown(lines[-1]) or 'none'}")
     states: list[list[Row]] = [[] for _ in range(count)]
     generation, lock = "", None
-    for line in lines[:-1]:
-        key, *fields = line.split("\t")
-        if key == "generation":
-            generation = fields[0]
-        elif key == "lock":
-            lock = Lock(*(*fields, "", "", "")[:3])
-        else:
-            states[int(key)].append(tuple(fields))
+    with understood("the probe script"):
+        for line in lines[:-1]:
+            key, *fields = line.split("\t")
+            if key == "generation":
+                generation = fields[0]
+            elif key == "lock":
+                lock = Lock(*(*fields, "", "", "")[:3])
+            elif NUMBER.fullmatch(key):
+                states[int(key)].append(tuple(fields))
+            else:
+                raise ValueError(f"no resource has the number {shown(key, 40)}")
     return Observation(tuple(State(rows) for rows in states), generation, lock)

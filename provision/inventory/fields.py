@@ -99,7 +99,7 @@ def relative_folder(value: str) -> str:
 
 def command(value: str) -> str:
     """A shell command in one line. Raises ValueError for an empty one and for several lines."""
-    if not value.strip() or "\n" in value or "\0" in value:
+    if not value.strip() or re.search("[\0-\x08\n-\x1f\x7f\x85\u2028\u2029]", value):
         raise ValueError("a command is one line; longer ones go into a script of the app's repository")
     return value
 

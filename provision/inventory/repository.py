@@ -16,9 +16,9 @@ def repository(value: str) -> str:
     scp = re.fullmatch(r"([\w.-]+@)?[\w.-]+:[^\s:'\"\\][^\s'\"\\]*", value) and "://" not in value and value[0] != "-"
     if not (url or scp or re.fullmatch(r"/[^\s'\"\\]+", value)):
         raise ValueError("not a git repository; write https://HOST/PATH, ssh://HOST/PATH, git@HOST:PATH or /PATH")
-    if url and re.match(r"[a-z]+://[^/@]*:[^/@]*@", value):
+    if url and re.match(r"[a-z]+://[^/@]*:[^/]*@|https?://[^/]*@", value):
         raise ValueError(
-            "a password in a repository's address would be seen on the server; use an SSH address and a key"
+            "a password or token in a repository's address would be seen on the server; use an SSH address and a key"
         )
     return value
 

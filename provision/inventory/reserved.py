@@ -11,6 +11,9 @@ WORDS = """
     modprobe modules motd mount mtab network networks nftables opt pam passwd perl profile protocols python3 repository
     resolv rpc secrets security selinux services shells skel ssl subgid subuid supervisor sysctl terminfo timezone tmpfiles
     udev ufw update-motd user vim xdg
+    apache2 apport autovt blockdev container-getty dnsmasq e2scrub e2scrub_fail fail2ban getty haproxy mariadb memcached
+    modprobe multipathd openvpn pg_basebackup pg_compresswal pg_dump pg_receivewal postgresql procps rabbitmq redis-server
+    rsync rsyslog serial-getty smartd snapd sssd uwsgi valkey wg-quick wpa_supplicant
 """
 NAMES = frozenset(WORDS.split())
 PROCESSES = ("web", "blue", "green", "boot")

@@ -7,7 +7,10 @@ from typing import Literal
 from provision.engine.facts import Fact
 from provision.engine.resource import Record
 from provision.release import shell
+from provision.untrusted import PATH, word
 
+APP = "[a-z][a-z0-9-]{0,31}"
+TOKEN = "[A-Za-z0-9_-]{1,128}"
 ReleaseState = Literal["active", "good", "failed", "new"]
 
 
@@ -57,19 +60,25 @@ class DoneMigration:
 
 
 def _releases(records: Sequence[Record]) -> tuple[ServerRelease, ...]:
+    for each in records:
+        word(each, "app", APP)
+        word(each, "id")
+        word(each, "state", "active|good|failed|new")
     return tuple(ServerRelease(**each) for each in records)  # type: ignore[arg-type]
 
 
 def _previews(records: Sequence[Record]) -> Mapping[str, PreviewedRelease]:
-    return {each["app"]: PreviewedRelease(each["release"], each["token"]) for each in records}
+    return {
+        word(each, "app", APP): PreviewedRelease(word(each, "release"), word(each, "token", TOKEN)) for each in records
+    }
 
 
 def _files(records: Sequence[Record]) -> tuple[ManagedFile, ...]:
-    return tuple(ManagedFile(each["app"], each["path"]) for each in records)
+    return tuple(ManagedFile(word(each, "app", APP), word(each, "path", PATH)) for each in records)
 
 
 def _pushed(records: Sequence[Record]) -> Mapping[str, str]:
-    return {each["app"]: each["commit"] for each in records}
+    return {word(each, "app", APP): word(each, "commit") for each in records}
 
 
 def _migrations(records: Sequence[Record]) -> tuple[DoneMigration, ...]:

@@ -39,6 +39,7 @@ preview_facts() {
             layout_slot "$app" "$(cat "$held")"
             release=$(readlink "$slot_release" || true)
             for token in "$app_preview_tokens/"*; do
+                case ${token##*/} in *[!A-Za-z0-9_-]*) continue ;; esac
                 printf 'preview\tapp=%s\trelease=%s\ttoken=%s\n' "$app" "${release##*/}" "${token##*/}"
             done
         fi

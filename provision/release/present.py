@@ -8,6 +8,7 @@ from provision.engine.resource import Record
 from provision.errors import PlanError
 from provision.inventory import Host
 from provision.release import shell
+from provision.untrusted import word
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ def parse(records: Sequence[Record]) -> tuple[PresentApp, ...]:
     """The apps in the records of present.sh."""
     return tuple(
         PresentApp(
-            each["app"],
+            word(each, "app", "[a-z][a-z0-9-]{0,31}"),
             tuple(each["domains"].split()),
             each["source"],
             tuple(each["runs"].split()),

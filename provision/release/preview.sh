@@ -3,7 +3,7 @@
 # Reads what activation.sh reads.
 
 # preview_slot: the slot of the previewed release; empty if there is none. It is kept in /run, so a boot ends the preview.
-preview_slot() { cat "$app_preview_slot" 2>/dev/null || true; }
+preview_slot() { if [ -f "$app_preview_slot" ]; then sed -n '1{/^blue$/p;/^green$/p}' "$app_preview_slot"; fi; }
 
 # preview_start TOKEN
 preview_start() {

@@ -17,7 +17,7 @@
 # slot_current: the slot that the link names; empty if there is no link.
 slot_current() {
     slot=$(readlink "$app_current_socket" || true)
-    printf '%s\n' "${slot%.sock}"
+    case ${slot%.sock} in blue | green) printf '%s\n' "${slot%.sock}" ;; *) echo ;; esac
 }
 
 # slot_live APP: the slot that has the traffic; if the link is gone, one that runs.

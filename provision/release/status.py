@@ -137,11 +137,14 @@ def _printable(line: str) -> str:
     return "".join(character for character in line if character == "\t" or character.isprintable())
 
 
-def apps(host: str, lines: Iterable[str]) -> list[AppStatus]:
+def apps(host: Host, lines: Iterable[str]) -> list[AppStatus]:
     """The apps in an answer to `apps_call`."""
     rows = [_record(line) for line in lines if line]
     updates = next((int(row["updates"]) for row in rows if "updates" in row), 0)
-    return [_app(host, row, updates) for row in rows if "health" in row]
+    found = [_app(host.name, row, updates) for row in rows if "health" in row]
+    if strangers := {each.app for each in found} - {*host.apps}:
+        raise ValueError(f"{sorted(strangers)[0]} was not asked for")
+    return found
 
 
 def _app(host: str, row: Mapping[str, str], updates: int) -> AppStatus:

@@ -15,6 +15,7 @@ from rich.text import Text
 from provision.report import tables
 from provision.report.tables import MARKS
 from provision.run.watcher import NOTICE
+from provision.untrusted import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -84,14 +85,14 @@ class Console:
         grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         now = time.monotonic()
         for host, activity in sorted(self._doing.items()):
-            text = Text(f"{activity.summary} {now - activity.since:.0f}s", style="yellow")
+            text = Text(visible(f"{activity.summary} {now - activity.since:.0f}s"), style="yellow")
             if activity.line:
-                text.append(f"  {activity.line}", style="dim")
+                text.append(visible(f"  {activity.line}"), style="dim")
             grid.add_row(Spinner("dots", style="yellow"), host, text)
         return grid
 
     def _say(self, text: str) -> None:
-        self.terminal.print(text)
+        self.terminal.print(visible(text))
 
     def planned(self, host: str, plan: Plan, notes: Sequence[str] = ()) -> None:
         """Print the notes, then a host's plan with the diffs of its files; a new file of many lines only by their number."""
@@ -114,7 +115,7 @@ class Console:
             return
         for line in lines[2:]:
             style = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "dim")
-            self.terminal.print(Text(f"      {line}", style=style))
+            self.terminal.print(Text(visible(f"      {line}"), style=style))
 
     def sent(self, host: str, change: Change, done: int, total: int) -> None:
         """Show the progress of an upload, in MB, on the host's live line."""
@@ -149,7 +150,7 @@ class Console:
             self._doing.pop(result.host, None)
             if result.error:
                 for line in result.output:
-                    self.terminal.print(Text(f"      {line}", style="dim"))
+                    self.terminal.print(Text(visible(f"      {line}"), style="dim"))
                 self._say(f"[bold]{result.host}[/] {MARKS[result.status]} [red]{escape(result.error)}[/]")
 
     def recap(self, results: Sequence[Result], applied: bool = True) -> None:

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from rich.console import Console
-from rich.markup import escape
+from rich.markup import escape as without_markup
 from rich.table import Table
 from rich.text import Text
+
+from provision.untrusted import visible
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -26,6 +28,11 @@ STATES = {
     "failed": "[red]failed[/]",
     "new": "[dim]new[/]",
 }
+
+
+def escape(text: str) -> str:
+    """The text as a cell that has no markup and no control characters."""
+    return without_markup(visible(text).replace("\n", "\\n"))
 
 
 def show(table: Table, terminal: Console | None = None) -> None:
@@ -94,26 +101,26 @@ def releases(rows: Sequence[ReleaseInfo]) -> Table:
     table = _table("host", "app", "release", "state", "deployed", "by", "author", "subject", wraps="subject")
     for row in rows:
         before, after = (row.host, row.app, row.id), (row.when, row.who, row.author, row.subject)
-        table.add_row(*map(escape, before), STATES[row.state], *map(escape, after))
+        table.add_row(*map(escape, before), STATES.get(row.state, escape(row.state)), *map(escape, after))
     return table
 
 
 def warn(line: str) -> None:
     """Print a line in red, to standard error."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]{escape(line)}[/]")
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]{without_markup(visible(line))}[/]")
 
 
 def status(rows: Sequence[AppStatus], mixed: Collection[str] = ()) -> Table:
     """How the apps on the hosts do, a line each; the releases of those that are `mixed` in red."""
     table = _table("host", "app", "release", "since", "slot", "health", "workers", "memory", "certificate", "updates")
     for row in rows:
-        health = "[green]healthy[/]" if row.health == "200" else f"[red]{row.health}[/]"
+        health = "[green]healthy[/]" if row.health == "200" else f"[red]{escape(row.health)}[/]"
         table.add_row(
             row.host,
             row.app,
-            f"[red]{row.release or '-'}[/]" if row.app in mixed else row.release or "-",
-            row.since,
-            row.slot,
+            f"[red]{escape(row.release or '-')}[/]" if row.app in mixed else escape(row.release or "-"),
+            escape(row.since),
+            escape(row.slot),
             health + (" [yellow]maintenance[/]" if row.maintenance else ""),
             str(row.workers),
             f"{row.memory / 1e6:.0f} MB" if row.memory else "-",

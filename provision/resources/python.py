@@ -9,6 +9,7 @@ from provision.engine.layout import TOOLKIT
 from provision.engine.resource import Change, Probe, Record, Ref, State, Transfer
 from provision.engine.shell import library, words
 from provision.errors import PlanError
+from provision.untrusted import word
 
 LIBRARY = library(__file__)
 ROOT = "/opt/pyenv"
@@ -26,7 +27,7 @@ def prefix(name: str) -> str:
 
 
 def _names(records: Sequence[Record]) -> frozenset[str]:
-    return frozenset(each["name"] for each in records)
+    return frozenset(word(each, "name") for each in records)
 
 
 # The Pythons that were built or placed to their end, and those that are packed and wait to be fetched, by name.

@@ -3,12 +3,19 @@
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
+from paramiko.ssh_exception import SSHException
+
+from provision.controller.connection import reason
 from provision.controller.ssh import Session
-from provision.errors import AccessDenied, ConnectionLost, Unreachable
+from provision.errors import ProvisionError
 from provision.inventory import Host
 from provision.release import status
+from provision.untrusted import understood
+
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +35,33 @@ def ask(hosts: Sequence[Host], call: Callable[[Host], str], password: str | None
         try:
             output = session.run(status.script(call(host)))
             return HostOutput(host.name, tuple(output.stdout.removesuffix("\n").split("\n")))
-        except (Unreachable, AccessDenied, ConnectionLost) as problem:
-            return HostOutput(host.name, error=str(problem))
+        except (ProvisionError, OSError, EOFError, SSHException) as problem:
+            return HostOutput(host.name, error=_reason(problem))
         finally:
             session.close()
 
     with ThreadPoolExecutor(max_workers=20) as workers:
         return tuple(workers.map(one, hosts))
+
+
+def read(
+    answers: Sequence[HostOutput], parse: Callable[[HostOutput], Iterable[Row]]
+) -> tuple[tuple[HostOutput, ...], list[Row]]:
+    """The rows in the answers; an answer that has none, because it is not what was asked for, becomes its host's error."""
+    heard: list[HostOutput] = []
+    rows: list[Row] = []
+    for answer in answers:
+        try:
+            with understood("what it was asked"):
+                rows.extend([] if answer.error else list(parse(answer)))
+            heard.append(answer)
+        except ProvisionError as problem:
+            heard.append(replace(answer, lines=(), error=str(problem)))
+    return tuple(heard), rows
+
+
+def _reason(problem: Exception) -> str:
+    return str(problem) if isinstance(problem, ProvisionError) else f"the connection failed: {reason(problem)}"
 
 
 def follow(
@@ -53,8 +80,8 @@ def follow(
                 with lock:
                     tell(host.name, line)
             return HostOutput(host.name)
-        except (Unreachable, AccessDenied, ConnectionLost) as problem:
-            return HostOutput(host.name, error=str(problem))
+        except (ProvisionError, OSError, EOFError, SSHException) as problem:
+            return HostOutput(host.name, error=_reason(problem))
         finally:
             session.close()
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from secrets import token_hex
 
 from provision.controller.agent import Agent
+from provision.controller.listen import STREAM_BYTES
 from provision.controller.ssh import Session
 from provision.engine import apply, lease
 from provision.engine.apply import Event
@@ -49,7 +50,7 @@ def follow(session: Session, plan: Plan, run: Run, reconnecting: Callable[[str],
     offset, lost_since = 1, 0.0
     while True:
         try:
-            for event in apply.events(session.lines(script, agent), offset):
+            for event in apply.events(session.lines(script, agent, STREAM_BYTES), offset, len(plan.changes)):
                 lost_since, offset = 0.0, event.offset + 1
                 if agent and event.kind in ("done", "failed") and event.change == last:
                     agent.close()

@@ -12,8 +12,11 @@ from provision.engine import apply, lease
 from provision.errors import ConnectionLost, ProvisionError, RunError, Unreachable
 from provision.run.progress import EXPIRED, refused
 from provision.run.request import Request, who
+from provision.untrusted import line as shown
+from provision.untrusted import visible
 
 ANSWER_SECONDS = 30
+LONGEST = 4096
 
 
 class Hold:
@@ -99,8 +102,10 @@ class Hold:
             if not read:
                 raise ConnectionLost(f"the connection to {self._host.address} ended")
             line += read
-        said = line.decode(errors="replace").rstrip("\n")
+            if len(line) > LONGEST:
+                raise ConnectionLost(f"{self._host.address} did not say that it is held")
+        said = visible(line.decode(errors="replace").rstrip("\n"))
         if said != lease.HELD:
-            for event in apply.events(iter([said])):
+            for event in apply.events(iter([said]), count=0):
                 refused(event)
-            raise ConnectionLost(f"{self._host.address} did not say that it is held: {said}")
+            raise ConnectionLost(f"{self._host.address} did not say that it is held: {shown(said)}")

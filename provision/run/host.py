@@ -1,6 +1,7 @@
 """One task on one host: facts, probe, plan, apply, result."""
 
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -31,6 +32,10 @@ from provision.run.request import Request, who
 from provision.run.result import Result
 from provision.run.transfer import fetch, upload
 from provision.run.watcher import Watcher
+from provision.untrusted import line as shown
+
+# Of what a change prints, so many lines are kept for the case that it fails.
+KEPT_LINES = 200
 
 
 @dataclass(slots=True)
@@ -96,7 +101,7 @@ class HostRun:
         try:
             seen = probe.parse(answer.stdout, len(resources))
         except ProbeError as error:
-            raise ProbeError(f"{error}; {answer.stderr.strip()[-300:]}") from None
+            raise ProbeError(f"{error}; {shown(answer.stderr.strip()[-300:])}") from None
         if seen.lock and self.request.applies:
             raise RunError(locked(seen.lock))
         self.plan = plan(resources, seen)
@@ -199,7 +204,7 @@ class HostRun:
         fleet = self.hold.fleet if self.hold else ""
         run = Run(self.run_id, who(), self.request.task, fleet, undoes)
         reconnecting = partial(self.watcher.reconnecting, self.host.name)
-        output: list[str] = []
+        output: deque[str] = deque(maxlen=KEPT_LINES)
         mask, begun = Mask(self.host), time.monotonic()
         for event in follow(self.session, plan, run, reconnecting):
             event = replace(event, text=mask(event.text))
@@ -216,7 +221,9 @@ def _facts(session: Session, request: Request) -> Facts:
     """A server's facts. Before a run, the Pythons that it has packed are fetched."""
     answer = session.run(facts.script(roles.FACTS))
     if answer.status:
-        raise RunError(f"the server cannot run a shell script as root: {answer.stderr.strip()[-300:] or answer.status}")
+        raise RunError(
+            f"the server cannot run a shell script as root: {shown(answer.stderr.strip()[-300:]) or answer.status}"
+        )
     known = facts.parse(answer.stdout, roles.FACTS)
     if request.applies:
         kept = python_cache.location(request.inventory)

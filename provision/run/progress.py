@@ -66,7 +66,7 @@ class Progress:
             case "failed":
                 change = plan.changes[event.change]
                 self.failed, self.broken = 1, change.phase
-                raise RunError(_reason(change, output, event.text), output[-OUTPUT_LINES:])
+                raise RunError(_reason(change, output, event.text), tuple(output)[-OUTPUT_LINES:])
             case "stopped":
                 raise RunError(f"stopped on request; not done: {len(plan.changes) - self.done} changes")
 

@@ -13,7 +13,7 @@ import pytest
 from testinfra.host import Host as Remote
 
 from provision.controller.ssh import Session
-from provision.errors import AccessDenied, ConnectionLost, Unreachable
+from provision.errors import ProvisionError
 from provision.inventory import Host
 from provision.run.remote import connections
 
@@ -126,7 +126,7 @@ def refusal(host: Host, password: str | None) -> str:
     session = Session(host, password)
     try:
         output = session.run("id -u")
-    except (Unreachable, AccessDenied, ConnectionLost) as error:
+    except ProvisionError as error:
         return str(error)
     finally:
         session.close()

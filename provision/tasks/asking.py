@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from invoke import Exit
 
+from provision.untrusted import visible
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from rich.table import Table
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from provision.run.ask import HostOutput
     from provision.tasks.options import Command, Target
 
+T = TypeVar("T")
+
 
 def ask(command: Command, call: Callable[[Host], str]) -> tuple[HostOutput, ...]:
     """What each host answers to its call."""
@@ -25,6 +29,15 @@ def ask(command: Command, call: Callable[[Host], str]) -> tuple[HostOutput, ...]
 
     target = command.target()
     return ask.ask(target.narrowed, call, target.password)
+
+
+def read(
+    answers: Sequence[HostOutput], parse: Callable[[HostOutput], Iterable[T]]
+) -> tuple[tuple[HostOutput, ...], list[T]]:
+    """The rows in the answers, and the answers; one that is not what was asked for is its host's error."""
+    from provision.run import ask
+
+    return ask.read(answers, parse)
 
 
 def follow(target: Target, call: Callable[[Host], str], tell: Callable[[str, str], None], left: str = "") -> None:
@@ -63,7 +76,7 @@ def print_table(table: Table, answers: Sequence[HostOutput], others: Others | No
     tables.show(table)
     for host, apps in (others or {}).items():
         for app in apps:
-            print(f"{host}: {app}")
+            print(visible(f"{host}: {app}"))
     fail(answers)
 
 
@@ -71,6 +84,6 @@ def fail(answers: Sequence[HostOutput]) -> None:
     """Print the errors; exit with status 1 where there are any."""
     for answer in answers:
         if answer.error:
-            print(f"{answer.host}: {answer.error}", file=sys.stderr)
+            print(visible(f"{answer.host}: {answer.error}"), file=sys.stderr)
     if any(answer.error for answer in answers):
         raise Exit(code=1)

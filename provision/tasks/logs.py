@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -88,7 +89,7 @@ def run(context: Context, host: str = "", app: str = "", command: str = "", inve
 
     def tell(name: str, line: str) -> None:
         nonlocal worst
-        if line.startswith("exit\t"):
+        if re.fullmatch("exit\t[0-9]{1,3}", line):
             worst = max(worst, int(line.removeprefix("exit\t")))
         else:
             print(f"{name}: {line}" if len(target.hosts) > 1 else line, flush=True)

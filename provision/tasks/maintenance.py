@@ -28,8 +28,10 @@ def _switch(state: str, command: Command) -> None:
     from provision.release import status as query
     from provision.tasks import asking
 
-    answers = asking.ask(command, lambda each: query.maintenance_call(each, state))
-    for answer in answers:
-        for app, now in query.maintenance(answer.lines).items():
-            print(f"{answer.host}: {app}: maintenance is {now}")
+    asked = asking.ask(command, lambda each: query.maintenance_call(each, state))
+    answers, rows = asking.read(
+        asked, lambda answer: [(answer.host, *each) for each in query.maintenance(answer.lines).items()]
+    )
+    for host, app, now in rows:
+        print(f"{host}: {app}: maintenance is {now}")
     asking.fail(answers)

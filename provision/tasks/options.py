@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from invoke import Exit
 
 from provision.errors import InventoryError, UsageError, VagrantError
+from provision.untrusted import visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,7 +81,7 @@ class Command:
                 from provision.report import document
 
                 print(document.failure(self.task, error.errors, self.seconds))
-            raise Exit(str(error), code=1) from None
+            raise Exit(visible(str(error)), code=1) from None
 
 
 def hosts_of(host: str, inventory: str | None) -> tuple[Inventory, tuple[Host, ...]]:

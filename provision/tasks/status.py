@@ -20,8 +20,8 @@ def releases(context: Context, host: str = "", app: str = "", json: bool = False
     from provision.release import status as query
     from provision.tasks import asking
 
-    answers = asking.ask(Command("releases", host, inventory, json, app), query.releases_call)
-    rows = [row for answer in answers for row in query.releases(answer.host, answer.lines)]
+    asked = asking.ask(Command("releases", host, inventory, json, app), query.releases_call)
+    answers, rows = asking.read(asked, lambda answer: query.releases(answer.host, answer.lines))
     if json:
         asking.print_document("releases", answers, rows)
         return
@@ -42,10 +42,12 @@ def status(context: Context, host: str = "", app: str = "", json: bool = False, 
         asked[each.name] = each
         return query.apps_call(each)
 
-    answers = asking.ask(Command("status", host, inventory, json, app), call)
-    rows = [row for answer in answers for row in query.apps(answer.host, answer.lines)]
-    good = (answer for answer in answers if not answer.error and not app)
-    others = {answer.host: query.unlisted(asked[answer.host], answer.lines) for answer in good}
+    heard = asking.ask(Command("status", host, inventory, json, app), call)
+    answers, rows = asking.read(heard, lambda answer: query.apps(asked[answer.host], answer.lines))
+    answers, strangers = asking.read(
+        answers, lambda answer: [(answer.host, query.unlisted(asked[answer.host], answer.lines))]
+    )
+    others = {} if app else dict(strangers)
     mixed = query.mixed(asked.values(), rows)
     if json:
         asking.print_document("status", answers, rows, others, mixed=mixed)
@@ -71,8 +73,8 @@ def deploy_key(
         hosts[each.name] = each
         return query.deploy_keys_call(each)
 
-    answers = asking.ask(Command("deploy-key", host, inventory, json, app), call)
-    rows = [row for answer in answers for row in query.deploy_keys(hosts[answer.host], answer.lines)]
+    asked = asking.ask(Command("deploy-key", host, inventory, json, app), call)
+    answers, rows = asking.read(asked, lambda answer: query.deploy_keys(hosts[answer.host], answer.lines))
     if json:
         asking.print_document("deploy-key", answers, rows)
         return

@@ -40,7 +40,7 @@ def test_a_password_in_a_repositorys_address_is_refused_and_not_repeated(tmp_pat
     answer = Controller(path)("deploy", "web1", "--json")
     assert answer.status == 1
     (error,) = answer.document["errors"]
-    assert error.startswith(f"{path}:4: apps.shop.source: a password in a repository's address")
+    assert error.startswith(f"{path}:4: apps.shop.source: a password or token in a repository's address")
     assert error.endswith("use an SSH address and a key")
     assert "tr0ub4dor" not in answer.stdout + answer.stderr
 

@@ -47,7 +47,7 @@ def test_the_list_of_tasks_imports_what_declares_them_and_no_more(project: Path)
     found = imported(project, "--list")
     assert found & (NOBODYS | HEAVY) == set()
     ours = {name for name in found if name.startswith("provision.") and not name.startswith("provision.tasks")}
-    assert ours == {"provision.errors", "provision.report", "provision.report.pipe"}
+    assert ours == {"provision.errors", "provision.report", "provision.report.pipe", "provision.untrusted"}
 
 
 def test_a_deploy_imports_no_lab_no_checks_and_nobody_elses_report(project: Path) -> None:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import html
+import json
 import subprocess
+import urllib.parse
 from typing import TYPE_CHECKING
 
 import pytest
@@ -89,3 +92,23 @@ def test_the_password_of_an_index_is_hidden_as_written_and_as_meant(
     mask = Mask(make_host(f'hosts: {{web1: 203.0.113.10}}\nmirrors: {{index: "{index}"}}\n'))
     for secret in secrets:
         assert mask(f"before {secret}after") == "before ********after"
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        repr,
+        json.dumps,
+        lambda value: urllib.parse.quote(value, safe=""),
+        lambda value: repr(value.encode()),
+        html.escape,
+    ],
+)
+def test_a_secret_is_hidden_however_a_program_writes_it(
+    spelled: Callable[[str], str], make_host: Callable[..., Host]
+) -> None:
+    secret = "quo\"te'd\\and\u00e9 <&>\nsecond line"
+    mask = Mask(make_host(INVENTORY.replace("    env_file: shop.env\n", ""), {"FROM_HERE": secret}))
+    shown = mask(spelled(secret))
+    assert "********" in shown
+    assert "second" not in shown

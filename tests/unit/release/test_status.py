@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -77,7 +78,8 @@ STATUS = (
 
 
 def standing(*lines: str) -> list[AppStatus]:
-    return status.apps("web1", lines)
+    host = SimpleNamespace(name="web1", apps={"shop": None, "blog": None})
+    return status.apps(cast("Host", host), lines)
 
 
 def test_an_app_stands_as_its_host_says_with_the_hosts_updates() -> None:
