@@ -52,6 +52,12 @@ def test_the_environment_is_readable_by_root_and_the_app_alone(
         assert [user for user in users if succeeds_as(user, f"test -r {path}")] == [app.name], path
 
 
+def test_the_code_is_readable_by_root_and_the_app_alone(declared: inventory.Host, app: App, succeeds_as: As) -> None:
+    users = (app.name, "www-data", *others(declared, app))
+    for path in (Layout(app.name).current, f"{Layout(app.name).current}/.venv"):
+        assert [user for user in users if succeeds_as(user, f"test -r {path}/.")] == [app.name], path
+
+
 def test_the_deploy_key_is_readable_by_root_alone(
     host: Any, declared: inventory.Host, app: App, succeeds_as: As
 ) -> None:

@@ -1,6 +1,6 @@
 # shellcheck shell=sh
-# The build of a virtual environment. It runs by itself, as the app's user:
-# sh -eu -s UV PYTHON VENV SOURCE FILE SERVER_REQUIREMENT... <build.sh
+# The build of a virtual environment. It runs by itself, as the app's builder, in a box:
+# sh -eu build.sh UV PYTHON VENV SOURCE FILE SERVER_REQUIREMENT... </dev/null
 uv=$1 python=$2 venv=$3 file=$5
 cd "$4" || exit
 shift 5

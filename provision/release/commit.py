@@ -30,9 +30,14 @@ def inspect(app: App, names: Set[str], texts: Mapping[str, str]) -> tuple[str, .
     """Lines to show before the plan, on what a commit has: `names` are the paths of all its files, `texts` those that are read.
 
     Raises PlanError, with one line, on what cannot be deployed: no such folder, no file of requirements, a lock that lacks one,
-    a Python that the app does not allow, or no file for the module.
+    a Python that the app does not allow, no file for the module, or a name that the server needs.
     """
     folder = app.source.folder
+    for own in (".release", ".venv"):
+        if any(name == own or name.startswith(f"{own}/") for name in names):
+            raise PlanError(
+                f"{app.name}: the commit has a {own} at its top, where the server puts its own: remove it from the repository"
+            )
     if folder != "." and not any(name.startswith(f"{folder}/") for name in names):
         raise PlanError(f"{app.name}: the commit has no folder {folder} (source.folder)")
     file = _requirements(app, names, texts)

@@ -8,6 +8,7 @@ from provision.engine.facts import SYSTEM, Facts
 from provision.engine.resource import Resource
 from provision.inventory import App, Host
 from provision.release.activation import Activation
+from provision.release.box import box
 from provision.release.check import Check
 from provision.release.environment import environment, gunicorn
 from provision.release.facts import MANAGED
@@ -108,6 +109,7 @@ class Deployment:
             self.host.mirrors.index or "",
             netrc=app.netrc_text,
             key=app.source.private_key,
+            box=box(app),
         )
 
     @cached_property

@@ -26,7 +26,12 @@ class SlotLayout(Places):
     )
     manager = Place("/etc/{app}/{slot}/manager", "file", "the process manager that runs it", mode=0o644)
     fingerprint = Place("/etc/{app}/{slot}/fingerprint", "file", "a hash of all that it runs with", mode=0o644)
-    static = Place("/srv/{app}/static/{slot}", "directory", "links to the static files of its release", mode=0o755)
+    static = Place(
+        "/srv/{app}/static/{slot}", "directory", "copies of the static files of its release", "root", NGINX, 0o750
+    )
+    copied = Place(
+        "/etc/{app}/{slot}/static", "file", "which folders those are copies of, and what they had in them", mode=0o644
+    )
     socket = Place(
         "/run/{app}/{slot}.sock",
         "socket",
@@ -44,7 +49,12 @@ class ReleaseLayout(Places):
     keys = ("app", "release")
 
     folder = Place(
-        "/srv/{app}/releases/{release}", "directory", "one commit, exported; the app can only read it", mode=0o755
+        "/srv/{app}/releases/{release}",
+        "directory",
+        "one commit, exported; the app can only read it",
+        "root",
+        APP,
+        0o750,
     )
     stamp = Place(
         "/srv/{app}/releases/{release}/.release",
@@ -73,14 +83,20 @@ class Layout(Places):
     venvs = Place(
         "/srv/{app}/venvs",
         "directory",
-        "virtual environments, shared by releases with the same requirements",
+        "virtual environments, shared by releases with the same requirements; the app can only read them",
         mode=0o755,
+    )
+    build = Place(
+        "/srv/{app}/build",
+        "directory",
+        "a folder for the environment that is being built; the builder sees nothing else of it",
+        mode=0o700,
     )
     shared = Place("/srv/{app}/shared", "directory", "what outlives releases", APP, APP, 0o750, "root, the app")
     current = Place("/srv/{app}/current", "link", "the active release, for people and scripts")
     preview = Place("/srv/{app}/preview", "link", "the release that can be previewed")
     static = Place(
-        "/srv/{app}/static", "directory", "the files that nginx serves itself: for each slot, links by URL", mode=0o755
+        "/srv/{app}/static", "directory", "the files that nginx serves itself: for each slot, copies by URL", mode=0o755
     )
     static_current = Place("/srv/{app}/static/current", "link", "those of the slot that has the traffic")
     static_preview = Place("/srv/{app}/static/preview", "link", "those of the release that can be previewed")
@@ -155,8 +171,13 @@ class Layout(Places):
         "/var/lib/provision/apps/{app}/migrations", "file", "which releases migrated the database, and how", mode=0o644
     )
     uv_cache = Place(
-        "/var/cache/provision/uv-{app}", "directory", "uv's cache", BUILDER, BUILDER, 0o755, "root, the builder"
+        "/var/cache/provision/build-{app}", "directory", "uv's cache", BUILDER, BUILDER, 0o700, "root, the builder"
     )
+
+    @property
+    def builder(self) -> str:
+        """The user who builds the app's environments."""
+        return BUILDER.format(**self.names)
 
     def slot(self, slot: str) -> SlotLayout:
         """The paths of one slot: blue, green, or a process manager's word for either."""

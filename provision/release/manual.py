@@ -1,13 +1,15 @@
-"""docs/server.md's tables, made from the layouts: `python -m provision.release.manual` writes them into the page."""
+"""The tables of docs/server.md and docs/security.md, made from the layouts: `python -m provision.release.manual` writes them there."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
 from provision.engine.layout import Place, Places, Toolkit
+from provision.release import principals
 from provision.release.layout import Layout, ReleaseLayout, SlotLayout
 from provision.release.process_manager import PROCESS_MANAGERS
 
 PAGE = Path(__file__).parents[2] / "docs" / "server.md"
+SECURITY = PAGE.with_name("security.md")
 BEGIN, END = "<!-- tables: python -m provision.release.manual -->", "<!-- end of tables -->"
 TABLES: tuple[tuple[str, tuple[type[Places], ...]], ...] = (
     ("An app", (Layout,)),
@@ -27,10 +29,10 @@ def tables() -> str:
     )
 
 
-def written(page: str) -> str:
-    """The page with the tables as they are now."""
+def written(page: str, text: str) -> str:
+    """The page with its tables as they are now."""
     before, after = page.split(BEGIN)[0], page.split(END)[1]
-    return f"{before}{BEGIN}\n\n{tables()}\n{END}{after}"
+    return f"{before}{BEGIN}\n\n{text}\n{END}{after}"
 
 
 def _rows(places: Iterable[Place]) -> str:
@@ -59,4 +61,5 @@ def _words(text: str) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(written(PAGE.read_text()))
+    PAGE.write_text(written(PAGE.read_text(), tables()))
+    SECURITY.write_text(written(SECURITY.read_text(), principals.table()))

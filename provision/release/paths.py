@@ -24,7 +24,7 @@ APP = (
     "migrations",
     "uv_cache",
 )
-SLOT = ("folder", "env", "gunicorn", "sandbox", "units", "manager", "fingerprint", "static")
+SLOT = ("folder", "env", "gunicorn", "sandbox", "units", "manager", "fingerprint", "static", "copied")
 OF_RELEASE = ("folder", "stamp", "record")
 
 

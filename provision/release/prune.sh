@@ -16,6 +16,10 @@ release_prune() {
     done
     used=$(readlink -f "$app_releases"/*/.venv "$app_configuration/blue/venv" "$app_configuration/green/venv" || true)
     find "$app_venvs" -mindepth 1 -maxdepth 1 -type d | while read -r path; do release_remove_unused "$path"; done
+    # Those of an older toolkit were open to all.
+    for path in "$app_releases"/* "$app_venvs"/*; do
+        if [ -d "$path" ]; then chown "root:$app" "$path" && chmod 750 "$path"; fi
+    done
 }
 
 # release_remove_unused PATH: remove a folder unless it is one of the lines of used.

@@ -74,7 +74,7 @@ slot_http_status() {
         -H 'X-Forwarded-Proto: https' -H "X-Forwarded-Host: ${2:-localhost}" "http://${2:-localhost}$3" || true
 }
 
-# In: NUMBER APP HEALTH_PATH DOMAIN|- NAME=SHA256,NAME=SHA256... SHA256 (of the links to static files).
+# In: NUMBER APP HEALTH_PATH DOMAIN|- NAME=SHA256,NAME=SHA256... SHA256 (of the list of static files).
 # Out: the keys of Serving (release/slot.py), if a slot has the traffic.
 slot_probe() {
     while IFS='	' read -r number app health domain copies links; do
@@ -105,36 +105,19 @@ slot_probe_idle() {
     fi
 }
 
-# slot_copies APP SLOT NAME=SHA256,... SHA256: same if the slot's own files and its links to static files have these checksums,
+# slot_copies APP SLOT NAME=SHA256,... SHA256: same if the slot's own files and the list of its static files have these checksums,
 # otherwise differs.
 slot_copies() {
     if ! printf '%s\n' "$3" | tr , '\n' | while IFS='=' read -r name sum; do printf '%s  %s\n' "$sum" "$app_configuration/$2/$name"; done |
         sha256sum --status --check 2>/dev/null; then
         echo differs
-    elif [ "$(slot_static_sum "$1" "$2")" != "$4" ]; then
+    elif [ "$(static_sum "$1" "$2")" != "$4" ]; then
         echo differs
     elif slot_by_manager differs "$1" "$2"; then
         echo differs
     else
         echo same
     fi
-}
-
-# slot_static_sum APP SLOT: a checksum of its links to static files, each as URL=FOLDER.
-slot_static_sum() {
-    layout_slot "$1" "$2"
-    find "$slot_static" -type l -printf '%P=%l\n' 2>/dev/null | sed "s|=$(readlink "$slot_release")/|=|" | LC_ALL=C sort | sha256sum | cut -d' ' -f1
-}
-
-# slot_link_static: nginx finds the release's static files by URL. Reads release, new and static.
-slot_link_static() {
-    rm -rf "$slot_static"
-    (umask 022 && mkdir -p "$slot_static")
-    printf '%s\n' "$static" | while IFS='=' read -r url folder; do
-        if [ -z "$url" ]; then continue; fi
-        case $url in */*) (umask 022 && mkdir -p "$slot_static/${url%/*}") ;; esac
-        ln -s "$release_folder/$folder" "$slot_static/$url"
-    done
 }
 
 # slot_clock: hundredths of a second since the boot.
@@ -162,7 +145,7 @@ slot_prepare() {
     layout_release "$app" "$release"
     point "$slot_release" "$release_folder"
     point "$slot_venv" "$(readlink -f "$release_venv")"
-    slot_link_static
+    static_copy
     printf '%s\n' "$manager" | put "$slot_manager" root root 644
     printf '%s\n' "$fingerprint" | put "$slot_fingerprint" root root 644
 }

@@ -29,8 +29,14 @@ release_export() {
         fail "$1: the release cannot be written to $app_releases: $(room "$app_releases"); make room there, or keep fewer releases (keep_releases)"
     rm -f "$beside.tar"
     if [ ! -d "$beside/$4" ]; then fail "$1: the commit has no folder $4 (source.folder)"; fi
+    for own in .release .venv; do
+        if [ -e "$beside/$own" ] || [ -L "$beside/$own" ]; then fail "$1: the commit has a $own at its top, where the server puts its own: remove it from the repository"; fi
+    done
     if [ -L "$release_venv" ]; then cp -P "$release_venv" "$beside/.venv"; fi
     printf '%s\t%s\n' "$3" "$4" >"$beside/.release"
+    # Others cannot go in: neither another app, nor nginx, which has copies of the static files.
+    chown "root:$1" "$beside"
+    chmod 750 "$beside"
     sync -f "$beside"
     if [ -e "$release_folder" ]; then mv -T "$release_folder" "$app_releases/.old-$2"; fi
     mv -T "$beside" "$release_folder"

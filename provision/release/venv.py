@@ -27,6 +27,7 @@ class Venv:
     `folder` the app's folder in it, `requirements` a path relative to that, or `auto`. PYTHON/bin/python3 is its Python;
     the distribution's counts by its series (3.11), so only an upgrade of the distribution changes it. `netrc` has logins that only
     the build sees, and `key` the private key of the app's repository, where the server has none of its own.
+    `box` is what the build is confined by (release/box.py).
     """
 
     app: str
@@ -39,6 +40,7 @@ class Venv:
     uv: str = UV
     netrc: str = field(default="", repr=False)
     key: str = field(default="", repr=False)
+    box: tuple[str, ...] = ()
 
     @staticmethod
     def ref_to(app: str) -> Ref:
@@ -83,6 +85,7 @@ class Venv:
             self.index,
             self.netrc,
             self.key,
+            "\n".join(self.box),
             *SERVER,
         )
         return Change(self.ref, f"{self.app}: {what}", f"{script} {BUILD}", shell.LIBRARY)

@@ -28,17 +28,18 @@ venv_probe() {
     done
 }
 
-# venv_install APP RELEASE FOLDER REQUIREMENTS BASE PYTHON UV_VERSION INDEX NETRC KEY SERVER_REQUIREMENT... <build.sh
-# A builder builds it in a box (box.sh), because a build runs the packages' code; then root owns everything.
-# Sets, for the functions below: app, folder (the app's), source (its path), file (the requirements), python and uv (programs), index, netrc, key_text, work
-# (the build's folder), said (its output), venv, and build (the program).
+# venv_install APP RELEASE FOLDER REQUIREMENTS BASE PYTHON UV_VERSION INDEX NETRC KEY BOX SERVER_REQUIREMENT... <build.sh
+# The app's builder builds it in a box (release/box.py), because a build runs the packages' code; root then takes a copy.
+# Sets, for the functions below: app, folder (the app's), source (its path), file (the requirements), python and uv (programs), index, netrc,
+# key_text, box and builder, work (the build's folder, in which only root can go), unit (the build's), venv, and build (the program).
 venv_install() {
     umask 022
     build=$(cat)
     layout_app "$1"
     layout_release "$1" "$2"
     layout_tools "$7"
-    app=$1 folder=$3 source=$release_folder/$3 uv=$tools_uv/bin/uv index=$8 netrc=$9 key_text=${10} work='' said='' venv=''
+    app=$1 folder=$3 source=$release_folder/$3 uv=$tools_uv/bin/uv index=$8 netrc=$9 key_text=${10} box=${11} work='' venv=''
+    builder=$(printf '%s\n' "$box" | sed -n 's/^User=//p') unit=provision-build-$app.service
     trap venv_clean EXIT
     if [ ! -d "$source" ]; then fail "$app: the commit has no folder $3"; fi
     file=$(requirements_file "$release_folder" "$3" "$4")
@@ -48,7 +49,7 @@ venv_install() {
     python=$(readlink -f "$6/bin/python3")
     python_check
     key=$(requirements_key "$release_folder" "$3" "$4" "$5")
-    shift 10
+    shift 11
     venv=$app_venvs/$key
     if ! venv_is_whole "$venv"; then venv_build "$@"; fi
     point "$release_venv" "../../venvs/$key"
@@ -56,69 +57,82 @@ venv_install() {
     touch "$release_stamp"
 }
 
-# venv_clean: remove what is half done: the environment, and a release that never had one.
+# venv_clean: remove what is half done: the build, and a release that never had an environment.
 venv_clean() {
     if [ -n "$work" ]; then
-        box_end "$app"
-        rm -rf "$work" "$said"
+        venv_stop
+        rm -rf "$work"
     fi
-    if [ -n "$venv" ] && [ ! -e "$venv/.complete" ]; then rm -rf "$venv"; fi
     if [ ! -L "$release_venv" ] && [ "$(readlink -f "$app_current")" != "$release_folder" ]; then rm -rf "$release_folder"; fi
 }
 
+# venv_stop: end the build; a run that was killed leaves one behind.
+venv_stop() { systemctl --quiet stop "$unit" 2>/dev/null || true; }
+
 # venv_build SERVER_REQUIREMENT...
 venv_build() {
-    box_end "$app"
-    work=$(mktemp -d /var/tmp/provision-venv.XXXXXX) || fail "$app: no space left for the venv: $(venv_room /var/tmp)"
-    rm -f "$provision_runtime"/build.*
-    said=$(mktemp "$provision_runtime/build.XXXXXX")
-    rm -rf "$venv"
-    if [ "$(stat -c %U "$app_uv_cache" 2>/dev/null)" != "$app-build" ]; then rm -rf "$app_uv_cache"; fi
-    mkdir -p "$venv" "$app_uv_cache" "$work/source"
+    getent passwd "$builder" >/dev/null || fail "$app: the server has no user $builder, who builds: invoke provision makes it"
+    venv_stop
+    install -d -m 700 -o root -g root "$app_build"
+    rm -rf "${app_build:?}"/*
+    work=$(mktemp -d "$app_build/XXXXXX") || fail "$app: no space left for the venv: $(venv_room "$app_build")"
+    mkdir -p "${app_uv_cache%/*}"
+    install -d -m 700 -o "$builder" -g "$builder" "$app_uv_cache"
+    venv_forget_cache
+    mkdir "$work/venv" "$work/source" "$work/home"
+    venv_logins
+    printf '%s\n' "$build" >"$work/build.sh"
     # All of the commit: a lock, a workspace's member or a path may be above the app's folder.
     tar -C "$release_folder" --exclude=./.venv --exclude=./.release -cf - . | tar -C "$work/source" -xf -
-    venv_logins
-    # Nothing runs as the builder now, so nothing moves while the owners change.
-    chown -hR "$app-build:" "$venv" "$work"
-    chown -h "$app-build:" "$app_uv_cache"
-    if ! { venv_settings && printf '%s\n' "$build"; } | box_run "$app" "$said" "$venv $work $app_uv_cache" sh -eu -s "$uv" "$python" "$venv" "$work/source/$folder" "$file" "$@"; then
-        venv_output
-        if grep -q 'os error 28\|No space left' "$said"; then fail "$app: no space left for the venv: $(venv_room "$venv" "$work")"; fi
-        # When an index refuses a password, uv says that the packages are not there.
-        status=$(sed -n 's/.*lack of valid authentication credentials (\([^)]*\)).*/\1/p' "$said" | head -n 1)
-        if [ -n "$status" ]; then fail "$app: $file cannot be installed: $(uv_denied "$status")"; fi
-        fail "$app: $file cannot be installed: $(venv_reason <"$said" | sed "s|$work/source/||g")"
+    chown -hR "$builder:" "$work/source" "$work/venv" "$work/home"
+    # The builder gets the end of a pipe. What it says has an end, too: its beginning and its last part are kept.
+    { venv_run_build "$@" 2>&1 || : >"$work/failed"; } | {
+        head -c 500000
+        tail -c 500000
+    } >"$work/output"
+    # No line of it can be taken for one of the toolkit's own.
+    sed 's/^/  /' "$work/output"
+    if [ -e "$work/failed" ]; then venv_failed; fi
+    venv_take
+}
+
+# venv_forget_cache: what an older toolkit let the app write is removed by the app's user, not by root.
+venv_forget_cache() {
+    old=${app_uv_cache%/*}/uv-$app
+    if [ -d "$old" ]; then
+        setpriv --reuid="$app" --regid="$app" --clear-groups find "$old" -mindepth 1 -delete 2>/dev/null || true
+        rmdir "$old" 2>/dev/null || true
     fi
-    venv_output
-    chown -hR root:root "$venv"
-    # uv leaves a .lock that all may write.
-    chmod -R go-w "$venv"
-    # The stamp is the newest file of an environment that nobody touched. It names the commit that it was built for.
-    printf '%s\n' "$file" "$(cut -f1 "$release_stamp")" | put "$venv/.complete" root root 644
 }
 
-# venv_output: what the build said. No line of it can be taken for one of the toolkit's own.
-venv_output() { sed 's/^/  /' "$said"; }
-
-# venv_settings: the environment of the build, as a program for sh. Only the builder can read it.
-venv_settings() {
-    for setting in UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy UV_NO_PROGRESS=1 UV_SYSTEM_CERTS=1 UV_NO_CONFIG=0 NO_COLOR=1 \
-        UV_COMPILE_BYTECODE=1 UV_CACHE_DIR="$app_uv_cache" UV_PROJECT_ENVIRONMENT="$venv" VIRTUAL_ENV="$venv" HOME="$work" \
-        TMPDIR="$work" GIT_TERMINAL_PROMPT=0 GIT_SSH_COMMAND="$(venv_ssh)" ${index:+"UV_DEFAULT_INDEX=$(venv_index)"}; do
-        printf "export %s='%s'\n" "${setting%%=*}" "$(printf '%s' "${setting#*=}" | sed "s/'/'\\\\''/g")"
-    done
+# venv_run_build SERVER_REQUIREMENT...: build.sh, in the box. The environment is built at the path at which it will stand. No property
+# of a unit and no argument may have the index's password, as all can read those.
+venv_run_build() {
+    sandbox_run "$box" --unit="$unit" \
+        -p BindPaths="$work/venv:$venv" -p BindPaths="$work/source:$app_home/source" \
+        -p BindPaths="$work/home:$app_home/home" \
+        -p BindReadOnlyPaths="$work/build.sh:$app_home/build.sh" \
+        --setenv=UV_PYTHON_DOWNLOADS=never --setenv=UV_LINK_MODE=copy --setenv=UV_NO_PROGRESS=1 --setenv=UV_SYSTEM_CERTS=1 \
+        --setenv=UV_NO_CONFIG=0 --setenv=NO_COLOR=1 --setenv=UV_COMPILE_BYTECODE=1 \
+        --setenv=UV_CACHE_DIR="$app_uv_cache" --setenv=UV_PROJECT_ENVIRONMENT="$venv" --setenv=VIRTUAL_ENV="$venv" \
+        --setenv=HOME="$app_home/home" --setenv=TMPDIR=/var/tmp --setenv=GIT_TERMINAL_PROMPT=0 \
+        --setenv=GIT_SSH_COMMAND="$(venv_ssh)" ${index:+"--setenv=UV_DEFAULT_INDEX=$(venv_index)"} \
+        sh -eu "$app_home/build.sh" "$uv" "$python" "$venv" "$app_home/source/$folder" "$file" "$@" </dev/null
 }
 
-# venv_logins: what the build may log in with, in files that are gone when it ends.
+# venv_logins: what the build may log in with, in its home, which is gone when it ends.
 venv_logins() {
-    (umask 077 && { if [ -n "$index" ]; then venv_login; fi && printf '%s' "$netrc"; } >"$work/.netrc")
+    (umask 077 && { if [ -n "$index" ]; then venv_login; fi && printf '%s' "$netrc"; } >"$work/home/.netrc")
     if [ -n "$key_text" ]; then
-        (umask 077 && printf '%s' "$key_text" >"$work/.deploy_key")
+        (umask 077 && printf '%s' "$key_text" >"$work/home/.deploy_key")
     elif [ -e "$app_deploy_key" ]; then
-        install -m 600 "$app_deploy_key" "$work/.deploy_key"
+        install -m 600 "$app_deploy_key" "$work/home/.deploy_key"
     fi
-    if [ -e "$app_known_hosts" ]; then cp "$app_known_hosts" "$work/.known_hosts"; fi
+    if [ -e "$app_known_hosts" ]; then cp "$app_known_hosts" "$work/home/.known_hosts"; fi
 }
+
+# venv_ssh: for requirements at git+ssh://, the key of the app's repository, and the host keys that are pinned for that.
+venv_ssh() { echo "ssh -F none -i $app_home/home/.deploy_key -o IdentitiesOnly=yes -o BatchMode=yes -o StrictHostKeyChecking=yes -o UserKnownHostsFile=$app_home/home/.known_hosts"; }
 
 # venv_login: the user and password in the index's address, as a line of netrc(5), where uv looks for them: the environment of a build
 # script has neither.
@@ -131,11 +145,37 @@ venv_login() {
             print("machine %s login %s password %s" % words)'
 }
 
-# venv_ssh: for requirements at git+ssh://, the key of the app's repository, and the host keys that are pinned for that.
-venv_ssh() { echo "ssh -F none -i $work/.deploy_key -o IdentitiesOnly=yes -o BatchMode=yes -o StrictHostKeyChecking=yes -o UserKnownHostsFile=$work/.known_hosts"; }
-
 # venv_index: its address without them.
 venv_index() { printf '%s' "$index" | sed 's|://[^/]*@|://|'; }
+
+venv_full() { fail "$app: no space left for the venv: $(venv_room "$work" /var/tmp)"; }
+
+# venv_failed: fail with the build's reason.
+venv_failed() {
+    if grep -q 'os error 28\|No space left' "$work/output"; then venv_full; fi
+    # When an index refuses a password, uv says that the packages are not there.
+    status=$(sed -n 's/.*lack of valid authentication credentials (\([^)]*\)).*/\1/p' "$work/output" | head -n 1)
+    if [ -n "$status" ]; then fail "$app: $file cannot be installed: $(uv_denied "$status")"; fi
+    fail "$app: $file cannot be installed: $(venv_reason <"$work/output" | sed "s|$app_home/source/||g")$(sandbox_hint "$app" <"$work/output")"
+}
+
+# venv_take: the environment becomes root's, as a copy, so that nothing of the builder's comes along: no special mode or access list, and
+# no file that somebody has open. The builder's processes are gone, and nobody but root can go where its files are.
+venv_take() {
+    odd=$(find "$work/venv" ! -type f ! -type d ! -type l -printf '%P' -quit | tr -c '[:print:]' '?' | cut -c 1-200)
+    if [ -n "$odd" ]; then fail "$app: the build left something that is neither file, folder nor link: $odd"; fi
+    cp -RP --reflink=auto --preserve=timestamps --no-preserve=mode,ownership,xattr "$work/venv" "$work/taken" || venv_full
+    find "$work/venv" -type f -perm /111 -printf '%P\0' | (cd "$work/taken" && xargs -0r chmod 755 --)
+    chmod -R a+rX,go-w,a-st "$work/taken"
+    rm -rf "$work/taken/.complete"
+    # The stamp is the newest file of an environment that nobody touched. It names the commit that it was built for.
+    printf '%s\n' "$file" "$(cut -f1 "$release_stamp")" | put "$work/taken/.complete" root root 644
+    chown "root:$app" "$work/taken"
+    chmod 750 "$work/taken"
+    if [ -e "$venv" ]; then mv -T "$venv" "$work/old"; fi
+    mv -T "$work/taken" "$venv" || venv_full
+    sync -f "$venv"
+}
 
 # venv_room PATH...: the free space on their filesystems.
 venv_room() {

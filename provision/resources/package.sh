@@ -5,7 +5,7 @@
 package_probe() {
     items=$(cat)
     {
-        printf '%s\n' "$items" | cut -f2 | tr ' ' '\n' | sort -u | xargs -r dpkg-query -W -f='${db:Status-Abbrev}\t${Package}\n' 2>/dev/null
+        printf '%s\n' "$items" | cut -f2 | tr ' ' '\n' | sort -u | xargs -r dpkg-query -W -f='${db:Status-Abbrev}\t${Package}\n' -- 2>/dev/null
         printf '%s\n' "$items" | sed 's/^/I\t/'
     } | awk -F '\t' -v OFS='\t' '
         $1 ~ /^.i $/ { installed[$2] = 1; next }
@@ -60,7 +60,7 @@ package_resume() {
 # is out of date.
 package_install() {
     if command -v cloud-init >/dev/null; then timeout 600 cloud-init status --wait >/dev/null || true; fi
-    set -- -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold --no-install-recommends install "$@"
+    set -- -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold --no-install-recommends install -- "$@"
     if ! ls /var/lib/apt/lists/*Packages* >/dev/null 2>&1; then
         package_update
         package_apt "$@" || package_unread

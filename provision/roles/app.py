@@ -34,6 +34,7 @@ def _place(host: Host, facts: Facts, app: App) -> tuple[Resource, ...]:
         directory(layout, Layout.home),
         directory(layout, Layout.releases),
         directory(layout, Layout.venvs),
+        directory(layout, Layout.build),
         directory(layout, Layout.shared),
         directory(layout, Layout.configuration),
         file(layout, Layout.tmpfiles, f"d {layout.sockets} 0750 root www-data -\n"),

@@ -3,7 +3,7 @@
 from provision.engine.facts import Facts
 from provision.engine.layout import TOOLKIT, Toolkit
 from provision.engine.resource import Resource
-from provision.inventory import Host
+from provision.inventory import App, Host
 from provision.release.layout import Layout, directory
 from provision.resources.file import File, Link
 from provision.resources.locale import Locale
@@ -17,7 +17,7 @@ PACKAGES = ("ca-certificates", "curl", "git", "openssl", "tzdata")
 
 
 def base(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
-    """Packages, time zone, locale, trusted CAs, the toolkit's folders, and for each app a user and a builder."""
+    """Packages, time zone, locale, trusted CAs, the toolkit's folders, and two users for each app."""
     locales = () if host.locale in BUILT_IN else ("locales",)
     ssh = ("openssh-client",) if any(app.source.ssh for app in host.apps.values()) else ()
     return (
@@ -28,16 +28,17 @@ def base(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
         TrustedCertificates(host.mirrors.authorities),
         directory(TOOLKIT, Toolkit.state),
         directory(TOOLKIT, Toolkit.cache),
-        *(
-            resource
-            for app in host.apps.values()
-            for resource in (
-                Group(app.name),
-                User(app.name, Layout(app.name).shared),
-                Group(f"{app.name}-build"),
-                User(f"{app.name}-build", "/nonexistent"),
-            )
-        ),
+        *(resource for app in host.apps.values() for resource in _users(app)),
+    )
+
+
+def _users(app: App) -> tuple[Resource, ...]:
+    builder = Layout(app.name).builder
+    return (
+        Group(app.name),
+        User(app.name, Layout(app.name).shared),
+        Group(builder),
+        User(builder, "/nonexistent"),
     )
 
 

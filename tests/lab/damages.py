@@ -12,7 +12,7 @@ SOCKETS = {"socket", "sockets", "current_socket", "previous_socket"} | {
     f"preview_{name}" for name in ("socket", "tokens", "slot")
 }
 # What is in them is the app's own, or may be missing: only who may read and write them is the tables' affair.
-CONTENT = {"uv_cache", "migrations"}
+CONTENT = {"uv_cache", "migrations", "build"}
 BY_KIND = {
     "directory": ("deleted", "emptied", "mode", "owner"),
     "file": ("deleted", "emptied", "mode", "owner", "target"),

@@ -40,6 +40,7 @@ PREPARED = (
     f"/etc/{APP}/units",
     *(f"/etc/{APP}/units/{APP}@.{kind}" for kind in ("service", "socket")),
     f"/srv/{APP}/releases",
+    f"/srv/{APP}/build",
     f"/srv/{APP}/venvs",
     "/var/lib/provision",
     "/var/lib/provision/generation",
@@ -126,7 +127,7 @@ def tree() -> dict[str, str]:
     listed = shell(
         SERVER,
         "find /etc /srv /opt /usr /var/lib/provision /var/cache/provision /var/tmp /var/www "
-        "'(' -path '/var/cache/provision/uv-*' -o -path '/srv/*/repository.git' ')' -prune -o "
+        "'(' -path '/var/cache/provision/build-*' -o -path '/srv/*/repository.git' ')' -prune -o "
         "-printf '%p\\t%y %m %u:%g %s %T@ %l\\n' 2>/dev/null; "
         "find /run/provision /home /root -name '.provision*' -o -name 'check.*' 2>/dev/null; "
         f'for slot in blue green; do systemctl show -p MainPID {APP}@$slot | sed "s/^/$slot\\t/"; done',

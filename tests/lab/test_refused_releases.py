@@ -74,17 +74,17 @@ def test_a_module_that_the_active_release_does_not_have_is_refused_and_the_relea
 
 
 def test_a_full_disk_during_the_venv_is_refused_with_where_it_is_full(deployed: Declared) -> None:
-    venvs = f"/srv/{APP}/venvs"
+    builds = f"/srv/{APP}/build"
     deployed.repository.commit({"requirements.txt": f"{REQUIREMENTS}sqlalchemy==2.1.9\n"}, "larger")
     with untouched(*PREPARED):
-        shell(SERVER, f"mkdir /run/kept && mount --bind {venvs} /run/kept && mount -t tmpfs -o size=8m tmpfs {venvs}")
+        shell(SERVER, f"mkdir /run/kept && mount --bind {builds} /run/kept && mount -t tmpfs -o size=8m tmpfs {builds}")
         try:
             error = refused(deployed()("deploy", SERVER, "--json", "--revision", "larger"))
-            assert shell(SERVER, f"ls -A {venvs}") == ""
+            assert shell(SERVER, f"ls -A {builds}") == ""
         finally:
-            shell(SERVER, f"umount {venvs} && umount /run/kept && rmdir /run/kept")
+            shell(SERVER, f"umount {builds} && umount /run/kept && rmdir /run/kept")
     assert re.fullmatch(
-        rf"{APP}: no space left for the venv: \S+ free on {venvs}, \S+ free on /; make room there, or keep fewer "
+        rf"{APP}: no space left for the venv: \S+ free on {builds}, \S+ free on /; make room there, or keep fewer "
         r"releases \(keep_releases\)",
         error,
     )

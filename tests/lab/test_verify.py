@@ -161,7 +161,7 @@ def failed(controller: Controller, only: str = "", *options: str) -> set[str]:
 def test_a_deployed_server_passes(deployed: Controller) -> None:
     answer = deployed("verify", SERVER)
     assert answer.status == 0, answer.stdout
-    assert "37 passed" in answer.stdout
+    assert "38 passed" in answer.stdout
     assert f"test_the_service_runs_as_the_apps_user[{SERVER}-sample] PASSED" in answer.stdout
 
 

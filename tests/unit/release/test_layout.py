@@ -11,7 +11,7 @@ import pytest
 import provision
 from provision.engine.layout import PRELUDE, TOOLKIT, Places, Toolkit
 from provision.release import layout as layouts
-from provision.release import manual
+from provision.release import manual, principals
 from provision.release.layout import Layout, ReleaseLayout, SlotLayout, directory, file
 from provision.release.process_manager import PROCESS_MANAGERS
 from provision.resources.file import Directory
@@ -96,5 +96,6 @@ def test_only_its_own_files_and_the_choice_know_supervisor() -> None:
 
 
 def test_the_page_about_servers_has_the_tables_as_they_are() -> None:
-    page = manual.PAGE.read_text()
-    assert manual.written(page) == page, "run: python -m provision.release.manual"
+    for path, text in ((manual.PAGE, manual.tables()), (manual.SECURITY, principals.table())):
+        page = path.read_text()
+        assert manual.written(page, text) == page, "run: python -m provision.release.manual"

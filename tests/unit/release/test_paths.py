@@ -34,7 +34,7 @@ def test_each_slot_and_the_active_release_are_looked_at_with_the_manager_s_copie
     places = list(SHOP.places())
     assert "file,640,root:shop,/etc/shop/blue/env" in places
     assert "file,750,root:shop,/etc/shop/green/start" in places
-    assert f"directory,755,root:root,{Layout('shop').release(RELEASE).folder}" in places
+    assert f"directory,750,root:shop,{Layout('shop').release(RELEASE).folder}" in places
 
 
 def test_another_type_mode_or_owner_is_seen(

@@ -129,6 +129,7 @@ def test_a_slot_has_its_own_copies_of_what_it_runs_with(
         "units",
         "manager",
         "fingerprint",
+        "static",
     }
     assert (green / "env").read_text() == "A=1\n"
     assert (green / "env").stat().st_mode & 0o777 == 0o640

@@ -35,7 +35,7 @@ def test_a_release_is_exported_once_and_restored_when_it_was_modified() -> None:
 
 
 @pytest.fixture
-def shop(root: Path, repository: Path, git: Callable[..., str]) -> Path:
+def shop(root: Path, repository: Path, git: Callable[..., str], owners: Callable[[], list[str]]) -> Path:
     """/srv/shop with the app's repository."""
     folder = root / "srv" / "shop"
     (folder / "releases").mkdir(parents=True)
@@ -78,4 +78,22 @@ def test_a_commit_without_the_apps_folder_is_one_clear_line(shop: Path, commit: 
     ran = make(replace(RELEASE, commit=commit, folder="web").plan(State(), {}))
     assert ran.returncode == 1
     assert ran.stdout == "error: shop: the commit has no folder web (source.folder)\n"
+    assert list((shop / "releases").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", [".release", ".venv"])
+def test_a_commit_with_a_name_that_the_server_needs_is_refused_and_nothing_is_written_through_it(
+    name: str, shop: Path, repository: Path, git: Callable[..., str], make: Make
+) -> None:
+    victim = repository.parent / "victim"
+    victim.write_text("untouched")
+    (repository / name).symlink_to(victim)
+    git("add", "--all", folder=repository)
+    git("-c", "user.name=t", "-c", "user.email=t@t", "commit", "--quiet", "-m", "A link", folder=repository)
+    git("fetch", "--quiet", "origin", folder=shop / "repository.git")
+    release = replace(RELEASE, commit=git("rev-parse", "HEAD", folder=repository))
+    done = make(release.plan(State(), {}))
+    assert done.returncode == 1
+    assert f"the commit has a {name} at its top, where the server puts its own" in done.stdout
+    assert victim.read_text() == "untouched"
     assert list((shop / "releases").iterdir()) == []

@@ -250,3 +250,19 @@ def test_what_uv_says_is_wrong_is_one_line(call: Callable[..., subprocess.Comple
     said = "Resolved nothing\nerror: No solution found\n  cause: there is no version\n    of fastapi==9\nhint: look again\n"
     ran = call([shell], f"venv_reason <<'END'\n{said}END")
     assert ran.stdout == "No solution found: there is no version of fastapi==9\n"
+
+
+def test_uv_with_a_checksum_that_is_not_known_is_not_installed(
+    tmp_path: Path, call: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    python = tmp_path / "home" / "bin" / "python3"
+    python.parent.mkdir(parents=True)
+    python.write_text(
+        '#!/bin/sh\nwhile [ "$1" != -r ]; do shift; done\ncat "$2"\necho " DO NOT MATCH THE HASHES"\nexit 1\n'
+    )
+    python.chmod(0o755)
+    said = call([shell], f"uv_install 1.0 {tmp_path}/home '' aa bb")
+    assert said.returncode == 1
+    assert said.stdout.startswith("uv==1.0 --hash=sha256:aa --hash=sha256:bb")
+    assert "error: uv 1.0 cannot be installed: the package index has another file for this server" in said.stdout
+    assert not (tmp_path / "opt" / "uv" / "1.0").exists()

@@ -1,0 +1,35 @@
+"""The box in which an app's environments are built: the app's sandbox with another user, and without a view of any app."""
+
+from provision.inventory import App
+from provision.release.layout import Layout
+from provision.release.sandbox import DIRECTIVES
+
+# Of what an app does without, this holds for its builds as well; the rest keeps a build away from others.
+LOOSENED = ("MemoryDenyWriteExecute", "ProcSubset", "SystemCallErrorNumber", "SystemCallFilter")
+# Where name servers may be written down; all else below /run is sockets.
+RESOLVERS = "-/run/systemd/resolve -/run/resolvconf -/run/NetworkManager"
+
+
+def box(app: App) -> tuple[str, ...]:
+    """Lines NAME=VALUE for systemd-run, without the folders of a single build (venv.sh).
+
+    Without Unix sockets, a build can ask no service of the server for anything, and hand nobody a file that it has open. All of its
+    processes are killed when it ends.
+    """
+    layout = Layout(app.name)
+    dropped = {"RestrictAddressFamilies", "UMask", *(name for name in app.unsandbox if name in LOOSENED)}
+    return (
+        *(f"{name}={value}" for name, value in DIRECTIVES if name not in dropped),
+        "RestrictAddressFamilies=AF_INET AF_INET6",
+        "UMask=0022",
+        "TemporaryFileSystem=/srv:ro /run:ro",
+        f"BindReadOnlyPaths={RESOLVERS}",
+        "InaccessiblePaths=-/var/lib/provision",
+        f"ReadWritePaths={layout.uv_cache}",
+        f"User={layout.builder}",
+        f"Group={layout.builder}",
+        "KillSignal=SIGKILL",
+        "RuntimeMaxSec=2h",
+        "TasksMax=1024",
+        "MemoryMax=75%",
+    )
