@@ -47,8 +47,8 @@ def deploys(manager: str, server: str, times: int) -> tuple[list[dict[str, float
     from tests.lab import probe_app, probe_site
     from tests.lab.conftest import ROOT, shell
 
-    pythons = python_cache.location(load(ROOT / "inventories/lab.yml"))
-    if not pythons.is_dir():
+    pythons = ROOT / "inventories/lab.yml"
+    if not python_cache.location(load(pythons)).is_dir():
         raise SystemExit("no packed Python: invoke deploy --host lab1 makes one")
     rows: list[dict[str, float]] = []
     own: list[float] = []

@@ -26,8 +26,8 @@ def main() -> None:
     from tests.lab.conftest import ROOT
     from tests.lab.load import load
 
-    pythons = python_cache.location(load_inventory(ROOT / "inventories/lab.yml"))
-    if not pythons.is_dir():
+    pythons = ROOT / "inventories/lab.yml"
+    if not python_cache.location(load_inventory(pythons)).is_dir():
         raise SystemExit("no packed Python: invoke deploy --host lab1 makes one")
     during: list[float] = []
     between: list[float] = []

@@ -52,7 +52,7 @@ class AccessDenied(ProvisionError):
 
 
 class CacheError(ProvisionError):
-    """What a server packed did not arrive whole."""
+    """What a server packed cannot be kept, or what is kept cannot be used."""
 
 
 class VagrantError(ProvisionError):

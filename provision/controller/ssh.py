@@ -14,12 +14,11 @@ from provision.controller import become, listen
 from provision.controller.agent import Agent
 from provision.controller.connection import connect, reason
 from provision.engine.shell import quote
-from provision.errors import AccessDenied, ConnectionLost, RunError
+from provision.errors import AccessDenied, CacheError, ConnectionLost, RunError
 from provision.inventory import Host
 
 SCRIPT_SECONDS = 300
 ENDED_SECONDS = 1
-FETCHED_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +116,16 @@ class Session:
                     " disk full, or out of inodes, or over a quota? See df -h ~ and df -i ~ there"
                 ) from None
 
-    def get(self, remote: str, local: Path) -> None:
-        """Fetch a file over SFTP and remove it from the server. `local` appears whole or not at all."""
+    def get(self, remote: str, local: Path, limit: int) -> None:
+        """Fetch a file over SFTP and remove it from the server. `local` appears whole or not at all.
+
+        Raises CacheError where it has more than `limit` bytes; ConnectionLost.
+        """
         local.parent.mkdir(parents=True, exist_ok=True)
         partial = local.with_name(f".{local.name}.{secrets.token_hex(4)}")
         try:
             with self._sftp(f"{local.name} was fetched") as sftp:
-                sftp.get(remote, str(partial), callback=_limited)
+                sftp.get(remote, str(partial), _limited(limit, remote))
                 sftp.remove(remote)
             partial.replace(local)
         finally:
@@ -177,10 +179,14 @@ class Session:
         return channel
 
 
-def _limited(fetched: int, total: int) -> None:
-    """Raises RunError where a file is larger than any that is fetched."""
-    if max(fetched, total) > FETCHED_BYTES:
-        raise RunError(f"the server offers a file of more than {FETCHED_BYTES >> 20} MB: it was not fetched")
+def _limited(limit: int, remote: str) -> Callable[[int, int], None]:
+    """A callback for SFTP that raises CacheError once a file has more than `limit` bytes."""
+
+    def arrived(count: int, size: int) -> None:
+        if max(count, size) > limit:
+            raise CacheError(f"{remote} is not fetched, as it has more than {limit / 1e6:.1f} MB")
+
+    return arrived
 
 
 def root_shell(host: Host, password: str | None) -> tuple[str, str]:

@@ -50,7 +50,8 @@ class Python(Model):
     )
     cache: bool = Field(
         default=True,
-        description="Keep the built Python and reuse it on other servers with the same system.",
+        description="Keep the built Python and reuse it on other servers with the same system. false: each server builds its own, and need not"
+        " trust another (docs/security.md).",
         examples=[True],
     )
 

@@ -30,9 +30,8 @@ def _names(records: Sequence[Record]) -> frozenset[str]:
     return frozenset(word(each, "name") for each in records)
 
 
-# The Pythons that were built or placed to their end, and those that are packed and wait to be fetched, by name.
+# The Pythons that were built or placed to their end, by name.
 BUILT = Fact("python", "python_built_facts", LIBRARY, _names)
-PACKED = Fact("packed", "python_packed_facts", LIBRARY, _names)
 
 
 @dataclass(frozen=True, slots=True)

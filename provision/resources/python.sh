@@ -11,16 +11,6 @@ python_built_facts() {
     done
 }
 
-# Out: name, in a record for each packed Python that waits to be fetched.
-python_packed_facts() {
-    for packed in "$provision_outbox"/*.tar.gz; do
-        if [ -e "$packed.about" ]; then
-            packed=${packed##*/}
-            printf 'packed\tname=%s\n' "${packed%.tar.gz}"
-        fi
-    done
-}
-
 # In: NUMBER REVISION. Out: state (unmodified or modified), if that release is there.
 python_probe_pyenv() {
     while IFS='	' read -r number revision; do
@@ -104,13 +94,13 @@ python_build() {
     if [ -n "$packed" ]; then python_pack "$prefix" "$packed" "$login"; fi
 }
 
-# python_pack PREFIX PACKED LOGIN: write the archive, and beside it its checksum, its size and the packages of its libraries.
+# python_pack PREFIX PACKED LOGIN: write the archive, and beside it the packages of its libraries. What a run left a day ago goes.
 python_pack() {
     prefix=$1 packed=$2 login=$3
     mkdir -p "${packed%/*}"
+    find "${packed%/*}" -maxdepth 1 -type f -mtime +0 -delete
     tar -C "${prefix%/*}" --exclude='*/lib/python*/test' --exclude='*/tests' --exclude='*/idlelib' --exclude='*.a' -czf "$packed" "${prefix##*/}"
     {
-        printf '%s %s\n' "$(sha256sum "$packed" | cut -d' ' -f1)" "$(stat -c %s "$packed")"
         find "$prefix" -type f \( -name '*.so' -o -path '*/bin/python3*' \) -exec ldd {} + 2>/dev/null |
             awk '$2 == "=>" { n = split($3, part, "/"); print "*/" part[n] }' | sort -u |
             xargs -r dpkg -S 2>/dev/null | grep -v '^\(local \)\{0,1\}diversion ' | cut -d: -f1 | sort -u

@@ -27,14 +27,14 @@ def gather(request: Request, host: Host, facts: Facts, resolved: Commits, folder
     host_keys = {name: known_hosts.pinned(name, source) for name, source in sources.items() if source.ssh}
     those = {name: resolved[name].result() for name in sources}
     found = {name: commit.id for name, commit in those.items()}
-    archives = python_cache.archives(python_cache.location(request.inventory), facts[SYSTEM], host)
+    keys = python_cache.keys(facts[SYSTEM], host)
     return Wanted(
         commits=found,
         releases={name: release_id(name, sources[name].folder, facts, commit) for name, commit in found.items()},
         packs=_packs(host, facts, found, folder),
         host_keys=host_keys,
-        pythons=python_cache.read(archives),
-        archives=archives,
+        pythons=python_cache.read(request.inventory, keys),
+        archives={name: python_cache.location(request.inventory) / key for name, key in keys.items()},
         token=request.token,
         force=request.force,
         stops_first=request.stops_first,

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,12 +17,11 @@ from provision.controller.connection import reason
 from provision.controller.redact import Mask
 from provision.controller.ssh import Session
 from provision.engine import apply, facts, probe
-from provision.engine.facts import SYSTEM, Facts
+from provision.engine.facts import Facts
 from provision.engine.plan import Plan, plan
 from provision.engine.resource import Phase, Transfer
-from provision.errors import ProbeError, ProvisionError, RunError, Unreachable
+from provision.errors import CacheError, ProbeError, ProvisionError, RunError, Unreachable
 from provision.inventory import Host
-from provision.resources.python import OUTBOX, PACKED
 from provision.roles.wanted import Wanted
 from provision.run.follow import Run, follow, new_id
 from provision.run.gather import Commits, gather
@@ -30,7 +29,7 @@ from provision.run.hold import Hold
 from provision.run.progress import Progress, locked
 from provision.run.request import Request, who
 from provision.run.result import Result
-from provision.run.transfer import fetch, upload
+from provision.run.transfer import upload
 from provision.run.watcher import Watcher
 from provision.untrusted import line as shown
 
@@ -94,7 +93,7 @@ class HostRun:
 
     def make_plan(self) -> None:
         """Read facts, probe, and plan: two execs that change nothing. Raises ProvisionError."""
-        self.facts = _facts(self.session, self.request)
+        self.facts = _facts(self.session)
         self.wanted = gather(self.request, self.host, self.facts, self.commits, self._folder)
         resources = self.request.roles(self.host, self.facts, self.wanted)
         answer = self.session.run(probe.script(resources))
@@ -149,7 +148,15 @@ class HostRun:
             self._apply(part)
         finally:
             count = len(self.progress.took) - made
-            fetch(self.session, [change.download for change in part.changes[:count] if change.download])
+            self._take([change.download for change in part.changes[:count] if change.download])
+
+    def _take(self, built: Sequence[Transfer]) -> None:
+        """Keep what this run has seen the server build; what cannot be kept is noted."""
+        for each in built:
+            try:
+                python_cache.take(self.session, self.request.inventory, each)
+            except CacheError as error:
+                self.progress.notices.append(str(error))
 
     def roll_back(self, reason: str = "") -> None:
         """Undo the changes of the phase `rolling`. The host counts as failed, because of `reason` or of its own
@@ -217,19 +224,14 @@ class HostRun:
             self.progress.handle(plan, self.run_id, event, output, time.monotonic() - begun)
 
 
-def _facts(session: Session, request: Request) -> Facts:
-    """A server's facts. Before a run, the Pythons that it has packed are fetched."""
+def _facts(session: Session) -> Facts:
+    """A server's facts. Raises ProvisionError."""
     answer = session.run(facts.script(roles.FACTS))
     if answer.status:
         raise RunError(
             f"the server cannot run a shell script as root: {shown(answer.stderr.strip()[-300:]) or answer.status}"
         )
-    known = facts.parse(answer.stdout, roles.FACTS)
-    if request.applies:
-        kept = python_cache.location(request.inventory)
-        packed = {name: python_cache.archive(kept, known[SYSTEM], name) for name in known[PACKED]}
-        fetch(session, [Transfer(path, f"{OUTBOX}/{name}.tar.gz") for name, path in packed.items()])
-    return known
+    return facts.parse(answer.stdout, roles.FACTS)
 
 
 def _undone(before: Progress, undone: Plan, failure: str | None, reason: str) -> str:

@@ -142,6 +142,7 @@ def built(sample: str, running_lab: None) -> Built:
     """The only deploy that builds a Python; all others install what it packed."""
     path = first_inventory(sample)
     shutil.rmtree(python_cache.location(load(path)), ignore_errors=True)
+    python_cache.lock(load(path)).unlink(missing_ok=True)
     lab.reset(BUILDER, SUITE)
     begun = time.monotonic()
     answer = Controller(path).deploy(BUILDER)
@@ -150,11 +151,13 @@ def built(sample: str, running_lab: None) -> Built:
 
 @pytest.fixture(scope="session")
 def pythons(sample: str, request: pytest.FixtureRequest) -> Path:
-    """The folder of packed Pythons; with PROVISION_KEEP_LAB, those of an earlier session are used again."""
-    folder = python_cache.location(load(first_inventory(sample)))
-    if not (os.environ.get("PROVISION_KEEP_LAB") and folder.is_dir()):
+    """The inventory that has packed Pythons; with PROVISION_KEEP_LAB, those of an earlier session are used again."""
+    path = first_inventory(sample)
+    inventory = load(path)
+    there = python_cache.location(inventory).is_dir() and python_cache.lock(inventory).is_file()
+    if not (os.environ.get("PROVISION_KEEP_LAB") and there):
         request.getfixturevalue("built")
-    return folder
+    return path
 
 
 @pytest.fixture
@@ -167,10 +170,14 @@ def controller(sample: str, tmp_path: Path, pythons: Path) -> Controller:
 
 
 def seed(path: Path, pythons: Path) -> Path:
-    """Copy packed Pythons to an inventory's own cache folder, and return that; it is removed when the tests end."""
-    own = python_cache.location(load(path))
+    """Give an inventory the packed Pythons of another, whose path is `pythons`; return its folder of them, which is removed when
+    the tests end.
+    """
+    source, target = load(pythons), load(path)
+    own = python_cache.location(target)
     shutil.rmtree(own, ignore_errors=True)
-    shutil.copytree(pythons, own, copy_function=os.link)
+    shutil.copytree(python_cache.location(source), own, copy_function=os.link)
+    shutil.copy(python_cache.lock(source), python_cache.lock(target))
     SEEDED.append(own)
     return own
 

@@ -11,8 +11,6 @@ import pytest
 import yaml
 
 from provision import lab
-from provision.controller import python_cache
-from provision.inventory import load
 from provision.release.venv import SERVER as PINNED
 from tests.lab.apps import ADDRESS, CLIENT, NAMES, OWN, SERVER, App, First
 from tests.lab.conftest import LAB, Controller, seed, shell
@@ -148,7 +146,7 @@ def test_when_one_apps_release_fails_those_that_were_switched_in_the_same_deploy
     content: dict[str, Any] = yaml.safe_load(every_app.inventory.read_text())
     content["apps"]["plain"]["health"] = {"path": "/", "timeout": 4}
     impatient = every_app.with_text(yaml.safe_dump(content, sort_keys=False), "impatient")
-    seed(impatient.inventory, python_cache.location(load(every_app.inventory)))
+    seed(impatient.inventory, every_app.inventory)
     apps["built"].commit("good morning from", "good evening from", apps["built"].main)
     apps["plain"].commit(apps["plain"].domain, "elsewhere.test", apps["plain"].main)
     answer = impatient("deploy", SERVER, "--json")

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from provision import lab
+from provision.controller import python_cache
+from provision.inventory import load as load_inventory
 from tests.lab import probe_app
 from tests.lab.conftest import LAB, Answer, Controller, https, seed, shell
 from tests.lab.load import load
@@ -95,6 +97,27 @@ def test_a_deploy_goes_over_to_pyenvs_python_and_back_and_no_request_fails(site:
     assert (seen.failed, seen.failures[:3]) == (0, [])
     assert {commit for _, commit in seen.answers} == {site.commit}
     print(f"{seen.requests} requests, none failed")
+
+
+def test_what_a_server_offers_unasked_is_not_looked_at(site: Site) -> None:
+    inventory = load_inventory(site.controller.inventory)
+
+    def kept() -> list[tuple[str, int]]:
+        return sorted((path.name, path.stat().st_size) for path in python_cache.location(inventory).iterdir())
+
+    lock = python_cache.lock(inventory)
+    before, pinned = kept(), lock.read_text()
+    names = "3.13.5 3.12.1 3.13.5-debian12-x86_64 ..-other"
+    shell(
+        SERVER,
+        "mkdir -p /var/lib/provision/outbox && cd /var/lib/provision/outbox && "
+        f'for name in {names}; do echo evil >"$name.tar.gz"; echo \'0 5 -oDebug::NoLocking=1\' >"$name.tar.gz.about"; done',
+    )
+    try:
+        site.with_python("system").deploy(SERVER)
+    finally:
+        shell(SERVER, "rm -r /var/lib/provision/outbox")
+    assert (kept(), lock.read_text()) == (before, pinned)
 
 
 @pytest.mark.parametrize("version", ["system", "3.13.5"])

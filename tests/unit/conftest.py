@@ -34,7 +34,7 @@ from provision.release.facts import (
     ServerRelease,
 )
 from provision.release.present import PRESENT, PresentApp
-from provision.resources.python import BUILT, PACKED
+from provision.resources.python import BUILT
 from provision.roles.wanted import Wanted
 
 if TYPE_CHECKING:
@@ -94,7 +94,6 @@ def make_known() -> Callable[..., Known]:
 
     def make(
         pythons: Collection[str] = (),
-        packed: Collection[str] = (),
         releases: tuple[ServerRelease, ...] = (),
         previews: Mapping[str, tuple[str, str]] | None = None,
         managed: Collection[tuple[str, str]] = (),
@@ -108,7 +107,6 @@ def make_known() -> Callable[..., Known]:
             {
                 SYSTEM: replace(SERVER, **server),
                 BUILT: frozenset(pythons),
-                PACKED: frozenset(packed),
                 RELEASES: releases,
                 PREVIEWS: {app: PreviewedRelease(*one) for app, one in (previews or {}).items()},
                 MANAGED: tuple(ManagedFile(*one) for one in managed),

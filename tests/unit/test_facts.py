@@ -11,7 +11,7 @@ from provision.engine import facts
 from provision.engine.facts import SYSTEM, Facts
 from provision.errors import PlanError, ProbeError
 from provision.release.facts import MANAGED, PREVIEWS, RELEASES, ManagedFile, PreviewedRelease, ServerRelease
-from provision.resources.python import BUILT, PACKED
+from provision.resources.python import BUILT
 
 if TYPE_CHECKING:
     import subprocess
@@ -145,16 +145,12 @@ def test_the_script_finds_only_what_is_complete(server: Callable[[], Facts], tmp
     for name in ("3.13.5", "3.12.1"):
         (tmp_path / "opt/pyenv/versions" / name).mkdir(parents=True)
     (tmp_path / "opt/pyenv/versions" / "3.13.5" / ".provision").touch()
-    (tmp_path / "var/lib/provision" / "outbox").mkdir(parents=True)
-    for name in ("3.13.5.tar.gz", "3.13.5.tar.gz.about", "3.12.1.tar.gz"):
-        (tmp_path / "var/lib/provision" / "outbox" / name).touch()
     releases = tmp_path / "srv" / "shop" / "releases"
     for name in ("one", "two"):
         (releases / name).mkdir(parents=True)
     (releases / "two" / ".release").write_text("def\tsub folder/app\n")
     found = server()
     assert found[BUILT] == {"3.13.5"}
-    assert found[PACKED] == {"3.13.5"}
     assert found[RELEASES] == (ServerRelease("shop", "two", "def", "sub folder/app", "new"),)
 
 

@@ -200,7 +200,7 @@ def test_the_console_writes_no_escape_codes_of_a_server() -> None:
 
 @pytest.mark.parametrize(
     "row",
-    ["managed\tapp=shop\tpath=/etc/../root/.profile", "managed\tapp=../x\tpath=/etc/x", "packed\tname=../../other"],
+    ["managed\tapp=shop\tpath=/etc/../root/.profile", "managed\tapp=../x\tpath=/etc/x", "python\tname=../../other"],
 )
 def test_a_name_that_leaves_its_folder_is_the_hosts_error(row: str) -> None:
     good = "system\tsystem=debian\tversion=12\tinit=systemd\tarchitecture=x86_64\tcpus=1\tmemory=1\tlogin=a\thome=/home/a\tnow=1"
