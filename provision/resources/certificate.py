@@ -60,7 +60,8 @@ class Certificate:
     """A certificate for exactly these domains from the ACME directory at `server`, renewed by certbot.
 
     `address` is the host's address in the inventory. Unless `check_dns` is off, every domain must resolve to it or
-    to one of the server's own addresses. `ca` is a file on the server with the CAs to trust for the directory's
+    to one of the server's own addresses, and to one of their IPv6 addresses if it has any. A certificate that is about
+    to end is renewed; where the directory gives none, what is left of it is used. `ca` is a file on the server with the CAs to trust for the directory's
     API. A lineage of certbot's that fits is used, whatever its name. The directory is asked once an hour at most,
     unless it is to be asked `again`.
     """
@@ -96,12 +97,17 @@ class Certificate:
         fits = state["server"] == self.server and state["names"] == " ".join(sorted(self.domains))
         renew = fits and int(state["days"] or 0) <= RENEW_BELOW
         lineage, spare = state["lineage"] or self.app, state["spare"]
-        if fits and not renew and not spare and state["state"] == "whole" and state["target"] == f"{LIVE}/{lineage}":
+        if fits and not renew and not spare and self._in_order(state, lineage):
             return None
         if self.check_dns and not fits:
             self._check_dns(state)
         how = "no" if fits and not renew else "force" if state["server"] else "new"
-        if how != "no" and state["wait"] and not self.again:
+        if renew and int(state["days"] or 0) > 0:
+            # It is good for some days more, so nothing fails without a new one.
+            how = "no" if state["wait"] and not self.again else "renew"
+            if how == "no" and not spare and self._in_order(state, lineage):
+                return None
+        if how not in ("no", "renew") and state["wait"] and not self.again:
             raise PlanError(
                 f"{self.app}: {self.server} gave, or may have given, a certificate for {', '.join(self.domains)} less "
                 f"than an hour ago, and issuers limit how many they give: it may be asked again at {state['wait']}, or now "
@@ -117,10 +123,14 @@ class Certificate:
         )
 
     @staticmethod
+    def _in_order(state: State, lineage: str) -> bool:
+        return state["state"] == "whole" and state["target"] == f"{LIVE}/{lineage}"
+
+    @staticmethod
     def _what(how: str, renew: bool) -> str:
-        if renew:
-            return "renew the certificate"
-        return "certificate" if how != "no" else "put the certificate in order that there is"
+        if how == "no":
+            return "put the certificate in order that there is"
+        return "renew the certificate" if renew else "certificate"
 
     def _check_dns(self, state: State) -> None:
         here = set(state["here"].split())
@@ -130,6 +140,13 @@ class Certificate:
             if not found:
                 raise PlanError(
                     f"{self.app}: {domain} does not resolve: add a DNS record that points to {self.address}"
+                )
+            # Issuers and browsers try IPv6 first, so an IPv4 address that is right does not help.
+            sixth = {address for address in found if ":" in address}
+            if here and sixth and not sixth & here and found & here:
+                raise PlanError(
+                    f"{self.app}: the AAAA record of {domain} points to {', '.join(sorted(sixth))}, not to this server: correct or "
+                    "remove it, or set tls.check_dns: false where a proxy stands in front"
                 )
             if here and not found & here:
                 where = ", ".join(sorted(found))

@@ -116,7 +116,8 @@ certificate_probe() {
     done
 }
 
-certificate_addresses() { timeout 10 getent ahosts "$1" | awk '{ print $1 }' | sort -u | tr '\n' ' '; }
+# certificate_addresses NAME: also those of a family that the server itself has not (-A, which glibc before 2.35 lacks).
+certificate_addresses() { { timeout 10 getent -A ahosts "$1" 2>/dev/null || timeout 10 getent ahosts "$1"; } | awk '{ print $1 }' | sort -u | tr '\n' ' '; }
 
 # certificate_make_placeholder APP DOMAIN...
 certificate_make_placeholder() {
@@ -166,7 +167,7 @@ certificate_link() {
     for kind in cert chain fullchain privkey; do point "$certificate_certbot/live/$1/$kind.pem" "../../archive/$1/$kind$newest.pem"; done
 }
 
-# certificate_obtain APP SERVER EMAIL CA no|new|force WEBROOT LINEAGE "SPARE SPARE..." DOMAIN...
+# certificate_obtain APP SERVER EMAIL CA no|new|force|renew WEBROOT LINEAGE "SPARE SPARE..." DOMAIN...
 certificate_obtain() {
     app=$1 server=$2 email=$3 ca=$4 how=$5 webroot=$6 lineage=$7 spare=$8
     shift 8
@@ -180,19 +181,25 @@ certificate_obtain() {
     rm -rf "$certificate_folder/before/$app"
 }
 
-# certificate_ask DOMAIN...: of the directory, by certbot. The mark stays, unless the directory has certainly given none.
+# certificate_ask DOMAIN...: of the directory, by certbot. The mark stays, unless the directory has certainly given none. A renewal
+# that fails leaves what there is, which is still good, and the mark, so that the directory is not asked at each deploy.
 certificate_ask() {
     mark=$provision_certificates/$app
     wanted=$(printf '%s\n' "$@" | sort | tr '\n' ' ')
     count=$#
     for domain; do set -- "$@" -d "$domain"; done
     shift "$count"
-    if [ "$how" = force ]; then set -- "$@" --force-renewal --renew-with-new-domains; fi
+    case $how in force | renew) set -- "$@" --force-renewal --renew-with-new-domains ;; esac
     if [ -n "$email" ]; then set -- "$@" --email "$email"; else set -- "$@" --register-unsafely-without-email; fi
     if [ -n "$ca" ]; then export REQUESTS_CA_BUNDLE="$ca"; fi
     mkdir -p "$provision_certificates"
     printf '%s\n' "$server ${wanted% }" | put "$mark" root root 600
     certbot certonly --non-interactive --agree-tos --webroot -w "$webroot" --key-type ecdsa --cert-name "$lineage" --server "$server" "$@" || {
+        if [ "$how" = renew ]; then
+            days=$(certificate_days "$certificate_certbot/live/$lineage/fullchain.pem")
+            echo "notice: $app: the certificate ends in $days days, and $server gave no other: certbot goes on trying; /var/log/letsencrypt/letsencrypt.log on the server says why"
+            return 0
+        fi
         if ! grep -qs 'BEGIN CERTIFICATE-' /var/log/letsencrypt/letsencrypt.log; then rm -f "$mark"; fi
         fail "$app: $server gave no certificate; its reason stands above"
     }

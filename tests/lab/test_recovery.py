@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from provision import lab
+from provision.lab import acme
 from provision.release.layout import Layout, ReleaseLayout, SlotLayout
 from provision.resources.package import Packages
 from tests.lab.conftest import Answer, Controller, https, shell
@@ -49,6 +50,37 @@ def test_a_lineage_whose_links_are_lost_gets_them_back_and_no_other_certificate(
     site.deploy()
     assert (shell(SERVER, SERIAL), lineages()) == (before, ["sample.conf"])
     shell(SERVER, "certbot renew -q --no-random-sleep-on-renew")
+    assert_all_is_well(site)
+
+
+# A certificate that ends in ten days, in place of the lineage's newest one.
+ENDS = f"""
+cd {CERTBOT}/archive/sample && number=$(ls fullchain*.pem | tr -dc '0-9\n' | sort -n | tail -n 1) &&
+names=$(openssl x509 -in cert$number.pem -noout -ext subjectAltName | sed -n 's/ //g;$p') &&
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 10 -subj /CN=test -addext "subjectAltName=$names" \\
+    -keyout privkey$number.pem -out cert$number.pem 2>/dev/null && cat cert$number.pem chain$number.pem >fullchain$number.pem &&
+systemctl reload nginx
+"""
+
+
+def test_a_certificate_that_ends_soon_stops_no_deploy_while_its_issuer_is_down(site: Site, an_hour_later: None) -> None:
+    shell(SERVER, ENDS)
+    cut = f"ipproto tcp dport {acme.PORT} unreachable"
+    shell(SERVER, f"ip rule add {cut}")
+    try:
+        first = deploy(site).host(SERVER)
+        assert first["status"] == "changed", first
+        assert CERTIFICATE in [one["id"] for one in first["changes"]]
+        (notice,) = first["notes"]
+        assert notice.startswith("sample: the certificate ends in 9 days, and https://")
+        second = deploy(site).host(SERVER)
+        assert (second["status"], second["notes"]) == ("ok", []), second
+        assert https(SERVER, "/health", "", "-k").returncode == 0
+    finally:
+        shell(SERVER, f"ip rule del {cut}; touch -d '61 minutes ago' {MARK}")
+    before = shell(SERVER, SERIAL)
+    assert deploy(site).changed(SERVER) == [CERTIFICATE, "service:nginx-certificates"]
+    assert shell(SERVER, SERIAL) != before
     assert_all_is_well(site)
 
 

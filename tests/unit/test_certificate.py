@@ -23,7 +23,7 @@ SHOP = Certificate("shop", ("www.example.com", "shop.example.com"), ACME, "ops@e
 NAMES = "shop.example.com www.example.com"
 LIVE = "/etc/letsencrypt/live/shop"
 HERE = (
-    {"here": "10.0.0.5 203.0.113.10 203.0.113.10"},
+    {"here": "10.0.0.5 203.0.113.10 2001:db8::1 203.0.113.10"},
     {"domain": "www.example.com", "addresses": "203.0.113.10 "},
     {"domain": "shop.example.com", "addresses": "203.0.113.10 2001:db8::1 "},
 )
@@ -108,7 +108,9 @@ def test_a_certificate_is_had_where_there_is_none_that_fits(row: dict[str, str],
     [
         (seen(), "new"),
         (seen("placeholder/shop", server=ACME, names=NAMES, days="60"), "no"),
-        (seen(LIVE, server=ACME, names=NAMES, days="5"), "force"),
+        (seen(LIVE, server=ACME, names=NAMES, days="5"), "renew"),
+        (seen(LIVE, server=ACME, names=NAMES, days="0"), "force"),
+        (seen(LIVE, server=ACME, names=NAMES, days="-3"), "force"),
         (seen(LIVE, server=ACME, names="old.example.com", days="60"), "force"),
     ],
 )
@@ -128,6 +130,43 @@ def test_an_issuer_that_was_just_asked_is_asked_again_only_if_that_is_wished() -
     assert replace(SHOP, again=True).plan(asked, {}) is not None
     fits = {**seen(LIVE, server=ACME, names=NAMES, days="60"), "wait": "2026-05-04T12:00:00Z"}
     assert SHOP.plan(State.of(fits), {}) is None
+
+
+def test_a_certificate_that_is_still_good_stops_no_deploy_and_its_issuer_is_asked_once_an_hour() -> None:
+    ends = seen(LIVE, server=ACME, names=NAMES, days="5")
+    asked = {**ends, "wait": "2026-05-04T12:00:00Z"}
+    assert SHOP.plan(State.of(asked), {}) is None
+    again = replace(SHOP, again=True).plan(State.of(asked), {})
+    assert again is not None
+    assert " renew " in again.script
+    unlinked = SHOP.plan(State.of({**asked, "target": "placeholder/shop"}), {})
+    assert unlinked is not None
+    assert " no " in unlinked.script
+    with pytest.raises(PlanError, match="may be asked again"):
+        SHOP.plan(State.of({**asked, "days": "0"}), {})
+
+
+@pytest.mark.parametrize(
+    ("addresses", "refused"),
+    [
+        ("203.0.113.10 ", False),
+        ("203.0.113.10 2001:db8::1 ", False),
+        ("203.0.113.10 2001:db8::1 2001:db8::2 ", False),
+        ("2001:db8::1 ", False),
+        ("203.0.113.10 2001:db8::9 ", True),
+    ],
+)
+def test_an_ipv6_address_that_leads_elsewhere_is_refused_though_the_other_is_right(
+    addresses: str, refused: bool
+) -> None:
+    state = State.of(seen(), HERE[0], HERE[1], {"domain": "shop.example.com", "addresses": addresses})
+    if refused:
+        with pytest.raises(
+            PlanError, match=r"the AAAA record of shop\.example\.com points to 2001:db8::9, not to this server"
+        ):
+            SHOP.plan(state, {})
+    else:
+        assert SHOP.plan(state, {}) is not None
 
 
 def test_a_domain_that_does_not_resolve_is_refused_before_anything_is_touched() -> None:
