@@ -92,6 +92,8 @@ def git(*arguments: str, environ: Mapping[str, str] | None = None) -> subprocess
             ("git", *arguments),
             capture_output=True,
             text=True,
+            # A path is bytes, in whatever encoding its author had.
+            errors="replace",
             env=environment,
             timeout=SECONDS,
             stdin=subprocess.DEVNULL,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +13,6 @@ from provision.inventory import Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     Git = Callable[..., str]
 
@@ -59,6 +60,32 @@ def test_a_remote_without_filters_is_read_all_the_same(repository: Path, commit:
 def test_what_cannot_be_read_is_none(repository: Path, tmp_path: Path) -> None:
     assert read(Source(repository=str(repository)), "0" * 40, WANTED.__contains__) is None
     assert read(Source(push=tmp_path), "0" * 40, WANTED.__contains__) is None
+
+
+def test_a_path_in_another_encoding_is_no_obstacle(repository: Path, git: Git) -> None:
+    Path(os.fsdecode(bytes(repository) + b"/caf\xe9.txt")).write_text("")
+    git("add", ".", folder=repository)
+    git("commit", "--quiet", "--message=latin", folder=repository)
+    found = read(Source(push=repository), git("rev-parse", "HEAD", folder=repository), WANTED.__contains__)
+    assert found is not None
+    assert "caf\ufffd.txt" in found.names
+
+
+def test_a_path_that_leads_out_of_the_tree_is_left_out(repository: Path, git: Git, tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("outside")
+    blob = git("hash-object", "-w", str(tmp_path / "text"), folder=repository)
+    (tmp_path / "inner").write_bytes(b"100644 pyproject.toml\0" + bytes.fromhex(blob))
+    inner = git("hash-object", "-w", "-t", "tree", str(tmp_path / "inner"), folder=repository)
+    (tmp_path / "outer").write_bytes(b"40000 ..\0" + bytes.fromhex(inner))
+    outer = git("hash-object", "--literally", "-w", "-t", "tree", str(tmp_path / "outer"), folder=repository)
+    commit = git("commit-tree", "-m", "out", outer, folder=repository)
+    assert read(Source(push=repository), commit, lambda _: True) == CommitFiles(frozenset(), {})
+
+
+def test_a_commit_without_a_wanted_text_cannot_be_read(repository: Path, commit: str, git: Git) -> None:
+    blob = git("rev-parse", f"{commit}:pyproject.toml", folder=repository)
+    (repository / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
+    assert read(Source(push=repository), commit, WANTED.__contains__) is None
 
 
 def test_a_commit_is_read_once(repository: Path, commit: str, monkeypatch: pytest.MonkeyPatch) -> None:
