@@ -173,18 +173,20 @@ slot_hint() {
     if [ "$(slot_manager_of "$app" "$new")" = systemd ]; then { printf '%s\n' "$1" && slot_log "$app" "$new" "$log_mark"; } | sandbox_hint "$app"; fi
 }
 
-# slot_await_health: wait for enough good answers in a row; fail at once if the slot ends. Sets answer, and took: hundredths of
-# a second for the last one.
+# slot_await_health: wait for enough good answers in a row; fail once the slot has ended, though it may have been started again: a
+# request waits in its socket meanwhile. Sets answer, and took: hundredths of a second for the last one.
 slot_await_health() {
     good=0 answer=nothing deadline=$(($(date +%s) + timeout))
     layout_slot "$app" "$new"
+    main=$(slot_pid "$app" "$new")
     while [ "$(date +%s)" -le "$deadline" ]; do
         begun=$(slot_clock)
         answer=$(slot_http_status "$slot_socket" "$domain" "$health")
         took=$(($(slot_clock) - begun))
         if [ "$answer" = 200 ]; then good=$((good + 1)); else good=0; fi
         if [ "$good" -ge "$passes" ]; then return 0; fi
-        if ! slot_is_running "$app" "$new"; then
+        earlier=$main main=$(slot_pid "$app" "$new")
+        if ! slot_is_running "$app" "$new" || { [ "${earlier:-0}" != 0 ] && [ "$main" != "$earlier" ]; }; then
             answer=ended
             return 1
         fi

@@ -22,6 +22,7 @@ supervisor_is_there() { [ -S "$supervisor_socket" ]; }
 supervisor_state() {
     case $(supervisor_rpc getProcessInfo "$1" | supervisor_rpc_field statename) in
     RUNNING | STARTING) echo active ;;
+    RUNNING) echo "it was started again" ;;
     BACKOFF | FATAL) echo failed ;;
     STOPPING) echo deactivating ;;
     *) echo inactive ;;

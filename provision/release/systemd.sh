@@ -68,12 +68,13 @@ systemd_slot_at_boot() {
 # systemd_slot_pid APP SLOT: 0 if it does not run.
 systemd_slot_pid() { systemctl show -p MainPID --value "$1@$2.service"; }
 
-# systemd_slot_exit APP SLOT: how its main process ended (systemd.service(5), ExecMainCode and ExecMainStatus); empty if it was
-# ended because it took too long to start.
+# systemd_slot_exit APP SLOT: how its main process ended (systemd.service(5), ExecMainCode and ExecMainStatus; 0: another one runs
+# already); empty if it was ended because it took too long to start.
 systemd_slot_exit() {
     if [ "$(systemctl show -p Result --value "$1@$2.service")" = timeout ]; then return 0; fi
     status=$(systemctl show -p ExecMainStatus --value "$1@$2.service")
     case $(systemctl show -p ExecMainCode --value "$1@$2.service") in
+    0) echo "it was started again" ;;
     2 | 3) echo "signal $status" ;;
     *) echo "exit status $status" ;;
     esac

@@ -22,11 +22,12 @@ ENDED = [
     ),
     ({"Result": "signal", "ExecMainCode": "2", "ExecMainStatus": "9"}, "ended before it was healthy (signal 9)"),
     ({"Result": "core-dump", "ExecMainCode": "3", "ExecMainStatus": "11"}, "ended before it was healthy (signal 11)"),
+    ({"Result": "success", "ExecMainCode": "0"}, "ended before it was healthy (it was started again)"),
     ({"Result": "timeout", "ExecMainCode": "2", "ExecMainStatus": "15"}, "did not start within 5s"),
 ]
 
 
-@pytest.mark.parametrize(("properties", "said"), ENDED, ids=["exit", "killed", "crashed", "too slow"])
+@pytest.mark.parametrize(("properties", "said"), ENDED, ids=["exit", "killed", "crashed", "started again", "too slow"])
 def test_a_slot_that_does_not_start_says_how_it_ended(
     properties: dict[str, str], said: str, slots: Path, shell: Shell, units: Units
 ) -> None:
@@ -67,3 +68,11 @@ def test_a_health_check_tells_how_long_its_last_answer_took(
     (units.folder / "curl").chmod(0o755)
     took = int(shell('new=green; slot_await_health; echo "$took"').stdout)
     assert 30 <= took < 150
+
+
+def test_a_slot_that_is_started_again_and_again_has_ended(slots: Path, shell: Shell, units: Units) -> None:
+    """It runs whenever it is looked at: a request waits in its socket until the next start."""
+    units.serve("green")
+    (units.folder / "curl").write_text('#!/bin/sh\necho $$ >"${0%/*}/main"; printf 000\n')
+    (units.folder / "curl").chmod(0o755)
+    assert shell('old=blue new=green timeout=60; slot_await_health || echo "$answer"').stdout == "ended\n"
