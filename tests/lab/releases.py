@@ -91,19 +91,21 @@ class Switches:
     def test_a_broken_release_never_harms_a_request(self, site: Site) -> None:
         before, slot, text = site.serving(), site.slot(), site.text
         site.with_text(text.replace("timeout: 10, watch: 1", "timeout: 6, watch: 3"))
-        for breaks, said in self.broken:
-            site.repository.commit(probe_app.files(breaks, note=breaks), "broken")
-            with load(ADDRESS, DOMAIN, 60) as seen:
-                answer = site("deploy", "--revision", "broken", "--json")
-            assert answer.status == 1, breaks
-            assert said in answer.host(SERVER)["error"]
-            assert (seen.failed, seen.failures[:3]) == (0, []), breaks
-            if breaks != "exit":
-                assert {commit for _, commit in seen.answers} == {before}
-            assert (site.serving(), site.slot(), site.running()) == (before, slot, [slot])
+        try:
+            for breaks, said in self.broken:
+                site.repository.commit(probe_app.files(breaks, note=breaks), "broken")
+                with load(ADDRESS, DOMAIN, 60) as seen:
+                    answer = site("deploy", "--revision", "broken", "--json")
+                assert answer.status == 1, breaks
+                assert said in answer.host(SERVER)["error"]
+                assert (seen.failed, seen.failures[:3]) == (0, []), breaks
+                if breaks != "exit":
+                    assert {commit for _, commit in seen.answers} == {before}
+                assert (site.serving(), site.slot(), site.running()) == (before, slot, [slot])
+        finally:
+            site.with_text(text)
         states = {row["state"] for row in site("releases", "--json").document["hosts"][SERVER]["releases"]}
         assert "failed" in states
-        site.with_text(text)
 
     def test_a_held_release_is_seen_by_those_who_have_the_token_and_by_nobody_else(self, site: Site) -> None:
         site.deploy("--revision", "one")
