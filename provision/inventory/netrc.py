@@ -16,6 +16,12 @@ def logins(path: Path, content: bytes) -> str:
             raise ValueError(
                 f"{path} is not a netrc file; write lines: machine HOST login USER password PASSWORD"
             ) from None
+    # Readers differ on quotes, so none are written.
+    for name, (user, _, password) in found.items():
+        if any(word.split() != [word] for word in (user, password)):
+            raise ValueError(
+                f"{path} has a login for {name} that is empty or has a space in it; neither can be passed on"
+            )
     lines = [
         f"machine {name} login {user} password {password}"
         if name != "default"

@@ -37,3 +37,12 @@ def test_passwords_are_hidden_from_output() -> None:
     app = App.model_construct(netrc_text=logins(Path("netrc"), TEXT), source=Source.model_construct())
     mask = Mask(Host.model_construct(apps={"shop": app}, tls=TLS.model_construct(), mirrors=Mirrors.model_construct()))
     assert mask("said p@ss/1 and other1") == "said ******** and ********"
+
+
+@pytest.mark.parametrize("login", [b'login u password "p q"', b"password p", b"login u"])
+def test_a_login_that_netrc_readers_would_take_for_another_is_refused(login: bytes) -> None:
+    with pytest.raises(
+        ValueError, match=r"^logins has a login for a\.test that is empty or has a space in it"
+    ) as raised:
+        logins(Path("logins"), b"machine a.test " + login + b"\n")
+    assert "p q" not in str(raised.value)
