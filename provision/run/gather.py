@@ -25,8 +25,7 @@ def gather(request: Request, host: Host, facts: Facts, resolved: Commits, folder
     """
     sources = {name: app.source for name, app in host.apps.items() if name in resolved}
     host_keys = {name: known_hosts.pinned(name, source) for name, source in sources.items() if source.ssh}
-    those = {name: resolved[name].result() for name in sources}
-    found = {name: commit.id for name, commit in those.items()}
+    found = {name: resolved[name].result().id for name in sources}
     keys = python_cache.keys(facts[SYSTEM], host)
     return Wanted(
         commits=found,
@@ -39,18 +38,22 @@ def gather(request: Request, host: Host, facts: Facts, resolved: Commits, folder
         force=request.force,
         stops_first=request.stops_first,
         app=request.app,
-        notes=tuple(note for name, commit in those.items() for note in _notes(host.apps[name], commit, facts)),
+        notes=tuple(note for name, commit in found.items() if (note := uncommitted(name, sources[name], commit))),
     )
 
 
-def _notes(app: App, commit: Commit, facts: Facts) -> tuple[str, ...]:
-    """Lines on what a commit has and lacks; a commit that the server has as a release was looked at before."""
-    lacks = uncommitted(app.name, app.source, commit.id)
-    known = any(
-        (one.app, one.commit, one.folder) == (app.name, commit.id, app.source.folder) for one in facts[RELEASES]
+def inspected(host: Host, facts: Facts, resolved: Commits) -> tuple[str, ...]:
+    """Lines on what the commits have; one that the server has as a release was looked at before. Raises PlanError."""
+    return tuple(
+        note for name, found in resolved.items() for note in _inspected(host.apps[name], found.result(), facts)
     )
+
+
+def _inspected(app: App, commit: Commit, facts: Facts) -> tuple[str, ...]:
+    wanted = (app.name, commit.id, app.source.folder)
+    known = any((one.app, one.commit, one.folder) == wanted for one in facts[RELEASES])
     files = None if known else commit.files
-    return (*((lacks,) if lacks else ()), *(inspect(app, files.names, files.texts) if files else ()))
+    return inspect(app, files.names, files.texts) if files else ()
 
 
 def _packs(host: Host, facts: Facts, wanted: Mapping[str, str], folder: Callable[[], Path]) -> dict[str, Path]:

@@ -24,7 +24,7 @@ from provision.errors import CacheError, ProbeError, ProvisionError, RunError, U
 from provision.inventory import Host
 from provision.roles.wanted import Wanted
 from provision.run.follow import Run, follow, new_id
-from provision.run.gather import Commits, gather
+from provision.run.gather import Commits, gather, inspected
 from provision.run.hold import Hold
 from provision.run.progress import Progress, locked
 from provision.run.request import Request, who
@@ -96,6 +96,7 @@ class HostRun:
         self.facts = _facts(self.session)
         self.wanted = gather(self.request, self.host, self.facts, self.commits, self._folder)
         resources = self.request.roles(self.host, self.facts, self.wanted)
+        commits = inspected(self.host, self.facts, self.commits)
         answer = self.session.run(probe.script(resources))
         try:
             seen = probe.parse(answer.stdout, len(resources))
@@ -105,7 +106,12 @@ class HostRun:
             raise RunError(locked(seen.lock))
         self.plan = plan(resources, seen)
         listed = self.request.inventory.hosts.get(self.host.name, self.host)
-        notes = (*self.wanted.notes, *roles.notes(self.facts, resources), *roles.strangers(listed, self.facts))
+        notes = (
+            *self.wanted.notes,
+            *commits,
+            *roles.notes(self.facts, resources),
+            *roles.strangers(listed, self.facts),
+        )
         self.progress.notices.extend(notes)
         self.watcher.planned(self.host.name, self.plan, notes)
         if self.request.applies:
