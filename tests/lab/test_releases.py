@@ -145,25 +145,25 @@ def test_a_migration_of_a_killed_run_ends_before_the_next_one_begins(migrating: 
 
 
 def test_rollback_goes_to_the_good_release_before_without_a_fetch(site: Site) -> None:
-    site.deploy("--revision", "one")
-    site.deploy("--revision", "two")
+    commits = [site.repository.commit(probe_app.files(note=name), name) for name in ("before", "after")]
+    site.deploy("--revision", "before")
+    site.deploy("--revision", "after")
     active = site("releases", "--json").document["hosts"][SERVER]["releases"]
-    assert [(row["commit"], row["state"]) for row in active if row["state"] == "active"] == [
-        (site.commits[1], "active")
-    ]
+    assert [(row["commit"], row["state"]) for row in active if row["state"] == "active"] == [(commits[1], "active")]
     begun = time.monotonic()
     back = site("rollback", "--json")
     seconds = time.monotonic() - begun
     assert back.status == 0
     assert back.changed(SERVER) == ["file:/etc/probe/env", "check:probe", "activation:probe"]
-    assert site.serving() == site.commits[0]
+    assert site.serving() == commits[0]
     print(f"rollback, command to end: {seconds:.1f} s")
     to = next(row["id"] for row in active if row["state"] == "active")
     assert site("rollback", "--to", to).status == 0
-    assert site.serving() == site.commits[1]
+    assert site.serving() == commits[1]
     refused = site("rollback", "--to", "nothing", "--json")
     assert (refused.status, refused.host(SERVER)["changes"]) == (1, [])
     assert "there is no release nothing on this server; there are: 20" in refused.host(SERVER)["error"]
+    site.deploy("--revision", "two")
 
 
 def test_deploying_what_is_active_does_nothing_and_a_changed_setting_is_a_new_activation(site: Site) -> None:
