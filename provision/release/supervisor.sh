@@ -22,7 +22,6 @@ supervisor_is_there() { [ -S "$supervisor_socket" ]; }
 supervisor_state() {
     case $(supervisor_rpc getProcessInfo "$1" | supervisor_rpc_field statename) in
     RUNNING | STARTING) echo active ;;
-    RUNNING) echo "it was started again" ;;
     BACKOFF | FATAL) echo failed ;;
     STOPPING) echo deactivating ;;
     *) echo inactive ;;
@@ -132,6 +131,7 @@ supervisor_slot_at_boot() { :; }
 supervisor_slot_exit() {
     said=$(supervisor_rpc getProcessInfo "$(supervisor_main "$1" "$2")")
     case $(printf '%s\n' "$said" | supervisor_rpc_field statename) in
+    RUNNING) echo "it was started again" ;;
     BACKOFF | FATAL) printf '%s\n' "$said" | supervisor_rpc_field spawnerr ;;
     *) echo "exit status $(printf '%s\n' "$said" | supervisor_rpc_field exitstatus)" ;;
     esac
