@@ -186,7 +186,7 @@ slot_await_health() {
         if [ "$answer" = 200 ]; then good=$((good + 1)); else good=0; fi
         if [ "$good" -ge "$passes" ]; then return 0; fi
         earlier=$main main=$(slot_pid "$app" "$new")
-        if ! slot_is_running "$app" "$new" || { [ "${earlier:-0}" != 0 ] && [ "$main" != "$earlier" ]; }; then
+        if ! slot_is_running "$app" "$new" || { [ "${earlier:-0}" != 0 ] && [ "${main:-0}" != 0 ] && [ "$main" != "$earlier" ]; }; then
             answer=ended
             return 1
         fi
