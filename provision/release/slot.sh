@@ -179,9 +179,10 @@ slot_await_health() {
     good=0 answer=nothing deadline=$(($(date +%s) + timeout))
     layout_slot "$app" "$new"
     main=$(slot_pid "$app" "$new")
-    while [ "$(date +%s)" -le "$deadline" ]; do
+    while left=$((deadline + 1 - $(date +%s))) && [ "$left" -gt 0 ]; do
+        if [ "$left" -gt 5 ]; then left=5; fi
         begun=$(slot_clock)
-        answer=$(slot_http_status "$slot_socket" "$domain" "$health")
+        answer=$(slot_http_status "$slot_socket" "$domain" "$health" "$left")
         took=$(($(slot_clock) - begun))
         if [ "$answer" = 200 ]; then good=$((good + 1)); else good=0; fi
         if [ "$good" -ge "$passes" ]; then return 0; fi

@@ -131,7 +131,7 @@ supervisor_slot_at_boot() { :; }
 supervisor_slot_exit() {
     said=$(supervisor_rpc getProcessInfo "$(supervisor_main "$1" "$2")")
     case $(printf '%s\n' "$said" | supervisor_rpc_field statename) in
-    RUNNING) echo "it was started again" ;;
+    STARTING | RUNNING) echo "it was started again" ;;
     BACKOFF | FATAL) printf '%s\n' "$said" | supervisor_rpc_field spawnerr ;;
     *) echo "exit status $(printf '%s\n' "$said" | supervisor_rpc_field exitstatus)" ;;
     esac

@@ -12,7 +12,7 @@ from tests.lab.load import load
 from tests.lab.probe_site import ADDRESS, DOMAIN, SERVER, Manager, Site
 
 # Tests kill at one in so many steps of an activation; 1 means all of them.
-EVERY = int(os.environ.get("PROVISION_EVERY_STEP", "20"))
+EVERY = int(os.environ.get("PROVISION_EVERY_STEP", "30"))
 STEPS: dict[Manager, int] = {}
 
 

@@ -40,7 +40,7 @@ def watched(secret: str) -> Iterator[list[str]]:
         "grep -lasF -f /run/needle /proc/[0-9]*/cmdline; "
         "setpriv --reuid=nobody --regid=nogroup --clear-groups "
         "grep -rlasF --exclude=needle -f /run/needle /run /tmp /var/tmp /proc/[0-9]*/environ; "
-        "done; grep -rlasF --exclude=needle -f /run/needle /etc /home /opt /root /run /srv /tmp /usr/local /var; "
+        "sleep 0.1; done; grep -rlasF --exclude=needle -f /run/needle /etc /home /opt /root /run /srv /tmp /usr/local /var; "
         "journalctl --no-pager -q | grep -F -f /run/needle; echo $rounds"
     )
     with ThreadPoolExecutor(1) as pool:
