@@ -1,5 +1,16 @@
 # shellcheck shell=sh disable=SC2034,SC2154
-# What must be known about the apps on a server before a plan is made. A layout with * for its names is a glob.
+# What must be known about the apps on a server before a plan is made. Only root's own records and files say which apps there are: a
+# folder below /run or /srv may be anybody's, and a FIFO in it would be waited for.
+
+# apps_known: sets apps_there (the names of the apps), once.
+apps_known() {
+    if [ -n "${apps_there+set}" ]; then return 0; fi
+    layout_app '*'
+    apps_there=$({
+        for folder in $app_state; do if [ -d "$folder" ]; then echo "${folder##*/}"; fi; done
+        managed_facts | sed 's/^managed	app=\([^	]*\).*/\1/'
+    } | sort -u)
+}
 
 # release_state APP ID: sets state (active, good, failed or new), and when and by (who deployed it), each - if it never was.
 release_state() {
@@ -14,29 +25,29 @@ release_state() {
 # Out: a record for each complete release: app, id, commit, folder, state (active, good, failed or new), and settings (what it ran
 # with; empty if it never did).
 release_facts() {
-    layout_release '*' '*'
-    for stamp in $release_stamp; do
-        if [ -e "$stamp" ]; then
-            id=${stamp%/.release}
-            app=${id%/releases/*}
-            app=${app##*/} id=${id##*/}
-            release_state "$app" "$id"
-            IFS='	' read -r commit folder <"$stamp"
-            printf 'release\tapp=%s\tid=%s\tcommit=%s\tfolder=%s\tstate=%s\tsettings=%s\n' "$app" "$id" "$commit" "$folder" "$state" \
-                "$(sed -n 2p "$release_record" 2>/dev/null)"
-        fi
+    apps_known
+    for app in $apps_there; do
+        layout_release "$app" '*'
+        for stamp in $release_stamp; do
+            if [ -e "$stamp" ]; then
+                id=${stamp%/.release}
+                id=${id##*/}
+                release_state "$app" "$id"
+                IFS='	' read -r commit folder <"$stamp"
+                printf 'release\tapp=%s\tid=%s\tcommit=%s\tfolder=%s\tstate=%s\tsettings=%s\n' "$app" "$id" "$commit" "$folder" "$state" \
+                    "$(sed -n 2p "$release_record" 2>/dev/null)"
+            fi
+        done
     done
 }
 
 # Out: a record for each release that can be previewed: app, release, and token.
 preview_facts() {
-    layout_app '*'
-    for held in $app_preview_slot; do
-        if [ -e "$held" ]; then
-            app=${held%/*}
-            app=${app##*/}
-            layout_app "$app"
-            layout_slot "$app" "$(cat "$held")"
+    apps_known
+    for app in $apps_there; do
+        layout_app "$app"
+        if [ -e "$app_preview_slot" ]; then
+            layout_slot "$app" "$(cat "$app_preview_slot")"
             release=$(readlink "$slot_release" || true)
             for token in "$app_preview_tokens/"*; do
                 case ${token##*/} in *[!A-Za-z0-9_-]*) continue ;; esac
@@ -62,24 +73,23 @@ managed_facts() {
 
 # Out: a record for each migration, oldest first: app, release, and what it did.
 migration_facts() {
-    layout_app '*'
-    for list in $app_migrations; do
-        if [ -r "$list" ]; then
-            app=${list%/migrations}
+    apps_known
+    for app in $apps_there; do
+        layout_app "$app"
+        if [ -r "$app_migrations" ]; then
             while IFS='	' read -r release what; do
-                printf 'migration\tapp=%s\trelease=%s\twhat=%s\n' "${app##*/}" "$release" "$what"
-            done <"$list"
+                printf 'migration\tapp=%s\trelease=%s\twhat=%s\n' "$app" "$release" "$what"
+            done <"$app_migrations"
         fi
     done
 }
 
 # Out: a record for each app whose commits the controller sends: app, and the commit that it sent last.
 pushed_facts() {
-    layout_app '*'
-    for ref in $app_repository/refs/provision/pushed; do
-        if [ -r "$ref" ]; then
-            app=${ref%/repository.git/*}
-            printf 'pushed\tapp=%s\tcommit=%s\n' "${app##*/}" "$(cat "$ref")"
-        fi
+    apps_known
+    for app in $apps_there; do
+        layout_app "$app"
+        ref=$app_repository/refs/provision/pushed
+        if [ -r "$ref" ]; then printf 'pushed\tapp=%s\tcommit=%s\n' "$app" "$(cat "$ref")"; fi
     done
 }

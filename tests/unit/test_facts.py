@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from provision import roles
 from provision.engine import facts
 from provision.engine.facts import SYSTEM, Facts
 from provision.errors import PlanError, ProbeError
-from provision.release.facts import MANAGED, PREVIEWS, RELEASES, ManagedFile, PreviewedRelease, ServerRelease
+from provision.release.facts import MANAGED, PREVIEWS, PUSHED, RELEASES, ManagedFile, PreviewedRelease, ServerRelease
 from provision.resources.python import BUILT
 
 if TYPE_CHECKING:
@@ -149,6 +150,7 @@ def test_the_script_finds_only_what_is_complete(server: Callable[[], Facts], tmp
     for name in ("one", "two"):
         (releases / name).mkdir(parents=True)
     (releases / "two" / ".release").write_text("def\tsub folder/app\n")
+    (tmp_path / "var/lib/provision/apps/shop").mkdir(parents=True)
     found = server()
     assert found[BUILT] == {"3.13.5"}
     assert found[RELEASES] == (ServerRelease("shop", "two", "def", "sub folder/app", "new"),)
@@ -209,6 +211,7 @@ def test_the_script_finds_the_files_of_ours_by_their_first_line(server: Callable
 
 def test_the_script_finds_what_is_held_and_its_token(server: Callable[[], Facts], tmp_path: Path) -> None:
     for app, slot, release in (("shop", "green", "two"), ("blog", "blue", "one")):
+        (tmp_path / "var/lib/provision/apps" / app).mkdir(parents=True)
         (tmp_path / "run" / app / "preview").mkdir(parents=True)
         (tmp_path / "run" / app / "preview" / f"token-of-{app}").touch()
         (tmp_path / "run" / app / "held").write_text(f"{slot}\n")
@@ -219,3 +222,19 @@ def test_the_script_finds_what_is_held_and_its_token(server: Callable[[], Facts]
         "shop": PreviewedRelease("two", "token-of-shop"),
         "blog": PreviewedRelease("one", "token-of-blog"),
     }
+
+
+def test_folders_of_other_names_may_have_anything_in_them(server: Callable[[], Facts], tmp_path: Path) -> None:
+    """Below /run and /srv there are folders that others can write to: /run/lock, a database's, an FTP server's."""
+    for folder in (
+        "run/lock",
+        "run/postgresql/preview",
+        "srv/ftp/releases/one",
+        "srv/ftp/repository.git/refs/provision",
+    ):
+        (tmp_path / folder).mkdir(parents=True)
+    for path in ("run/lock/held", "run/postgresql/held", "srv/ftp/releases/one/.release"):
+        os.mkfifo(tmp_path / path)
+    os.mkfifo(tmp_path / "srv/ftp/repository.git/refs/provision/pushed")
+    found = server()
+    assert (found[RELEASES], found[PREVIEWS], found[PUSHED]) == ((), {}, {})

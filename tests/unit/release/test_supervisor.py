@@ -55,6 +55,22 @@ def test_a_member_of_an_answer_is_told_as_it_is(shell: Shell) -> None:
     assert shell(f"echo '{fault}' | supervisor_rpc_field statename").stdout == ""
 
 
+@pytest.mark.parametrize(
+    ("state", "how"),
+    [
+        ("STARTING", "it was started again"),
+        ("RUNNING", "it was started again"),
+        ("BACKOFF", "Exited too quickly"),
+        ("EXITED", "exit status 3"),
+    ],
+)
+def test_how_a_slot_ended_is_told_by_its_programs_state(shell: Shell, state: str, how: str) -> None:
+    info = {"statename": state, "spawnerr": "Exited too quickly", "exitstatus": 3}
+    answer = dumps((info,), methodresponse=True).replace("\n", "")
+    asked = f"supervisor_rpc() {{ echo '{answer}'; }}; supervisor_slot_exit shop blue"
+    assert shell(asked).stdout == f"{how}\n"
+
+
 def test_supervisor_is_asked_in_its_own_words(shell: Shell, supervisor: Supervisor) -> None:
     shell("supervisor_rpc getState; supervisor_rpc stopProcess shop-blue; supervisor_rpc startProcess shop-blue nowait")
     assert supervisor.asked == [("getState",), ("stopProcess", "shop-blue"), ("startProcess", "shop-blue", False)]
