@@ -24,7 +24,7 @@ def answer(channel: paramiko.Channel, address: str, seconds: float) -> tuple[str
     lines.
     """
     errors = bytearray()
-    listener = threading.Thread(target=_errors, args=(channel, errors), name="stderr", daemon=True)
+    listener = threading.Thread(target=read_errors, args=(channel, errors), name="stderr", daemon=True)
     channel.settimeout(seconds)
     listener.start()
     deadline, said, lines = time.monotonic() + seconds, bytearray(), 0
@@ -49,13 +49,13 @@ def answer(channel: paramiko.Channel, address: str, seconds: float) -> tuple[str
     return _text(said), _text(errors)
 
 
-def stream(channel: paramiko.Channel, address: str, limit: int = 0) -> Iterator[str]:
-    """Each line as it comes, without control characters and cut at 64 KB.
+def stream(channel: paramiko.Channel, address: str, errors: bytearray, limit: int = 0) -> Iterator[str]:
+    """Each line as it comes, without control characters and cut at 64 KB; `errors` gets the first of standard error.
 
     Raises RunError after more than `limit` bytes, if there is a limit.
     """
     said, rest, dropping = 0, bytearray(), False
-    threading.Thread(target=_errors, args=(channel, bytearray()), name="stderr", daemon=True).start()
+    threading.Thread(target=read_errors, args=(channel, errors), name="stderr", daemon=True).start()
     while chunk := channel.recv(CHUNK):
         said += len(chunk)
         if limit and said > limit:
@@ -74,7 +74,19 @@ def stream(channel: paramiko.Channel, address: str, limit: int = 0) -> Iterator[
         yield _text(rest)
 
 
-def _errors(channel: paramiko.Channel, kept: bytearray) -> None:
+def until(channel: paramiko.Channel, mark: str) -> tuple[str, bool]:
+    """What a script says up to a mark, the last 4 KB of it, and whether the mark came before the end of all that it says."""
+    said, end = bytearray(), mark.encode()
+    while not said.endswith(end):
+        byte = channel.recv(1)
+        if not byte:
+            return _text(said), False
+        said += byte
+        del said[: max(0, len(said) - 4096)]
+    return _text(said[: -len(end)]), True
+
+
+def read_errors(channel: paramiko.Channel, kept: bytearray) -> None:
     """Read standard error to its end, so that nothing waits for it, and keep the first of it."""
     try:
         while chunk := channel.recv_stderr(CHUNK):

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from provision.controller import files
 from provision.controller.ssh import Session
 from provision.engine.facts import System
 from provision.engine.resource import Transfer
@@ -90,8 +91,8 @@ def take(session: Session, inventory: Inventory, built: Transfer) -> None:
     kept.mkdir(parents=True, exist_ok=True)
     arrived, said = (kept / f".{secrets.token_hex(8)}" for _ in range(2))
     try:
-        session.get(built.remote, arrived, ARCHIVE_BYTES)
-        session.get(f"{built.remote}.about", said, ABOUT_BYTES)
+        files.get(session, built.remote, arrived, ARCHIVE_BYTES)
+        files.get(session, f"{built.remote}.about", said, ABOUT_BYTES)
         packages = _packages(said.read_text(errors="replace"))
         with arrived.open("rb") as stream:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,24 +1,26 @@
-"""A session on a host: run a script as root and get its output, or its lines as they come; move large files."""
+"""A session on a host: run a script as root and get its output, or its lines as they come."""
 
 import secrets
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import paramiko
 from fabric import Connection
-from paramiko.ssh_exception import SSHException
+from paramiko.ssh_exception import ChannelException, SSHException
 
 from provision.controller import become, listen
 from provision.controller.agent import Agent
 from provision.controller.connection import connect, reason
 from provision.engine.shell import quote
-from provision.errors import AccessDenied, CacheError, ConnectionLost, RunError
+from provision.errors import AccessDenied, ConnectionLost, RunError
 from provision.inventory import Host
+from provision.untrusted import line as shown
 
 SCRIPT_SECONDS = 300
 ENDED_SECONDS = 1
+CHANNEL_TRIES, CHANNEL_SECONDS = 5, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class Session:
 
     `password` is sudo's, for a host with `become: sudo-password`. Methods raise Unreachable where there is no connection
     and none can be made.
+
+    It is long because a script is read in three ways, all over the one connection and with the same mark before its output.
     """
 
     def __init__(self, host: Host, password: str | None = None) -> None:
@@ -58,88 +62,104 @@ class Session:
     def run(self, script: str) -> Output:
         """Run a script as root, whatever its exit status, and return what it printed.
 
-        Raises ConnectionLost where the connection ends, or the script does not within 300 seconds; RunError where it prints
-        more than an answer has; AccessDenied where sudo refuses; Unreachable.
+        What the login's shell prints before it is left out. Raises ConnectionLost where the connection ends, or the script
+        does not within 300 seconds; RunError where it does not begin, or prints more than an answer has; AccessDenied where
+        sudo refuses; Unreachable.
         """
-        channel = self._execute(script)
+        channel, mark = self._execute(script)
         try:
             stdout, stderr = listen.answer(channel, self.host.address, SCRIPT_SECONDS)
         except ConnectionLost:
             self.close()
             raise
-        output = Output(stdout, stderr, channel.recv_exit_status())
-        if output.status == -1 and not self._alive():
-            raise ConnectionLost(f"the connection to {self.host.address} ended before it had answered: run again")
-        denied = denial(self.host.user, output.stderr) if output.status and not output.stdout else ""
-        if denied:
-            raise AccessDenied(denied)
-        return output
+        status = self.status(channel, "before it had answered")
+        # A server may allow one session at a time.
+        channel.close()
+        before, begun, answer = stdout.partition(f"{mark}\n")
+        if not begun:
+            raise not_begun(self.host.user, before, stderr, status)
+        return Output(answer, stderr, status)
 
     def lines(self, script: str, agent: Agent | None = None, limit: int = 0) -> Iterator[str]:
         """Run a script as root; yield its lines as they come, without a time limit, until it or the connection ends.
 
         With an `agent`, the script finds it in SSH_AUTH_SOCK for as long as the connection lasts, where sshd allows that.
-        Raises ConnectionLost where the script cannot be started; RunError after `limit` bytes, if there is a limit;
-        Unreachable.
+        What the login's shell prints before it is left out. Raises ConnectionLost where the script cannot be started;
+        RunError where it does not begin, or after `limit` bytes, if there is a limit; AccessDenied; Unreachable.
         """
-        channel = self._execute(script, agent)
+        channel, mark = self._execute(script, agent)
+        last, errors = "", bytearray()
+        lines = listen.stream(channel, self.host.address, errors, limit)
         try:
-            yield from listen.stream(channel, self.host.address, limit)
+            for line in lines:
+                if line.endswith(mark):
+                    yield from lines
+                    return
+                last = line
+            status = channel.recv_exit_status()
         except OSError:
-            pass
+            return
         finally:
             channel.close()
+        if status != -1 or self._alive():
+            raise not_begun(self.host.user, last, errors.decode(errors="replace"), status)
 
     def talk(self, script: str) -> paramiko.Channel:
-        """Run a script as root that goes on reading what is sent to it. Raises ConnectionLost; Unreachable."""
-        return self._execute(script, ends=False)
+        """Run a script as root that goes on reading what is sent to it; what the channel says first is the script's.
 
-    def put(self, local: Path, remote: str, progress: Callable[[int, int], object] | None = None) -> None:
-        """Send a file over SFTP, readable by its owner alone; `remote` is relative to the login's home.
-
-        `progress` is called with the bytes sent and the bytes in all. Raises ConnectionLost; RunError where the server
-        does not take all of it; what it took of it is removed.
+        Raises ConnectionLost; RunError where the script does not begin; AccessDenied; Unreachable.
         """
-        with self._sftp(f"{local.name} was sent") as sftp:
-            try:
-                # Nobody else may read it, from its first byte on.
-                sftp.open(remote, "w").close()
-                sftp.chmod(remote, 0o600)
-                sftp.put(str(local), remote, callback=progress)
-            except OSError as error:
-                with suppress(OSError, EOFError, SSHException):
-                    sftp.remove(remote)
-                if not self._alive():
-                    raise
-                raise RunError(
-                    f"{local.name} could not be written to the home folder of {self.host.user} ({reason(error)}): is the"
-                    " disk full, or out of inodes, or over a quota? See df -h ~ and df -i ~ there"
-                ) from None
-
-    def get(self, remote: str, local: Path, limit: int) -> None:
-        """Fetch a file over SFTP and remove it from the server. `local` appears whole or not at all.
-
-        Raises CacheError where it has more than `limit` bytes; ConnectionLost.
-        """
-        local.parent.mkdir(parents=True, exist_ok=True)
-        partial = local.with_name(f".{local.name}.{secrets.token_hex(4)}")
+        channel, mark = self._execute(script, ends=False)
+        channel.settimeout(SCRIPT_SECONDS)
         try:
-            with self._sftp(f"{local.name} was fetched") as sftp:
-                sftp.get(remote, str(partial), _limited(limit, remote))
-                sftp.remove(remote)
-            partial.replace(local)
-        finally:
-            partial.unlink(missing_ok=True)
+            before, begun = listen.until(channel, f"{mark}\n")
+        except OSError:
+            before, begun = "", False
+        if not begun:
+            status = channel.recv_exit_status() if channel.exit_status_ready() else -1
+            if status == -1:
+                raise ConnectionLost(f"the connection to {self.host.address} ended before it had answered")
+            raise not_begun(self.host.user, before, "", status)
+        return channel
+
+    def program(self, program: str, path: str, what: str) -> paramiko.Channel:
+        """A channel to a program in the shell that has begun, as the login's user and not as root; $1 is the path.
+
+        Raises ConnectionLost, which says during what; RunError where the program does not begin; Unreachable.
+        """
+        mark = secrets.token_hex(16)
+        with self.during(what):
+            channel = self._channel()
+            channel.settimeout(SCRIPT_SECONDS)
+            channel.exec_command(f"sh -c {quote(f'umask 077; echo {mark}; {program}')} sh {quote(path)}")
+            said, begun = listen.until(channel, f"{mark}\n")
+        if not begun:
+            raise not_begun(self.host.user, said, "", self.status(channel, f"while {what}"))
+        return channel
+
+    def _channel(self) -> paramiko.Channel:
+        """A new channel; where a server that allows one at a time has not closed the last one yet, a moment later."""
+        transport: paramiko.Transport = self.open().transport
+        for _ in range(CHANNEL_TRIES):
+            with suppress(ChannelException):
+                return transport.open_session(timeout=self.host.connect_timeout)
+            time.sleep(CHANNEL_SECONDS)
+        return transport.open_session(timeout=self.host.connect_timeout)
+
+    def status(self, channel: paramiko.Channel, when: str) -> int:
+        """A program's exit status. Raises ConnectionLost, which says when, where the connection has ended."""
+        status = channel.recv_exit_status()
+        if status == -1 and not self._alive():
+            raise ConnectionLost(f"the connection to {self.host.address} ended {when}: run again")
+        return status
 
     @contextmanager
-    def _sftp(self, what: str) -> Iterator[paramiko.SFTPClient]:
-        """SFTP over the connection. Raises ConnectionLost, which says during what, where that ends."""
-        connection = self.open()
+    def during(self, what: str) -> Iterator[None]:
+        """Raises ConnectionLost, which says during what, where the connection ends."""
         try:
-            with connection.client.open_sftp() as sftp:
-                yield sftp
+            yield
         except (SSHException, OSError, EOFError) as error:
-            if isinstance(error, OSError) and self._alive():
+            if isinstance(error, OSError) and not isinstance(error, TimeoutError) and self._alive():
                 raise
             self.close()
             raise ConnectionLost(
@@ -153,15 +173,17 @@ class Session:
         self._connection.transport.join(ENDED_SECONDS)
         return bool(self._connection.is_connected)
 
-    def _execute(self, script: str, agent: Agent | None = None, ends: bool = True) -> paramiko.Channel:
-        connection = self.open()
+    def _execute(self, script: str, agent: Agent | None = None, ends: bool = True) -> tuple[paramiko.Channel, str]:
+        """The channel of a script that has been started as root, and the line with which its own output begins."""
+        connection, mark = self.open(), secrets.token_hex(16)
         command, first = root_shell(self.host, self._password)
         if agent:
             # sudo clears the environment, but passes arguments on.
             command, script = f'{command} "$SSH_AUTH_SOCK"', f'export SSH_AUTH_SOCK="${{1-}}"\n{script}'
+        script = f"echo {mark}\n{script}"
         self.execs += 1
         try:
-            channel: paramiko.Channel = connection.transport.open_session(timeout=self.host.connect_timeout)
+            channel = self._channel()
             if agent:
                 channel.request_forward_agent(agent)
             channel.exec_command(command)
@@ -176,17 +198,7 @@ class Session:
         except (SSHException, OSError, EOFError) as error:
             self.close()
             raise ConnectionLost(f"the connection to {self.host.address} ended ({reason(error)})") from None
-        return channel
-
-
-def _limited(limit: int, remote: str) -> Callable[[int, int], None]:
-    """A callback for SFTP that raises CacheError once a file has more than `limit` bytes."""
-
-    def arrived(count: int, size: int) -> None:
-        if max(count, size) > limit:
-            raise CacheError(f"{remote} is not fetched, as it has more than {limit / 1e6:.1f} MB")
-
-    return arrived
+        return channel, mark
 
 
 def root_shell(host: Host, password: str | None) -> tuple[str, str]:
@@ -214,3 +226,15 @@ def denial(user: str, stderr: str) -> str:
     if "sudo" in stderr and "not found" in stderr:
         return "sudo is not installed: install it, or log in as root"
     return ""
+
+
+def not_begun(user: str, said: str, stderr: str, status: int) -> RunError | AccessDenied:
+    """Why a script has not run, by what stands in its place."""
+    denied = denial(user, stderr)
+    if denied:
+        return AccessDenied(denied)
+    last = next((line.strip() for line in reversed(f"{said}\n{stderr}".split("\n")) if line.strip()), "nothing")
+    return RunError(
+        f"the shell of {user} ended before it ran anything (exit status {status}; it said: {shown(last, 200)}): "
+        "no file that it reads at its start, such as ~/.bashrc, may end it, or start another program in its place"
+    )

@@ -16,15 +16,17 @@ from provision.untrusted import line as shown
 LIBRARY = f"{PRELUDE}{library(__file__)}{lease.LIBRARY}"
 # How long the undoing of a fleet's run waits for whatever the run left going on.
 UNDO_SECONDS = 300
-Kind = Literal["locked", "stale", "expired", "lost", "begin", "out", "done", "failed", "stopped", "end"]
-OF_CHANGES = ("begin", "out", "done", "failed", "stopped")
+Kind = Literal[
+    "locked", "stale", "expired", "lost", "begin", "out", "notice", "error", "done", "failed", "stopped", "end"
+]
+OF_CHANGES = ("begin", "out", "notice", "error", "done", "failed", "stopped")
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
     """One line of a run's events file.
 
-    `change` is the number of the change in the plan, from 0; -1 if there is none. `text` is a line of output, the
+    `change` is the number of the change in the plan, from 0; -1 if there is none. `text` is a line of output, a notice to the user, the reason of a failure, the
     holder of the lock, or an exit status. `offset` is the line's number in the file, from 1.
     """
 

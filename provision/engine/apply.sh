@@ -83,9 +83,10 @@ run_begin() {
 
 run_event() { printf '%s\n' "$1" >>"$run/events"; }
 
-# run_change NUMBER ID <script: runs the script as a child that holds no lock; a failure ends the run.
+# run_change NUMBER ID <script: runs the script as a child that holds no lock; a failure ends the run. A line of its output is cut so
+# that it is one write: no event of another kind comes into the middle of it.
 run_change() {
-    script=$(cat)
+    script=$(cat) changing=$1
     if [ -e "$run/stop" ]; then
         run_event "stopped	$1	"
         run_finish 130
@@ -99,13 +100,33 @@ run_change() {
         printf '%s\n' "$?" >"$run/status"
         # Output may end without a newline, an event may not.
         echo
-    } 2>&1 | sed -u -e '/^$/d' -e "s/^/out	$1	/" >>"$run/events"
+    } 2>&1 | run_output | stdbuf -oL cut -b -2000 | sed -u -e '/^$/d' -e "s/^/out	$1	/" >>"$run/events"
     read -r status <"$run/status"
     if [ "$status" != 0 ]; then
         run_event "failed	$1	$status"
         run_finish 1
     fi
     run_event "done	$1	"
+}
+
+# run_output: the first 4 MB of what a change prints, and 64 KB once its run has printed 32 MB: the events are in memory (tmpfs).
+run_output() {
+    size=4194304
+    if [ "$(stat -c %s "$run/events")" -gt 33554432 ]; then size=65536; fi
+    stdbuf -o0 head -c "$size"
+    if [ "$(head -c 1 | wc -c)" = 1 ]; then
+        printf '\n(it prints more than %s KB: the rest is left out)\n' "$((size / 1024))"
+        cat >/dev/null
+    fi
+}
+
+# run_tell notice|error LINE: an event of its own. Only root can write those: nothing that a change runs or prints is taken for one.
+run_tell() {
+    if [ -n "${changing:-}" ]; then
+        run_event "$1	$changing	$(printf '%s' "$2" | tr '\n\t\r' '   ' | head -c 2000)"
+    else
+        printf '%s: %s\n' "$1" "$2"
+    fi
 }
 
 # run_finish STATUS: a run that settles has undone what was not confirmed, or has failed to.
@@ -145,8 +166,11 @@ room() {
     echo
 }
 
+# notice LINE: what whoever started the run is told.
+notice() { run_tell notice "$1"; }
+
 # fail LINE: the one line that says what is wrong.
 fail() {
-    printf 'error: %s\n' "$1"
+    run_tell error "$1"
     exit 1
 }

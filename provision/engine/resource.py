@@ -65,7 +65,7 @@ def record(fields: Row) -> Record:
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """A file too large for a script, sent over SFTP. `size` is in bytes."""
+    """A file too large for a script, sent beside it. `size` is in bytes."""
 
     local: Path
     remote: str
@@ -83,7 +83,7 @@ class Change:
     The phases, in order: `prepare` does not affect traffic and runs on all hosts at once; `once` runs on one host,
     and the others then run `follower_script`, if any; `rolling` runs host by host, in batches; `finish` runs when
     all hosts have come that far. `undo` is the script that undoes the change. `agent` names the setting because of
-    which the change uses the controller's SSH agent. A line `notice: TEXT` in its output is shown to the user.
+    which the change uses the controller's SSH agent. What its script says with `notice TEXT` is shown to the user.
     """
 
     ref: Ref

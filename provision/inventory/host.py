@@ -132,10 +132,16 @@ class Host(Model):
         description="Additional system packages to install.",
         examples=[["htop", "ffmpeg"]],
     )
-    timezone: Annotated[str, AfterValidator(_timezone)] = Field(
-        default="Etc/UTC", description="The server's time zone.", examples=["Etc/UTC"]
+    timezone: Annotated[str, AfterValidator(_timezone)] | None = Field(
+        default=None,
+        description="The server's time zone; without it, the one that the server has stays.",
+        examples=["Etc/UTC"],
     )
-    locale: Locale = Field(default="C.UTF-8", description="The server's locale.", examples=["C.UTF-8"])
+    locale: Locale | None = Field(
+        default=None,
+        description="The server's locale; without it, the one that the server has stays.",
+        examples=["C.UTF-8"],
+    )
     connect_timeout: Whole = Field(
         default=10, ge=1, le=600, description="Seconds to wait for a connection (1 to 600).", examples=[10]
     )

@@ -13,7 +13,7 @@ command_wait() {
     fi
 }
 
-# command_run APP RELEASE FOLDER COMMAND...
+# command_run APP RELEASE FOLDER COMMAND...: what the command leaves behind ends with it, at once (KillMode=mixed).
 command_run() {
     app=$1
     layout_app "$1"
@@ -22,7 +22,7 @@ command_run() {
     shift 3
     command_wait "$app"
     sandbox_run "$(sandbox_of "$app" "$app_sandbox")" --unit="provision.$app.$(cat /proc/sys/kernel/random/uuid)" \
-        -p EnvironmentFile="$app_env" -p WorkingDirectory="$directory" \
+        -p EnvironmentFile="$app_env" -p WorkingDirectory="$directory" -p KillMode=mixed \
         --setenv=PATH="$venv/bin:/usr/local/bin:/usr/bin:/bin" --setenv=PYTHONDONTWRITEBYTECODE=1 "$@" </dev/null
 }
 

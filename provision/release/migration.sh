@@ -39,7 +39,7 @@ migration_note() {
         if [ -e "$said.failed" ]; then return 0; fi
         what="by $command"
     fi
-    echo "notice: $1: migrated $what"
+    notice "$1: migrated $what"
     (umask 022 && mkdir -p "$app_state")
     {
         tail -n 99 "$app_migrations" 2>/dev/null || :

@@ -70,7 +70,7 @@ paths_mend() {
 paths_aside() {
     aside=$1.moved-$(date -u +%Y%m%dT%H%M%S)
     mv -T "$1" "$aside"
-    echo "notice: $1 was not what it should be, and was moved to $aside"
+    notice "$1 was not what it should be, and was moved to $aside"
 }
 
 # paths_mend_type PATH KIND,MODE,OWNER:GROUP: what a link in the place of a file leads to stays as the file's content.

@@ -12,11 +12,22 @@ from provision.errors import PlanError
 from provision.inventory import App
 
 KEPT = ("module", "health", "processes", "schedules", "hooks", "static", "requirements", "python")
+CHECKED = ("module", "requirements", "python")
 
 
 def settings(app: App) -> str:
     """What the app's release keeps, as one line of JSON."""
     return json.dumps(app.model_dump(mode="json", include=set(KEPT)), sort_keys=True)
+
+
+def were_checked(app: App, kept: str) -> bool:
+    """Whether a release has kept the same module, requirements and Python as the app has now; false if that cannot be read."""
+    try:
+        then = json.loads(kept)
+    except ValueError:
+        return False
+    now = json.loads(settings(app))
+    return isinstance(then, dict) and all(name in then and then[name] == now[name] for name in CHECKED)
 
 
 def with_settings(app: App, kept: str) -> App:

@@ -23,6 +23,7 @@ FILES = (
     "preview",
     "prune",
     "paths",
+    "claim",
 )
 
 

@@ -14,7 +14,6 @@ from rich.text import Text
 
 from provision.report import tables
 from provision.report.tables import MARKS
-from provision.run.watcher import NOTICE
 from provision.untrusted import visible
 
 if TYPE_CHECKING:
@@ -129,8 +128,8 @@ class Console:
         with self._lock:
             if event.kind == "begin":
                 self._doing[host] = Activity(plan.changes[event.change].summary)
-            elif event.kind == "out" and event.text.startswith(NOTICE):
-                self._say(f"[bold]{host}[/] [cyan]➜[/] {escape(event.text.removeprefix(NOTICE))}")
+            elif event.kind == "notice":
+                self._say(f"[bold]{host}[/] [cyan]➜[/] {escape(event.text)}")
             elif event.kind == "out" and host in self._doing:
                 self._doing[host] = replace(self._doing[host], line=event.text)
             elif event.kind in ("done", "failed"):

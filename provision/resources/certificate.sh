@@ -156,7 +156,7 @@ certificate_put_aside() {
     for each in "renewal/$2.conf" "live/$2" "archive/$2"; do
         if [ -e "$certificate_certbot/$each" ] || [ -L "$certificate_certbot/$each" ]; then mv "$certificate_certbot/$each" "$aside/${each%%/*}"; fi
     done
-    echo "notice: $1: certbot's lineage $2 was broken, or one too many: it was moved to $aside"
+    notice "$1: certbot's lineage $2 was broken, or one too many: it was moved to $aside"
 }
 
 # certificate_link NAME: the links of a lineage, to its newest files.
@@ -197,7 +197,7 @@ certificate_ask() {
     certbot certonly --non-interactive --agree-tos --webroot -w "$webroot" --key-type ecdsa --cert-name "$lineage" --server "$server" "$@" || {
         if [ "$how" = renew ]; then
             days=$(certificate_days "$certificate_certbot/live/$lineage/fullchain.pem")
-            echo "notice: $app: the certificate ends in $days days, and $server gave no other: certbot goes on trying; /var/log/letsencrypt/letsencrypt.log on the server says why"
+            notice "$app: the certificate ends in $days days, and $server gave no other: certbot goes on trying; /var/log/letsencrypt/letsencrypt.log on the server says why"
             return 0
         fi
         if ! grep -qs 'BEGIN CERTIFICATE-' /var/log/letsencrypt/letsencrypt.log; then rm -f "$mark"; fi

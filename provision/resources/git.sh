@@ -38,7 +38,7 @@ git_make_key() {
     sync "$beside/key"
     mv -fT "$beside/key" "$path"
     sync "${path%/*}"
-    printf 'notice: %s\n' "$app: add this deploy key at $repository (read-only is enough): $(git_public_half "$path") $who"
+    notice "$app: add this deploy key at $repository (read-only is enough): $(git_public_half "$path") $who"
 }
 
 # git_over_ssh APP own|sent|agent|root WHO KNOWN_HOSTS DEPLOY_KEY git_mirror PATH REPOSITORY COMMIT [<private key]: with this key, and

@@ -41,7 +41,7 @@ package_await() {
     while holder=$(package_holder) && [ -n "$holder" ]; do
         if [ -z "$told" ]; then
             told=yes holder=$(printf '%s\n' "$holder" | head -n 1)
-            echo "notice: another program is using apt ($(tr '\0' ' ' 2>/dev/null <"/proc/$holder/cmdline" | cut -c 1-60), process $holder): it is waited for"
+            notice "another program is using apt ($(tr '\0' ' ' 2>/dev/null <"/proc/$holder/cmdline" | cut -c 1-60), process $holder): it is waited for"
         fi
         if [ "$(date +%s)" -ge "$deadline" ]; then fail "process $holder has been using apt for ten minutes: end it, then run again"; fi
         sleep 1
@@ -52,7 +52,7 @@ package_await() {
 package_is_interrupted() { case $(cd /var/lib/dpkg/updates && echo *) in *[0-9]*) return 0 ;; *) return 1 ;; esac }
 
 package_resume() {
-    echo "notice: dpkg was interrupted on this server, by a power cut perhaps: dpkg --configure -a finishes what it began"
+    notice "dpkg was interrupted on this server, by a power cut perhaps: dpkg --configure -a finishes what it began"
     dpkg --force-confdef --force-confold --configure -a || fail "dpkg was interrupted, and dpkg --configure -a fails; its reason stands above"
 }
 

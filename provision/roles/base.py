@@ -4,6 +4,7 @@ from provision.engine.facts import Facts
 from provision.engine.layout import TOOLKIT, Toolkit
 from provision.engine.resource import Resource
 from provision.inventory import App, Host
+from provision.release.claim import Claim
 from provision.release.layout import Layout, directory
 from provision.resources.file import File, Link
 from provision.resources.locale import Locale
@@ -17,14 +18,13 @@ PACKAGES = ("ca-certificates", "curl", "git", "openssl", "tzdata")
 
 
 def base(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
-    """Packages, time zone, locale, trusted CAs, the toolkit's folders, and two users for each app."""
-    locales = () if host.locale in BUILT_IN else ("locales",)
+    """Packages, trusted CAs, the time zone and the locale if they are named, the toolkit's folders, and two users for each app."""
+    locales = () if host.locale in (None, *BUILT_IN) else ("locales",)
     ssh = ("openssh-client",) if any(app.source.ssh for app in host.apps.values()) else ()
     return (
         Packages("base", (*PACKAGES, *locales, *ssh, *host.packages)),
-        Link("/etc/localtime", f"/usr/share/zoneinfo/{host.timezone}"),
-        File("/etc/timezone", f"{host.timezone}\n"),
-        *_locale(host.locale),
+        *(_timezone(host.timezone) if host.timezone else ()),
+        *(_locale(host.locale) if host.locale else ()),
         TrustedCertificates(host.mirrors.authorities),
         directory(TOOLKIT, Toolkit.state),
         directory(TOOLKIT, Toolkit.cache),
@@ -33,13 +33,21 @@ def base(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
 
 
 def _users(app: App) -> tuple[Resource, ...]:
-    builder = Layout(app.name).builder
+    layout = Layout(app.name)
+    builder = layout.builder
     return (
+        # The record comes first: it tells the next run that what comes after it is ours.
+        Claim(app.name),
+        directory(layout, Layout.state),
         Group(app.name),
-        User(app.name, Layout(app.name).shared),
+        User(app.name, layout.shared),
         Group(builder),
         User(builder, "/nonexistent"),
     )
+
+
+def _timezone(timezone: str) -> tuple[Resource, ...]:
+    return (Link("/etc/localtime", f"/usr/share/zoneinfo/{timezone}"), File("/etc/timezone", f"{timezone}\n"))
 
 
 def _locale(locale: str) -> tuple[Resource, ...]:

@@ -8,7 +8,9 @@ from provision.release.present import PRESENT, moved
 from provision.release.template import render
 from provision.resources.certificate import WEBROOT, Placeholder, link
 from provision.resources.file import Directory, File, Link
+from provision.resources.nginx_sites import NoForeignSites
 from provision.resources.package import Packages
+from provision.resources.ports import Ports
 from provision.resources.service import Service
 from provision.roles.wanted import Wanted
 
@@ -24,6 +26,8 @@ def web(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     # While a domain moves, two sites have it, until both are written: -q hears no warnings. The service's own check does.
     check = "nginx -t -q" if moved(host, facts[PRESENT]) else "nginx -t"
     return (
+        NoForeignSites(),
+        Ports("nginx", (80, 443), "nginx"),
         Packages("nginx", ("nginx",)),
         Directory(WEBROOT),
         Directory("/etc/ssl/provision", mode=0o755),

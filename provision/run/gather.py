@@ -12,6 +12,7 @@ from provision.inventory import App, Host
 from provision.release.choice import release_id
 from provision.release.commit import inspect
 from provision.release.facts import PUSHED, RELEASES
+from provision.release.settings import were_checked
 from provision.roles.wanted import Wanted
 from provision.run.request import Request
 
@@ -43,7 +44,10 @@ def gather(request: Request, host: Host, facts: Facts, resolved: Commits, folder
 
 
 def inspected(host: Host, facts: Facts, resolved: Commits) -> tuple[str, ...]:
-    """Lines on what the commits have; one that the server has as a release was looked at before. Raises PlanError."""
+    """Lines on what the commits have; one that has run there with the same settings was looked at before.
+
+    Raises PlanError.
+    """
     return tuple(
         note for name, found in resolved.items() for note in _inspected(host.apps[name], found.result(), facts)
     )
@@ -51,7 +55,9 @@ def inspected(host: Host, facts: Facts, resolved: Commits) -> tuple[str, ...]:
 
 def _inspected(app: App, commit: Commit, facts: Facts) -> tuple[str, ...]:
     wanted = (app.name, commit.id, app.source.folder)
-    known = any((one.app, one.commit, one.folder) == wanted for one in facts[RELEASES])
+    known = any(
+        (one.app, one.commit, one.folder) == wanted and were_checked(app, one.settings) for one in facts[RELEASES]
+    )
     files = None if known else commit.files
     return inspect(app, files.names, files.texts) if files else ()
 

@@ -225,8 +225,8 @@ class HostRun:
             if event.kind == "begin":
                 output.clear()
                 begun = time.monotonic()
-            elif event.kind == "out":
-                output.append(event.text)
+            elif event.kind in ("out", "error"):
+                output.append(f"error: {event.text}" if event.kind == "error" else event.text)
             self.progress.handle(plan, self.run_id, event, output, time.monotonic() - begun)
 
 

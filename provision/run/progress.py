@@ -9,9 +9,9 @@ from provision.engine.probe import Lock
 from provision.engine.resource import Change, Phase, Ref
 from provision.errors import RunError
 from provision.run.result import Status
-from provision.run.watcher import NOTICE
 
 OUTPUT_LINES = 40
+NOTICES = 200
 EXPIRED = (
     "the server heard nothing from here for too long (or was rebooted), and takes back by itself what was not"
     " confirmed: run again"
@@ -23,13 +23,14 @@ class Progress:
     """How far a host has come, according to its run's events.
 
     `done` and `failed` count changes, `took` has the seconds of each, `broken` is the phase that failed. `stays` has the
-    notices of the phase `once`, which nothing undoes: migrations.
+    notices of the phase `once`, which nothing undoes: migrations. `said` is the reason that the change under way gave.
     """
 
     status: Status = "ok"
     error: str | None = None
     output: tuple[str, ...] = ()
     seconds: float = 0.0
+    said: str = ""
     done: int = 0
     failed: int = 0
     broken: Phase | None = None
@@ -55,18 +56,21 @@ class Progress:
                 raise RunError(
                     f"the run {run_id} was ended on the server (killed, or a reboot): run again to finish its work"
                 )
-            case "out":
-                if event.text.startswith(NOTICE):
-                    self.notices.append(event.text.removeprefix(NOTICE))
-                    if plan.changes[event.change].phase == "once":
-                        self.stays.append(self.notices[-1])
+            case "begin":
+                self.said = ""
+            case "error":
+                self.said = event.text
+            case "notice" if len(self.notices) < NOTICES:
+                self.notices.append(event.text)
+                if plan.changes[event.change].phase == "once":
+                    self.stays.append(event.text)
             case "done":
                 self.done += 1
                 self.took[plan.changes[event.change].ref] = round(seconds, 3)
             case "failed":
                 change = plan.changes[event.change]
                 self.failed, self.broken = 1, change.phase
-                raise RunError(_reason(change, output, event.text), tuple(output)[-OUTPUT_LINES:])
+                raise RunError(self.said or _reason(change, output, event.text), tuple(output)[-OUTPUT_LINES:])
             case "stopped":
                 raise RunError(f"stopped on request; not done: {len(plan.changes) - self.done} changes")
 
@@ -84,10 +88,7 @@ def refused(event: Event) -> None:
 
 
 def _reason(change: Change, output: Sequence[str], status: str) -> str:
-    """The error line that a script printed; if there is none, its last line."""
-    said = [line.removeprefix("error: ") for line in output if line.startswith("error: ")]
-    if said:
-        return said[-1]
+    """What a script that gave no reason printed last."""
     last = next((line.strip() for line in reversed(output) if line.strip()), f"exit status {status}")
     return f"{change.summary}: {last}"
 

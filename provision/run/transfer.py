@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
+from provision.controller import files
 from provision.controller.ssh import Session
 from provision.engine.plan import Plan
 from provision.engine.resource import Change
@@ -14,4 +15,4 @@ def upload(session: Session, plan: Plan, sent: Callable[[Change, int, int], obje
     """
     for change in plan.changes:
         if change.upload:
-            session.put(change.upload.local, change.upload.remote, partial(sent, change))
+            files.put(session, change.upload.local, change.upload.remote, partial(sent, change))

@@ -8,8 +8,6 @@ from provision.engine.plan import Plan
 from provision.engine.resource import Change
 from provision.run.result import Result
 
-NOTICE = "notice: "
-
 
 class Watcher(Protocol):
     """Receives what happens, from many threads."""

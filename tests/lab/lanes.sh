@@ -31,8 +31,8 @@ on lab3 releases supervisor python private_index private >"$out/releases" 2>&1 &
 releases=$!
 {
     lane=0
-    on lab1 drift recovery files services system swap refused_plans refused_releases sources access || lane=1
-    on lab2 commands apps verify sandbox attacks || lane=1
+    on lab1 drift recovery files services system swap refused_plans refused_releases sources access guest || lane=1
+    on lab2 commands apps verify sandbox attacks hostile_app || lane=1
     exit "$lane"
 } >"$out/others" 2>&1 &
 others=$!
@@ -41,5 +41,5 @@ cat "$out/others"
 wait "$releases" || failed=1
 cat "$out/releases"
 
-run fleet faults lab || failed=1
+run fleet faults lab hostile_server || failed=1
 exit "$failed"

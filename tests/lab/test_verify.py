@@ -25,6 +25,7 @@ PROGRAMS = """
     schedules: {tick: {at: "03:00", run: "true"}}
 """
 KILLS = ("--disruptive", "--yes")
+HELD = "flock /run/provision/lock sleep 30 >/dev/null 2>&1 &"
 SITE = "/etc/nginx/sites-available/sample.conf"
 
 TLS = {
@@ -179,19 +180,26 @@ def test_a_service_that_does_not_come_back_is_found_and_brought_back(deployed: C
     assert failed(deployed, "", *KILLS) == set()
 
 
-def test_nothing_is_killed_unless_that_is_asked_for_and_nobody_changes_the_server(deployed: Controller) -> None:
+@pytest.mark.parametrize(
+    "holds",
+    [HELD, "end=$(($(cut -d. -f1 /proc/uptime) + 60)); cp holder lease; touch -d @$end lease; rm holder;"],
+    ids=["a run", "a fleet"],
+)
+def test_nothing_is_killed_unless_that_is_asked_for_and_nobody_changes_the_server(
+    deployed: Controller, holds: str
+) -> None:
     before = shell(SERVER, f"echo {MAIN}")
     (line,) = deployed("verify", SERVER, "--disruptive").stderr.splitlines()
     assert line == "verify --disruptive kills each app's main process, and there is no terminal to ask on: add --yes"
     assert failed(deployed) == set()
     shell(
         SERVER,
-        "printf 'jo@desk (deploy)\\tnow\\trun\\n' >/run/provision/holder; flock /run/provision/lock sleep 30 >/dev/null 2>&1 &",
+        f"cd /run/provision; printf 'jo@desk (deploy)\\tnow\\trun\\n' >holder; {holds}",
     )
     try:
         answer = deployed("verify", SERVER, "--json", "--only", "sigkill", *KILLS)
     finally:
-        shell(SERVER, "pkill -f '^sleep 30'")
+        shell(SERVER, "pkill -f '^sleep 30'; rm -f /run/provision/lease")
     (check,) = answer.host(SERVER)["checks"]
     assert "jo@desk (deploy) is changing this server: nothing was killed" in check["reason"]
     assert shell(SERVER, f"echo {MAIN}") == before

@@ -56,9 +56,9 @@ RELEASE = [
 ]
 SERVER = [
     "packages:base",
-    "file:/etc/timezone",
-    "file:/etc/default/locale",
     "directory:/var/lib/provision",
+    "claim:shop",
+    "directory:/var/lib/provision/apps/shop",
     "group:shop",
     "user:shop",
     "packages:build",
@@ -69,6 +69,8 @@ SERVER = [
     "directory:/etc/shop/units",
     "file:/etc/shop/units/shop@.service",
     "file:/etc/shop/units/shop@.socket",
+    "nginx-sites:foreign",
+    "ports:nginx",
     "packages:nginx",
     "placeholder:/etc/ssl/provision/default",
     "placeholder:/etc/ssl/provision/shop",
@@ -83,6 +85,8 @@ SERVER = [
 ]
 
 
+# Kinds that refuse what stands in the way, and never change anything.
+GUARDS = ("claim", "nginx-sites", "ports")
 OLDEST, OLDER, ACTIVE, NEWER = (
     f"2026110{day}T120000-{digits}" for day, digits in ((1, "1111111"), (2, "2222222"), (3, "3333333"), (4, "4444444"))
 )

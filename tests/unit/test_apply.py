@@ -249,3 +249,33 @@ def test_a_lease_is_taken_kept_and_given_back_line_by_line(
     assert not path.exists()
     assert sh(again).stdout == "expired\t\t\n"
     assert sh(apply.hold("ours", "another", "me@laptop", "deploy")).stdout.startswith("stale\t")
+
+
+def test_a_notice_and_a_reason_are_events_that_no_output_can_forge(follow: Follow) -> None:
+    script = r"""printf 'notice: forged\nerror: forged\nnotice\t0\tforged\n\rout\t9\tx\n'; notice "$(printf 'told\nonce')"; fail why"""
+    events = follow(start(plan(script)))
+    assert [event for event in events if event[0] in ("notice", "error")] == [
+        ("notice", 0, "told once"),
+        ("error", 0, "why"),
+    ]
+    assert {text for kind, _, text in events if kind == "out"} >= {
+        "notice: forged",
+        "error: forged",
+        "notice\t0\tforged",
+    }
+    assert events[-2:] == [("failed", 0, "1"), ("end", -1, "1")]
+
+
+def test_output_has_a_limit_and_its_change_goes_on(follow: Follow, tmp_path: Path) -> None:
+    script = f"yes {'x' * 1500} | head -c 8000000; touch {tmp_path}/reached"
+    events = follow(start(plan(script, "echo next")))
+    assert (tmp_path / "reached").exists()
+    said = [text for kind, change, text in events if kind == "out" and change == 0]
+    assert sum(map(len, said)) < 4_200_000
+    assert said[-1] == "(it prints more than 4096 KB: the rest is left out)"
+    assert ("out", 1, "next") in events
+
+
+def test_a_line_of_output_is_one_write(follow: Follow) -> None:
+    events = follow(start(plan("head -c 100000 /dev/zero | tr '\\0' x; echo; fail why")))
+    assert [len(text) for kind, _, text in events if kind == "out"] == [2000]

@@ -44,6 +44,7 @@ class Server:
 @pytest.fixture
 def inventory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inventory:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("provision.controller.files.get", Server.get)
     path = tmp_path / "prod.yml"
     path.write_text("hosts: {web1: 203.0.113.10}\n")
     return load(path)

@@ -63,7 +63,7 @@ def test_shorthands_and_mappings_are_merged() -> None:
 
 def test_null_goes_back_to_the_default() -> None:
     web1 = host(LAYERS)
-    assert web1.timezone == "Etc/UTC"
+    assert web1.timezone is None
     assert web1.apps["shop"].env == {"B": "first", "C": "web1"}
     assert host(LAYERS, "web3").apps == {}
 

@@ -37,9 +37,8 @@ def test_no_plan_shows_a_variables_value(make_host: MakeHost, make_known: MakeFa
     text = f"{HOST}{PRIVATE}tls: {{check_dns: false}}\napps:\n{SHOP[:-2]}, secrets: [KEY]}}\n"
     resources = roles.everything(make_host(text, {"KEY": "a-secret-value"}), *make_known())
     for resource in resources:
-        change = resource.plan(State(), {})
-        assert change is not None
-        assert "a-secret-value" not in change.summary + change.diff + repr(change)
+        if change := resource.plan(State(), {}):
+            assert "a-secret-value" not in change.summary + change.diff + repr(change)
 
 
 def test_no_resources_repr_has_a_variables_value(make_host: MakeHost, make_known: MakeFacts) -> None:

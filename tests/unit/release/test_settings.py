@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from provision.errors import PlanError
-from provision.release.settings import KEPT, settings, with_settings
+from provision.release.settings import KEPT, settings, were_checked, with_settings
 from tests.unit.tables import HOST
 
 if TYPE_CHECKING:
@@ -63,3 +63,26 @@ def test_a_release_of_an_older_toolkit_runs_as_the_inventory_says(make_host: Mak
 def test_what_cannot_be_read_is_one_line(make_host: MakeHost, kept: str) -> None:
     with pytest.raises(PlanError, match="shop: what a release on the server ran with cannot be read"):
         with_settings(shop(make_host, NOW), kept)
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ("    workers: 3", True),
+        ("    health: /other", True),
+        ("    module: shop.mian:app", False),
+        ('    python: "3.12.3"', False),
+        ("    requirements: requirements-other.txt", False),
+    ],
+)
+def test_a_commit_is_looked_at_again_for_another_module_python_or_requirements(
+    make_host: MakeHost, change: str, same: bool
+) -> None:
+    kept = settings(shop(make_host, "    module: shop.new:app"))
+    module = "" if "module" in change else "    module: shop.new:app\n"
+    assert were_checked(shop(make_host, f"{module}{change}"), kept) is same
+
+
+@pytest.mark.parametrize("kept", ["", "{}", "[]", "{"])
+def test_a_release_that_never_ran_or_whose_settings_cannot_be_read_is_looked_at(make_host: MakeHost, kept: str) -> None:
+    assert not were_checked(shop(make_host, NOW), kept)
