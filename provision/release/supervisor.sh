@@ -37,10 +37,24 @@ supervisor_stop() {
     done
 }
 
+# supervisor_end PROGRAM: stop it, and with it whatever its processes left behind: Supervisor knows only those that it started.
+supervisor_end() {
+    supervisor_stop "$1"
+    supervisor_sweep "$1"
+}
+
+# supervisor_sweep PROGRAM: end all in the slice of its scopes (the templates have its name).
+supervisor_sweep() {
+    slice=provision-$(printf '%s\n' "$1" | tr - _).slice
+    if ! systemctl -q is-active "$slice"; then return 0; fi
+    systemctl kill --signal=KILL "$slice" || true
+    timeout 20 systemctl stop "$slice" || true
+}
+
 # supervisor_load PROGRAM: load its file as it is now; what ran under that name is stopped. Supervisor's own `update` would
 # restart everything else that has changed.
 supervisor_load() {
-    supervisor_stop "$1"
+    supervisor_end "$1"
     supervisor_rpc removeProcessGroup "$1" >/dev/null
     supervisor_rpc reloadConfig >/dev/null
     case $(supervisor_rpc addProcessGroup "$1") in
@@ -52,7 +66,7 @@ supervisor_load() {
 # supervisor_unload PROGRAM
 supervisor_unload() {
     if ! supervisor_is_there; then return 0; fi
-    supervisor_stop "$1"
+    supervisor_end "$1"
     supervisor_rpc reloadConfig >/dev/null
     supervisor_rpc removeProcessGroup "$1" >/dev/null
 }
@@ -122,6 +136,7 @@ supervisor_slot_stop() {
     supervisor_stop "$1-$2"
     supervisor_stop "$(supervisor_main "$1" "$2")"
     supervisor_stop "$(supervisor_keeper "$1" "$2")"
+    supervisor_sweep "$1-$2"
 }
 
 # supervisor_slot_at_boot APP SLOT yes|no: nothing to do, as the link to the active slot decides.
@@ -210,7 +225,7 @@ supervisor_processes_stop() {
     for path in "$supervisor_programs/$1-"*.conf; do
         if supervisor_is_ours "$1" "$path"; then
             path=${path##*/}
-            case $path in "$1-blue.conf" | "$1-green.conf") ;; *) supervisor_stop "${path%.conf}" ;; esac
+            case $path in "$1-blue.conf" | "$1-green.conf") ;; *) supervisor_end "${path%.conf}" ;; esac
         fi
     done
 }

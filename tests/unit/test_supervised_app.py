@@ -251,7 +251,7 @@ def test_the_slots_program_is_started_by_an_activation_alone(make_host: MakeHost
     parser.read_string(content.replace("@SLOT@", "blue"))
     slot = parser["fcgi-program:shop-blue"]
     assert (slot["autostart"], slot["autorestart"]) == ("false", "true")
-    assert slot["command"].startswith("systemd-run --scope ")
+    assert slot["command"].startswith("systemd-run --scope --quiet --collect --slice=provision-shop_blue ")
     assert slot["command"].endswith(" --uid=shop --gid=shop /etc/shop/blue/start web %(process_num)d")
     assert slot["stopwaitsecs"] == "35"
     assert slot["stdout_logfile"] == "/var/log/supervisor/shop/blue.log"
@@ -274,6 +274,7 @@ def test_processes_run_on_and_what_runs_at_times_is_started_by_cron(make_host: M
     found = roles.everything(make_host(text()), *make_known())
     worker, tidy = program(found, "shop-worker"), program(found, "shop-tidy")
     assert worker["command"].endswith(" --uid=shop --gid=shop /etc/shop/current/start worker")
+    assert " --slice=provision-shop_worker " in worker["command"]
     assert (worker["autostart"], worker["autorestart"]) == ("true", "true")
     assert (tidy["autostart"], tidy["autorestart"], tidy["startsecs"]) == ("false", "false", "0")
     job = file(found, f"{SOURCES}/shop-tidy").content
