@@ -66,9 +66,9 @@ class DeployKey:
     public: str
 
 
-def script(call: str) -> str:
-    """A script that makes one of the calls below."""
-    return f"{LIBRARY}main() {{ {call}; }}\nmain </dev/null\n"
+def script(call: str, end: str) -> str:
+    """A script that makes one of the calls below, and then prints `end` in a line of its own: an answer without it was cut off."""
+    return f"{LIBRARY}main() {{ {call}; }}\nmain </dev/null\nprintf '%s\\n' {end}\n"
 
 
 def releases_call(host: Host) -> str:

@@ -1,5 +1,6 @@
 """Questions to many hosts, side by side: releases, status, logs, and single commands. One exec a host."""
 
+import secrets
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from provision.controller.ssh import Session
 from provision.errors import ProvisionError
 from provision.inventory import Host
 from provision.release import status
+from provision.untrusted import line as shown
 from provision.untrusted import understood
 
 Row = TypeVar("Row")
@@ -33,8 +35,11 @@ def ask(hosts: Sequence[Host], call: Callable[[Host], str], password: str | None
     def one(host: Host) -> HostOutput:
         session = Session(host, password)
         try:
-            output = session.run(status.script(call(host)))
-            return HostOutput(host.name, tuple(output.stdout.removesuffix("\n").split("\n")))
+            end = secrets.token_hex(16)
+            output = session.run(status.script(call(host), end))
+            answer, ended, _ = output.stdout.rpartition(f"{end}\n")
+            lines = answer.removesuffix("\n").split("\n")
+            return HostOutput(host.name, tuple(lines)) if ended else HostOutput(host.name, error=_cut(output.stdout))
         except (ProvisionError, OSError, EOFError, SSHException) as problem:
             return HostOutput(host.name, error=_reason(problem))
         finally:
@@ -64,6 +69,11 @@ def _reason(problem: Exception) -> str:
     return str(problem) if isinstance(problem, ProvisionError) else f"the connection failed: {reason(problem)}"
 
 
+def _cut(said: str) -> str:
+    last = next((line for line in reversed(said.split("\n")) if line.strip()), "")
+    return f"the answer has no end: the script on the server was ended, or the connection was ({shown(last, 200) or 'it said nothing'})"
+
+
 def follow(
     hosts: Sequence[Host], call: Callable[[Host], str], tell: Callable[[str, str], None], password: str | None = None
 ) -> Iterable[HostOutput]:
@@ -76,10 +86,14 @@ def follow(
     def one(host: Host) -> HostOutput:
         session = Session(host, password)
         try:
-            for line in session.lines(status.script(call(host))):
+            end, last = secrets.token_hex(16), ""
+            for line in session.lines(status.script(call(host), end)):
+                if line == end:
+                    return HostOutput(host.name)
+                last = line
                 with lock:
                     tell(host.name, line)
-            return HostOutput(host.name)
+            return HostOutput(host.name, error=_cut(last))
         except (ProvisionError, OSError, EOFError, SSHException) as problem:
             return HostOutput(host.name, error=_reason(problem))
         finally:

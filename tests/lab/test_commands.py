@@ -321,3 +321,18 @@ def test_a_migration_that_stays_is_named_where_its_release_fails_and_where_one_g
     assert (two.serving("shop"), [note for note in notes if "migrated from" in note]) == (third, [])
     line = f"{SERVER} ➜ shop: no migration is undone; the database stays migrated from 0001 to 0002 ("
     assert two("rollback", "--plan", "--app", "shop").stdout.startswith(line)
+
+
+# Ends the script that asks: the shell that has started the shell that runs this.
+ENDS = r"#!/bin/sh\nkill -9 \$(awk '/^PPid/{print \$2}' /proc/\$PPID/status)"
+
+
+def test_an_answer_that_is_cut_off_is_an_error(two: Two) -> None:
+    shell(SERVER, f'printf "{ENDS}" >/usr/local/bin/apt-get; chmod 755 /usr/local/bin/apt-get')
+    try:
+        cut = two.controller("status", SERVER, "--json")
+    finally:
+        shell(SERVER, "rm /usr/local/bin/apt-get")
+    assert cut.status == 1
+    assert "the answer has no end" in cut.stdout
+    assert two.controller("status", SERVER, "--json").status == 0

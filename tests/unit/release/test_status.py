@@ -167,9 +167,10 @@ def ask(tmp_path: Path, sh: Sh) -> Ask:
     """The lines that a function of status.sh prints."""
 
     def run(*call: str) -> list[str]:
-        ran = sh(status.script(words(*call)))
-        assert (ran.returncode, ran.stderr) == (0, "")
-        return ran.stdout.splitlines()
+        ran = sh(status.script(words(*call), "the-end"))
+        *lines, end = ran.stdout.splitlines()
+        assert (ran.returncode, ran.stderr, end) == (0, "", "the-end")
+        return lines
 
     return run
 
