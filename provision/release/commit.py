@@ -8,10 +8,6 @@ from collections.abc import Mapping, Set
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.utils import canonicalize_name
-
 from provision.engine.shell import words
 from provision.errors import PlanError
 from provision.inventory import App
@@ -106,7 +102,10 @@ def _project(text: str) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+# packaging takes 0.1 s to import, and only a commit that is not on the server yet is looked at.
 def _check_python(app: App, file: str, texts: Mapping[str, str]) -> None:
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
     if app.python.system:
         return
     path = _path(app.source.folder, file if file.endswith(TOML) else TOML)
@@ -124,6 +123,9 @@ def _check_python(app: App, file: str, texts: Mapping[str, str]) -> None:
 
 def _check_lock(app: App, path: str, texts: Mapping[str, str]) -> None:
     """Compare the names in a lock with those that the app's project asks for, as far as both can be read."""
+    from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.utils import canonicalize_name
+
     project = _project(texts.get(_path(app.source.folder, TOML), ""))
     try:
         locked = tomllib.loads(texts.get(path, ""))
