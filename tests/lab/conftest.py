@@ -16,6 +16,7 @@ import pytest
 from provision import lab
 from provision.controller import python_cache
 from provision.inventory import load
+from tests.lab import starter
 
 pytest.register_assert_rewrite(
     *(f"tests.lab.{name}" for name in ("apps", "bad_days", "interruptions", "refusals", "releases", "sample_site"))
@@ -78,6 +79,9 @@ class Controller:
         )
 
     def __call__(self, task: str, host: str, *options: str) -> Answer:
+        if not any(name.startswith(starter.EARLY) for name in self.environ):
+            words = self.command(task, host, *options)[3:]
+            return Answer(*starter.run(words, {**os.environ, **self.environ}, SECONDS))
         process = self.start(task, host, *options)
         stdout, stderr = process.communicate(timeout=SECONDS)
         return Answer(process.returncode, stdout, stderr)
