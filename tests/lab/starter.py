@@ -78,7 +78,8 @@ def become(connection: socket.socket) -> None:
     random.seed()
     from invoke.main import program
 
-    program.run(["invoke", *wanted["words"]])
+    sys.argv = ["invoke", *wanted["words"]]
+    program.run()
 
 
 @cache
