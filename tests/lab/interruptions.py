@@ -100,9 +100,9 @@ def how_many_steps(site: Site) -> int:
             steps.arm(SERVER)
             site.deploy("--revision", site.next()[0])
             counts.add(len(steps.taken(SERVER, "activation:")))
-        assert len(counts) == 1
+        # On a slow machine, a release is asked more than once whether it is healthy: those are steps, too.
         assert min(counts) > 30
-        STEPS[site.manager] = counts.pop()
+        STEPS[site.manager] = min(counts)
     return STEPS[site.manager]
 
 
