@@ -2,6 +2,8 @@
 PYTHON ?= python3
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
+# Tests start Python many hundred times, which would compile the toolkit each time.
+unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo -E)
 LAB := mmdebstrap systemd-container nftables pebble dnsmasq-base iproute2 openssl git curl wrk
