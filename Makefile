@@ -2,15 +2,20 @@
 PYTHON ?= python3
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
+# Tests start Python many hundred times, which would compile the toolkit each time.
+unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo -E)
 LAB := mmdebstrap systemd-container nftables pebble dnsmasq-base iproute2 openssl git curl wrk
 VAGRANT := vagrant vagrant-libvirt libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils e2fsprogs
-# Install those of a list of Debian packages that are missing.
+# Install those of a list of Debian packages that are missing. apt takes an error that a mirror answers for final: it is asked again.
 install = missing=$$(for name in $(1); do dpkg-query -W -f='$${db:Status-Abbrev}' $$name 2>/dev/null | grep -q '^.i' || echo $$name; done); \
 	if [ -n "$$missing" ]; then \
 	  echo "installing:" $$missing; \
-	  $(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	  installed=; for pause in 5 20 ""; do \
+	    $(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null && installed=yes && break; \
+	    test -z "$$pause" || sleep $$pause; \
+	  done; test -n "$$installed"; \
 	fi
 
 .PHONY: help demo test check test-unit test-lab test-campaigns lab-down test-trixie test-vagrant test-sample bench clean venv hooks lab-packages vagrant-packages

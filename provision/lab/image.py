@@ -28,6 +28,7 @@ PACKAGES = (
     "less",
 )
 CUSTOMIZE = Path(__file__).with_name("customize.sh")
+DEBIAN = Path(__file__).with_name("debian.sh")
 AUTHORITIES = Path("/usr/local/share/ca-certificates")
 
 
@@ -117,7 +118,7 @@ def build(suite: str, image: Path) -> None:
     half = image.with_name(f".{image.name}")
     include = f"--include={','.join(PACKAGES)}"
     sources = mirror().sources(suite)
-    run("mmdebstrap", "--mode=root", "--variant=minbase", include, suite, half, *sources, timeout=900)
+    run("sh", DEBIAN, half, "--mode=root", "--variant=minbase", include, suite, half, *sources, timeout=900)
     extra = half / AUTHORITIES.relative_to("/")
     extra.mkdir(parents=True, exist_ok=True)
     for authority in authorities():

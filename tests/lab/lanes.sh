@@ -41,5 +41,5 @@ cat "$out/others"
 wait "$releases" || failed=1
 cat "$out/releases"
 
-run fleet faults lab hostile_server || failed=1
+run fleet faults lab image hostile_server || failed=1
 exit "$failed"

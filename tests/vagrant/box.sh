@@ -7,6 +7,7 @@ folder=$1 key=$2
 shift 2
 suite=bookworm
 root=$folder/root
+debian=$(dirname "$0")/../../provision/lab/debian.sh
 log=$folder/log
 packages=systemd,systemd-sysv,dbus,libpam-systemd,openssh-server,sudo,ca-certificates,iproute2,netbase,procps
 packages=$packages,linux-image-cloud-amd64,initramfs-tools
@@ -36,7 +37,7 @@ install_debian() {
     trust=
     if [ -d "$authorities" ]; then trust="--customize-hook=sync-in $authorities $authorities"; fi
     # shellcheck disable=SC2016
-    mmdebstrap --mode=root --variant=minbase --include="$packages" \
+    sh "$debian" "$root" --mode=root --variant=minbase --include="$packages" \
         --essential-hook='mkdir -p "$1/etc/initramfs-tools/conf.d"' \
         --essential-hook='echo MODULES=list >"$1/etc/initramfs-tools/conf.d/list"' \
         --essential-hook='printf "%s\n" virtio_pci virtio_blk ext4 >"$1/etc/initramfs-tools/modules"' \
