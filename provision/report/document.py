@@ -101,6 +101,7 @@ def _host(result: Result) -> dict[str, object]:
             for change in result.changes
         ],
         "notes": list(result.notices),
+        "warnings": list(result.warnings),
         "error": result.error,
         "output": list(result.output),
     }

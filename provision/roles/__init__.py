@@ -14,6 +14,7 @@ from provision.release.preview import preview_tokens
 from provision.release.removal import RemovedUnit
 from provision.resources.python import BUILT
 from provision.roles import app, base, python, tls, web
+from provision.roles.preflight import preflight
 from provision.roles.wanted import Wanted
 
 FACTS: tuple[Fact[Any], ...] = (SYSTEM, BUILT, RELEASES, PREVIEWS, MANAGED, PUSHED, MIGRATIONS, PRESENT)
@@ -24,7 +25,8 @@ def server(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     """The server without its releases. Raises PlanError if another app there has a name or a domain of the host's."""
     refuse_taken(host, facts[PRESENT])
     chosen = (role for name, role in SERVER.items() if name in host.roles)
-    return tuple(resource for role in chosen for resource in role(host, facts, wanted))
+    found = (resource for role in chosen for resource in role(host, facts, wanted))
+    return (*found, *preflight(host, facts, wanted))
 
 
 def everything(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:

@@ -284,4 +284,5 @@ def _result(run: HostRun) -> Result:
         error=mask(progress.reason) if progress.reason else None,
         output=tuple(map(mask, progress.output)),
         notices=tuple(progress.notices),
+        warnings=run.plan.warnings if run.plan else (),
     )
