@@ -80,7 +80,8 @@ def examine(resources: Sequence[Resource], seen: Observation) -> tuple[Finding, 
         else:
             if change:
                 changes[change.ref] = change
-    return (*refused, *findings(resources, seen, None))
+    said = {one.what for one in refused}
+    return (*refused, *(one for one in findings(resources, seen, None) if one.what not in said))
 
 
 def diff(path: str, old: str, new: str) -> str:

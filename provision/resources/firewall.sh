@@ -9,27 +9,31 @@ firewall_probe() {
         if [ "$scope" = 00 ] && [ "$device" != lo ]; then six=yes; fi
     done 2>/dev/null <"$root/proc/net/if_inet6"
     printf '%s\tsix=%s\n' "$number" "$six"
-    if grep -qs '^ENABLED=yes' "$root/etc/ufw/ufw.conf"; then
+    if [ -r "$root/etc/ufw/ufw.conf" ] && grep -qs '^ENABLED=yes' "$root/etc/ufw/ufw.conf"; then
         firewall_ufw
     elif [ -e "$root/etc/firewalld/firewalld.conf" ] && systemctl -q is-active firewalld; then
         firewall_firewalld
     else
         firewall_kernel
-    fi | tr -d '\r' | head -n 600 | sed "s/^/$number	/"
+    fi | sed "600q; s/\r//g; s/^/$number	/"
 }
 
 # firewall_rules TOOL FAMILY <rules, one a line
 firewall_rules() { tr '\t' ' ' | sed "s/^ */tool=$1	family=$2	rule=/"; }
 
-# firewall_ufw: what stands in its files. `ufw status` says the same, and takes 0.3 s, as it is a Python program.
+# firewall_ufw: what stands in its files. `ufw status` says the same, and takes 0.3 s, as it is a Python program. What somebody wrote by
+# hand in before.rules and after.rules is given, too: any port there may be an open one.
 firewall_ufw() {
-    sed -n 's/^DEFAULT_INPUT_POLICY="*\([A-Z]*\)"*$/policy \1/p; s/^IPV6="*\([a-z]*\)"*$/ipv6 \1/p' "$root/etc/default/ufw" | firewall_rules ufw ''
-    for family in 4 6; do
-        name=${family#4}
-        sed -n 's/^### tuple ### //p' "$root/etc/ufw/user$name.rules" 2>/dev/null | firewall_rules ufw "$family"
-        # What somebody wrote by hand: any port there may be an open one.
-        sed -n '/^-A.* -p tcp .*--dport/p' "$root/etc/ufw/before$name.rules" "$root/etc/ufw/after$name.rules" 2>/dev/null | firewall_rules ufw "$family"
+    set --
+    for file in "$root/etc/default/ufw" "$root"/etc/ufw/user*.rules "$root"/etc/ufw/before*.rules "$root"/etc/ufw/after*.rules; do
+        if [ -r "$file" ]; then set -- "$@" "$file"; fi
     done
+    awk '
+        function tell(rule) { gsub(/\t/, " ", rule); print "tool=ufw\tfamily=" family "\trule=" rule }
+        FNR == 1 { family = (FILENAME ~ /default/ ? "" : FILENAME ~ /6\.rules$/ ? 6 : 4) }
+        !family && match($0, /^(DEFAULT_INPUT_POLICY|IPV6)=/) { gsub(/"/, ""); sub(/^DEFAULT_INPUT_POLICY=/, "policy "); sub(/^IPV6=/, "ipv6 "); tell($0) }
+        family && sub(/^### tuple ### /, "") { tell($0) }
+        family && FILENAME !~ /user6?\.rules$/ && /^-A.* -p tcp .*--dport/ { tell($0) }' "$@"
 }
 
 # firewall_firewalld: what any zone opens that may be in use: its own, or the default one. firewall-cmd takes 0.3 s, too.
