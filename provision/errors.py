@@ -24,7 +24,14 @@ class InventoryError(ProvisionError):
 
 
 class PlanError(ProvisionError):
-    """What is wanted cannot be: one line that says what, where, and what to do. Raised before anything is touched."""
+    """What is wanted cannot be: one line that says what, where, and what to do. Raised before anything is touched.
+
+    Where what to do stands apart from the rest, it is in `fix`.
+    """
+
+    def __init__(self, what: str, fix: str = "") -> None:
+        self.what, self.fix = what, fix
+        super().__init__(f"{what}: {fix}" if fix else what)
 
 
 class ProbeError(ProvisionError):

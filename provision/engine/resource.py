@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 Row = tuple[str, ...]
 Record = Mapping[str, str]
@@ -121,5 +121,33 @@ class Resource(Protocol):
 
         `state` is what the probe printed about this resource. `earlier` has the changes planned so far, so that a
         service knows that its configuration is about to change.
+        """
+        ...
+
+
+Level = Literal["ok", "warn", "stop"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a look at a server found, in one line: all is well, a warning, or why no change can be made; and what to do about it."""
+
+    check: str
+    level: Level
+    what: str
+    fix: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.fix}" if self.fix else self.what
+
+
+@runtime_checkable
+class Guard(Protocol):
+    """A resource that looks at what changes need and none of them makes: room, memory, open ports."""
+
+    def findings(self, state: State, planned: Mapping[Ref, Change] | None) -> tuple[Finding, ...]:
+        """What was found. `planned` has all the changes of the plan; None: all that could matter is meant.
+
+        Raises ValueError for what no probe prints.
         """
         ...

@@ -1,7 +1,7 @@
 """What the user declares: hosts, groups and apps, checked before any connection."""
 
 from provision.inventory.app import App
-from provision.inventory.find import find
+from provision.inventory.find import every, find
 from provision.inventory.health import Health
 from provision.inventory.hooks import Hooks
 from provision.inventory.host import Host
@@ -33,6 +33,7 @@ __all__ = [
     "Rollout",
     "Schedule",
     "Source",
+    "every",
     "find",
     "host_key",
     "known_as",

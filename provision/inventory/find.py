@@ -40,15 +40,16 @@ def find(
     return inventory, inventory.select(name)
 
 
+def every(folder: Path = Path("inventories")) -> tuple[Path, ...]:
+    """The inventories in a folder: examples, and files that another one includes, aside. Raises InventoryError if there are none."""
+    files = _inventories(folder)
+    included = set().union(*(_outline(path, Problems()).includes for path in files))
+    return tuple(path for path in files if path not in included)
+
+
 def _search(name: str, folder: Path) -> Path:
     """The one inventory in a folder with a group or host of this name, examples and included files aside."""
-    if not folder.is_dir():
-        here = f"{folder.parent.absolute()} has no folder {folder.name}"
-        raise InventoryError([f"{here}: go to your project's folder, or name a file with --inventory FILE"])
-    files = sorted(path for path in folder.glob("*.yml") if not path.name.endswith(".example.yml"))
-    if not files:
-        own = folder / f"{name}.yml"
-        raise InventoryError([f"{folder} has no inventory; copy one of its *.example.yml files to {own}"])
+    files = _inventories(folder, name)
     problems = Problems()
     outlines = {path: _outline(path, problems) for path in files}
     found = {path: each for path, each in outlines.items() if name in each.groups | each.hosts}
@@ -68,6 +69,18 @@ def _search(name: str, folder: Path) -> Path:
     for line in problems.lines():
         log.warning("%s", line)
     return next(iter(found))
+
+
+def _inventories(folder: Path, name: str = "NAME") -> list[Path]:
+    """The files in a folder that are no examples. Raises InventoryError if there are none; `name` is that of the one to write."""
+    if not folder.is_dir():
+        here = f"{folder.parent.absolute()} has no folder {folder.name}"
+        raise InventoryError([f"{here}: go to your project's folder, or name a file with --inventory FILE"])
+    files = sorted(path for path in folder.glob("*.yml") if not path.name.endswith(".example.yml"))
+    if not files:
+        own = folder / f"{name}.yml"
+        raise InventoryError([f"{folder} has no inventory; copy one of its *.example.yml files to {own}"])
+    return files
 
 
 class Outline(NamedTuple):

@@ -31,7 +31,7 @@ class Claim:
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         if state:
             raise PlanError(
-                f"{self.app}: the server has {shown(state['foreign'], 300)}, and they are not this toolkit's: give the app "
-                "another name, or remove them if nobody needs them"
+                f"{self.app}: the server has {shown(state['foreign'], 300)}, and they are not this toolkit's",
+                "give the app another name, or remove them if nobody needs them",
             )
         return None

@@ -67,6 +67,16 @@ slot_stop() { for each in $process_managers; do "${each}_slot_stop" "$1" "$2"; d
 # slot_workers PID: the ids of its children.
 slot_workers() { cat "/proc/$1/task/$1/children" 2>/dev/null || true; }
 
+# slot_memory PID: the bytes that it and its children use, each shared page counted once (smaps_rollup's Pss).
+slot_memory() {
+    if [ "$1" = 0 ]; then
+        echo 0
+        return 0
+    fi
+    for each in $1 $(slot_workers "$1"); do sed -n 's/^Pss: *\([0-9]*\) kB/\1/p' "/proc/$each/smaps_rollup"; done 2>/dev/null |
+        awk '{ sum += $1 } END { printf "%d", sum * 1024 }'
+}
+
 # slot_http_status SOCKET DOMAIN PATH [SECONDS]: the answer to a request like nginx's, as an app may accept no other name and no
 # plain HTTP; 000 if there is none in time.
 slot_http_status() {

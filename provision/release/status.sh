@@ -37,20 +37,10 @@ status_apps() {
         if [ -r "$app_current/.release" ]; then IFS='	' read -r commit _ <"$app_current/.release"; fi
         printf 'app=%s\trelease=%s\tcommit=%s\tsince=%s\tslot=%s\thealth=%s\tworkers=%s\tmemory=%s\tdays=%s\tmaintenance=%s\n' "$app" \
             "${release##*/}" "$commit" "${since:--}" "${slot:--}" "$(slot_http_status "$app_current_socket" "$domain" "$health")" \
-            "$(slot_workers "${main:-0}" | wc -w)" "$(status_memory "${main:-0}")" "$(certificate_days "$certificate_folder/$app/fullchain.pem")" "$maintenance"
+            "$(slot_workers "${main:-0}" | wc -w)" "$(slot_memory "${main:-0}")" "$(certificate_days "$certificate_folder/$app/fullchain.pem")" "$maintenance"
     done
     printf 'updates=%s\n' "$(apt-get -s -o Debug::NoLocking=1 upgrade 2>/dev/null | grep -c '^Inst.*[Ss]ecurity')"
     present_facts
-}
-
-# status_memory PID: the bytes that it and its children use, each shared page counted once (smaps_rollup's Pss).
-status_memory() {
-    if [ "$1" = 0 ]; then
-        echo 0
-        return 0
-    fi
-    for each in $1 $(slot_workers "$1"); do sed -n 's/^Pss: *\([0-9]*\) kB/\1/p' "/proc/$each/smaps_rollup"; done 2>/dev/null |
-        awk '{ sum += $1 } END { printf "%d", sum * 1024 }'
 }
 
 # status_deploy_keys APP...: a record for each app: app, and public (the public half of its key; empty if there is none).

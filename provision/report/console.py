@@ -94,10 +94,12 @@ class Console:
         self.terminal.print(visible(text))
 
     def planned(self, host: str, plan: Plan, notes: Sequence[str] = ()) -> None:
-        """Print the notes, then a host's plan with the diffs of its files; a new file of many lines only by their number."""
+        """Print the notes and warnings, then a host's plan with the diffs of its files; a new file of many lines only by their number."""
         with self._lock:
             for note in notes:
                 self._say(f"[bold]{host}[/] [cyan]➜[/] {escape(note)}")
+            for warning in plan.warnings:
+                self._warn(host, warning)
             if not plan.changes:
                 self._say(f"[bold]{host}[/] {MARKS['ok']} nothing to change ({plan.total} resources)")
                 return
@@ -106,6 +108,9 @@ class Console:
                 self._say(f"  [yellow]~[/] {escape(change.summary)}")
                 if change.diff:
                     self._diff(change.diff)
+
+    def _warn(self, host: str, warning: str) -> None:
+        self._say(f"[bold]{host}[/] [yellow]![/] {escape(warning)}")
 
     def _diff(self, diff: str) -> None:
         lines = diff.splitlines()
@@ -153,10 +158,13 @@ class Console:
                 self._say(f"[bold]{result.host}[/] {MARKS[result.status]} [red]{escape(result.error)}[/]")
 
     def recap(self, results: Sequence[Result], applied: bool = True) -> None:
-        """Print what became of each host, a line each."""
+        """Print what became of each host, a line each; and where something was changed, the warnings of its plan again."""
         self.pause()
         self.terminal.print()
         tables.show(tables.recap(results, applied), self.terminal)
+        for result in results:
+            for warning in result.warnings if applied and result.changed else ():
+                self._warn(result.host, warning)
 
     def sites(self, hosts: Sequence[Host], releases: Mapping[str, Mapping[str, str]]) -> None:
         """Print where the apps answer that have been released, by host and by app."""

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from provision.release.present import PresentApp
     from provision.release.status import AppStatus, DeployKey, ReleaseInfo
     from provision.run.ask import HostOutput
+    from provision.run.check import Checked
+    from provision.run.doctor import Diagnosis
     from provision.run.result import Result
     from provision.run.verification import Outcome
 
@@ -66,6 +68,46 @@ def checks(outcome: Outcome, seconds: float) -> str:
     return json.dumps({**found, "errors": [outcome.broken_off]} if outcome.broken_off else found, indent=2)
 
 
+def diagnoses(found: Sequence[Diagnosis], seconds: float) -> str:
+    """The document of `doctor`."""
+    hosts = {
+        one.host: {"error": one.error, "execs": one.execs, "checks": [asdict(each) for each in one.findings]}
+        for one in found
+    }
+    whole = {"task": "doctor", "ok": all(one.ok for one in found), "seconds": round(seconds, 3), "hosts": hosts}
+    return json.dumps(whole, indent=2)
+
+
+def checked(found: Sequence[Checked], errors: Sequence[str], seconds: float) -> str:
+    """The document of `check`."""
+    inventories = {
+        one.path: {
+            "errors": list(one.errors),
+            "hosts": {
+                host.name: {
+                    "address": host.address,
+                    "roles": list(host.roles),
+                    "resources": one.resources.get(host.name),
+                    "apps": {
+                        app.name: {"domains": list(app.domains), "source": app.source.location}
+                        for app in host.apps.values()
+                    },
+                }
+                for host in one.hosts
+            },
+        }
+        for one in found
+    }
+    whole = {
+        "task": "check",
+        "ok": not errors,
+        "seconds": round(seconds, 3),
+        "errors": list(errors),
+        "inventories": inventories,
+    }
+    return json.dumps(whole, indent=2)
+
+
 def _checked(outcome: Outcome, host: str) -> dict[str, object]:
     checks = [check for check in outcome.checks if check.host == host]
     failed = sum(check.outcome == "failed" for check in checks)
@@ -101,6 +143,7 @@ def _host(result: Result) -> dict[str, object]:
             for change in result.changes
         ],
         "notes": list(result.notices),
+        "warnings": list(result.warnings),
         "error": result.error,
         "output": list(result.output),
     }

@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from provision.release.status import AppStatus, ReleaseInfo
+    from provision.run.check import Checked
+    from provision.run.doctor import Diagnosis
     from provision.run.result import Result
 
 MARKS = {"ok": "[green]✓[/]", "changed": "[yellow]●[/]", "failed": "[red]✗[/]", "unreachable": "[red]✗[/]"}
+LEVELS = {"ok": "[green]ok  [/]", "warn": "[yellow]warn[/]", "stop": "[red]stop[/]"}
 STATES = {
     "active": "[green]active[/]",
     "kept": "kept",
@@ -103,6 +106,37 @@ def releases(rows: Sequence[ReleaseInfo]) -> Table:
         before, after = (row.host, row.app, row.id), (row.when, row.who, row.author, row.subject)
         table.add_row(*map(escape, before), STATES.get(row.state, escape(row.state)), *map(escape, after))
     return table
+
+
+def diagnoses(found: Sequence[Diagnosis]) -> None:
+    """Print what `doctor` found: a line each, and one below with what to do about it; then what it comes to."""
+    terminal = Console(highlight=False, soft_wrap=True)
+    for one in found:
+        for each in one.findings:
+            terminal.print(f"[bold]{one.host}[/]  {LEVELS[each.level]}  {each.check:<11}  {escape(each.what)}")
+            if each.fix:
+                terminal.print(f"{' ' * len(one.host)}        [dim]{'to do':<11}[/]  {escape(each.fix)}")
+    for one in found:
+        stops, warnings = (sum(each.level == level for each in one.findings) for level in ("stop", "warn"))
+        said = f"{stops} would stop a deploy" if stops else "nothing would stop a deploy"
+        said += f", {warnings} warning{'s' * (warnings != 1)}" if warnings else ""
+        mark = MARKS["ok" if one.ok else "failed"]
+        terminal.print(f"[bold]{one.host}[/] {mark} {escape(one.error or said)}")
+
+
+def checked(found: Sequence[Checked]) -> None:
+    """Print what inventories declare: a line for each host, and one for each of its apps."""
+    terminal = Console(highlight=False, soft_wrap=True)
+    for one in found:
+        terminal.print(f"{MARKS['ok']} {escape(one.path)}")
+        for host in one.hosts:
+            where = host.address or "by Vagrant"
+            count = one.resources[host.name]
+            terminal.print(f"    [bold]{host.name}[/]  {escape(where)}  {', '.join(host.roles)}  ({count} resources)")
+            for app in host.apps.values():
+                terminal.print(
+                    f"        {app.name}  {escape(', '.join(app.domains))}  from {escape(app.source.location)}"
+                )
 
 
 def warn(line: str) -> None:

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from provision.engine.resource import Change, Probe, Ref, State
 from provision.engine.shell import heredoc, library, words
 from provision.errors import PlanError
+from provision.resources import domains
+from provision.resources.domains import misled
 
-LIBRARY = library(__file__)
+LIBRARY = f"{domains.LIBRARY}{library(__file__)}"
 WEBROOT = "/var/www/acme"
 LIVE = "/etc/letsencrypt/live"
 RENEW_BELOW = 14  # days; certbot's timer renews below 30
@@ -99,8 +101,9 @@ class Certificate:
         lineage, spare = state["lineage"] or self.app, state["spare"]
         if fits and not renew and not spare and self._in_order(state, lineage):
             return None
-        if self.check_dns and not fits:
-            self._check_dns(state)
+        wrong = misled(self.app, self.domains, self.address, state) if self.check_dns and not fits else ()
+        if wrong:
+            raise wrong[0]
         how = "no" if fits and not renew else "force" if state["server"] else "new"
         if renew and int(state["days"] or 0) > 0:
             # It is good for some days more, so nothing fails without a new one.
@@ -131,29 +134,6 @@ class Certificate:
         if how == "no":
             return "put the certificate in order that there is"
         return "renew the certificate" if renew else "certificate"
-
-    def _check_dns(self, state: State) -> None:
-        here = set(state["here"].split())
-        resolved = {each["domain"]: set(each["addresses"].split()) for each in state.records if "domain" in each}
-        for domain in self.domains:
-            found = resolved.get(domain, set())
-            if not found:
-                raise PlanError(
-                    f"{self.app}: {domain} does not resolve: add a DNS record that points to {self.address}"
-                )
-            # Issuers and browsers try IPv6 first, so an IPv4 address that is right does not help.
-            sixth = {address for address in found if ":" in address}
-            if here and sixth and not sixth & here and found & here:
-                raise PlanError(
-                    f"{self.app}: the AAAA record of {domain} points to {', '.join(sorted(sixth))}, not to this server: correct or "
-                    "remove it, or set tls.check_dns: false where a proxy stands in front"
-                )
-            if here and not found & here:
-                where = ", ".join(sorted(found))
-                raise PlanError(
-                    f"{self.app}: {domain} points to {where}, not to this server ({self.address}): change its DNS record, "
-                    "or set tls.check_dns: false where a proxy stands in front"
-                )
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,14 +110,10 @@ certificate_probe() {
         printf '%s\ttarget=%s\tlineage=%s\tstate=%s\tserver=%s\tnames=%s\tdays=%s\tspare=%s\twait=%s\n' "$number" "$target" "$lineage" "$state" \
             "$from" "$names" "$days" "${spare# }" "$(certificate_wait "$app" "$server" "$domains")"
         if [ "$from" != "$server" ] || [ "$names" != "$domains" ]; then
-            printf '%s\there=%s\n' "$number" "$(hostname -I 2>/dev/null || ip -o addr | awk '{ sub("/.*", "", $4); print $4 }' | tr '\n' ' ') $(certificate_addresses "$address")"
-            for domain in $domains; do printf '%s\tdomain=%s\taddresses=%s\n' "$number" "$domain" "$(certificate_addresses "$domain")"; done
+            domains_records "$number" "$address" "$domains"
         fi
     done
 }
-
-# certificate_addresses NAME: also those of a family that the server itself has not (-A, which glibc before 2.35 lacks).
-certificate_addresses() { { timeout 10 getent -A ahosts "$1" 2>/dev/null || timeout 10 getent ahosts "$1"; } | awk '{ print $1 }' | sort -u | tr '\n' ' '; }
 
 # certificate_make_placeholder APP DOMAIN...
 certificate_make_placeholder() {

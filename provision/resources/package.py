@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from provision.engine.resource import Change, Probe, Ref, State
+from provision.engine.resource import Change, Finding, Probe, Ref, State
 from provision.engine.shell import library, words
+from provision.errors import PlanError
+from provision.untrusted import line as shown
 
 LIBRARY = library(__file__)
 
@@ -28,4 +30,40 @@ class Packages:
         missing = [name for name in self.names if name not in present]
         if not missing:
             return None
+        held = [name for name in state.all("held") if name in missing]
+        if held:
+            raise PlanError(
+                f"{', '.join(held)}: not installed, and apt was told to leave it so (apt-mark hold)",
+                f"apt-mark unhold {' '.join(held)}",
+            )
         return Change(self.ref, f"install {', '.join(missing)}", words("package_install", *missing), LIBRARY)
+
+
+@dataclass(frozen=True, slots=True)
+class PackageManager:
+    """apt can install packages at once. Never a change: whoever uses it is waited for, and what dpkg left undone is finished."""
+
+    @property
+    def ref(self) -> Ref:
+        return Ref("apt", "state")
+
+    def probe(self) -> Probe:
+        return Probe("package_state_probe", LIBRARY)
+
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
+        return None
+
+    def findings(self, state: State, planned: Mapping[Ref, Change] | None) -> tuple[Finding, ...]:
+        if planned is not None and not any(ref.kind == "packages" for ref in planned):
+            return ()
+        found: list[Finding] = []
+        if state["booting"]:
+            what = "cloud-init is not done with the server's first boot, and a deploy waits for it"
+            found.append(Finding("apt", "warn", what, "cloud-init status --wait on the server says when it is done"))
+        if state["busy"]:
+            what = f"another program is using apt, and a deploy waits for it: {shown(state['busy'], 100)}"
+            found.append(Finding("apt", "warn", what, "let it end"))
+        if state["interrupted"]:
+            what = "dpkg was interrupted on the server, and a deploy finishes what it began"
+            found.append(Finding("apt", "warn", what, "dpkg --configure -a does so now"))
+        return tuple(found) or (Finding("apt", "ok", "apt and dpkg are idle, and nothing is left undone"),)

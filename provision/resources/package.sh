@@ -1,6 +1,7 @@
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2154
 
-# In: NUMBER "NAME NAME...". Out: name, in a record for each installed package. One dpkg-query for all.
+# In: NUMBER "NAME NAME...". Out: name, in a record for each installed package; held, for each that is not, and that apt was told to
+# leave so. One dpkg-query for all.
 # shellcheck disable=SC2016 # dpkg-query's own variables
 package_probe() {
     items=$(cat)
@@ -8,9 +9,25 @@ package_probe() {
         printf '%s\n' "$items" | cut -f2 | tr ' ' '\n' | sort -u | xargs -r dpkg-query -W -f='${db:Status-Abbrev}\t${Package}\n' -- 2>/dev/null
         printf '%s\n' "$items" | sed 's/^/I\t/'
     } | awk -F '\t' -v OFS='\t' '
-        $1 ~ /^.i $/ { installed[$2] = 1; next }
-        $1 == "I" { count = split($3, names, " "); for (i = 1; i <= count; i++) if (names[i] in installed) print $2, "name=" names[i] }'
+        $1 ~ /^.i $/ { said[$2] = "name="; next }
+        $1 ~ /^h/ { said[$2] = "held="; next }
+        $1 == "I" { count = split($3, names, " "); for (i = 1; i <= count; i++) if (names[i] in said) print $2, said[names[i]] names[i] }'
 }
+
+# In: NUMBER. Out: busy (a program that uses apt or dpkg, and its process), interrupted=yes (dpkg), and booting=yes (cloud-init is not done
+# with the first boot), where it is so.
+package_state_probe() {
+    read -r number || return 0
+    holder=$(package_holder "$root/var/lib/dpkg/lock-frontend" "$root/var/lib/dpkg/lock")
+    if [ -n "$holder" ]; then
+        printf '%s\tbusy=%s (process %s)\n' "$number" "$(tr '\0\t\n' ' ' 2>/dev/null <"/proc/$holder/cmdline" | cut -c 1-60)" "$holder"
+    fi
+    if package_is_interrupted; then printf '%s\tinterrupted=yes\n' "$number"; fi
+    if package_is_booting; then printf '%s\tbooting=yes\n' "$number"; fi
+}
+
+# package_is_booting: whether cloud-init is at work on the first boot, and may be about to install packages.
+package_is_booting() { [ -e "$root/run/cloud-init/enabled" ] && [ ! -e "$root/run/cloud-init/result.json" ]; }
 
 # package_apt WORD...: apt-get, when no other program uses apt; what dpkg left undone is finished first.
 package_apt() {
@@ -28,11 +45,11 @@ package_apt() {
     done
 }
 
-# package_holder: the process that has apt's lock on its lists or its archives (DPkg::Lock::Timeout waits for dpkg's alone).
+# package_holder [LOCK...]: the process that has one of these locks, or apt's on its lists or its archives (DPkg::Lock::Timeout waits
+# for dpkg's alone).
 package_holder() {
-    for lock in /var/lib/apt/lists/lock /var/cache/apt/archives/lock; do
-        if [ -e "$lock" ]; then awk -v inode="$(stat -c %i "$lock")" '$2 == "POSIX" && $6 ~ ":" inode "$" { print $5; exit }' /proc/locks; fi
-    done
+    stat -c %i -- "$root/var/lib/apt/lists/lock" "$root/var/cache/apt/archives/lock" "$@" 2>/dev/null |
+        awk 'NR == FNR { locks[$1] = 1; next } $2 == "POSIX" { sub(/.*:/, "", $6); if ($6 in locks) { print $5; exit } }' - /proc/locks
 }
 
 # package_await: until apt's locks are free; ten minutes at most.
@@ -40,7 +57,7 @@ package_await() {
     deadline=$(($(date +%s) + 600)) told=
     while holder=$(package_holder) && [ -n "$holder" ]; do
         if [ -z "$told" ]; then
-            told=yes holder=$(printf '%s\n' "$holder" | head -n 1)
+            told=yes
             notice "another program is using apt ($(tr '\0' ' ' 2>/dev/null <"/proc/$holder/cmdline" | cut -c 1-60), process $holder): it is waited for"
         fi
         if [ "$(date +%s)" -ge "$deadline" ]; then fail "process $holder has been using apt for ten minutes: end it, then run again"; fi
@@ -49,7 +66,10 @@ package_await() {
 }
 
 # package_is_interrupted: whether dpkg's last run was killed (apt-get looks at the same files).
-package_is_interrupted() { case $(cd /var/lib/dpkg/updates && echo *) in *[0-9]*) return 0 ;; *) return 1 ;; esac }
+package_is_interrupted() {
+    for file in "$root"/var/lib/dpkg/updates/[0-9]*; do if [ -e "$file" ]; then return 0; fi; done
+    return 1
+}
 
 package_resume() {
     notice "dpkg was interrupted on this server, by a power cut perhaps: dpkg --configure -a finishes what it began"
@@ -59,7 +79,10 @@ package_resume() {
 # package_install NAME...: wait for a first boot that is still installing packages. Update the index only if there is none, or if it
 # is out of date.
 package_install() {
-    if command -v cloud-init >/dev/null; then timeout 600 cloud-init status --wait >/dev/null || true; fi
+    if command -v cloud-init >/dev/null; then
+        if package_is_booting; then notice "cloud-init is not done with this server's first boot: it is waited for, ten minutes at most"; fi
+        timeout 600 cloud-init status --wait >/dev/null || true
+    fi
     set -- -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold --no-install-recommends install -- "$@"
     if ! ls /var/lib/apt/lists/*Packages* >/dev/null 2>&1; then
         package_update

@@ -34,7 +34,7 @@ class Ports:
             port, program, process, unit = (shown(state[key], 60) for key in ("port", "program", "process", "unit"))
             ends = f"systemctl disable --now {unit}" if unit else f"end process {process}"
             raise PlanError(
-                f"port {port} is held by {program} (process {process}), and {self.needs} needs it: {ends} on the server, if its "
-                "sites may go, or use a server of its own"
+                f"port {port} is held by {program} (process {process}), and {self.needs} needs it",
+                f"{ends} on the server, if its sites may go, or use a server of its own",
             )
         return None

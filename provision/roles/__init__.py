@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from provision.engine.facts import SYSTEM, Fact, Facts
-from provision.engine.resource import Ref, Resource
+from provision.engine.resource import Finding, Ref, Resource
 from provision.inventory import Host
 from provision.release.activation import Activation
 from provision.release.facts import MANAGED, MIGRATIONS, PREVIEWS, PUSHED, RELEASES
@@ -13,10 +13,16 @@ from provision.release.present import PRESENT, refuse_taken, unlisted
 from provision.release.preview import preview_tokens
 from provision.release.removal import RemovedUnit
 from provision.resources.python import BUILT
-from provision.roles import app, base, python, tls, web
+from provision.roles import app, base, preflight, python, tls, web
 from provision.roles.wanted import Wanted
 
 FACTS: tuple[Fact[Any], ...] = (SYSTEM, BUILT, RELEASES, PREVIEWS, MANAGED, PUSHED, MIGRATIONS, PRESENT)
+# What is true where these guards have nothing to say.
+FINE = {
+    "claim": "{}: the name is free, or is this toolkit's",
+    "nginx-sites": "no sites of somebody else's are in nginx's way",
+    "ports": "nobody but {} listens on its ports",
+}
 SERVER = {"base": base.base, "python": python.python, "app": app.app, "web": web.web, "tls": tls.tls}
 
 
@@ -24,19 +30,48 @@ def server(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     """The server without its releases. Raises PlanError if another app there has a name or a domain of the host's."""
     refuse_taken(host, facts[PRESENT])
     chosen = (role for name, role in SERVER.items() if name in host.roles)
-    return tuple(resource for role in chosen for resource in role(host, facts, wanted))
+    found = (resource for role in chosen for resource in role(host, facts, wanted))
+    return (*found, *preflight.preflight(host, facts, wanted))
 
 
 def everything(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     """The server, and in it the wanted releases."""
     releases = app.releases(host, facts, wanted) if "app" in host.roles else ()
-    return (*server(host, facts, wanted), *releases)
+    return _with_memory((*server(host, facts, wanted), *releases))
 
 
 def previewed(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     """The server, and the wanted releases beside those that have the traffic, which keep all that they run."""
     kept = (resource for resource in server(host, facts, wanted) if not isinstance(resource, RemovedUnit))
-    return (*kept, *app.previewed(host, facts, wanted))
+    return _with_memory((*kept, *app.previewed(host, facts, wanted)))
+
+
+def rolled_back(host: Host, facts: Facts, wanted: Wanted, to: str | None = None) -> tuple[Resource, ...]:
+    """Each app at an earlier release. Raises PlanError if there is none."""
+    return _with_memory(app.rolled_back(host, facts, wanted, to))
+
+
+def restarted(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
+    """Each app's active release, restarted in the other slot."""
+    return _with_memory(app.restarted(host, facts, wanted))
+
+
+def _with_memory(resources: tuple[Resource, ...]) -> tuple[Resource, ...]:
+    return (*resources, *preflight.memory(resources))
+
+
+def examined(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
+    """All that `doctor` looks at: the server without its releases, the memory for two of each, and its domains."""
+    return (*server(host, facts, wanted), *preflight.examined(host))
+
+
+def fine(resources: Iterable[Resource], refused: Collection[str]) -> tuple[Finding, ...]:
+    """What is well with the guards that say so of nothing, but those of the kinds in `refused`."""
+    return tuple(
+        Finding(one.ref.kind, "ok", FINE[one.ref.kind].format(one.ref.name))
+        for one in resources
+        if one.ref.kind in FINE.keys() - {*refused}
+    )
 
 
 def previews(facts: Facts | None, wanted: Wanted, made: Collection[Ref]) -> dict[str, str]:
@@ -61,5 +96,3 @@ def strangers(host: Host, facts: Facts) -> tuple[str, ...]:
 
 
 promoted = app.promoted
-rolled_back = app.rolled_back
-restarted = app.restarted

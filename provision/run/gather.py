@@ -1,5 +1,6 @@
 """What the controller wants on a host and brings along: commits, packs, host keys, packed Pythons."""
 
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
@@ -39,6 +40,7 @@ def gather(request: Request, host: Host, facts: Facts, resolved: Commits, folder
         force=request.force,
         stops_first=request.stops_first,
         app=request.app,
+        now=int(time.time()),
         notes=tuple(note for name, commit in found.items() if (note := uncommitted(name, sources[name], commit))),
     )
 

@@ -16,22 +16,22 @@ from provision.controller.agent import has_keys
 from provision.controller.connection import reason
 from provision.controller.redact import Mask
 from provision.controller.ssh import Session
-from provision.engine import apply, facts, probe
+from provision.engine import apply
 from provision.engine.facts import Facts
 from provision.engine.plan import Plan, plan
 from provision.engine.resource import Phase, Transfer
-from provision.errors import CacheError, ProbeError, ProvisionError, RunError, Unreachable
+from provision.errors import CacheError, ProvisionError, RunError, Unreachable
 from provision.inventory import Host
 from provision.roles.wanted import Wanted
 from provision.run.follow import Run, follow, new_id
 from provision.run.gather import Commits, gather, inspected
 from provision.run.hold import Hold
+from provision.run.look import observe, read_facts
 from provision.run.progress import Progress, locked
 from provision.run.request import Request, who
 from provision.run.result import Result
 from provision.run.transfer import upload
 from provision.run.watcher import Watcher
-from provision.untrusted import line as shown
 
 # Of what a change prints, so many lines are kept for the case that it fails.
 KEPT_LINES = 200
@@ -93,15 +93,11 @@ class HostRun:
 
     def make_plan(self) -> None:
         """Read facts, probe, and plan: two execs that change nothing. Raises ProvisionError."""
-        self.facts = _facts(self.session)
+        self.facts = read_facts(self.session)
         self.wanted = gather(self.request, self.host, self.facts, self.commits, self._folder)
         resources = self.request.roles(self.host, self.facts, self.wanted)
         commits = inspected(self.host, self.facts, self.commits)
-        answer = self.session.run(probe.script(resources))
-        try:
-            seen = probe.parse(answer.stdout, len(resources))
-        except ProbeError as error:
-            raise ProbeError(f"{error}; {shown(answer.stderr.strip()[-300:])}") from None
+        seen = observe(self.session, resources)
         if seen.lock and self.request.applies:
             raise RunError(locked(seen.lock))
         self.plan = plan(resources, seen)
@@ -230,16 +226,6 @@ class HostRun:
             self.progress.handle(plan, self.run_id, event, output, time.monotonic() - begun)
 
 
-def _facts(session: Session) -> Facts:
-    """A server's facts. Raises ProvisionError."""
-    answer = session.run(facts.script(roles.FACTS))
-    if answer.status:
-        raise RunError(
-            f"the server cannot run a shell script as root: {shown(answer.stderr.strip()[-300:]) or answer.status}"
-        )
-    return facts.parse(answer.stdout, roles.FACTS)
-
-
 def _undone(before: Progress, undone: Plan, failure: str | None, reason: str) -> str:
     """What a host says that was to undo changes, and did or failed to."""
     names = " and ".join(change.ref.name for change in reversed(undone.changes))
@@ -284,4 +270,5 @@ def _result(run: HostRun) -> Result:
         error=mask(progress.reason) if progress.reason else None,
         output=tuple(map(mask, progress.output)),
         notices=tuple(progress.notices),
+        warnings=run.plan.warnings if run.plan else (),
     )

@@ -15,7 +15,7 @@ class Result:
 
     `ok`, `changed`, `failed` and `skipped` count resources; `execs` counts SSH exec requests; `seconds` is wall
     time. `took` has the seconds of each change that was made, `previews` the token of each app's previewed release,
-    `notices` what changes had to tell the user.
+    `notices` what changes had to tell the user, `warnings` what the plan found that changes nothing and may matter.
     """
 
     host: str
@@ -33,3 +33,4 @@ class Result:
     error: str | None = None
     output: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()

@@ -11,13 +11,15 @@ from invoke import Collection
 
 def collection() -> Collection:
     """All tasks, as Invoke wants them."""
-    from provision.tasks import demo, deploy, lab, logs, maintenance, release, status, verify
+    from provision.tasks import demo, deploy, doctor, lab, logs, maintenance, release, status, verify
 
     found = Collection()
     tasks: tuple[Any, ...] = (
         deploy.deploy,
         deploy.provision,
         deploy.plan,
+        doctor.doctor,
+        doctor.check,
         release.promote,
         release.rollback,
         release.restart,

@@ -1,0 +1,15 @@
+# shellcheck shell=sh
+# What DNS says of domains, as the server sees it.
+
+# In: NUMBER ADDRESS "NAME NAME...". Out: the records of domains_records.
+domains_probe() { while IFS='	' read -r number address names; do domains_records "$number" "$address" "$names"; done; }
+
+# domains_records NUMBER ADDRESS "NAME NAME...": a record with here (the server's addresses, and ADDRESS), and one with domain and
+# addresses for each name.
+domains_records() {
+    printf '%s\there=%s\n' "$1" "$(hostname -I 2>/dev/null || ip -o addr | awk '{ sub("/.*", "", $4); print $4 }' | tr '\n' ' ') $(domains_addresses "$2")"
+    for name in $3; do printf '%s\tdomain=%s\taddresses=%s\n' "$1" "$name" "$(domains_addresses "$name")"; done
+}
+
+# domains_addresses NAME: also those of a family that the server itself has not (-A, which glibc before 2.35 lacks).
+domains_addresses() { { timeout 10 getent -A ahosts "$1" 2>/dev/null || timeout 10 getent ahosts "$1"; } | awk '{ print $1 }' | sort -u | tr '\n' ' '; }

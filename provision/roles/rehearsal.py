@@ -1,0 +1,24 @@
+"""What a host would have, made without asking it: each template is rendered, as for a bare server."""
+
+from datetime import UTC, datetime
+
+from provision import roles
+from provision.engine.facts import SYSTEM, Facts, System
+from provision.engine.resource import Resource
+from provision.inventory import Host
+from provision.release.choice import release_id
+from provision.roles.wanted import Wanted
+
+COMMIT = "0" * 40
+GIB = 1024**3
+
+
+def rehearsed(host: Host) -> tuple[Resource, ...]:
+    """The resources of a host that runs Debian 12, and has nothing yet. Raises PlanError for a template that cannot be rendered."""
+    bare = {fact: fact.parse(()) for fact in roles.FACTS if fact is not SYSTEM}
+    system = System("debian", "12", "x86_64", 2, 2 * GIB, host.user, "/root", datetime(2026, 1, 1, tzinfo=UTC))
+    facts = Facts({**bare, SYSTEM: system})
+    commits = dict.fromkeys(host.apps, COMMIT)
+    releases = {name: release_id(name, app.source.folder, facts, COMMIT) for name, app in host.apps.items()}
+    host_keys = {name: ("rehearsal",) for name, app in host.apps.items() if app.source.ssh}
+    return roles.everything(host, facts, Wanted(commits=commits, releases=releases, host_keys=host_keys))

@@ -1,0 +1,133 @@
+"""What a deploy needs and a server does not have is said before anything is changed: in the plan, and by the doctor."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from provision import lab
+from tests.lab.conftest import Answer, Controller, shell
+from tests.lab.refusals import ADDRESS, APP, DOMAIN, MAIN, SERVER, Declared, refused, untouched
+
+pytest_plugins = ("tests.lab.refusals",)
+
+INSTALL = "export DEBIAN_FRONTEND=noninteractive; apt-get -qq update && apt-get -qq -y install --no-install-recommends"
+LIMIT = "/sys/fs/cgroup/memory/memory.limit_in_bytes"
+CLOSED = "ufw is closed to port 443: ufw allow 443/tcp"
+# A lock as apt takes it, for as long as the unit runs.
+APT = 'import fcntl, time; f = open("/var/lib/apt/lists/lock", "w"); fcntl.lockf(f, fcntl.LOCK_EX); time.sleep(600)'
+
+
+@pytest.fixture(scope="module")
+def guarded(bare: Declared) -> Declared:
+    """The server with a real ufw that lets SSH and HTTP in."""
+    shell(SERVER, f"{INSTALL} ufw; ufw allow 22/tcp; ufw allow 80/tcp; ufw --force enable")
+    return bare
+
+
+def declared(here: Declared, **app: Any) -> Controller:
+    """An inventory whose app uses the distribution's Python, which needs no build."""
+    return here({"python": "system"} | app)
+
+
+def checks(answer: Answer, level: str) -> dict[str, str]:
+    """What the doctor found of one level, by check."""
+    assert answer.host(SERVER)["error"] is None, answer.stdout
+    found = [each for each in answer.host(SERVER)["checks"] if each["level"] == level]
+    return {each["check"]: f"{each['what']}: {each['fix']}" for each in found}
+
+
+@contextmanager
+def made(how: str, undone: str) -> Iterator[None]:
+    """The server as one command makes it, until another undoes that."""
+    shell(SERVER, how)
+    try:
+        yield
+    finally:
+        shell(SERVER, undone)
+
+
+def test_the_doctor_names_all_that_would_stop_a_deploy_to_a_bare_server_and_each_stops_it(guarded: Declared) -> None:
+    controller = declared(guarded, domains=[DOMAIN, "nowhere.test"])
+    small = "mount -t tmpfs -o size=90m,nr_inodes=50,noexec small /srv"
+    with made(f"apt-mark hold nginx; {small}", "apt-mark unhold nginx; umount /srv"), untouched():
+        answer = controller("doctor", SERVER, "--json")
+        assert (answer.status, answer.document["ok"], answer.host(SERVER)["execs"]) == (1, False, 2)
+        stops, warnings = checks(answer, "stop"), checks(answer, "warn")
+        assert stops["packages"].startswith("nginx: not installed, and apt was told to leave it so")
+        assert stops["packages"].endswith(": apt-mark unhold nginx")
+        assert (
+            stops["certificate"] == f"{APP}: nowhere.test does not resolve: add a DNS record that points to {ADDRESS}"
+        )
+        assert stops["disk"].startswith(
+            f"no program can run in /srv/{APP}: /srv is mounted noexec: mount -o remount,exec"
+        )
+        assert warnings["firewall"] == CLOSED
+        assert warnings["disk"].startswith("about 220 MB are needed on /srv, and 90 MB are free: ")
+        assert "apt-mark unhold nginx" in refused(controller("deploy", SERVER, "--json"))
+    with made("mount -t tmpfs -o noexec small /srv", "umount /srv"), untouched():
+        assert "/srv is mounted noexec" in refused(declared(guarded)("deploy", SERVER, "--json"))
+    with made("mount -t tmpfs -o nr_inodes=50 small /srv", "umount /srv"):
+        (warning, _) = sorted(declared(guarded).plan(SERVER).host(SERVER)["warnings"])
+        assert warning.startswith("about 9000 files more are needed on /srv, and it has inodes for 49: ")
+
+
+def test_a_deploy_behind_a_closed_firewall_warns_of_it_and_so_does_each_plan(guarded: Declared) -> None:
+    answer = declared(guarded).deploy(SERVER)
+    assert answer.host(SERVER)["warnings"] == [CLOSED]
+    again = declared(guarded).plan(SERVER)
+    host = again.host(SERVER)
+    assert (again.status, host["warnings"], host["changes"], host["execs"]) == (0, [CLOSED], [], 2)
+    assert f"{SERVER} ! {CLOSED}" in declared(guarded)("plan", SERVER).stdout
+    shell(SERVER, "ufw allow 443/tcp")
+    assert declared(guarded).plan(SERVER).host(SERVER)["warnings"] == []
+
+
+def test_of_a_healthy_server_the_doctor_says_so_and_leaves_it_as_it_is(guarded: Declared) -> None:
+    with untouched():
+        answer = declared(guarded)("doctor", SERVER)
+    assert (answer.status, answer.stdout.splitlines()[-1]) == (0, f"{SERVER} ✓ nothing would stop a deploy"), (
+        answer.stdout
+    )
+    assert {line.split()[1] for line in answer.stdout.splitlines()[:-1]} == {"ok"}
+    named = {line.split()[2] for line in answer.stdout.splitlines()[:-1]}
+    assert {"server", "ports", "disk", "apt", "clock", "firewall", "memory", "dns"} <= named
+
+
+def test_what_a_new_release_lacks_is_named_before_it_is_made(guarded: Declared) -> None:
+    used = int(shell(SERVER, f"sed -n 's/^total_rss //p' {LIMIT.rpartition('/')[0]}/memory.stat"))
+    changed = declared(guarded, environment={"GREETING": "hello"})
+    with made(f"echo {used + 60_000_000} >{LIMIT}", f"echo -1 >{LIMIT}"):
+        warned = changed.plan(SERVER)
+        assert warned.status == 2
+        (warning,) = warned.host(SERVER)["warnings"]
+        assert f"{APP} uses " in warning
+        assert warning.endswith("use fewer workers, or stop the old one first with --stop-first")
+        assert declared(guarded).plan(SERVER).host(SERVER)["warnings"] == []
+        doctor = declared(guarded)("doctor", SERVER, "--json")
+        assert (doctor.status, checks(doctor, "warn")) == (0, {"memory": warning})
+    guarded.repository.commit({"main.py": f"{MAIN}\n# Another.\n"})
+    bound = "mount --bind /srv /srv && mount -o remount,bind,ro /srv"
+    with made(bound, "umount /srv"), untouched():
+        error = refused(declared(guarded)("deploy", SERVER, "--json"))
+    assert (
+        error
+        == f"/srv/{APP} cannot be written: /srv is mounted read-only: see why in dmesg, then mount -o remount,rw /srv"
+    )
+
+
+def test_a_clock_that_is_off_and_a_busy_apt_are_named(guarded: Declared) -> None:
+    late = "/usr/local/sbin/date"
+    with made(
+        f'printf \'#!/bin/sh\\nexec /bin/date -d "400 days ago" "$@"\\n\' >{late}; chmod +x {late};'
+        f" systemd-run -q --unit=busy python3 -c '{APT}'; sleep 1",
+        f"rm {late}; systemctl stop busy",
+    ):
+        answer = declared(guarded)("doctor", SERVER, "--json")
+    assert answer.status == 0
+    warnings = checks(answer, "warn")
+    assert "days behind this machine's" in warnings["clock"]
+    assert warnings["apt"].startswith("another program is using apt, and a deploy waits for it: ")
+    assert "python3 -c import fcntl" in warnings["apt"]
+    assert lab.shell(SERVER, f"test -e {late}").returncode
