@@ -126,7 +126,7 @@ class Layout(Places):
     deploy_key = Place(
         "/etc/{app}/deploy_key",
         "file",
-        "with `deploy_key: generate`, the key to the repository; made once, and only removed by hand",
+        "with `deploy_key: generate`, the key to the repository; made once, and kept until the app is removed",
         mode=0o600,
     )
     known_hosts = Place(

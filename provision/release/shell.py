@@ -24,6 +24,7 @@ FILES = (
     "prune",
     "paths",
     "claim",
+    "uninstall",
 )
 
 
