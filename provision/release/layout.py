@@ -156,6 +156,9 @@ class Layout(Places):
     preview_slot = Place("/run/{app}/held", "file", "the slot of the release that can be previewed", mode=0o600)
 
     state = Place("/var/lib/provision/apps/{app}", "directory", "what is known of the app", mode=0o755)
+    owner = Place(
+        "/var/lib/provision/apps/{app}/owner", "file", "which inventory the app came from, and since when", mode=0o644
+    )
     records = Place(
         "/var/lib/provision/apps/{app}/releases", "directory", "how the deploy of each release went", mode=0o755
     )

@@ -10,6 +10,7 @@ from provision.resources import certificate
 from provision.untrusted import word
 
 LIBRARY = f"{certificate.LIBRARY}{shell.LIBRARY}"
+OWNER = "[A-Za-z0-9._-]{1,255} [0-9TZ:-]{1,30}"
 THING = "[A-Za-z0-9@:._+/-]{1,300}"
 
 
@@ -69,6 +70,9 @@ class Uninstalled:
         stays = f"; {kept} stays, with its owner: --with-data {self.app} removes both" if kept else ""
         if self.part == "data" and self.with_data:
             stays = ", with all data"
+        if state["owner"]:
+            inventory, _, since = word({"owner": state["owner"]}, "owner", OWNER).partition(" ")
+            stays = f", of the inventory {inventory} since {since}"
         script = "\n".join((words("layout_app", self.app), words(function, self.app, self._data)))
         return Change(self.ref, f"{self.app}: {said(things)}{stays}", script, LIBRARY, phase="finish")
 

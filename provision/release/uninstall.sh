@@ -26,12 +26,13 @@ uninstall_rm() {
 }
 
 # In: NUMBER APP PART yes|no (whether its data goes, too). Out: thing, in a record for each that this part has, and kept (data that
-# stays). Without a record of the app, or its user, nothing is its.
+# stays). With the record: owner. Without a record of the app, or its user, nothing is its.
 uninstall_probe() {
     while IFS='	' read -r number app part data; do
         layout_app "$app"
         if [ ! -d "$app_state" ] && ! uninstall_is_user "$app" "${app_shared#"$root"}"; then continue; fi
         "uninstall_find_$part" "$app" "$data" </dev/null | sed "s/^/$number	thing=/"
+        if [ "$part" = record ] && [ -r "$app_owner" ]; then printf '%s\towner=%s\n' "$number" "$(head -n 1 "$app_owner")"; fi
         if uninstall_keeps "$data"; then printf '%s\tkept=%s\n' "$number" "${app_shared#"$root"}"; fi
     done
 }

@@ -20,7 +20,7 @@ class Wanted:
     of a known_hosts file for repositories that are read over SSH. By name: `pythons`, the packed Pythons that the
     controller has for this server, and `archives`, where it keeps those that the server builds; others are not
     kept. `token` opens the new previews. With `force`, issuers are asked however short ago they were asked before. With `stops_first`, old releases end before new ones start.
-    Releases are those of one `app`, if it is not empty. `notes` are lines to show before the plan.
+    Releases are those of one `app`, if it is not empty. `notes` are lines to show before the plan. `inventory` is the inventory's name.
     """
 
     commits: Mapping[str, str] = field(default_factory=_none)
@@ -34,3 +34,4 @@ class Wanted:
     stops_first: bool = False
     app: str = ""
     notes: tuple[str, ...] = ()
+    inventory: str = ""

@@ -39,6 +39,7 @@ def gather(request: Request, host: Host, facts: Facts, resolved: Commits, folder
         force=request.force,
         stops_first=request.stops_first,
         app=request.app,
+        inventory=request.inventory.name,
         notes=tuple(note for name, commit in found.items() if (note := uncommitted(name, sources[name], commit))),
     )
 

@@ -105,7 +105,7 @@ class HostRun:
         if seen.lock and self.request.applies:
             raise RunError(locked(seen.lock))
         self.plan = plan(resources, seen)
-        _check_agreed(self.request, self.host.name, self.plan)
+        check_agreed(self.request, self.host.name, self.plan)
         listed = self.request.inventory.hosts.get(self.host.name, self.host)
         notes = (
             *self.wanted.notes,
@@ -254,7 +254,7 @@ def _undone(before: Progress, undone: Plan, failure: str | None, reason: str) ->
     return f"{before.error}; {names} went back"
 
 
-def _check_agreed(request: Request, host: str, plan: Plan) -> None:
+def check_agreed(request: Request, host: str, plan: Plan) -> None:
     """Raises RunError if the plan is another than the one that was agreed to."""
     if request.agreed is not None and tuple(change.summary for change in plan.changes) != tuple(request.agreed[host]):
         raise RunError("the server has changed since its plan was shown: run again")

@@ -2,7 +2,9 @@
 
 import json
 import os
+import pty
 import re
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,7 @@ import yaml
 
 from provision import lab
 from tests.lab import steps
-from tests.lab.conftest import Answer, Controller, shell
+from tests.lab.conftest import ROOT, SECONDS, Answer, Controller, shell
 from tests.lab.load import Load, load
 from tests.lab.refusals import lab_values
 from tests.lab.repository import Repository
@@ -145,6 +147,7 @@ def test_an_app_is_removed_and_its_neighbour_loses_no_request(site: Site) -> Non
     assert removed.host(SERVER)["notes"][-1] == (
         "shop: /srv/shop/shared stays, and its owner, the user shop: --with-data shop removes both"
     )
+    assert f", of the inventory apps-{SHOP} since 2" in summaries[-1]
     assert (lost(seen), seen.requests > 20) == ([], True)
     owner = shell(SERVER, "getent passwd shop; getent group shop; stat -c '%u:%g' /srv/shop/shared").splitlines()
     ids = owner.pop()
@@ -165,6 +168,19 @@ def test_what_is_removed_already_is_nothing_to_remove(site: Site) -> None:
     assert (unknown.status, unknown.changed(SERVER)) == (0, [])
 
 
+def typed(site: Site, answers: str, *options: str) -> Answer:
+    """A removal of the app shop whose questions are answered on a terminal."""
+    terminal, inside = pty.openpty()
+    os.write(terminal, answers.encode())
+    command = site.inventory().command("remove", SERVER, "--app", SHOP, *options)
+    ran = subprocess.run(
+        command, cwd=ROOT, stdin=inside, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=SECONDS
+    )
+    os.close(inside)
+    os.close(terminal)
+    return Answer(ran.returncode, ran.stdout, "")
+
+
 def test_data_goes_when_it_is_named(site: Site) -> None:
     for options, said in (
         (("--with-data", "shpo", "--yes"), "--with-data shpo: write the name of the app whose data is to go, shop"),
@@ -173,8 +189,15 @@ def test_data_goes_when_it_is_named(site: Site) -> None:
     ):
         answer = site.remove(SHOP, *options)
         assert (answer.status, answer.stderr.startswith(said)) == (1, True), answer.stderr
-    answer = site.remove(SHOP, "--with-data", SHOP, "--yes", "--json")
-    assert answer.status == 0, answer.stdout
+    before = listing()
+    for answers, status, said in (
+        ("shpo\n", 1, "--with-data shpo: write the name of the app whose data is to go, shop"),
+        ("shop\nno\n", 1, "nothing was removed"),
+        ("shop\ny\n", 0, "shop: remove user shop"),
+    ):
+        assert listing() == before
+        answer = typed(site, answers, "--with-data")
+        assert (answer.status, said in answer.stdout) == (status, True), answer.stdout
     assert_as_before(site)
 
 

@@ -1,20 +1,25 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from provision import roles
 from provision.engine import apply
+from provision.engine.plan import Plan
 from provision.engine.resource import State
-from provision.errors import ProbeError
+from provision.errors import ProbeError, RunError
+from provision.inventory import Inventory
 from provision.release import uninstall
 from provision.release.uninstall import PARTS, Uninstalled
+from provision.run.host import check_agreed
+from provision.run.request import Request
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.unit.release.serving import Observe
     from tests.unit.tables import MakeFacts, MakeHost
@@ -73,6 +78,7 @@ def test_what_is_to_go_stands_in_the_plan_in_the_order_in_which_it_goes(
         ("runs", [{"thing": "/a/shop@.service"}, {"thing": "processes:shop"}], "shop: stop and remove shop@.service, processes of shop"),
         ("certificate", [{"thing": "certbot:shop"}], "shop: remove its certificates (certbot's shop)"),
         ("users", [{"thing": "user:shop-build"}, {"kept": "/srv/shop/shared"}], "shop: remove user shop-build; /srv/shop/shared stays, with its owner: --with-data shop removes both"),
+        ("record", [{"thing": "/a"}, {"owner": "prod 2026-11-27T02:00:00Z"}], "shop: forget the app (/a), of the inventory prod since 2026-11-27T02:00:00Z"),
         ("record", [{"thing": "/a"}, {"kept": "/srv/shop/shared"}], "shop: forget the app (/a)"),
     ],
 )  # fmt: skip
@@ -81,6 +87,17 @@ def test_a_part_says_what_goes(part: str, records: list[dict[str, str]], summary
     assert change is not None
     assert (change.summary, change.phase) == (summary, "finish")
     assert change.script == f"layout_app shop\n{PARTS[part][0]} shop no"
+
+
+def test_no_other_plan_is_carried_out_than_the_one_that_was_agreed_to(make_host: MakeHost) -> None:
+    host = make_host()
+    change = Uninstalled("shop", "record").plan(State.of({"thing": "/a"}), {})
+    assert change is not None
+    inventory = Inventory(name="prod", path=Path("prod.yml"), groups={}, hosts={"web1": host})
+    for agreed, right in ((("shop: forget the app (/a)",), True), ((), False)):
+        request = Request("remove", inventory, (host,), roles.restarted, agreed={"web1": agreed})
+        with nullcontext() if right else pytest.raises(RunError, match="has changed since its plan was shown: run"):
+            check_agreed(request, "web1", Plan((change,), 1, "none"))
 
 
 def test_data_that_goes_is_said_to_go() -> None:
