@@ -126,7 +126,7 @@ class Layout(Places):
     deploy_key = Place(
         "/etc/{app}/deploy_key",
         "file",
-        "with `deploy_key: generate`, the key to the repository; made once, and only removed by hand",
+        "with `deploy_key: generate`, the key to the repository; made once, and kept until the app is removed",
         mode=0o600,
     )
     known_hosts = Place(
@@ -156,6 +156,9 @@ class Layout(Places):
     preview_slot = Place("/run/{app}/held", "file", "the slot of the release that can be previewed", mode=0o600)
 
     state = Place("/var/lib/provision/apps/{app}", "directory", "what is known of the app", mode=0o755)
+    owner = Place(
+        "/var/lib/provision/apps/{app}/owner", "file", "which inventory the app came from, and since when", mode=0o644
+    )
     records = Place(
         "/var/lib/provision/apps/{app}/releases", "directory", "how the deploy of each release went", mode=0o755
     )

@@ -16,6 +16,7 @@ APP = (
     "repository",
     "static",
     "state",
+    "owner",
     "records",
     "maintenance",
     "unfinished",

@@ -47,6 +47,11 @@ def unlisted(host: Host, present: tuple[PresentApp, ...]) -> tuple[PresentApp, .
     return tuple(one for one in present if one.app not in host.apps)
 
 
+def removal(host: str, one: PresentApp) -> str:
+    """What to type to remove an app from a host."""
+    return f"invoke remove --host {host} --app {one.app} removes it"
+
+
 def moved(host: Host, present: tuple[PresentApp, ...]) -> bool:
     """Whether a domain goes from one of the host's apps to another."""
     owners = {domain: app.name for app in host.apps.values() for domain in app.domains}
@@ -61,7 +66,7 @@ def refuse_taken(host: Host, present: tuple[PresentApp, ...]) -> None:
             if domain in others:
                 raise PlanError(
                     f"{app.name}: {domain} is served by {others[domain]}: if it is the same app under a new name, call it "
-                    f"{others[domain].app} again; if it is to go, remove it first (docs/troubleshooting.md says how)"
+                    f"{others[domain].app} again; if it is to go, {removal(host.name, others[domain])}"
                 )
     for one in present:
         _refuse_name(host, one)

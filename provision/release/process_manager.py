@@ -15,6 +15,8 @@ slot.sh and process.sh call these:
     NAME_processes APP SLOT                   the names of those that the slot's release has
     NAME_processes_write APP SLOT             their files: those of the slot, and no others
     NAME_processes_stop APP                   all of them
+    NAME_uninstall PATH                       what its file at this path describes: stopped and removed
+    NAME_places APP                           paths of the app that are its own
     NAME_runs PATH...                         what runs of what the files at these paths describe
 """
 

@@ -25,6 +25,7 @@ FILES = (
     "paths",
     "claim",
     "memory",
+    "uninstall",
 )
 
 

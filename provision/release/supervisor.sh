@@ -240,6 +240,20 @@ supervisor_remove() {
 # supervisor_remove_job JOB: remove it; cron notices by itself.
 supervisor_remove_job() { rm -f "$supervisor_jobs/$1"; }
 
+# supervisor_uninstall PATH: the program or the job of this file.
+supervisor_uninstall() {
+    case $1 in
+    "$supervisor_programs"/*) supervisor_remove "$(basename "$1" .conf)" ;;
+    "$supervisor_jobs"/*) supervisor_remove_job "${1##*/}" ;;
+    esac
+}
+
+# supervisor_places APP
+supervisor_places() {
+    layout_supervisor "$1"
+    echo "$supervisor_logs"
+}
+
 # In: NUMBER PROGRAM. Out: state (loaded or changed).
 supervisor_probe() {
     known=

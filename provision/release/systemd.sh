@@ -156,6 +156,19 @@ systemd_remove() {
     systemctl reset-failed "$1" 2>/dev/null || true
 }
 
+# systemd_uninstall PATH: the unit of this file, with what systemd has beside it: a slot's slice, and the note of when a timer ran.
+systemd_uninstall() {
+    case $1 in "$systemd_units"/*) unit=${1##*/} ;; *) return 0 ;; esac
+    systemd_remove "$unit"
+    case $unit in
+    *@*.service) systemctl stop "system-$(systemd-escape "${unit%@*}").slice" 2>/dev/null || true ;;
+    *.timer) rm -f "$root/var/lib/systemd/timers/stamp-$unit" ;;
+    esac
+}
+
+# systemd_places APP: nothing.
+systemd_places() { :; }
+
 # systemd_runs PATH...: the units that run, of those that the files at these paths describe; no sockets, as they go with their
 # services.
 systemd_runs() {

@@ -43,10 +43,12 @@ class Activity:
 class Console:
     """A Watcher that writes for people; on a terminal, each host has a live line at the bottom.
 
-    It writes to standard output, or with `error` to standard error; 160 columns wide where that is no terminal.
+    It writes to standard output, or with `error` to standard error; 160 columns wide where that is no terminal. Without
+    `plans`, those have been shown before.
     """
 
-    def __init__(self, error: bool = False) -> None:
+    def __init__(self, error: bool = False, plans: bool = True) -> None:
+        self._plans = plans
         self.terminal = Terminal(stderr=error, highlight=False, soft_wrap=True)
         if not self.terminal.is_terminal:
             self.terminal.width = WIDTH
@@ -95,6 +97,8 @@ class Console:
 
     def planned(self, host: str, plan: Plan, notes: Sequence[str] = ()) -> None:
         """Print the notes and warnings, then a host's plan with the diffs of its files; a new file of many lines only by their number."""
+        if not self._plans:
+            return
         with self._lock:
             for note in notes:
                 self._say(f"[bold]{host}[/] [cyan]➜[/] {escape(note)}")

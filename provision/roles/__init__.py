@@ -9,7 +9,7 @@ from provision.inventory import Host
 from provision.release.activation import Activation
 from provision.release.facts import MANAGED, MIGRATIONS, PREVIEWS, PUSHED, RELEASES
 from provision.release.migration import staying
-from provision.release.present import PRESENT, refuse_taken, unlisted
+from provision.release.present import PRESENT, refuse_taken, removal, unlisted
 from provision.release.preview import preview_tokens
 from provision.release.removal import RemovedUnit
 from provision.resources.python import BUILT
@@ -92,7 +92,8 @@ def notes(facts: Facts, resources: Iterable[Resource]) -> tuple[str, ...]:
 
 def strangers(host: Host, facts: Facts) -> tuple[str, ...]:
     """A line about each app on the server that the inventory does not have."""
-    return tuple(map(str, unlisted(host, facts[PRESENT])))
+    return tuple(f"{one}: {removal(host.name, one)}" for one in unlisted(host, facts[PRESENT]))
 
 
 promoted = app.promoted
+removed = app.removed

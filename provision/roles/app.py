@@ -8,6 +8,7 @@ from provision.errors import PlanError
 from provision.inventory import App, Host
 from provision.release.activation import Promotion
 from provision.release.choice import release_before, release_named
+from provision.release.claim import Claim
 from provision.release.deployment import Deployment, slot
 from provision.release.facts import MANAGED, PREVIEWS, RELEASES, ServerRelease
 from provision.release.layout import Layout, directory, file
@@ -16,6 +17,7 @@ from provision.release.process_manager import PROCESS_MANAGERS, process_manager
 from provision.release.removal import left
 from provision.release.repository import deploy_key, mirror
 from provision.release.settings import with_settings
+from provision.release.uninstall import uninstalled
 from provision.roles.wanted import Wanted
 
 
@@ -112,6 +114,11 @@ def restarted(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     names = {app.name for app in _apps(host, wanted)}
     active = [release for release in facts[RELEASES] if release.active and release.app in names]
     return _kept(host, facts, wanted, active, again=True)
+
+
+def removed(host: Host, facts: Facts, wanted: Wanted, name: str, with_data: bool = False) -> tuple[Resource, ...]:
+    """Nothing of the app of this name, whether or not the inventory has it. Its data stays unless it is to go, too."""
+    return (Claim(name), *uninstalled(name, with_data))
 
 
 def _kept(

@@ -6,6 +6,7 @@ from provision.engine.resource import Resource
 from provision.inventory import App, Host
 from provision.release.claim import Claim
 from provision.release.layout import Layout, directory
+from provision.release.owner import Owner
 from provision.resources.file import File, Link
 from provision.resources.locale import Locale
 from provision.resources.package import Packages
@@ -28,17 +29,18 @@ def base(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
         TrustedCertificates(host.mirrors.authorities),
         directory(TOOLKIT, Toolkit.state),
         directory(TOOLKIT, Toolkit.cache),
-        *(resource for app in host.apps.values() for resource in _users(app)),
+        *(resource for app in host.apps.values() for resource in _users(app, wanted.inventory)),
     )
 
 
-def _users(app: App) -> tuple[Resource, ...]:
+def _users(app: App, inventory: str) -> tuple[Resource, ...]:
     layout = Layout(app.name)
     builder = layout.builder
     return (
         # The record comes first: it tells the next run that what comes after it is ours.
         Claim(app.name),
         directory(layout, Layout.state),
+        Owner(app.name, inventory),
         Group(app.name),
         User(app.name, layout.shared),
         Group(builder),

@@ -21,7 +21,7 @@ class Wanted:
     controller has for this server, and `archives`, where it keeps those that the server builds; others are not
     kept. `token` opens the new previews. With `force`, issuers are asked however short ago they were asked before. With `stops_first`, old releases end before new ones start.
     Releases are those of one `app`, if it is not empty. `notes` are lines to show before the plan. `now` is the
-    controller's time, in seconds since 1970; 0 if that does not matter.
+    controller's time, in seconds since 1970; 0 if that does not matter. `inventory` is the inventory's name.
     """
 
     commits: Mapping[str, str] = field(default_factory=_none)
@@ -36,3 +36,4 @@ class Wanted:
     app: str = ""
     notes: tuple[str, ...] = ()
     now: int = 0
+    inventory: str = ""

@@ -41,6 +41,7 @@ def gather(request: Request, host: Host, facts: Facts, resolved: Commits, folder
         stops_first=request.stops_first,
         app=request.app,
         now=int(time.time()),
+        inventory=request.inventory.name,
         notes=tuple(note for name, commit in found.items() if (note := uncommitted(name, sources[name], commit))),
     )
 

@@ -101,6 +101,7 @@ class HostRun:
         if seen.lock and self.request.applies:
             raise RunError(locked(seen.lock))
         self.plan = plan(resources, seen)
+        check_agreed(self.request, self.host.name, self.plan)
         listed = self.request.inventory.hosts.get(self.host.name, self.host)
         notes = (
             *self.wanted.notes,
@@ -237,6 +238,12 @@ def _undone(before: Progress, undone: Plan, failure: str | None, reason: str) ->
     if before.failed and not any(change.ref in before.took for change in undone.changes):
         return before.error
     return f"{before.error}; {names} went back"
+
+
+def check_agreed(request: Request, host: str, plan: Plan) -> None:
+    """Raises RunError if the plan is another than the one that was agreed to."""
+    if request.agreed is not None and tuple(change.summary for change in plan.changes) != tuple(request.agreed[host]):
+        raise RunError("the server has changed since its plan was shown: run again")
 
 
 def _check_agent(plan: Plan) -> None:

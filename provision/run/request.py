@@ -3,7 +3,7 @@
 import getpass
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from provision.engine.facts import Facts
@@ -22,7 +22,7 @@ class Request:
     app's commit is looked up first: that of `revision`, or of the inventory's revision. Of several hosts, one that
     cannot be reached stops all, unless the request `skips_unreachable`. `token` opens the new previews. `force` asks
     for certificates again within the hour. If it `stops_first`, the old releases end before new ones start. `password` is sudo's, if one is needed. If `app` is not empty, only that
-    app's releases are meant.
+    app's releases are meant. If changes were `agreed` (their summaries, by host), no others are made.
     """
 
     task: str
@@ -38,6 +38,7 @@ class Request:
     stops_first: bool = False
     password: str | None = field(default=None, repr=False)
     app: str = ""
+    agreed: Mapping[str, Sequence[str]] | None = None
 
 
 def who() -> str:

@@ -11,7 +11,7 @@ from invoke import Collection
 
 def collection() -> Collection:
     """All tasks, as Invoke wants them."""
-    from provision.tasks import demo, deploy, doctor, lab, logs, maintenance, release, status, verify
+    from provision.tasks import demo, deploy, doctor, lab, logs, maintenance, release, remove, status, verify
 
     found = Collection()
     tasks: tuple[Any, ...] = (
@@ -29,6 +29,7 @@ def collection() -> Collection:
         logs.logs,
         logs.run,
         verify.verify,
+        remove.remove,
         demo.demo,
     )
     for each in tasks:

@@ -71,12 +71,13 @@ def print_document(
 
 def print_table(table: Table, answers: Sequence[HostOutput], others: Others | None = None) -> None:
     """Print a table, then the apps that the inventory does not have, then the errors; exit with status 1 where there are any."""
+    from provision.release.present import removal
     from provision.report import tables
 
     tables.show(table)
     for host, apps in (others or {}).items():
         for app in apps:
-            print(visible(f"{host}: {app}"))
+            print(visible(f"{host}: {app}: {removal(host, app)}"))
     fail(answers)
 
 

@@ -12,7 +12,7 @@ from invoke import Exit
 from provision.errors import ProvisionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from provision.report.console import Console
     from provision.run.host import HostRun
@@ -34,6 +34,7 @@ def run(
     force: bool = False,
     skips_unreachable: bool = False,
     stops_first: bool = False,
+    agreed: Mapping[str, Sequence[str]] | None = None,
 ) -> tuple[Result, ...]:
     """Run a task on its hosts and print the recap, or the JSON document. The options are those of a Request."""
     from provision.run.request import Request
@@ -53,6 +54,7 @@ def run(
         stops_first=stops_first,
         password=target.password,
         app=target.app,
+        agreed=agreed,
     )
     return _silently(command, request) if command.json else _watched(command, request)
 
@@ -84,7 +86,7 @@ def _watched(command: Command, request: Request) -> tuple[Result, ...]:
     from provision.report.console import Console
     from provision.run import fleet
 
-    with Console() as console:
+    with Console(plans=request.agreed is None) as console:
 
         def interrupted(runs: Sequence[HostRun], over: Callable[[], bool]) -> None:
             if not _choose(console, runs, over):

@@ -200,6 +200,7 @@ DRIFTS = (
         "rm -r /var/lib/provision/apps /var/lib/provision/stamps",
         (
             "directory:/var/lib/provision/apps/sample",
+            "owner:sample",
             "service:nginx",
             "service:nginx-certificates",
             "check:sample",

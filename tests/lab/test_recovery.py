@@ -153,8 +153,9 @@ def test_an_app_that_the_inventory_does_not_have_is_named_and_keeps_its_domain(s
         f"sample (for sample.{SERVER}.test) is on this server and not in the inventory; sample@{slot}.service still run"
     )
     other = renamed(site, "shop", "shop.{host}.test")
-    assert other.plan(SERVER).host(SERVER)["notes"][-1] == line
-    assert f"{SERVER}: {line}" in other("status", SERVER).stdout.splitlines()
+    assert other.plan(SERVER).host(SERVER)["notes"][-1].startswith(f"{line}: invoke remove --host ")
+    removal = f"{SERVER}: {line}: invoke remove --host {SERVER} --app sample removes it"
+    assert removal in other("status", SERVER).stdout.splitlines()
     (unlisted,) = other("status", SERVER, "--json").host(SERVER)["unlisted"]
     assert (unlisted["app"], unlisted["runs"]) == ("sample", [f"sample@{slot}.service"])
     assert site.controller("status", SERVER, "--json").host(SERVER)["unlisted"] == []

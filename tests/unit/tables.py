@@ -59,6 +59,7 @@ SERVER = [
     "directory:/var/lib/provision",
     "claim:shop",
     "directory:/var/lib/provision/apps/shop",
+    "owner:shop",
     "group:shop",
     "user:shop",
     "packages:build",

@@ -105,6 +105,20 @@ MISTAKES = {
         "--lines",
         "-1",
     ): "--lines -1: not a number of lines; write digits only, for example --lines 200",
+    ("remove", "--host", "web1"): "which app? add --app NAME: invoke status names the apps on a server",
+    (
+        "remove",
+        "--host",
+        "web1",
+        "--app",
+        "../etc",
+    ): '--app: "../etc" is not an app name; use a-z, 0-9 and -, begin with a letter, at most 26 characters',
+    ("remove", "--host", "web1", "--app", "shop"): (
+        "remove asks before it begins, and there is no terminal to ask on: add --yes"
+    ),
+    ("remove", "--host", "web1", "--app", "shop", "--with-data", "blog", "--yes"): (
+        "--with-data blog: write the name of the app whose data is to go, shop"
+    ),
     ("lab.up", "--count", "two"): "--count two: not a number of servers; write for example --count 3",
 }
 

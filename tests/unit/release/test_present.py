@@ -35,8 +35,10 @@ def test_an_app_that_the_inventory_does_not_have_is_named_with_what_runs_of_it(
 ) -> None:
     known, _ = make_known(present=(OLD, SHOP, PresentApp("dead", (), "", ())))
     assert roles.strangers(make_host(), known) == (
-        "old (for www.example.com) is on this server and not in the inventory; old@blue.service, old-worker.service still run",
-        "dead (without a site) is on this server and not in the inventory; nothing of it runs",
+        "old (for www.example.com) is on this server and not in the inventory; old@blue.service, old-worker.service still run:"
+        " invoke remove --host web1 --app old removes it",
+        "dead (without a site) is on this server and not in the inventory; nothing of it runs:"
+        " invoke remove --host web1 --app dead removes it",
     )
 
 
@@ -44,7 +46,8 @@ def test_a_domain_of_an_app_that_the_inventory_does_not_have_is_refused(
     make_host: MakeHost, make_known: MakeFacts
 ) -> None:
     with pytest.raises(
-        PlanError, match=r"^shop: www\.example\.com is served by old .* call it old again; .* remove it first"
+        PlanError,
+        match=r"^shop: www\.example\.com is served by old .* call it old again; .* invoke remove --host web1 --app old",
     ):
         roles.server(make_host(), *make_known(present=(OLD,)))
 

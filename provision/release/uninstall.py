@@ -1,0 +1,82 @@
+"""An app leaves a server, part by part: what there is of each, and how it goes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from provision.engine.resource import Change, Probe, Ref, State
+from provision.engine.shell import words
+from provision.release import shell
+from provision.resources import certificate
+from provision.untrusted import word
+
+LIBRARY = f"{certificate.LIBRARY}{shell.LIBRARY}"
+OWNER = "[A-Za-z0-9._-]{1,255} [0-9TZ:-]{1,30}"
+THING = "[A-Za-z0-9@:._+/-]{1,300}"
+
+
+def _list(things: Sequence[str]) -> str:
+    return ", ".join(things)
+
+
+def _names(things: Sequence[str]) -> str:
+    return _list([thing.rpartition("/")[2].replace(":", " of ") for thing in things])
+
+
+def _certificates(things: Sequence[str]) -> str:
+    return _list([thing.replace("certbot:", "certbot's ") for thing in things])
+
+
+def _users(things: Sequence[str]) -> str:
+    return _list([thing.replace(":", " ") for thing in things])
+
+
+# By part, in the order in which they go: the shell function that removes it, and what a plan says of its things.
+PARTS: dict[str, tuple[str, Callable[[Sequence[str]], str]]] = {
+    "site": ("uninstall_site", lambda things: f"take its site off nginx ({_list(things)})"),
+    "runs": ("uninstall_runs", lambda things: f"stop and remove {_names(things)}"),
+    "certificate": ("uninstall_certificate", lambda things: f"remove its certificates ({_certificates(things)})"),
+    "files": ("uninstall_files", lambda things: f"remove {_list(things)}"),
+    "data": ("uninstall_data", lambda things: f"remove {_list(things)}"),
+    "users": ("uninstall_remove_users", lambda things: f"remove {_users(things)}"),
+    "record": ("uninstall_record", lambda things: f"forget the app ({_list(things)})"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Uninstalled:
+    """Nothing of one part of an app is on the server. Its data stays, with its owner, unless it is to go too."""
+
+    app: str
+    part: str
+    with_data: bool = False
+
+    @property
+    def ref(self) -> Ref:
+        return Ref("uninstalled", f"{self.app}/{self.part}")
+
+    @property
+    def _data(self) -> str:
+        return "yes" if self.with_data else "no"
+
+    def probe(self) -> Probe:
+        return Probe("uninstall_probe", LIBRARY, (self.app, self.part, self._data))
+
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
+        things = [word(each, "thing", THING) for each in state.records if "thing" in each]
+        if not things:
+            return None
+        function, said = PARTS[self.part]
+        kept = state["kept"] if self.part == "users" else ""
+        stays = f"; {kept} stays, with its owner: --with-data {self.app} removes both" if kept else ""
+        if self.part == "data" and self.with_data:
+            stays = ", with all data"
+        if state["owner"]:
+            inventory, _, since = word({"owner": state["owner"]}, "owner", OWNER).partition(" ")
+            stays = f", of the inventory {inventory} since {since}"
+        script = "\n".join((words("layout_app", self.app), words(function, self.app, self._data)))
+        return Change(self.ref, f"{self.app}: {said(things)}{stays}", script, LIBRARY, phase="finish")
+
+
+def uninstalled(app: str, with_data: bool) -> tuple[Uninstalled, ...]:
+    """All parts of an app, in the order in which they go."""
+    return tuple(Uninstalled(app, part, with_data) for part in PARTS)

@@ -1,0 +1,199 @@
+# shellcheck shell=sh disable=SC2034,SC2154
+# An app leaves a server, part by part: its site first, so that nginx asks it nothing more, then what runs, and only then what that ran
+# with. Each part can be found and removed again after a run that was killed; the record, which says that all of it is ours, goes last.
+
+# uninstall_is_user USER HOME: whether the user is one that we made: of the system, with this home and no way to log in.
+uninstall_is_user() {
+    entry=$(getent passwd "$1") || return 1
+    case $entry in "$1":*:*:*:*:"$2:/usr/sbin/nologin") [ "$(id -u "$1")" -lt 1000 ] ;; *) return 1 ;; esac
+}
+
+# uninstall_users APP: those of its users that we made, one a line. Reads what layout_app sets.
+uninstall_users() {
+    if uninstall_is_user "$1" "${app_shared#"$root"}"; then echo "$1"; fi
+    if uninstall_is_user "$1-build" /nonexistent; then echo "$1-build"; fi
+}
+
+# uninstall_keeps yes|no: whether the app's data stays, and so its owner: data that is not to go.
+uninstall_keeps() { [ "$1" = no ] && [ -n "$(ls -A "$app_shared" 2>/dev/null)" ]; }
+
+# uninstall_there PATH...: those that there are, one a line.
+uninstall_there() { for path; do if [ -e "$path" ] || [ -L "$path" ]; then printf '%s\n' "${path#"$root"}"; fi; done; }
+
+# uninstall_rm PATH...: with all that is in them, except what is mounted there. Who owned it runs nothing any more.
+uninstall_rm() {
+    for path; do rm -rf --one-file-system -- "$path" || fail "$path cannot be removed: its reason stands above (something that is mounted there is kept)"; done
+}
+
+# In: NUMBER APP PART yes|no (whether its data goes, too). Out: thing, in a record for each that this part has, and kept (data that
+# stays). With the record: owner. Without a record of the app, or its user, nothing is its.
+uninstall_probe() {
+    while IFS='	' read -r number app part data; do
+        layout_app "$app"
+        if [ ! -d "$app_state" ] && ! uninstall_is_user "$app" "${app_shared#"$root"}"; then continue; fi
+        "uninstall_find_$part" "$app" "$data" </dev/null | sed "s/^/$number	thing=/"
+        if [ "$part" = record ] && [ -r "$app_owner" ]; then printf '%s\towner=%s\n' "$number" "$(head -n 1 "$app_owner")"; fi
+        if uninstall_keeps "$data"; then printf '%s\tkept=%s\n' "$number" "${app_shared#"$root"}"; fi
+    done
+}
+
+uninstall_find_site() {
+    site=$root/etc/nginx/sites-available/$1.conf link=$root/etc/nginx/sites-enabled/$1.conf
+    if [ -e "$site" ] && ! sed -n 1p "$site" | grep -q "^# $1: .*\. Written by provision\.$"; then return 0; fi
+    if [ "$(readlink "$link")" = "../sites-available/$1.conf" ]; then uninstall_there "$link"; fi
+    uninstall_there "$site"
+}
+
+# uninstall_site APP: nginx goes on with all other sites; what stamps say of it is then true again.
+uninstall_site() {
+    site=$root/etc/nginx/sites-available/$1.conf link=$root/etc/nginx/sites-enabled/$1.conf target=$(readlink "$root/etc/nginx/sites-enabled/$1.conf" || true)
+    rm -f "$link"
+    if systemctl is-active --quiet nginx; then
+        if ! verdict=$(nginx -t 2>&1); then
+            if [ -n "$target" ]; then point "$link" "$target"; fi
+            printf '%s\n' "$verdict"
+            fail "nginx goes on with the configuration that it has: nginx -t refused the one without $1; put that right, then run again"
+        fi
+        for stamp in nginx nginx-certificates; do uninstall_stamp "$1" "$provision_stamps/$stamp"; done
+        service_reload nginx
+        for stamp in nginx nginx-certificates; do
+            if [ -e "$provision_stamps/$stamp.without" ]; then mv -f "$provision_stamps/$stamp.without" "$provision_stamps/$stamp"; fi
+        done
+    fi
+    rm -f "$site"
+}
+
+# uninstall_stamp APP STAMP: beside it, the stamp of what nginx is about to load, without the app's files.
+uninstall_stamp() {
+    if [ ! -e "$2" ]; then return 0; fi
+    set -- "$1" "$2" "$(sed 's/ [0-9]* [0-9]* [0-9.]*$//' "$2" | grep -vxF -e "$site" -e "$link" -e "$certificate_folder/$1")"
+    # shellcheck disable=SC2086 # the paths are words
+    service_stamp $3 | put "$2.without" root root 644
+}
+
+uninstall_find_runs() {
+    managed_facts | sed -n "s|^managed	app=$1	path=||p"
+    if [ -e "$root/var/spool/cron/crontabs/$1" ]; then echo "crontab:$1"; fi
+    for user in $(uninstall_users "$1"); do
+        if stat -c %U /proc/[0-9]* 2>/dev/null | grep -qxF "$user"; then echo "processes:$user"; fi
+    done
+}
+
+# uninstall_runs APP: its slots have the time that they always have to end what they do; then nothing of its users goes on.
+uninstall_runs() {
+    app=$1
+    for slot in blue green; do
+        for each in $process_managers; do "${each}_slot_at_boot" "$app" "$slot" no; done
+    done
+    process_stop_all "$app"
+    for slot in blue green; do slot_stop "$app" "$slot"; done
+    managed_facts | sed -n "s|^managed	app=$app	path=||p" | while read -r path; do
+        for each in $process_managers; do "${each}_uninstall" "$root$path"; done
+    done
+    for unit in $(command_units "$app"); do systemctl stop "$unit" || true; done
+    for user in $(uninstall_users "$app"); do
+        rm -f "$root/var/spool/cron/crontabs/$user"
+        loginctl disable-linger "$user" 2>/dev/null || true
+        loginctl terminate-user "$user" 2>/dev/null || true
+        process_kill_all "$user"
+    done
+    systemctl daemon-reload
+}
+
+# uninstall_lineages APP: certbot's lineages that are the app's by their names, and that nobody else reads.
+uninstall_lineages() {
+    for name in $(certificate_lineages "$1"); do
+        others=$(find "$certificate_folder" -maxdepth 1 -type l ! -name "$1" -lname "*/live/$name" 2>/dev/null)
+        if [ -z "$others" ] && ! grep -rqsF "/live/$name/" "$root/etc/nginx"; then echo "$name"; fi
+    done
+}
+
+uninstall_certificate_paths() {
+    if [ -L "$certificate_folder/$1" ]; then printf '%s\n' "$certificate_folder/$1"; fi
+    printf '%s\n' "$certificate_folder/placeholder/$1" "$certificate_folder/files/$1" "$certificate_folder/files/$1@"* \
+        "$certificate_folder/before/$1" "$provision_certificates/$1"
+}
+
+uninstall_find_certificate() {
+    uninstall_certificate_paths "$1" | while read -r path; do uninstall_there "$path"; done
+    for name in $(uninstall_lineages "$1"); do echo "certbot:$name"; done
+}
+
+# uninstall_certificate APP
+uninstall_certificate() {
+    lineages=$(uninstall_lineages "$1")
+    uninstall_certificate_paths "$1" | while read -r path; do uninstall_rm "$path"; done
+    for name in $lineages; do
+        if command -v certbot >/dev/null; then certbot delete --non-interactive --cert-name "$name" || true; fi
+        uninstall_rm "$certificate_certbot/renewal/$name.conf" "$certificate_certbot/live/$name" "$certificate_certbot/archive/$name"
+    done
+}
+
+# uninstall_own APP: what it has besides its data, its users and its record; in its home, only what we put there.
+uninstall_own() {
+    for each in $process_managers; do "${each}_places" "$1"; done
+    printf '%s\n' "$app_tmpfiles" "$app_sockets" "$app_uv_cache" "$app_current" "$app_preview" "$app_static" \
+        "$app_build" "$app_venvs" "$app_releases" "$app_repository" "$app_configuration"
+}
+
+uninstall_find_files() { uninstall_own "$1" | while read -r path; do uninstall_there "$path"; done; }
+
+# uninstall_files APP
+uninstall_files() { uninstall_own "$1" | while read -r path; do uninstall_rm "$path"; done; }
+
+# uninstall_strange APP: what somebody else put into the app's home, on one line.
+uninstall_strange() {
+    own=$(uninstall_own "$1" | sed -n "s|^$app_home/||p" | tr '\n' ' ')
+    for path in "$app_home"/* "$app_home"/.[!.]*; do
+        name=${path##*/}
+        if [ ! -e "$path" ] && [ ! -L "$path" ]; then continue; fi
+        case $name in .provision* | *.provision-*) continue ;; esac
+        case " $own ${app_shared##*/} " in *" $name "*) ;; *) printf '%s ' "$name" ;; esac
+    done
+}
+
+uninstall_find_data() {
+    if uninstall_keeps "$2"; then return 0; fi
+    uninstall_there "$app_shared"
+    if [ -z "$(uninstall_strange "$1")" ]; then uninstall_there "$app_home"; fi
+}
+
+# uninstall_data APP yes|no: where data is not to go, only the folder for it, which is empty.
+uninstall_data() {
+    if [ "$2" = yes ]; then
+        uninstall_rm "$app_shared"
+    elif [ -d "$app_shared" ]; then
+        rmdir "$app_shared" || fail "$1: its data appeared in $app_shared meanwhile: run again"
+    fi
+    strange=$(uninstall_strange "$1")
+    if [ -n "$strange" ]; then
+        notice "$1: $app_home stays, with what somebody else put there: $strange"
+    else
+        uninstall_rm "$app_home"
+    fi
+}
+
+uninstall_find_users() {
+    for user in "$1" "$1-build"; do
+        if [ "$user" = "$1" ] && uninstall_keeps "$2"; then continue; fi
+        if uninstall_users "$1" | grep -qxF "$user"; then
+            echo "user:$user"
+        elif ! getent passwd "$user" >/dev/null && getent group "$user" >/dev/null; then
+            echo "group:$user"
+        fi
+    done
+}
+
+# uninstall_remove_users APP yes|no: userdel takes the group along, unless that has other members.
+uninstall_remove_users() {
+    if uninstall_keeps "$2"; then notice "$1: $app_shared stays, and its owner, the user $1: --with-data $1 removes both"; fi
+    for each in $(uninstall_find_users "$1" "$2"); do
+        case $each in user:*) userdel "${each#*:}" ;; esac
+        if getent group "${each#*:}" >/dev/null; then groupdel "${each#*:}"; fi
+    done
+}
+
+uninstall_find_record() { uninstall_there "$app_state"; }
+
+# uninstall_record APP
+uninstall_record() { uninstall_rm "$app_state"; }

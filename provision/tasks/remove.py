@@ -1,0 +1,118 @@
+"""invoke remove: an app leaves its servers."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from invoke import Exit, task
+
+from provision.errors import UsageError
+from provision.tasks.options import Command, help_for
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from invoke import Context
+
+    from provision.run.result import Result
+
+
+@task(
+    help={
+        **help_for("host", "plan", "json", "inventory"),
+        "app": "the app to remove; the inventory need not have it any more",
+        "with_data": "also what its shared folder holds, and its owner: the app's name once more, or nothing to be asked for it",
+        "yes": "do not ask",
+    },
+    optional=("with_data",),
+)
+def remove(
+    context: Context,
+    host: str = "",
+    app: str = "",
+    with_data: str = "",
+    yes: bool = False,
+    plan: bool = False,
+    json: bool = False,
+    inventory: str | None = None,
+) -> None:
+    """Take an app off its servers: site, processes, certificates, files and users; its data stays unless it is to go too."""
+    from functools import partial
+
+    from provision import roles
+    from provision.tasks import changing
+
+    command = Command("remove", host, inventory, json)
+    data = _checked(command, app, with_data, asks=not (plan or yes))
+    what = partial(roles.removed, name=app, with_data=data)
+    agreed: Mapping[str, Sequence[str]] | None = None
+    if not (plan or yes):
+        agreed = _agreed(changing.run(command, what, applies=False), app, data)
+    results = changing.run(command, what, applies=not plan, agreed=agreed)
+    changing.end(results)
+    if not json:
+        _say_nothing(results, app)
+
+
+def _checked(command: Command, app: str, with_data: str | bool, asks: bool) -> bool:
+    """Whether the app's data is to go. Raises Exit for a command that cannot be carried out, before anything is touched."""
+    from provision.inventory.app import app_name
+
+    try:
+        if not app:
+            raise UsageError("which app? add --app NAME: invoke status names the apps on a server")
+        try:
+            app_name(app)
+        except ValueError as error:
+            raise UsageError(f"--app: {error}") from None
+        if with_data is True:
+            with_data = _typed(app)
+        if with_data and with_data != app:
+            raise UsageError(f"--with-data {with_data}: write the name of the app whose data is to go, {app}")
+        if asks and command.json:
+            raise UsageError("remove --json asks nothing: add --yes, or --plan to see what would go")
+        if asks and not sys.stdin.isatty():
+            raise UsageError("remove asks before it begins, and there is no terminal to ask on: add --yes")
+    except UsageError as error:
+        if command.json:
+            from provision.report import document
+
+            print(document.failure(command.task, error.errors, command.seconds))
+        raise Exit(str(error), code=1) from None
+    return bool(with_data)
+
+
+def _typed(app: str) -> str:
+    """The name that is typed. Raises UsageError where there is no terminal to type it on."""
+    if not sys.stdin.isatty():
+        raise UsageError(
+            f"--with-data removes data for ever, and there is no terminal to ask on: write --with-data {app}"
+        )
+    return _answer(f"This removes all data of {app} for ever. Type its name to go on: ") or "nothing"
+
+
+def _agreed(results: Sequence[Result], app: str, data: bool) -> dict[str, tuple[str, ...]]:
+    """By host, what is to be done, when whoever reads it has agreed. Raises Exit if not, and where there is nothing to do."""
+    from provision.tasks import changing
+
+    changing.end(results)
+    hosts = [result.host for result in results if result.changes]
+    if not hosts:
+        _say_nothing(results, app)
+        raise Exit(code=0)
+    what = f"{app} and all its data" if data else app
+    if _answer(f"\nThis removes {what} from {', '.join(hosts)}. Go on? [y/N] ").lower() not in ("y", "yes"):
+        raise Exit("nothing was removed", 1)
+    return {result.host: tuple(change.summary for change in result.changes) for result in results}
+
+
+def _answer(question: str) -> str:
+    print(question, end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip()
+
+
+def _say_nothing(results: Sequence[Result], app: str) -> None:
+    for result in results:
+        if not result.changes:
+            print(f"{result.host}: nothing to remove of {app}")
