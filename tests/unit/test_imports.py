@@ -20,7 +20,15 @@ with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
     program.run(["invoke", *sys.argv[1:]])
 print(json.dumps(sorted(sys.modules)))
 """
-NOBODYS = {"provision.lab", "provision.run.verification", "http.client", "pytest", "testinfra", "urllib.request"}
+NOBODYS = {
+    "provision.lab",
+    "provision.run.verification",
+    "http.client",
+    "pyrage",
+    "pytest",
+    "testinfra",
+    "urllib.request",
+}
 HEAVY = {"cryptography", "fabric", "jinja2", "paramiko", "pydantic", "rich"}
 
 
