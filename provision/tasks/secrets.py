@@ -124,3 +124,7 @@ def _reported() -> Iterator[None]:
         yield
     except (InventoryError, UsageError) as error:
         raise Exit(visible(str(error)), code=1) from None
+    except EOFError:
+        raise Exit("nothing was entered; nothing was changed", code=1) from None
+    except UnicodeDecodeError:
+        raise Exit("the value is not UTF-8 text; encode it, for example as base64", code=1) from None

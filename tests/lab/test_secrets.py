@@ -8,7 +8,6 @@ import shlex
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -212,51 +211,53 @@ def in_the_journal() -> set[tuple[str, str]]:
     return {(name, str(entry.get("_SYSTEMD_UNIT"))) for entry in entries for name in leaked(str(entry["MESSAGE"]))}
 
 
+def deployed(project: Project) -> None:
+    """Every secret on its way to the server, one of them changed; and then there is nothing more to change."""
+    for name in ("STORED", "REFERRED", "LINES", "SAID"):
+        project.set(name, CANARIES[name])
+    project.set("TEMPLATE", CANARIES["EARLIER"])
+    first = project("deploy", "--json")
+    assert first.returncode == 0, first.stdout
+    assert any("TEMPLATE=********" in change["diff"] for change in hosted(first)["changes"])
+    project.set("TEMPLATE", CANARIES["TEMPLATE"])
+    planned = project("plan", debug=True)
+    assert planned.returncode == 2, planned.stderr
+    assert "TEMPLATE=******** (changed)" in planned.stdout
+    assert "      -********\n      +# ********\n" in planned.stdout
+    second = project("deploy")
+    assert second.returncode == 0, second.stdout
+    again = hosted(project("deploy", "--json"))
+    assert (again["status"], again["execs"], again["changes"]) == ("ok", 2, [])
+    answered = json.loads(https(SERVER, "/health", DOMAIN).stdout)
+    assert answered == {name: hashlib.sha256(CANARIES[name].encode()).hexdigest() for name in APPS}
+
+
+def failed(project: Project) -> None:
+    """A template, a command and an activation that fail, each with a secret in what it says."""
+    project.template("# {{ {}[app.env.TEMPLATE] }}\n")
+    assert "'dict object' has no attribute '********'" in hosted(project("plan", "--json"))["error"]
+    project.template("# {{ app.env.TEMPLATE }}\n")
+    project.declare("sh, -c, 'echo $OF_FAILING; echo $OF_FAILING >&2; exit 3'")
+    assert project("plan").stderr.endswith(
+        "environment.PRINTED: the command sh failed (exit status 3); run it by itself to see why\n"
+    )
+    project.declare()
+    broken = project("deploy", "--json", "--revision", "broken")
+    assert broken.returncode == 1, broken.stdout
+    assert any("cannot start with ********" in line for line in hosted(broken)["output"])
+    assert "cannot start with ********" in project("logs", "--lines", "400").stdout
+    assert project("secrets.show").stdout == "STORED\nREFERRED\nLINES\nSAID\nTEMPLATE\n"
+
+
 def test_a_secret_is_nowhere_but_in_the_apps_own_files(project: Project) -> None:
     with processes_watched() as seen:
-        for name in ("STORED", "REFERRED", "LINES", "SAID"):
-            project.set(name, CANARIES[name])
-        project.set("TEMPLATE", CANARIES["EARLIER"])
-        first = project("deploy", "--json")
-        assert first.returncode == 0, first.stdout
-        assert any("TEMPLATE=********" in change["diff"] for change in hosted(first)["changes"])
-
-        project.set("TEMPLATE", CANARIES["TEMPLATE"])
-        planned = project("plan", debug=True)
-        assert planned.returncode == 2, planned.stderr
-        assert "TEMPLATE=******** (changed)" in planned.stdout
-        assert "      -********\n      +# ********\n" in planned.stdout
-        second = project("deploy")
-        assert second.returncode == 0, second.stdout
-        again = hosted(project("deploy", "--json"))
-        assert (again["status"], again["execs"], again["changes"]) == ("ok", 2, [])
-        answered = json.loads(https(SERVER, "/health", DOMAIN).stdout)
-        assert answered == {name: hashlib.sha256(CANARIES[name].encode()).hexdigest() for name in APPS}
-
-        project.template("# {{ {}[app.env.TEMPLATE] }}\n")
-        failed = hosted(project("plan", "--json"))
-        assert "'dict object' has no attribute '********'" in failed["error"]
-        project.template("# {{ app.env.TEMPLATE }}\n")
-        project.declare("sh, -c, 'echo $OF_FAILING; echo $OF_FAILING >&2; exit 3'")
-        failing = project("plan")
-        assert failing.stderr.endswith(
-            "environment.PRINTED: the command sh failed (exit status 3); run it by itself to see why\n"
-        )
-        project.declare()
-
-        broken = project("deploy", "--json", "--revision", "broken")
-        assert broken.returncode == 1, broken.stdout
-        assert any("cannot start with ********" in line for line in hosted(broken)["output"])
-        assert "cannot start with ********" in project("logs", "--lines", "400").stdout
-        assert project("secrets.show").stdout == "STORED\nREFERRED\nLINES\nSAID\nTEMPLATE\n"
-        time.sleep(0.1)
-
+        deployed(project)
+        failed(project)
     assert [names for each in project.printed if (names := leaked(each))] == []
     assert [each for each in seen if leaked(each)] == []
     assert any("gunicorn" in each for each in seen), "the server's processes are seen from here"
     here = [path for path in project.folder.rglob("*") if path.is_file()]
     assert [path for path in here if leaked(path.read_bytes().decode(errors="replace"))] == []
-    assert list(Path("/dev/shm").glob("provision-*")) == []
     there = on_the_servers_disk()
     assert f"/etc/{APP}/env" in there
     assert {path for path in there if not path.startswith(f"/etc/{APP}/")} == set()

@@ -96,6 +96,18 @@ def test_what_cannot_be_done_is_one_line(project: Path) -> None:
     assert FILE.read_bytes() == before
 
 
+def test_a_value_that_is_no_text_is_one_line() -> None:
+    ran = subprocess.run(
+        (sys.executable, "-m", "invoke", "secrets.set", "--key", "TOKEN", "--host", "prod"),
+        input=b"\xff\xfe binary",
+        env={**os.environ, "PYTHONUTF8": "1"},
+        capture_output=True,
+        timeout=60,
+    )
+    said = b"the value is not UTF-8 text; encode it, for example as base64\n"
+    assert (ran.returncode, ran.stdout, ran.stderr.removeprefix(b"TOKEN: ")) == (1, b"", said)
+
+
 def test_without_recipients_nothing_is_asked_and_the_error_says_how_to_begin() -> None:
     Path("inventories/prod.recipients").unlink()
     ran = invoke("secrets.edit", "--host", "prod", editor="touch ran")
