@@ -48,11 +48,9 @@ class Mask:
         if masked == text:
             return text
         hunks = re.split(r"(?m)^(?=@@ )", masked)
-        return "".join(_without_earlier(hunk) if "********" in hunk else hunk for hunk in hunks)
-
-
-def _without_earlier(hunk: str) -> str:
-    return re.sub(r"(?m)^-(?!-- ).*$", "-********", hunk)
+        return hunks[0] + "".join(
+            re.sub(r"(?m)^-.*$", "-********", each) if "********" in each else each for each in hunks[1:]
+        )
 
 
 def _with_lines(value: str) -> set[str]:

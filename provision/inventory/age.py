@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,17 +106,32 @@ def _identities(environ: Mapping[str, str], tried: list[str]) -> Iterator[tuple[
         yield from ((KEY, each) for each in _age_keys(environ[KEY], KEY))
     named = environ.get(KEY_FILE)
     for name in (named, DEFAULT_FILE) if named else (DEFAULT_FILE,):
-        path = Path(name).expanduser()
+        path = _expanded(name)
         if path.is_file():
-            yield from ((name, each) for each in _age_keys(path.read_text(encoding="utf-8", errors="replace"), name))
+            yield from ((name, each) for each in _age_keys(_content(path).decode(errors="replace"), name))
         elif name == named:
             raise InventoryError([f"{KEY_FILE}: there is no file {name}; correct the path"])
     for name in SSH_KEYS:
-        path = Path(name).expanduser()
+        path = _expanded(name)
         if path.is_file():
             identity = _ssh_key(path, name, tried)
             if identity is not None:
                 yield name, identity
+
+
+def _expanded(name: str) -> Path:
+    """A path with ~ replaced by the home folder, if that is known."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        return Path(name)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InventoryError([f"{path}: cannot be read: {error.strerror}"]) from None
 
 
 def _age_keys(text: str, name: str) -> list[Any]:
@@ -137,7 +153,7 @@ def _ssh_key(path: Path, name: str, tried: list[str]) -> Any:
     """An SSH key; for one with a passphrase, which age cannot use, the passphrase is asked for. None for one that is of no use."""
     from pyrage import IdentityError, ssh
 
-    content = path.read_bytes()
+    content = _content(path)
     try:
         return ssh.Identity.from_buffer(content)
     except IdentityError as error:
@@ -149,6 +165,7 @@ def _ssh_key(path: Path, name: str, tried: list[str]) -> Any:
     return plain and ssh.Identity.from_buffer(plain)
 
 
+@cache
 def _unlocked(content: bytes, name: str) -> bytes | None:
     from getpass import getpass
 

@@ -46,15 +46,24 @@ def write(file: Path, text: str, environ: Mapping[str, str] = os.environ) -> Non
             [f"{recipients}: none of your keys is in it, so you could not read the secrets again; add yours"]
         ) from None
     try:
-        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}.", delete=False) as beside:
+        _replace(file, content)
+    except OSError as error:
+        raise InventoryError([f"{file}: cannot be written: {error.strerror}"]) from None
+
+
+def _replace(file: Path, content: bytes) -> None:
+    """Write beside and rename. A new file is for all to read: it is encrypted."""
+    mode = file.stat().st_mode & 0o777 if file.exists() else 0o644
+    with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}.", delete=False) as beside:
+        try:
             beside.write(content)
             beside.flush()
             os.fsync(beside.fileno())
-        mode = file.stat().st_mode & 0o777 if file.exists() else 0o644
-        Path(beside.name).chmod(mode)
-        Path(beside.name).replace(file)
-    except OSError as error:
-        raise InventoryError([f"{file}: cannot be written: {error.strerror}"]) from None
+            Path(beside.name).chmod(mode)
+            Path(beside.name).replace(file)
+        except OSError:
+            Path(beside.name).unlink()
+            raise
 
 
 def parse(text: str, file: Path) -> dict[str, str]:

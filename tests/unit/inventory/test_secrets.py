@@ -103,6 +103,7 @@ def test_the_passphrase_of_an_ssh_key_is_asked_for_on_a_terminal(monkeypatch: py
     answers = {"passphrase of ~/.ssh/id_ed25519: ": "opensesame"}
     monkeypatch.setattr("getpass.getpass", answers.__getitem__)
     assert secrets_file.read(FILE, {}) == {"A": "hunter2"}
+    age._unlocked.cache_clear()
     monkeypatch.setattr("getpass.getpass", lambda prompt: "wrong")
     with pytest.raises(InventoryError, match=r"^~/.ssh/id_ed25519: the passphrase is not the right one; try again$"):
         secrets_file.read(FILE, {})
