@@ -16,6 +16,9 @@ from provision.untrusted import line as shown
 LIBRARY = f"{PRELUDE}{library(__file__)}{lease.LIBRARY}"
 # How long the undoing of a fleet's run waits for whatever the run left going on.
 UNDO_SECONDS = 300
+# Characters in one pattern of sed; those that are special there, and how they are written.
+LONGEST = 512
+SPECIAL, ESCAPED = re.compile(r"[\]\[\\.*^$/]"), r"\\\g<0>"
 Kind = Literal[
     "locked", "stale", "expired", "lost", "begin", "out", "notice", "error", "done", "failed", "stopped", "end"
 ]
@@ -36,10 +39,18 @@ class Event:
     offset: int
 
 
-def start(plan: Plan, run: str, who: str, task: str, fleet: str = "", undoes: bool = False) -> str:
+def start(
+    plan: Plan,
+    run: str,
+    who: str,
+    task: str,
+    fleet: str = "",
+    undoes: bool = False,
+    hidden: Sequence[str] = (),
+) -> str:
     """The script that takes the lock, starts the run in a session of its own, and follows its events.
 
-    In a run of a `fleet`, which must hold the server, what can be undone is unconfirmed before it is made. A run that
+    No event has any of the texts in `hidden`. In a run of a `fleet`, which must hold the server, what can be undone is unconfirmed before it is made. A run that
     `undoes` settles that.
     """
     main = f"END_OF_RUN_{run.replace('-', '_')}"
@@ -50,6 +61,8 @@ def start(plan: Plan, run: str, who: str, task: str, fleet: str = "", undoes: bo
         begin = f"settles=run\n{begin}"
     elif fleet:
         begin = f"{begin}\n{_unconfirmed(plan, run, who, task)}"
+    if hidden:
+        begin = f"run_hides <<'END_OF_HIDDEN'\n{_hiding(hidden)}END_OF_HIDDEN\n{begin}"
     return (
         f"{LIBRARY}main() {{\n{start} <<'{main}'\n{_runner(plan.changes, begin)}{main}\n"
         f"run_follow {words(run)} 1\n}}\nmain </dev/null\n"
@@ -73,6 +86,13 @@ def follow(run: str, offset: int) -> str:
 def stop(run: str) -> str:
     """The script that asks a run to end after its current change."""
     return f"{LIBRARY}run_stop {words(run)} </dev/null\n"
+
+
+def _hiding(hidden: Sequence[str]) -> str:
+    """A program for sed that hides texts in lines. Those that are too long for a pattern are hidden part by part."""
+    parts = (text[start : start + LONGEST] for text in hidden for start in range(0, len(text), LONGEST))
+    lines = dict.fromkeys(part for part in parts if "\n" not in part and len(part) >= 4)
+    return "".join(f"s/{SPECIAL.sub(ESCAPED, line)}/********/g\n" for line in lines)
 
 
 def _unconfirmed(plan: Plan, run: str, who: str, task: str) -> str:

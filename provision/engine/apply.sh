@@ -81,6 +81,18 @@ run_begin() {
     mv "$provision_state/.generation" "$provision_generation"
 }
 
+# run_hides <program: what sed makes of each line that changes print, so that secrets are not among the run's files.
+run_hides() { hidden=$(cat); }
+
+# run_hide: the lines without secrets. sed reads its program from a pipe: it is in no argument and in no file.
+run_hide() {
+    if [ -z "${hidden:-}" ]; then
+        cat
+    else
+        { printf '%s\n' "$hidden" | stdbuf -oL sed -f /dev/fd/3 3<&0 0<&4; } 4<&0
+    fi
+}
+
 run_event() { printf '%s\n' "$1" >>"$run/events"; }
 
 # run_change NUMBER ID <script: runs the script as a child that holds no lock; a failure ends the run. A line of its output is cut so
@@ -100,7 +112,7 @@ run_change() {
         printf '%s\n' "$?" >"$run/status"
         # Output may end without a newline, an event may not.
         echo
-    } 2>&1 | run_output | stdbuf -oL cut -b -2000 | sed -u -e '/^$/d' -e "s/^/out	$1	/" >>"$run/events"
+    } 2>&1 | run_output | run_hide | stdbuf -oL cut -b -2000 | sed -u -e '/^$/d' -e "s/^/out	$1	/" >>"$run/events"
     read -r status <"$run/status"
     if [ "$status" != 0 ]; then
         run_event "failed	$1	$status"
@@ -123,7 +135,7 @@ run_output() {
 # run_tell notice|error LINE: an event of its own. Only root can write those: nothing that a change runs or prints is taken for one.
 run_tell() {
     if [ -n "${changing:-}" ]; then
-        run_event "$1	$changing	$(printf '%s' "$2" | tr '\n\t\r' '   ' | head -c 2000)"
+        run_event "$1	$changing	$(printf '%s' "$2" | tr '\n\t\r' '   ' | run_hide | head -c 2000)"
     else
         printf '%s: %s\n' "$1" "$2"
     fi

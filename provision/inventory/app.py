@@ -84,12 +84,7 @@ def _secret(name: str, info: ValidationInfo) -> str:
     context = Context.of(info)
     if context.partial:
         return name
-    if name not in context.environ:
-        raise ValueError(f"{name} is not set in the environment of this machine; export {name}=...")
-    try:
-        dotenv.variable_value(context.environ[name])
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None
+    context.secrets.variable(name)
     return name
 
 
@@ -173,7 +168,8 @@ class App(Model):
     )
     secrets: list[Annotated[str, AfterValidator(_secret)]] = Field(
         default_factory=list,
-        description="Names of variables to pass on from this machine's environment; each must be set.",
+        description="Names of variables to pass on from this inventory's secrets (docs/secrets.md), or else from this machine's"
+        " environment; each must be in one of them.",
         examples=[["SHOP_SECRET_KEY"]],
     )
     domains: Annotated[list[Domain], AfterValidator(distinct)] = Field(
@@ -281,7 +277,7 @@ class App(Model):
         if context.partial:
             return value
         file = context.parse(data["env_file"], dotenv.variables) if data.get("env_file") else {}
-        secrets = {name: context.environ[name] for name in data.get("secrets", ())}
+        secrets = {name: context.secrets.variable(name) for name in data.get("secrets", ())}
         return {**file, **secrets, **data.get("environment", {})}
 
     @field_validator("schedules")

@@ -66,6 +66,27 @@ def _wrong_kind(error: ErrorDetails, value: str, secret: bool) -> str:
 
 def locate(root: Node, loc: Sequence[int | str]) -> Location:
     """Where the value at `loc` was written; for a missing one, where its mapping is."""
+    return _find(root, loc)[1]
+
+
+def discreet(message: str, root: Node, loc: Sequence[int | str], hidden: frozenset[str]) -> str:
+    """A message about the value at `loc`, with nothing in it of the values that references led to."""
+    node = _find(root, loc)[0]
+    if node.origin and _shares(message, str(node.data)):
+        return f"the value of {node.origin} cannot stand here; docs/inventory.md says what can"
+    for value in sorted(hidden, key=len, reverse=True):
+        message = message.replace(value, "********")
+    return message
+
+
+def _shares(message: str, value: str) -> bool:
+    """Whether four characters of a value stand in a message."""
+    message, value = message.lower(), value.lower()
+    return any(value[start : start + 4] in message for start in range(len(value) - 3))
+
+
+def _find(root: Node, loc: Sequence[int | str]) -> tuple[Node, Location]:
+    """The node at `loc`, or the nearest one above it, and where it was written."""
     node = root
     for part in loc:
         if part == "[key]":
@@ -74,7 +95,7 @@ def locate(root: Node, loc: Sequence[int | str]) -> Location:
         if isinstance(below, dict) and part in below:
             node = below[part]
         elif isinstance(node.data, dict) and isinstance(part, str):
-            return node.location.key(part)
+            return node, node.location.key(part)
         else:
             break
-    return node.location
+    return node, node.location

@@ -33,10 +33,7 @@ def find(
     With `file`, only that file is searched. Raises InventoryError for a name that is unknown or ambiguous, and for an
     inventory that is invalid; one that cannot be read and need not be is only mentioned in the log.
     """
-    own = folder / f"{name}.yml"
-    if file is None and not own.is_file():
-        file = _search(name, folder)
-    inventory = load(file or own, environ)
+    inventory = load(file or file_of(name, folder), environ)
     return inventory, inventory.select(name)
 
 
@@ -45,6 +42,12 @@ def every(folder: Path = Path("inventories")) -> tuple[Path, ...]:
     files = _inventories(folder)
     included = set().union(*(_outline(path, Problems()).includes for path in files))
     return tuple(path for path in files if path not in included)
+
+
+def file_of(name: str, folder: Path = Path("inventories")) -> Path:
+    """The file of the inventory in a folder that `name` means, or that has a group or host of this name. Raises InventoryError."""
+    own = folder / f"{name}.yml"
+    return own if own.is_file() else _search(name, folder)
 
 
 def _search(name: str, folder: Path) -> Path:

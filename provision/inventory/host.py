@@ -163,6 +163,8 @@ class Host(Model):
     )
     forwarded: dict[int, int] = Field(default_factory=dict, exclude=True)
     """The server's ports that clients reach under another number at its address, and those numbers."""
+    hidden: frozenset[str] = Field(default=frozenset(), exclude=True, repr=False)
+    """The values that references led to. Never print them."""
 
     @field_validator("port", "user", "key", "proxy_jump", "known_hosts")
     @classmethod

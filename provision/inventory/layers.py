@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from provision.inventory.fields import expanded
 from provision.inventory.host import Host
 from provision.inventory.nodes import Node
+from provision.inventory.references import Reference
 from provision.inventory.shapes import GROUP_KEYS, HOST_KEYS, SHAPES, TOP_KEYS, Shape, unknown_key
 from provision.inventory.wording import display
 
@@ -122,6 +123,9 @@ def _value(node: Node, shape: Shape, problems: Problems) -> Node:
         return _model(node, shape.model, problems)
     if shape.kind == "models" and isinstance(node.data, dict):
         return Node(node.location, {key: _model(child, shape.model, problems) for key, child in node.items()})
+    if shape.kind == "file" and isinstance(node.data, Reference):
+        problems.add(node.location, f"{node.data} is a value, and this is the path of a file; write the path")
+        return Node(node.location, None)
     if shape.kind == "file" and isinstance(node.data, str) and node.data and node.data not in shape.words:
         path = node.location.file.parent.absolute() / expanded(node.data)
         return Node(node.location, os.path.normpath(path), node.text)

@@ -11,13 +11,15 @@ from pydantic import ValidationError
 
 from provision.errors import InventoryError
 from provision.inventory.collisions import collisions
-from provision.inventory.explain import explain, locate
+from provision.inventory.explain import discreet, explain, locate
 from provision.inventory.host import Host
 from provision.inventory.inventory import Inventory
 from provision.inventory.layers import collect, normalize
 from provision.inventory.model import Context
 from provision.inventory.nodes import Node, merge
 from provision.inventory.problems import Problems
+from provision.inventory.references import Secrets, resolved, without
+from provision.inventory.secrets_file import beside
 from provision.inventory.shapes import SHARED_KEYS
 from provision.inventory.wording import display, suggestion
 
@@ -34,12 +36,18 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Inventory:
     if not path.is_file():
         raise InventoryError([f"{path}: there is no such file; correct the path"])
     problems = Problems()
-    document = _document(path, environ, problems)
+    document, files = _document(path, environ, problems)
     groups = _membership(document, problems)
     nodes = {name: _host_node(name, groups[name], document) for name in document.data["hosts"].data}
-    context = Context(environ)
-    hosts = {name: host for name, node in nodes.items() if (host := _validate(node, context, problems))}
-    _check_together(hosts, nodes, problems)
+    context = Context(environ, given=Secrets([*map(beside, files)], environ))
+    known_values: set[str] = set()
+    missing = Problems()
+    nodes = {name: resolved(node, context.secrets, missing, known_values) for name, node in nodes.items()}
+    problems.extend(missing)
+    hidden = frozenset(known_values)
+    found = {name: _validate(node, context, problems, hidden) for name, node in nodes.items()} if not missing else {}
+    hosts = {name: host for name, host in found.items() if host}
+    _check_together(hosts, nodes, problems, hidden)
     if problems:
         raise InventoryError(problems.lines())
     declared = [name for name, _ in _section(document, "groups")]
@@ -52,8 +60,8 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Inventory:
     )
 
 
-def _document(path: Path, environ: Mapping[str, str], problems: Problems) -> Node:
-    """All layers of a file in one, each checked by itself. Raises InventoryError if nothing more can be checked."""
+def _document(path: Path, environ: Mapping[str, str], problems: Problems) -> tuple[Node, list[Path]]:
+    """All layers of a file in one, each checked by itself, and their files. Raises InventoryError if nothing more can be checked."""
     layers = collect(path, problems)
     for location, message in layers.missing:
         problems.add(location, message)
@@ -73,7 +81,7 @@ def _document(path: Path, environ: Mapping[str, str], problems: Problems) -> Nod
             location = hosts.location if hosts else document.location.key("hosts")
             problems.add(location, "no hosts; write for example hosts: {web1: 203.0.113.10}")
         raise InventoryError(problems.lines())
-    return document
+    return document, [layer.location.file for layer in documents]
 
 
 def _section(document: Node, key: str) -> list[tuple[str, Node]]:
@@ -88,17 +96,17 @@ def _shared(layer: Node) -> Node:
 
 
 def _check_layer(layer: Node, problems: Problems, context: Context) -> None:
-    shared = _shared(layer)
+    shared = without(_shared(layer))
     _validate(Node(layer.location, {**shared.data, "name": Node(layer.location, "host")}), context, problems)
 
 
-def _validate(node: Node, context: Context, problems: Problems) -> Host | None:
+def _validate(node: Node, context: Context, problems: Problems, hidden: frozenset[str] = frozenset()) -> Host | None:
     try:
-        return Host.model_validate(node.plain(), context=context)
+        return Host.model_validate(node.plain() | {"hidden": hidden}, context=context)
     except ValidationError as invalid:
         for error in invalid.errors(include_url=False):
             if not (context.partial and error["type"] == "missing"):
-                problems.add(locate(node, error["loc"]), explain(error))
+                problems.add(locate(node, error["loc"]), discreet(explain(error), node, error["loc"], hidden))
     return None
 
 
@@ -153,13 +161,16 @@ def _host_node(name: str, groups: Sequence[str], document: Node) -> Node:
     return Node(own.location, data)
 
 
-def _check_together(hosts: Mapping[str, Host], nodes: Mapping[str, Node], problems: Problems) -> None:
+def _check_together(
+    hosts: Mapping[str, Host], nodes: Mapping[str, Node], problems: Problems, hidden: frozenset[str]
+) -> None:
     for collision in collisions(hosts.values()):
-        problems.add(locate(nodes[collision.host], collision.path), collision.message)
+        node, path = nodes[collision.host], collision.path
+        problems.add(locate(node, path), discreet(collision.message, node, path, hidden))
     for name, host in hosts.items():
         for app in host.apps.values():
             for index, domain in enumerate(app.domains):
                 if host.tls.issuer == "files" and not host.tls.covers(domain):
-                    location = locate(nodes[name], ["apps", app.name, "domains", index])
+                    path = ("apps", app.name, "domains", index)
                     message = f"the certificate in {host.tls.certificate} is not for {domain}; get one that is"
-                    problems.add(location, message)
+                    problems.add(locate(nodes[name], path), discreet(message, nodes[name], path, hidden))

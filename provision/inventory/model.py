@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
+from provision.inventory.references import Secrets
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
@@ -26,6 +28,7 @@ class Context:
 
     environ: Mapping[str, str]
     partial: bool = False
+    given: Secrets | None = None
     _contents: dict[Path, bytes] = field(default_factory=dict, repr=False)
     _parsed: dict[tuple[Path, Callable[..., Any]], Any] = field(default_factory=dict, repr=False)
 
@@ -33,6 +36,11 @@ class Context:
     def of(cls, info: ValidationInfo) -> Context:
         """The context that validation was given; otherwise this process's environment."""
         return info.context if isinstance(info.context, Context) else cls(os.environ)
+
+    @property
+    def secrets(self) -> Secrets:
+        """What the inventory's references lead to."""
+        return self.given or Secrets((), self.environ)
 
     def read(self, path: Path) -> bytes:
         """A file's content. Raises ValueError if it cannot be read."""

@@ -13,11 +13,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A YAML value and its location. `data` is a dict or list of nodes, or a plain value, and `text` how that is written."""
+    """A YAML value and its location. `data` is a dict or list of nodes, or a plain value, and `text` how that is written.
+
+    `origin` is the reference that led to a value that is secret; empty for others.
+    """
 
     location: Location
     data: Any
     text: str = ""
+    origin: str = ""
 
     def plain(self) -> Any:
         """The value itself; keys whose value is null are left out, so that the default holds."""

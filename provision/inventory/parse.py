@@ -9,10 +9,13 @@ import yaml
 
 from provision.inventory.nodes import Node
 from provision.inventory.problems import Location, Problems
+from provision.inventory.references import Reference
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+TAGS = {"!secret": "a name, such as !secret DB_PASSWORD", "!env": "a name, such as !env DB_PASSWORD"}
+TAGS["!command"] = "a list of words, such as !command [pass, show, shop/db]"
 LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -45,6 +48,8 @@ def _node(node: yaml.Node, location: Location, problems: Problems, above: tuple[
     if node in above:
         problems.add(location, "an alias inside its own anchor; write the value out")
         return Node(location, None)
+    if node.tag in TAGS:
+        return _reference(node, location, problems)
     if not node.tag.startswith("tag:yaml.org,2002:"):
         problems.add(location, "a value that begins with ! is a YAML tag, which means nothing here; quote the value")
     above = (*above, node)
@@ -59,6 +64,20 @@ def _node(node: yaml.Node, location: Location, problems: Problems, above: tuple[
             for index, item in enumerate(node.value)
         ],
     )
+
+
+def _reference(node: yaml.Node, location: Location, problems: Problems) -> Node:
+    """What a tag refers to. Nothing of what is written there is repeated: it may be a secret in the wrong place."""
+    words: tuple[str, ...] = ()
+    if isinstance(node, yaml.SequenceNode) and node.tag == "!command":
+        words = tuple(item.value if isinstance(item, yaml.ScalarNode) else "" for item in node.value)
+    elif isinstance(node, yaml.ScalarNode) and node.tag != "!command":
+        words = (node.value,) if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", node.value) else ()
+    if not words or not all(words):
+        problems.add(location, f"after {node.tag} comes {TAGS[node.tag]}")
+        return Node(location, None)
+    kind: Any = node.tag.removeprefix("!")
+    return Node(location, Reference(kind, words))
 
 
 def _mapping(node: yaml.MappingNode, location: Location, problems: Problems, above: tuple[yaml.Node, ...]) -> Node:

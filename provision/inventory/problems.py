@@ -46,6 +46,10 @@ class Problems:
         text = f"{location.path}: {message}" if location.path else message
         self._found[Problem(str(location.file), location.line, re.sub(r"[\x00-\x1f\x7f]+", " ", text))] = None
 
+    def extend(self, others: Problems) -> None:
+        """Add other mistakes."""
+        self._found |= others._found
+
     def about(self, key: str) -> bool:
         """Whether there is a problem with a key at a file's top, or below it."""
         return any(problem.text.startswith(key) for problem in self._found)

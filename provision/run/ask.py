@@ -10,6 +10,7 @@ from typing import TypeVar
 from paramiko.ssh_exception import SSHException
 
 from provision.controller.connection import reason
+from provision.controller.redact import Mask
 from provision.controller.ssh import Session
 from provision.errors import ProvisionError
 from provision.inventory import Host
@@ -41,7 +42,7 @@ def ask(hosts: Sequence[Host], call: Callable[[Host], str], password: str | None
             lines = answer.removesuffix("\n").split("\n")
             return HostOutput(host.name, tuple(lines)) if ended else HostOutput(host.name, error=_cut(output.stdout))
         except (ProvisionError, OSError, EOFError, SSHException) as problem:
-            return HostOutput(host.name, error=_reason(problem))
+            return HostOutput(host.name, error=_reason(host, problem))
         finally:
             session.close()
 
@@ -65,8 +66,9 @@ def read(
     return tuple(heard), rows
 
 
-def _reason(problem: Exception) -> str:
-    return str(problem) if isinstance(problem, ProvisionError) else f"the connection failed: {reason(problem)}"
+def _reason(host: Host, problem: Exception) -> str:
+    known = isinstance(problem, ProvisionError)
+    return Mask(host)(str(problem) if known else f"the connection failed: {reason(problem)}")
 
 
 def _cut(said: str) -> str:
@@ -95,7 +97,7 @@ def follow(
                     tell(host.name, line)
             return HostOutput(host.name, error=_cut(last))
         except (ProvisionError, OSError, EOFError, SSHException) as problem:
-            return HostOutput(host.name, error=_reason(problem))
+            return HostOutput(host.name, error=_reason(host, problem))
         finally:
             session.close()
 

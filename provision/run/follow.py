@@ -1,8 +1,8 @@
 """A run on a server, started and followed to its end, across reconnections."""
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from secrets import token_hex
 
@@ -19,13 +19,17 @@ RECONNECT_SECONDS = 300
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run on a server, by its id. `fleet` is empty, or holds the server; a run that `undoes` settles what that did."""
+    """A run on a server, by its id. `fleet` is empty, or holds the server; a run that `undoes` settles what that did.
+
+    No event of it has any of the texts in `hidden`.
+    """
 
     id: str
     who: str
     task: str
     fleet: str = ""
     undoes: bool = False
+    hidden: Sequence[str] = field(default=(), repr=False)
 
     @property
     def patience(self) -> int:
@@ -44,7 +48,7 @@ def follow(session: Session, plan: Plan, run: Run, reconnecting: Callable[[str],
     If the connection drops, `reconnecting` is told why and the events continue where they stopped; the run itself
     does not depend on the connection. Raises RunError where there is none for too long.
     """
-    script = apply.start(plan, run.id, run.who, run.task, run.fleet, run.undoes)
+    script = apply.start(plan, run.id, run.who, run.task, run.fleet, run.undoes, run.hidden)
     last = max((number for number, change in enumerate(plan.changes) if change.agent), default=None)
     agent = Agent() if last is not None else None
     offset, lost_since = 1, 0.0

@@ -56,9 +56,11 @@ class HostRun:
     folder: TemporaryDirectory[str] | None = None
     hold: Hold | None = None
     session: Session = field(init=False)
+    mask: Mask = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.session = Session(self.host, self.request.password)
+        self.mask = Mask(self.host)
 
     @property
     def ok(self) -> bool:
@@ -80,12 +82,12 @@ class HostRun:
             step()
         except ProvisionError as problem:
             progress.status = "unreachable" if isinstance(problem, Unreachable) else "failed"
-            progress.error = str(problem)
+            progress.error = self.mask(str(problem))
             progress.output = problem.output if isinstance(problem, RunError) else ()
         except (OSError, EOFError, SSHException) as problem:
             progress.status, progress.error = (
                 "failed",
-                f"the connection or this machine failed: {reason(problem)}: run again",
+                self.mask(f"the connection or this machine failed: {reason(problem)}: run again"),
             )
         finally:
             progress.seconds += time.monotonic() - begun
@@ -100,7 +102,7 @@ class HostRun:
         seen = observe(self.session, resources)
         if seen.lock and self.request.applies:
             raise RunError(locked(seen.lock))
-        self.plan = plan(resources, seen)
+        self.plan = _discreet(plan(resources, seen), Mask(self.host, for_plans=True))
         check_agreed(self.request, self.host.name, self.plan)
         listed = self.request.inventory.hosts.get(self.host.name, self.host)
         notes = (
@@ -212,12 +214,12 @@ class HostRun:
     def _apply(self, plan: Plan, undoes: bool = False) -> None:
         self.run_id = new_id()
         fleet = self.hold.fleet if self.hold else ""
-        run = Run(self.run_id, who(), self.request.task, fleet, undoes)
+        run = Run(self.run_id, who(), self.request.task, fleet, undoes, self.mask.values)
         reconnecting = partial(self.watcher.reconnecting, self.host.name)
         output: deque[str] = deque(maxlen=KEPT_LINES)
-        mask, begun = Mask(self.host), time.monotonic()
+        begun = time.monotonic()
         for event in follow(self.session, plan, run, reconnecting):
-            event = replace(event, text=mask(event.text))
+            event = replace(event, text=self.mask(event.text))
             self.watcher.happened(self.host.name, plan, event)
             if event.kind == "begin":
                 output.clear()
@@ -225,6 +227,12 @@ class HostRun:
             elif event.kind in ("out", "error"):
                 output.append(f"error: {event.text}" if event.kind == "error" else event.text)
             self.progress.handle(plan, self.run_id, event, output, time.monotonic() - begun)
+
+
+def _discreet(plan: Plan, mask: Mask) -> Plan:
+    """The plan with no secret in what is shown of it."""
+    changes = (replace(each, summary=mask(each.summary), diff=mask.diff(each.diff)) for each in plan.changes)
+    return replace(plan, changes=tuple(changes))
 
 
 def _undone(before: Progress, undone: Plan, failure: str | None, reason: str) -> str:
@@ -259,7 +267,7 @@ def _check_agent(plan: Plan) -> None:
 def _result(run: HostRun) -> Result:
     progress, planned = run.progress, run.plan.changes if run.plan else ()
     changed = progress.done if run.request.applies else len(planned)
-    mask = Mask(run.host)
+    mask = run.mask
     previews = {} if progress.rolled_back else roles.previews(run.facts, run.wanted, progress.took)
     return Result(
         host=run.host.name,

@@ -11,7 +11,7 @@ from invoke import Collection
 
 def collection() -> Collection:
     """All tasks, as Invoke wants them."""
-    from provision.tasks import demo, deploy, doctor, lab, logs, maintenance, release, remove, status, verify
+    from provision.tasks import demo, deploy, doctor, lab, logs, maintenance, release, remove, secrets, status, verify
 
     found = Collection()
     tasks: tuple[Any, ...] = (
@@ -35,6 +35,9 @@ def collection() -> Collection:
     for each in tasks:
         found.add_task(each)
     found.add_collection(Collection("maintenance", maintenance.on, maintenance.off))
+    found.add_collection(
+        Collection("secrets", edit=secrets.edit, show=secrets.show, set=secrets.set_, rekey=secrets.rekey)
+    )
     found.add_collection(Collection.from_module(lab, name="lab"))
     return found
 

@@ -39,6 +39,7 @@ def logs(
     inventory: str | None = None,
 ) -> None:
     """The apps' log lines; those of several hosts are interleaved, each after its host's name."""
+    from provision.controller.redact import Mask
     from provision.release import status as query
     from provision.report import pipe
     from provision.tasks import asking
@@ -47,11 +48,13 @@ def logs(
         raise Exit(f"--lines {lines}: not a number of lines; write digits only, for example --lines 200", code=1)
     target = Command("logs", host, inventory, app=app).target()
 
+    masks = {each.name: Mask(each, for_plans=True) for each in target.hosts}
     shown = {each.name: query.logs(each, process) for each in target.narrowed}
 
     def tell(name: str, line: str) -> None:
         said = query.log_line(line, shown[name])
         if said is not None:
+            said = masks[name](said)
             print(f"{name}: {said}" if len(target.hosts) > 1 else said, flush=True)
         if pipe.deserted():
             os._exit(141)
@@ -73,6 +76,7 @@ def logs(
 )
 def run(context: Context, host: str = "", app: str = "", command: str = "", inventory: str | None = None) -> None:
     """Run a command in the active release, with its user, environment and sandbox: invoke run --host NAME -- alembic current."""
+    from provision.controller.redact import Mask
     from provision.engine.shell import words
     from provision.release import status as query
     from provision.tasks import asking
@@ -85,6 +89,7 @@ def run(context: Context, host: str = "", app: str = "", command: str = "", inve
     for each in target.narrowed:
         if len(each.apps) != 1:
             raise Exit(f"{each.name} has the apps {', '.join(each.apps) or 'none'}: choose one with --app", code=1)
+    masks = {each.name: Mask(each, for_plans=True) for each in target.hosts}
     worst = 0
 
     def tell(name: str, line: str) -> None:
@@ -92,6 +97,7 @@ def run(context: Context, host: str = "", app: str = "", command: str = "", inve
         if re.fullmatch("exit\t[0-9]{1,3}", line):
             worst = max(worst, int(line.removeprefix("exit\t")))
         else:
+            line = masks[name](line)
             print(f"{name}: {line}" if len(target.hosts) > 1 else line, flush=True)
 
     asking.follow(target, lambda each: query.run_call(next(iter(each.apps)), command), tell, LEFT)

@@ -32,7 +32,7 @@ releases=$!
 {
     lane=0
     on lab1 drift recovery files services system swap refused_plans refused_releases sources access guest doctor || lane=1
-    on lab2 commands apps verify sandbox attacks hostile_app remove || lane=1
+    on lab2 commands apps verify sandbox attacks hostile_app remove secrets || lane=1
     exit "$lane"
 } >"$out/others" 2>&1 &
 others=$!

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shlex
 import time
 from typing import TYPE_CHECKING
 
@@ -279,3 +280,27 @@ def test_output_has_a_limit_and_its_change_goes_on(follow: Follow, tmp_path: Pat
 def test_a_line_of_output_is_one_write(follow: Follow) -> None:
     events = follow(start(plan("head -c 100000 /dev/zero | tr '\\0' x; echo; fail why")))
     assert [len(text) for kind, _, text in events if kind == "out"] == [2000]
+
+
+def test_a_secret_that_a_change_prints_is_in_no_file_of_the_run(follow: Follow, tmp_path: Path) -> None:
+    secrets = ["kanarien/vogel", "a.b*c[d]^$\\1&", "żółć'\"", "l" * 1500]
+    prints = "\n".join(f"printf '%s\\n' {shlex.quote(f'<{secret}>')}" for secret in secrets)
+    script = (
+        f"{prints}\nprintf half; sleep 0.1; printf ' kanarien/'; sleep 0.1; echo vogel\nfail 'no kanarien/vogel here'"
+    )
+    events = follow(apply.start(plan(script), RUN, "me@laptop", "deploy", hidden=secrets))
+    shown = ["<********>", "<********>", "<********>", "<************************>", "half ********"]
+    assert [text for kind, _, text in events if kind == "out"] == shown
+    assert ("error", 0, "no ******** here") in events
+    texts = [path.read_bytes() for path in (tmp_path / "run/provision").rglob("*") if path.is_file()]
+    assert len(texts) > 2
+    assert not any(secret.encode() in text for secret in secrets for text in texts)
+
+
+def test_a_live_line_is_shown_at_once_although_secrets_are_hidden(
+    follow: Follow, tmp_path: Path, sh: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    events = tmp_path / "run/provision/runs" / RUN / "events"
+    waits = f"echo first; for try in 1 2 3 4 5 6 7 8 9; do if grep -q first '{events}'; then echo seen; exit 0; fi; sleep 0.3; done; exit 1"
+    found = follow(apply.start(plan(waits), RUN, "me@laptop", "deploy", hidden=["kanarienvogel"]))
+    assert ("out", 0, "seen") in found

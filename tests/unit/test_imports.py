@@ -24,9 +24,10 @@ NOBODYS = {
     "provision.lab",
     "provision.run.verification",
     "http.client",
+    "packaging",
+    "pyrage",
     "pytest",
     "testinfra",
-    "packaging",
     "urllib.request",
 }
 HEAVY = {"cryptography", "fabric", "jinja2", "paramiko", "pydantic", "rich"}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import html
 import json
 import subprocess
@@ -63,6 +64,44 @@ def test_a_secret_is_hidden_wherever_it_stands(secret: str, mask: Mask) -> None:
 )
 def test_what_is_no_secret_stays(text: str, mask: Mask) -> None:
     assert mask(text) == text
+
+
+def test_what_an_env_file_has_under_an_ordinary_name_stays_in_plans_if_it_is_short(
+    make_host: Callable[..., Host], tmp_path: Path
+) -> None:
+    (tmp_path / "shop.env").write_text("LEVEL=info\nLONG=a-long-value\nA_TOKEN=tok1\n")
+    host = make_host(INVENTORY, {"FROM_HERE": "here"})
+    text = "info a-long-value tok1 here"
+    assert Mask(host)(text) == "******** ******** ******** ********"
+    assert Mask(host, for_plans=True)(text) == "info ******** ******** ********"
+
+
+REFERRED = INVENTORY.replace("    env_file: shop.env\n", "").replace("LOG_LEVEL: debugging", "LOG_LEVEL: !env LEVEL")
+
+
+def test_a_value_that_was_referred_to_is_hidden_under_any_name(make_host: Callable[..., Host]) -> None:
+    mask = Mask(make_host(REFERRED, {"FROM_HERE": "value-from-here", "LEVEL": "kanarienvogel"}))
+    assert mask("a kanarienvogel b") == "a ******** b"
+
+
+@pytest.mark.parametrize("before", ["", "u", "us", "user:", "Basic "])
+@pytest.mark.parametrize("after", ["", "@", "@h", "@host"])
+def test_a_secret_inside_of_what_is_encoded_is_hidden(before: str, after: str, make_host: Callable[..., Host]) -> None:
+    secret = "kanarienvogel-4711"
+    mask = Mask(make_host(REFERRED, {"FROM_HERE": "value-from-here", "LEVEL": secret}))
+    encoded = base64.b64encode(f"{before}{secret}{after}".encode()).decode()
+    shown = mask(encoded)
+    assert "********" in shown
+    left = shown.replace("********", "")
+    assert len(left) <= len(before + after) * 4 / 3 + 6
+
+
+def test_what_a_line_with_a_secret_replaces_is_hidden_in_a_diff(make_host: Callable[..., Host]) -> None:
+    mask = Mask(make_host(REFERRED, {"FROM_HERE": "value-from-here", "LEVEL": "kanarienvogel"}))
+    head = "--- /etc/a\n+++ /etc/a\n"
+    text = head + "@@ -1 +1 @@\n-token old-one;\n+token kanarienvogel;\n@@ -9 +9 @@\n-old\n+new"
+    assert mask.diff(text) == head + "@@ -1 +1 @@\n-********\n+token ********;\n@@ -9 +9 @@\n-old\n+new"
+    assert mask.diff(head + "@@ -1 +1 @@\n-old\n+new") == head + "@@ -1 +1 @@\n-old\n+new"
 
 
 def test_a_host_without_secrets_masks_nothing(make_host: Callable[..., Host]) -> None:

@@ -128,7 +128,7 @@ def test_a_file_is_read_once_however_often_it_is_named(monkeypatch: pytest.Monke
 
 def test_what_loading_fills_in_is_no_key_of_an_inventory() -> None:
     filled = {
-        "Host": {"name", "forwarded"},
+        "Host": {"name", "forwarded", "hidden"},
         "App": {"name", "env", "netrc_text"},
         "Source": {"private_key"},
         "TLS": {"authorities", "chain", "private_key", "names"},
