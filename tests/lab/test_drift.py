@@ -104,9 +104,9 @@ DRIFTS = (
     ),
     Drift(
         "a link deleted",
-        "rm /etc/localtime",
-        ("link:/etc/localtime",),
-        "test -e /etc/localtime",
+        "rm /etc/nginx/sites-enabled/sample.conf",
+        ("link:/etc/nginx/sites-enabled/sample.conf", "service:nginx"),
+        f"test $(readlink -f /etc/nginx/sites-enabled/sample.conf) = {SITE}",
     ),
     Drift(
         "a user who may log in",
@@ -198,7 +198,14 @@ DRIFTS = (
     Drift(
         "the marks of what was checked, migrated and loaded removed",
         "rm -r /var/lib/provision/apps /var/lib/provision/stamps",
-        ("service:nginx", "service:nginx-certificates", "check:sample", "migration:sample", "paths:sample"),
+        (
+            "directory:/var/lib/provision/apps/sample",
+            "service:nginx",
+            "service:nginx-certificates",
+            "check:sample",
+            "migration:sample",
+            "paths:sample",
+        ),
         "test -s /var/lib/provision/apps/sample/migrated",
     ),
     Drift(
