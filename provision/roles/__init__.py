@@ -12,11 +12,12 @@ from provision.release.migration import staying
 from provision.release.present import PRESENT, refuse_taken, unlisted
 from provision.release.preview import preview_tokens
 from provision.release.removal import RemovedUnit
+from provision.resources.nginx import NGINX
 from provision.resources.python import BUILT
 from provision.roles import app, base, python, tls, web
 from provision.roles.wanted import Wanted
 
-FACTS: tuple[Fact[Any], ...] = (SYSTEM, BUILT, RELEASES, PREVIEWS, MANAGED, PUSHED, MIGRATIONS, PRESENT)
+FACTS: tuple[Fact[Any], ...] = (SYSTEM, BUILT, RELEASES, PREVIEWS, MANAGED, PUSHED, MIGRATIONS, PRESENT, NGINX)
 SERVER = {"base": base.base, "python": python.python, "app": app.app, "web": web.web, "tls": tls.tls}
 
 

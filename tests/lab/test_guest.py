@@ -12,13 +12,6 @@ from tests.lab.refusals import ADDRESS, APP, SERVER, Declared, refused, tree
 pytest_plugins = ("tests.lab.refusals",)
 
 INSTALL = "export DEBIAN_FRONTEND=noninteractive; apt-get -qq update && apt-get -qq -y install --no-install-recommends"
-# Sites in the three ways of Debian's users; each answers with its own name.
-SITE = "server {{ listen {address}:80{default}; server_name {name}; return 200 '{name}'; }}"
-SITES = {
-    "other.example.com": "sites-enabled/other.example.com",
-    "second.example.com": "conf.d/second.conf",
-    "third.example.com": "sites-enabled/third.conf",
-}
 
 
 def answers(name: str) -> str:
@@ -88,23 +81,6 @@ def test_who_has_port_80_is_named_and_stays(bare: Declared, apache: None) -> Non
     assert "systemctl disable --now apache2.service" in error
     assert answers("anything") == page
     assert lab.shell(SERVER, "test -e /lib/systemd/system/nginx.service").returncode
-
-
-def test_an_nginx_with_sites_of_its_own_goes_on_serving_them(bare: Declared) -> None:
-    shell(SERVER, f"{INSTALL} nginx curl")
-    for name, path in SITES.items():
-        text = SITE.format(address="*", name=name, default=" default_server" if name == "other.example.com" else "")
-        shell(SERVER, f'rm -f /etc/nginx/sites-enabled/default; echo "{text}" >/etc/nginx/{path}')
-    shell(SERVER, "nginx -t -q && systemctl reload-or-restart nginx; sleep 0.5")
-    assert {name: answers(name) for name in SITES} == {name: name for name in SITES}
-    with as_before():
-        error = refused(bare()("deploy", SERVER, "--json"))
-    assert error.startswith(
-        "nginx serves what this toolkit did not write (/etc/nginx/sites-enabled/other.example.com, "
-    )
-    assert {name: answers(name) for name in SITES} == {name: name for name in SITES}
-    shell(SERVER, f"cd /etc/nginx; rm {' '.join(SITES.values())}; ln -s ../sites-available/default sites-enabled/")
-    shell(SERVER, "systemctl reload nginx")
 
 
 @contextmanager
