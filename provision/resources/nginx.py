@@ -16,6 +16,7 @@ LIBRARY = library(__file__)
 FOLDER = "/etc/nginx"
 DEFAULT, STOCK = f"{FOLDER}/sites-enabled/000-default.conf", f"{FOLDER}/sites-enabled/default"
 SOCKETS = ("*:80", "[::]:80", "*:443", "[::]:443")
+LOOPBACK = re.compile(r"127\..*|\[::1\]|localhost")
 # nginx finds a longer name in no table of the size that it gives them.
 LONG = 40
 
@@ -35,13 +36,16 @@ class Listen:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A `server` block. `first` says that nginx reads it before a site of ours, `ours` that this toolkit wrote it."""
+    """A `server` block. `first` says that nginx reads it before a site of ours, `ours` that this toolkit wrote it, and `site` that
+    it speaks HTTP, and is not what passes on connections (stream) or mail.
+    """
 
     file: str
     ours: bool
     first: bool
     listens: tuple[Listen, ...]
     names: frozenset[str]
+    site: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +130,7 @@ def _server(each: Record, first: bool) -> Server:
         first,
         listens or (Listen("*:80"),),
         frozenset(each["names"].split()),
+        word(each, "context", "http|stream|mail") == "http",
     )
 
 
@@ -156,7 +161,7 @@ def refuse(nginx: Nginx, domains: Mapping[str, str], paths: Collection[str]) -> 
     for server in nginx.others:
         _refuse_names(server, domains)
         for listen in server.listens:
-            _refuse_address(server, listen)
+            _refuse_address(nginx, server, listen)
     for socket in SOCKETS:
         _refuse_order(nginx, socket)
 
@@ -172,10 +177,18 @@ def _refuse_names(server: Server, domains: Mapping[str, str]) -> None:
             )
 
 
-def _refuse_address(server: Server, listen: Listen) -> None:
+def _refuse_address(nginx: Nginx, server: Server, listen: Listen) -> None:
     """What is bound to one address keeps nginx from taking all while it runs, and has that address's requests to itself."""
-    file, port = shown(server.file, 120), listen.socket.rpartition(":")[2]
+    file, (address, _, port) = shown(server.file, 120), listen.socket.rpartition(":")
     if listen.socket.startswith("unix:") or port not in ("80", "443"):
+        return
+    if not server.site:
+        raise PlanError(
+            f"{file} has port {port} for what is no site (a server of stream or mail), and this toolkit's sites need it: give it "
+            "another port, or use a server of its own"
+        )
+    if LOOPBACK.fullmatch(address) and port == "80" and any(nginx.has("*:80")):
+        # A page for the server itself, such as nginx's status.
         return
     if listen.socket not in SOCKETS:
         raise PlanError(

@@ -8,7 +8,7 @@ nginx_ours=$nginx_folder/sites-enabled/zz-.conf
 #   nginx present=yes       there is a nginx.conf
 #   nginx reads=yes         here it reads our sites
 #   nginx bucket=FILE       a file that sets server_names_hash_bucket_size
-#   nginx server=FILE owner=provision|other|stock listens=WORDS|WORDS... names=NAMES http2=on
+#   nginx server=FILE owner=provision|other|stock context=http|stream|mail listens=WORDS|WORDS... names=NAMES
 # and for each file in the place of one of ours that somebody else wrote: nginx foreign=FILE, and for each link to a site of ours:
 # nginx link=FILE.
 nginx_facts() {
@@ -24,18 +24,29 @@ nginx_facts() {
     done
 }
 
-# nginx_owner FILE: provision (it says so, or nginx was last loaded with it), stock (the site that the package brought, as it came),
-# or other.
+# nginx_owner FILE: provision (it says so, nginx was last loaded with it, it is or has a link as only ours are, or a run was killed
+# while it wrote it), stock (the site that the package brought, as it came), or other.
 nginx_owner() {
     if [ -f "$1" ] && head -c 65536 "$1" | grep -q '^#.*Written by provision\.$'; then
         echo provision
-    elif grep -qsF "${1#"$root"} " "$provision_stamps/nginx"; then
+    elif grep -qsF "${1#"$root"} " "$provision_stamps/nginx" || grep -qsxF "${1#"$root"}" "$provision_before/nginx/paths" || nginx_linked "$1"; then
         echo provision
     elif [ "$1" = "$nginx_folder/sites-enabled/default" ] && [ -f "$1" ] && nginx_shipped "$1"; then
         echo stock
     else
         echo other
     fi
+}
+
+# nginx_linked FILE: a site of ours may have been written by a project's own template, which says nothing.
+nginx_linked() {
+    case $1 in
+    */sites-enabled/zz-* | */sites-enabled/000-default.conf) link=${1##*/} ;;
+    */sites-available/000-default.conf) link=000-default.conf ;;
+    */sites-available/*) link=zz-${1##*/} ;;
+    *) return 1 ;;
+    esac
+    [ "$(readlink "$nginx_folder/sites-enabled/$link")" = "../sites-available/${link#zz-}" ]
 }
 
 # nginx_shipped FILE: whether it is as a package brought it.
@@ -75,9 +86,9 @@ nginx_include() (
     done
 )
 
-# nginx_words CONTEXT <configuration: its events: include (context, pattern), bucket, open, listen, name, http2, close.
+# nginx_words CONTEXT <configuration: its events: include (context, pattern), bucket, open (context), listen, name, close.
 nginx_words() {
-    awk -v context="$1" '
+    awk -v context="$1" -v served='^(http|stream|mail) server$' '
         function statement(end,    first, i, text) {
             first = word[1]
             for (i = 2; i <= count; i++) text = text (i > 2 ? " " : "") word[i]
@@ -86,15 +97,14 @@ nginx_words() {
                 if (first ~ /_by_lua_block$/) { lua = 1 }
                 stack[++depth] = context
                 context = context (context == "" ? "" : " ") first
-                if (context == "http server") print "open"
+                if (context ~ served) print "open\t" substr(context, 1, index(context, " ") - 1)
             } else if (end == "}") {
-                if (context == "http server") print "close"
+                if (context ~ served) print "close"
                 if (depth) context = stack[depth--]
             } else if (first == "include") print "include\t" context "\t" text
             else if (first == "server_names_hash_bucket_size") print "bucket"
-            else if (context == "http server" && first == "listen") print "listen\t" text
-            else if (context == "http server" && first == "server_name") print "name\t" tolower(text)
-            else if (context == "http server" && first == "http2") print "http2\t" text
+            else if (context ~ served && first == "listen") print "listen\t" text
+            else if (context ~ served && first == "server_name") print "name\t" tolower(text)
             count = 0
         }
         function finish() { if (inside) word[++count] = token; token = ""; inside = 0 }
@@ -126,9 +136,8 @@ nginx_servers() {
         $1 == "end of file" { depth-- }
         $1 == "reads" { print "nginx", "reads=yes" }
         $1 == "bucket" { print "nginx", "bucket=" file[depth] }
-        $1 == "open" { at = depth; listens = names = http2 = "" }
+        $1 == "open" { at = depth; context = $2; listens = names = "" }
         $1 == "listen" { listens = listens (listens == "" ? "" : "|") $2 }
         $1 == "name" { names = names " " $2 }
-        $1 == "http2" { http2 = $2 }
-        $1 == "close" && at { print "nginx", "server=" file[at], "owner=" owner[at], "listens=" listens, "names=" names, "http2=" http2; at = 0 }'
+        $1 == "close" && at { print "nginx", "server=" file[at], "owner=" owner[at], "context=" context, "listens=" listens, "names=" names; at = 0 }'
 }

@@ -83,7 +83,11 @@ def test_all_that_differs_is_one_change_and_then_there_is_none(
 @pytest.mark.parametrize(
     ("check", "refuses", "reason"),
     [
-        ("echo nginx: hm; echo 'nginx: [emerg] 12#12: no such word in /etc/x:3'; false", "", "no such word in /etc/x:3"),
+        (
+            "echo nginx: hm; echo 'nginx: [emerg] 12#12: no such word in /etc/x:3'; false",
+            "",
+            "no such word in /etc/x:3",
+        ),
         ("echo wrong; false", "", "wrong"),
         ("echo fine; echo 'nginx: [warn] twice \"a.b\", ignored'", 'twice "(a\\.b|c)"', 'twice "a.b", ignored'),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -130,6 +131,35 @@ def test_what_is_ours_says_so_or_is_what_nginx_was_loaded_with(see: See, root: P
     assert found.links == ("/etc/nginx/sites-enabled/zz-emptied.conf", "/etc/nginx/sites-enabled/zz-shop.conf")
 
 
+def test_a_site_by_a_projects_own_template_is_known_by_its_link(see: See, root: Path) -> None:
+    enabled = root / "etc/nginx/sites-enabled"
+    enabled.mkdir(parents=True)
+    (enabled / "zz-shop.conf").symlink_to("../sites-available/shop.conf")
+    (enabled / "zz-odd.conf").symlink_to("../sites-available/shop.conf")
+    found = see(**{"sites-available/shop.conf": SITE, "sites-available/blog.conf": SITE})
+    assert found.foreign == ("/etc/nginx/sites-available/blog.conf", "/etc/nginx/sites-enabled/zz-odd.conf")
+    assert [one.ours for one in found.servers] == [False, True]
+
+
+def test_what_a_killed_run_was_writing_is_ours(see: See, root: Path) -> None:
+    before = root / "var/lib/provision/before/nginx"
+    before.mkdir(parents=True)
+    (before / "paths").write_text("/etc/nginx/sites-available/shop.conf\n")
+    assert see(**{"sites-available/shop.conf": SITE}).foreign == ()
+
+
+def test_what_passes_on_connections_or_mail_is_no_site(see: See) -> None:
+    stream = "stream {\n include stream.d/*;\n}\nmail { server { listen 25; } }\n"
+    found = see(
+        **{"nginx.conf": stream + MAIN, "stream.d/a": "server { listen 443; proxy_pass a; }", "conf.d/a.conf": SITE}
+    )
+    assert [(one.site, one.listens[0].socket) for one in found.servers] == [
+        (False, "*:443"),
+        (False, "*:25"),
+        (True, "*:80"),
+    ]
+
+
 @pytest.mark.parametrize("edited", [False, True])
 def test_the_packages_site_is_nobodys_until_somebody_edits_it(
     see: See, root: Path, stand_in: Callable[[str, str], Path], edited: bool
@@ -192,6 +222,8 @@ def test_no_site_of_others_is_given_http2(servers: tuple[Server, ...], http2: tu
         ),
         (nginx(at("[::]:443 ipv6only=off")), r".* has IPv4 and IPv6 on one socket \(\[::\]:443 ipv6only=off\), and"),
         (nginx(at("*:443 ssl", first=False)), r".* write default_server after its listen for port 443$"),
+        (nginx(at("127.0.0.1:80")), r"/etc/nginx/conf\.d/a\.conf listens on 127\.0\.0\.1:80, where"),
+        (nginx(replace(at("[::]:443"), site=False)), r"/etc/nginx/conf\.d/a\.conf has port 443 for what is no site"),
         (
             nginx(foreign=("/etc/nginx/a.conf",)),
             r"/etc/nginx/a\.conf was not written by this toolkit, and its place is",
@@ -209,6 +241,8 @@ def test_what_stands_in_the_way_is_one_line(seen: Nginx, line: str) -> None:
         Nginx(),
         nginx(at("*:80", names="c.d www.a.b *.b")),
         nginx(at("127.0.0.1:8080", names="a.b")),
+        nginx(at("127.0.0.1:80", names="status"), at("*:80")),
+        nginx(replace(at("*:25"), site=False)),
         nginx(at("*:80 default_server", first=False)),
         nginx(at("*:80", ours=True, names="a.b")),
         nginx(foreign=("/etc/nginx/b.conf",)),
