@@ -54,7 +54,7 @@ class Nginx:
 
     `reads` says that it would read our sites, `foreign` are files in places of ours that somebody else wrote, `links` those in
     sites-enabled that lead to our sites, `sizes` those that set the size of the table of names, and `stock` whether there is the
-    site that the package brings.
+    site that the package brings. `stranger` is the user that nginx runs as, if it may not open the apps' sockets.
     """
 
     present: bool = False
@@ -64,6 +64,7 @@ class Nginx:
     links: tuple[str, ...] = ()
     sizes: tuple[str, ...] = ()
     stock: bool = False
+    stranger: str = ""
 
     @property
     def others(self) -> tuple[Server, ...]:
@@ -115,6 +116,7 @@ def _parse(records: Sequence[Record]) -> Nginx:
         links=_all(records, "link"),
         sizes=_all(records, "bucket"),
         stock=any(each.get("owner") == "stock" for each in records),
+        stranger=next(iter(_all(records, "stranger")), ""),
     )
 
 
@@ -154,6 +156,12 @@ def refuse(nginx: Nginx, domains: Mapping[str, str], paths: Collection[str]) -> 
         raise PlanError(
             f"{FOLDER}/nginx.conf does not include {FOLDER}/sites-enabled/*.conf in its http block, so nginx would not read this "
             f"toolkit's sites: add the line include {FOLDER}/sites-enabled/*; at the end of that block"
+        )
+    if nginx.stranger:
+        user = shown(nginx.stranger, 40)
+        raise PlanError(
+            f"nginx runs as {user} ({FOLDER}/nginx.conf), who may not open the apps' sockets: run usermod -aG www-data {user} and "
+            "systemctl reload nginx on the server, or write user www-data there"
         )
     for path in nginx.foreign:
         if path in paths:

@@ -8,6 +8,7 @@ nginx_ours=$nginx_folder/sites-enabled/zz-.conf
 #   nginx present=yes       there is a nginx.conf
 #   nginx reads=yes         here it reads our sites
 #   nginx bucket=FILE       a file that sets server_names_hash_bucket_size
+#   nginx stranger=USER     as whom nginx runs, who is not in the group of the apps' sockets
 #   nginx server=FILE owner=provision|other|stock context=http|stream|mail listens=WORDS|WORDS... names=NAMES
 # and for each file in the place of one of ours that somebody else wrote: nginx foreign=FILE, and for each link to a site of ours:
 # nginx link=FILE.
@@ -66,10 +67,18 @@ nginx_follow() {
             context=${event#include	}
             nginx_include "${context#*	}" "${context%%	*}" "$(($3 + 1))"
             ;;
+        'user	'*) nginx_user "${event#user	}" ;;
         *) printf '%s\n' "$event" ;;
         esac
     done
     printf 'end of file\n'
+}
+
+# nginx_user USER: tells of one that cannot open the sockets. One that is not there is nginx's own error.
+nginx_user() {
+    case $1 in root | -*) return 0 ;; esac
+    groups=$(id -nG "$1" 2>/dev/null) || return 0
+    case " $groups " in *' www-data '*) ;; *) printf 'stranger\t%s\n' "$1" ;; esac
 }
 
 # nginx_include PATTERN CONTEXT DEPTH
@@ -86,7 +95,7 @@ nginx_include() (
     done
 )
 
-# nginx_words CONTEXT <configuration: its events: include (context, pattern), bucket, open (context), listen, name, close.
+# nginx_words CONTEXT <configuration: its events: include (context, pattern), user, bucket, open (context), listen, name, close.
 nginx_words() {
     awk -v context="$1" -v served='^(http|stream|mail) server$' '
         function statement(end,    first, i, text) {
@@ -102,6 +111,7 @@ nginx_words() {
                 if (context ~ served) print "close"
                 if (depth) context = stack[depth--]
             } else if (first == "include") print "include\t" context "\t" text
+            else if (context == "" && first == "user") print "user\t" word[2]
             else if (first == "server_names_hash_bucket_size") print "bucket"
             else if (context ~ served && first == "listen") print "listen\t" text
             else if (context ~ served && first == "server_name") print "name\t" tolower(text)
@@ -135,6 +145,7 @@ nginx_servers() {
         $1 == "file" { file[++depth] = $3; owner[depth] = $2 }
         $1 == "end of file" { depth-- }
         $1 == "reads" { print "nginx", "reads=yes" }
+        $1 == "stranger" { print "nginx", "stranger=" $2 }
         $1 == "bucket" { print "nginx", "bucket=" file[depth] }
         $1 == "open" { at = depth; context = $2; listens = names = "" }
         $1 == "listen" { listens = listens (listens == "" ? "" : "|") $2 }

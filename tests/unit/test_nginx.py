@@ -115,6 +115,17 @@ def test_what_includes_itself_or_has_code_in_it_is_read_to_its_end(see: See) -> 
     assert set(found.sizes) == {"/etc/nginx/conf.d/a.conf"}
 
 
+@pytest.mark.parametrize(
+    ("user", "stranger"), [("www-data", ""), ("root", ""), ("nobody", "nobody"), ("not-there", "")]
+)
+def test_a_user_who_cannot_open_the_sockets_is_named(see: See, user: str, stranger: str) -> None:
+    found = see(**{"nginx.conf": MAIN.replace("user www-data", f"user {user}")})
+    assert found.stranger == stranger
+    if stranger:
+        with pytest.raises(PlanError, match=r"^nginx runs as nobody .* run usermod -aG www-data nobody and"):
+            refuse(found, {}, ())
+
+
 def test_what_is_ours_says_so_or_is_what_nginx_was_loaded_with(see: See, root: Path) -> None:
     stamps = root / "var/lib/provision/stamps"
     stamps.mkdir(parents=True)
