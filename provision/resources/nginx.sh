@@ -28,7 +28,8 @@ nginx_facts() {
 # nginx_owner FILE: provision (it says so, nginx was last loaded with it, it is or has a link as only ours are, or a run was killed
 # while it wrote it), stock (the site that the package brought, as it came), or other.
 nginx_owner() {
-    if [ -f "$1" ] && head -c 65536 "$1" | grep -q '^#.*Written by provision\.$'; then
+    case $1 in "$nginx_folder"/sites-*) ;; *) echo other && return 0 ;; esac
+    if [ -f "$1" ] && grep -q '^#.*Written by provision\.$' "$1"; then
         echo provision
     elif grep -qsF "${1#"$root"} " "$provision_stamps/nginx" || grep -qsxF "${1#"$root"}" "$provision_before/nginx/paths" || nginx_linked "$1"; then
         echo provision
@@ -133,6 +134,7 @@ nginx_words() {
                 else if (c == "{" && inside && substr(token, length(token)) == "$") { brace = 1; token = token c }
                 else if (c ~ /[;{}]/) { finish(); statement(c) }
                 else if ((c == "\"" || c == "\047") && !inside) { quote = c; inside = 1 }
+                else if (match(substr(line, i), /^[A-Za-z0-9_.\/:*=,-]+/)) { token = token substr(line, i, RLENGTH); i += RLENGTH - 1; inside = 1 }
                 else if (c == "\\") { token = token c substr(line, ++i, 1); inside = 1 }
                 else { token = token c; inside = 1 }
             }
