@@ -58,13 +58,19 @@ nginx_shipped() {
         grep -qF " /etc/nginx/sites-available/default $(md5sum <"$1" | cut -c 1-32)"
 }
 
-# nginx_follow FILE CONTEXT DEPTH: the events of a file and of those that it includes, in the order in which nginx reads them.
+# nginx_follow FILE CONTEXT DEPTH: the events of a file and of those that it includes, in the order in which nginx reads them. What is
+# ours includes nothing that is looked for.
 nginx_follow() {
     if [ ! -f "$1" ] || [ "$3" -gt 8 ]; then return 0; fi
-    printf 'file\t%s\t%s\n' "$(nginx_owner "$1")" "$(printf '%s' "${1#"$root"}" | tr '\n\t' '  ')"
+    set -- "$1" "$2" "$3" "$(nginx_owner "$1")"
+    name=${1#"$root"}
+    case $name in *[[:cntrl:]]*) name=$(printf '%s' "$name" | tr '[:cntrl:]' ' ') ;; esac
+    printf 'file\t%s\t%s\n' "$4" "$name"
     head -c 1048576 "$1" | nginx_words "$2" | while IFS= read -r event; do
         case $event in
+        'include	'*'	'*mime.types) ;;
         'include	'*)
+            if [ "$4" = provision ]; then continue; fi
             context=${event#include	}
             nginx_include "${context#*	}" "${context%%	*}" "$(($3 + 1))"
             ;;
