@@ -112,9 +112,12 @@ def test_a_shell_that_ends_before_anything_runs_is_an_error_of_every_task(bare: 
 
 @pytest.fixture
 def lived_in(bare: Declared) -> Iterator[None]:
-    """A server with a time zone, a locale, a shell that greets, and an sshd without SFTP that allows one session at a time."""
+    """A server with the distribution's nginx, a time zone, a locale, a shell that greets, and an sshd without SFTP that allows one
+    session at a time.
+    """
     shell(
         SERVER,
+        f"{INSTALL} nginx; "
         "ln -sfn /usr/share/zoneinfo/Europe/Paris /etc/localtime; echo Europe/Paris >/etc/timezone;"
         " echo LANG=C >/etc/default/locale; sed -i 's/^Subsystem/#&/' /etc/ssh/sshd_config;"
         " echo MaxSessions 1 >/etc/ssh/sshd_config.d/one.conf; systemctl reload ssh",
@@ -128,9 +131,12 @@ def lived_in(bare: Declared) -> Iterator[None]:
 
 
 def test_a_server_that_is_lived_in_is_deployed_to_and_keeps_its_ways(bare: Declared, lived_in: None) -> None:
-    """The distribution's nginx, as it comes, is no obstacle. A packed Python is sent."""
+    """The distribution's nginx, as it comes, is no obstacle: its site goes, its configuration stays. A packed Python is sent."""
+    assert shell(SERVER, "ls /etc/nginx/sites-enabled") == "default"
     answer = bare().deploy(SERVER)
     changed = answer.changed(SERVER)
+    assert shell(SERVER, "ls /etc/nginx/sites-enabled").split() == ["000-default.conf", f"zz-{APP}.conf"]
+    assert shell(SERVER, "dpkg --verify nginx-common | grep /etc/nginx || true") == ""
     assert "python:3.13.5" in changed
     assert not [each for each in changed if "timezone" in each or "localtime" in each or "locale" in each]
     assert shell(SERVER, "readlink /etc/localtime; cat /etc/timezone /etc/default/locale").split() == [
