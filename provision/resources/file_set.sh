@@ -57,7 +57,7 @@ file_set_check() {
     if ! verdict=$(eval "$2" 2>&1) || { [ -n "$3" ] && printf '%s\n' "$verdict" | grep -qE -e "$3"; }; then
         printf '%s\n' "$verdict"
         reason=$(printf '%s\n' "$verdict" | grep -m 1 -E -e "\[emerg\]${3:+|$3}" || printf '%s\n' "$verdict" | head -n 1)
-        reason=$(printf '%s\n' "$reason" | sed 's/^nginx: \[[a-z]*\] \([0-9#]*: \)\{0,1\}//')
+        reason=$(printf '%s\n' "$reason" | sed 's/^[^[]*\[[a-z]*\] \([0-9]*#[0-9]*: \)\{0,1\}//')
         fail "the files of $1 were put back as they were, all of them, as $2 refused the new ones: $reason"
     fi
     trap - EXIT

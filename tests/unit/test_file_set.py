@@ -88,6 +88,7 @@ def test_all_that_differs_is_one_change_and_then_there_is_none(
             "",
             "no such word in /etc/x:3",
         ),
+        ("echo '2026/11/27 02:20:59 [emerg] 7#7: no [such] word'; false", "", "no [such] word"),
         ("echo wrong; false", "", "wrong"),
         ("echo fine; echo 'nginx: [warn] twice \"a.b\", ignored'", 'twice "(a\\.b|c)"', 'twice "a.b", ignored'),
     ],
