@@ -28,7 +28,10 @@ PARTS = (
     ("check and migration", ("check", "migration")),
     ("activation until healthy through nginx", ("activation",)),
     ("services: nginx, certbot's timer", ("service",)),
-    ("files, folders, links, users, placeholder", ("file", "directory", "link", "user", "group", "placeholder")),
+    (
+        "files, folders, links, users, placeholder",
+        ("file", "files", "directory", "link", "user", "group", "placeholder"),
+    ),
 )
 
 

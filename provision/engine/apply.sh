@@ -162,10 +162,10 @@ put() {
     sync "${1%/*}"
 }
 
-# point LINK TARGET: a symbolic link that is never missing while it changes.
+# point LINK TARGET: a symbolic link that is never missing while it changes. Beside it, a killed run may leave one that no `*` finds.
 point() {
-    ln -sfn "$2" "$1.provision-new"
-    mv -fT "$1.provision-new" "$1"
+    ln -sfn "$2" "${1%/*}/.${1##*/}.provision-new"
+    mv -fT "${1%/*}/.${1##*/}.provision-new" "$1"
     sync "${1%/*}"
 }
 

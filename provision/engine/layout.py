@@ -77,6 +77,12 @@ class Toolkit(Places):
     stamps = Place(
         "/var/lib/provision/stamps", "directory", "the configuration that each service has loaded", mode=0o700
     )
+    before = Place(
+        "/var/lib/provision/before",
+        "directory",
+        "the files that a set had before, while a new one is written and checked",
+        mode=0o700,
+    )
     certificates = Place(
         "/var/lib/provision/certificates",
         "directory",

@@ -140,7 +140,7 @@ activation_finished() { rm -f "$app_unfinished"; }
 # tells which release and which socket a name's site has. A site of the project's own may not.
 activation_check_through_nginx() {
     wanted=
-    if grep -qs X-Provision-Release "$root/etc/nginx/sites-enabled/$app.conf"; then wanted="$(readlink -f "$app_current") unix:$app_current_socket"; fi
+    if grep -qs X-Provision-Release "$root/etc/nginx/sites-enabled/zz-$app.conf"; then wanted="$(readlink -f "$app_current") unix:$app_current_socket"; fi
     for name in $domains; do
         said=$(curl -s -k -o /dev/null -D - -m 10 -H 'X-Provision-Asks: yes' --resolve "$name:443:127.0.0.1" "https://$name$health" | tr -d '\r')
         answer=$(printf '%s\n' "$said" | sed -n '1s/^[^ ]* \([0-9]*\).*/\1/p')

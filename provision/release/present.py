@@ -52,12 +52,6 @@ def removal(host: str, one: PresentApp) -> str:
     return f"invoke remove --host {host} --app {one.app} removes it"
 
 
-def moved(host: Host, present: tuple[PresentApp, ...]) -> bool:
-    """Whether a domain goes from one of the host's apps to another."""
-    owners = {domain: app.name for app in host.apps.values() for domain in app.domains}
-    return any(owners.get(domain, one.app) != one.app for one in present for domain in one.domains)
-
-
 def refuse_taken(host: Host, present: tuple[PresentApp, ...]) -> None:
     """Raises PlanError if another app on the server has the name or a domain of one of the host's."""
     others = {domain: one for one in unlisted(host, present) for domain in one.domains}

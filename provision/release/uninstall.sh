@@ -38,7 +38,7 @@ uninstall_probe() {
 }
 
 uninstall_find_site() {
-    site=$root/etc/nginx/sites-available/$1.conf link=$root/etc/nginx/sites-enabled/$1.conf
+    site=$root/etc/nginx/sites-available/$1.conf link=$root/etc/nginx/sites-enabled/zz-$1.conf
     if [ -e "$site" ] && ! sed -n 1p "$site" | grep -q "^# $1: .*\. Written by provision\.$"; then return 0; fi
     if [ "$(readlink "$link")" = "../sites-available/$1.conf" ]; then uninstall_there "$link"; fi
     uninstall_there "$site"
@@ -46,7 +46,7 @@ uninstall_find_site() {
 
 # uninstall_site APP: nginx goes on with all other sites; what stamps say of it is then true again.
 uninstall_site() {
-    site=$root/etc/nginx/sites-available/$1.conf link=$root/etc/nginx/sites-enabled/$1.conf target=$(readlink "$root/etc/nginx/sites-enabled/$1.conf" || true)
+    site=$root/etc/nginx/sites-available/$1.conf link=$root/etc/nginx/sites-enabled/zz-$1.conf target=$(readlink "$root/etc/nginx/sites-enabled/zz-$1.conf" || true)
     rm -f "$link"
     if systemctl is-active --quiet nginx; then
         if ! verdict=$(nginx -t 2>&1); then

@@ -27,9 +27,6 @@ file_probe() {
         done
 }
 
-# file_warns VERDICT: whether a check succeeded with a warning that something does not work: nginx ignores a name that two sites have.
-file_warns() { case $1 in *'conflicting server name'*) return 0 ;; *) return 1 ;; esac }
-
 # file_write PATH OWNER GROUP MODE CHECK <content
 file_write() {
     path=$1 owner=$2 group=$3 mode=$4 check=$5
@@ -39,7 +36,7 @@ file_write() {
         cp -a "$path" "$before"
     fi
     put "$path" "$owner" "$group" "$mode"
-    if [ -n "$check" ] && { ! verdict=$(eval "$check" 2>&1) || file_warns "$verdict"; }; then
+    if [ -n "$check" ] && ! verdict=$(eval "$check" 2>&1); then
         if [ -n "$before" ]; then mv -fT "$before" "$path"; else rm -f "$path"; fi
         printf '%s\n' "$verdict"
         fail "$path was put back as it was: $check refused the new one"

@@ -19,7 +19,8 @@ class Service:
     are kept as a stamp. A replaced file has others, so a run that dies between writing a file and reloading the
     service still reloads next time. `check` must succeed before a reload (`nginx -t`). A reload is for a main
     process that replaces its workers (nginx); it has failed if the old workers still accept connections after ten
-    seconds. A second resource for the same unit needs a `stamp` of its own.
+    seconds. A second resource for the same unit needs a `stamp` of its own. `reads` are the paths that it reads where
+    those that it watches have other names than paths (a set of files).
     """
 
     name: str
@@ -27,6 +28,7 @@ class Service:
     on_change: Literal["reload", "restart"] = "restart"
     check: str = "true"
     stamp: str = ""
+    reads: tuple[str, ...] = ()
 
     @staticmethod
     def ref_to(name: str) -> Ref:
@@ -39,13 +41,14 @@ class Service:
 
     @property
     def _paths(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(ref.name for ref in self.watches))
+        return self.reads or tuple(dict.fromkeys(ref.name for ref in self.watches))
 
     def probe(self) -> Probe:
         return Probe("service_probe", LIBRARY, (self.name, self.stamp or self.name, " ".join(self._paths)))
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
-        watched = list(dict.fromkeys(ref.name for ref in self.watches if ref in earlier))
+        about = {ref: ref.name if ref.name.startswith("/") else str(ref) for ref in self.watches}
+        watched = list(dict.fromkeys(text for ref, text in about.items() if ref in earlier))
         if state["enabled"] in ("masked", "masked-runtime"):
             raise PlanError(
                 f"{self.name} is masked on this server, and cannot be started: run systemctl unmask {self.name} there, "

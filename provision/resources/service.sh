@@ -52,15 +52,11 @@ service_reload() {
     done
 }
 
-# service_warns VERDICT: whether a check succeeded with a warning that something does not work: nginx ignores a name that two sites
-# have.
-service_warns() { case $1 in *'conflicting server name'*) return 0 ;; *) return 1 ;; esac }
-
 # service_ensure UNIT STAMP reload|restart CHECK PATH...: the stamp is taken before the files are loaded.
 service_ensure() {
     unit=$1 name=$2 on_change=$3 check=$4
     shift 4
-    if ! verdict=$(eval "$check" 2>&1) || service_warns "$verdict"; then
+    if ! verdict=$(eval "$check" 2>&1); then
         printf '%s\n' "$verdict"
         fail "$unit goes on with the configuration that it has: $check refused the new one"
     fi

@@ -12,15 +12,15 @@ from provision.release.migration import staying
 from provision.release.present import PRESENT, refuse_taken, removal, unlisted
 from provision.release.preview import preview_tokens
 from provision.release.removal import RemovedUnit
+from provision.resources.nginx import NGINX
 from provision.resources.python import BUILT
 from provision.roles import app, base, preflight, python, tls, web
 from provision.roles.wanted import Wanted
 
-FACTS: tuple[Fact[Any], ...] = (SYSTEM, BUILT, RELEASES, PREVIEWS, MANAGED, PUSHED, MIGRATIONS, PRESENT)
+FACTS: tuple[Fact[Any], ...] = (SYSTEM, BUILT, RELEASES, PREVIEWS, MANAGED, PUSHED, MIGRATIONS, PRESENT, NGINX)
 # What is true where these guards have nothing to say.
 FINE = {
     "claim": "{}: the name is free, or is this toolkit's",
-    "nginx-sites": "no sites of somebody else's are in nginx's way",
     "ports": "nobody but {} listens on its ports",
 }
 SERVER = {"base": base.base, "python": python.python, "app": app.app, "web": web.web, "tls": tls.tls}

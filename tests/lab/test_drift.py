@@ -68,7 +68,7 @@ DRIFTS = (
     Drift(
         "junk in the site's file",
         f"echo junk >>{SITE}",
-        (f"file:{SITE}", "service:nginx"),
+        ("files:nginx", "service:nginx"),
         f"! grep -q junk {SITE} && nginx -t",
     ),
     Drift(
@@ -98,15 +98,15 @@ DRIFTS = (
     ),
     Drift(
         "a link that leads elsewhere",
-        "ln -sfn /etc/motd /etc/nginx/sites-enabled/sample.conf",
-        ("link:/etc/nginx/sites-enabled/sample.conf", "service:nginx"),
-        f"test $(readlink -f /etc/nginx/sites-enabled/sample.conf) = {SITE}",
+        "ln -sfn /etc/motd /etc/nginx/sites-enabled/zz-sample.conf",
+        ("files:nginx", "service:nginx"),
+        f"test $(readlink -f /etc/nginx/sites-enabled/zz-sample.conf) = {SITE}",
     ),
     Drift(
         "a link deleted",
-        "rm /etc/nginx/sites-enabled/sample.conf",
-        ("link:/etc/nginx/sites-enabled/sample.conf", "service:nginx"),
-        f"test $(readlink -f /etc/nginx/sites-enabled/sample.conf) = {SITE}",
+        "rm /etc/nginx/sites-enabled/zz-sample.conf",
+        ("files:nginx", "service:nginx"),
+        f"test $(readlink -f /etc/nginx/sites-enabled/zz-sample.conf) = {SITE}",
     ),
     Drift(
         "a user who may log in",
@@ -291,7 +291,7 @@ def test_what_a_hand_changed_is_all_that_is_planned_and_is_repaired(site: Site, 
 def test_the_diff_of_a_hand_edit_is_that_edit(site: Site) -> None:
     shell(SERVER, f"echo '# by hand' >>{SITE}")
     planned = {change["id"]: change["diff"] for change in site.plan().host(SERVER)["changes"]}
-    lines = planned[f"file:{SITE}"].splitlines()
+    lines = planned["files:nginx"].splitlines()
     assert [line for line in lines[2:] if line[0] in "+-"] == ["-# by hand"]
     assert planned["service:nginx"] == ""
     site.deploy()

@@ -307,7 +307,7 @@ def test_a_server_finishes_its_changes_when_the_controller_is_killed(controller:
     until(lambda: exists("/etc/sample/units/sample@.service"))
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert not exists("/etc/nginx/sites-enabled/sample.conf"), "it was killed before the end"
+    assert not exists("/etc/nginx/sites-enabled/zz-sample.conf"), "it was killed before the end"
     until(ended, 120)
     answer = controller.plan(SERVER)
     assert (answer.status, answer.host(SERVER)["changes"]) == (0, [])

@@ -12,13 +12,6 @@ from tests.lab.refusals import ADDRESS, APP, SERVER, Declared, refused, tree
 pytest_plugins = ("tests.lab.refusals",)
 
 INSTALL = "export DEBIAN_FRONTEND=noninteractive; apt-get -qq update && apt-get -qq -y install --no-install-recommends"
-# Sites in the three ways of Debian's users; each answers with its own name.
-SITE = "server {{ listen {address}:80{default}; server_name {name}; return 200 '{name}'; }}"
-SITES = {
-    "other.example.com": "sites-enabled/other.example.com",
-    "second.example.com": "conf.d/second.conf",
-    "third.example.com": "sites-enabled/third.conf",
-}
 
 
 def answers(name: str) -> str:
@@ -90,23 +83,6 @@ def test_who_has_port_80_is_named_and_stays(bare: Declared, apache: None) -> Non
     assert lab.shell(SERVER, "test -e /lib/systemd/system/nginx.service").returncode
 
 
-def test_an_nginx_with_sites_of_its_own_goes_on_serving_them(bare: Declared) -> None:
-    shell(SERVER, f"{INSTALL} nginx curl")
-    for name, path in SITES.items():
-        text = SITE.format(address="*", name=name, default=" default_server" if name == "other.example.com" else "")
-        shell(SERVER, f'rm -f /etc/nginx/sites-enabled/default; echo "{text}" >/etc/nginx/{path}')
-    shell(SERVER, "nginx -t -q && systemctl reload-or-restart nginx; sleep 0.5")
-    assert {name: answers(name) for name in SITES} == {name: name for name in SITES}
-    with as_before():
-        error = refused(bare()("deploy", SERVER, "--json"))
-    assert error.startswith(
-        "nginx serves what this toolkit did not write (/etc/nginx/sites-enabled/other.example.com, "
-    )
-    assert {name: answers(name) for name in SITES} == {name: name for name in SITES}
-    shell(SERVER, f"cd /etc/nginx; rm {' '.join(SITES.values())}; ln -s ../sites-available/default sites-enabled/")
-    shell(SERVER, "systemctl reload nginx")
-
-
 @contextmanager
 def start_up(text: str) -> Iterator[None]:
     """The login's shell reads this first."""
@@ -136,9 +112,12 @@ def test_a_shell_that_ends_before_anything_runs_is_an_error_of_every_task(bare: 
 
 @pytest.fixture
 def lived_in(bare: Declared) -> Iterator[None]:
-    """A server with a time zone, a locale, a shell that greets, and an sshd without SFTP that allows one session at a time."""
+    """A server with the distribution's nginx, a time zone, a locale, a shell that greets, and an sshd without SFTP that allows one
+    session at a time.
+    """
     shell(
         SERVER,
+        f"{INSTALL} nginx; "
         "ln -sfn /usr/share/zoneinfo/Europe/Paris /etc/localtime; echo Europe/Paris >/etc/timezone;"
         " echo LANG=C >/etc/default/locale; sed -i 's/^Subsystem/#&/' /etc/ssh/sshd_config;"
         " echo MaxSessions 1 >/etc/ssh/sshd_config.d/one.conf; systemctl reload ssh",
@@ -152,9 +131,12 @@ def lived_in(bare: Declared) -> Iterator[None]:
 
 
 def test_a_server_that_is_lived_in_is_deployed_to_and_keeps_its_ways(bare: Declared, lived_in: None) -> None:
-    """The distribution's nginx, as it comes, is no obstacle. A packed Python is sent."""
+    """The distribution's nginx, as it comes, is no obstacle: its site goes, its configuration stays. A packed Python is sent."""
+    assert shell(SERVER, "ls /etc/nginx/sites-enabled") == "default"
     answer = bare().deploy(SERVER)
     changed = answer.changed(SERVER)
+    assert shell(SERVER, "ls /etc/nginx/sites-enabled").split() == ["000-default.conf", f"zz-{APP}.conf"]
+    assert shell(SERVER, "dpkg --verify nginx-common | grep /etc/nginx || true") == ""
     assert "python:3.13.5" in changed
     assert not [each for each in changed if "timezone" in each or "localtime" in each or "locale" in each]
     assert shell(SERVER, "readlink /etc/localtime; cat /etc/timezone /etc/default/locale").split() == [

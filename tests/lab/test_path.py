@@ -97,7 +97,7 @@ def test_a_hand_edit_of_the_site_is_the_only_diff_and_is_undone_with_a_reload(co
     plan = controller.plan(SERVER)
     diffs = [change["diff"] for change in plan.host(SERVER)["changes"] if change["diff"]]
     assert plan.status == 2
-    assert plan.changed(SERVER) == [f"file:{site}", "service:nginx"]
+    assert plan.changed(SERVER) == ["files:nginx", "service:nginx"]
     assert len(diffs) == 1
     assert [line for line in diffs[0].splitlines() if re.match(r"[+-] ", line)] == [
         "-    client_max_body_size 11m;",

@@ -138,7 +138,7 @@ def test_an_app_is_removed_and_its_neighbour_loses_no_request(site: Site) -> Non
     summaries = [change["summary"] for change in planned["changes"]]
     notes = site.inventory().plan(SERVER).host(SERVER)["notes"]
     assert notes[-1].endswith(f"still run: invoke remove --host {SERVER} --app {SHOP} removes it")
-    assert summaries[0].startswith("shop: take its site off nginx (/etc/nginx/sites-enabled/shop.conf, ")
+    assert summaries[0].startswith("shop: take its site off nginx (/etc/nginx/sites-enabled/zz-shop.conf, ")
     assert {"shop-worker.service", "shop-tidy.timer"} <= set(re.findall(r"[\w.@-]+", summaries[1]))
     with load(ADDRESS, DOMAIN, 120) as seen:
         removed = site.remove(SHOP, "--yes", "--json")

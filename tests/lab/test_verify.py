@@ -27,6 +27,7 @@ PROGRAMS = """
 KILLS = ("--disruptive", "--yes")
 HELD = "flock /run/provision/lock sleep 30 >/dev/null 2>&1 &"
 SITE = "/etc/nginx/sites-available/sample.conf"
+SETTINGS = "/etc/nginx/provision/settings.conf"
 
 TLS = {
     "clients_trust_the_certificate_for_every_domain",
@@ -101,12 +102,10 @@ BREAKAGES = {
         {"nginxs_configuration_is_valid"},
     ),
     "nginx speaks TLS 1.1 and no HSTS": (
-        f"cp -p {SITE} /root/site && sed -i -e '/Strict-Transport/d' "
-        f"-e '/ssl_certificate_key/a ssl_protocols TLSv1.1 TLSv1.2; ssl_ciphers ALL:@SECLEVEL=0;' {SITE} && "
-        "sed -i '/ssl_certificate_key/a ssl_protocols TLSv1.1 TLSv1.2; ssl_ciphers ALL:@SECLEVEL=0;' "
-        "/etc/nginx/sites-available/000-default.conf && systemctl reload nginx && sleep 2",
-        f"cp -p /root/site {SITE} && sed -i '/ssl_protocols/d' /etc/nginx/sites-available/000-default.conf && "
-        "systemctl reload nginx",
+        f"cp -p {SITE} /root/site && cp -p {SETTINGS} /root/settings && sed -i '/Strict-Transport/d' {SITE} && "
+        f"sed -i -e 's/^ssl_protocols.*/ssl_protocols TLSv1.1 TLSv1.2;/' -e 's/^ssl_ciphers.*/ssl_ciphers ALL:@SECLEVEL=0;/' {SETTINGS} "
+        "&& systemctl reload nginx && sleep 2",
+        f"cp -p /root/site {SITE} && cp -p /root/settings {SETTINGS} && systemctl reload nginx",
         {"tls_1_1_is_refused", "browsers_are_told_to_stay_with_https_where_the_inventory_says_so"},
     ),
     "the certificate is self-signed": (

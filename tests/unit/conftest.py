@@ -34,6 +34,7 @@ from provision.release.facts import (
     ServerRelease,
 )
 from provision.release.present import PRESENT, PresentApp
+from provision.resources.nginx import NGINX, Nginx
 from provision.resources.python import BUILT
 from provision.roles.wanted import Wanted
 
@@ -99,6 +100,7 @@ def make_known() -> Callable[..., Known]:
         managed: Collection[tuple[str, str]] = (),
         pushed: Mapping[str, str] | None = None,
         present: Collection[PresentApp] = (),
+        nginx: Nginx | None = None,
         commits: Mapping[str, str] | None = None,
         wanted: Mapping[str, Any] | None = None,
         **server: Any,
@@ -113,6 +115,7 @@ def make_known() -> Callable[..., Known]:
                 PUSHED: dict(pushed or {}),
                 MIGRATIONS: (),
                 PRESENT: tuple(present),
+                NGINX: nginx or Nginx(),
             }
         )
         commits = {"shop": COMMIT} if commits is None else commits

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from provision.release.activation import Activation
 from provision.release.facts import ServerRelease
 from provision.resources.file import File
+from provision.resources.file_set import FileSet
 
 if TYPE_CHECKING:
     from provision.engine.resource import Resource
@@ -35,8 +36,9 @@ def ids(resources: tuple[Resource, ...]) -> list[str]:
 
 
 def file(resources: tuple[Resource, ...], path: str) -> File:
-    """The file at a path."""
-    return next(one for one in resources if isinstance(one, File) and one.path == path)
+    """The file at a path, be it one of a set."""
+    members = (member for one in resources for member in (one.members if isinstance(one, FileSet) else (one,)))
+    return next(one for one in members if isinstance(one, File) and one.path == path)
 
 
 def activation(resources: tuple[Resource, ...]) -> Activation:
@@ -70,14 +72,11 @@ SERVER = [
     "directory:/etc/shop/units",
     "file:/etc/shop/units/shop@.service",
     "file:/etc/shop/units/shop@.socket",
-    "nginx-sites:foreign",
     "ports:nginx",
     "packages:nginx",
     "placeholder:/etc/ssl/provision/default",
     "placeholder:/etc/ssl/provision/shop",
-    "file:/etc/nginx/nginx.conf",
-    "file:/etc/nginx/sites-available/shop.conf",
-    "link:/etc/nginx/sites-enabled/shop.conf",
+    "files:nginx",
     "service:nginx",
     "packages:certbot",
     "service:certbot.timer",
@@ -87,7 +86,7 @@ SERVER = [
 
 
 # Kinds that refuse what stands in the way, and never change anything.
-GUARDS = ("claim", "nginx-sites", "ports", "firewall", "room", "memory", "apt", "clock")
+GUARDS = ("claim", "ports", "firewall", "room", "memory", "apt", "clock")
 OLDEST, OLDER, ACTIVE, NEWER = (
     f"2026110{day}T120000-{digits}" for day, digits in ((1, "1111111"), (2, "2222222"), (3, "3333333"), (4, "4444444"))
 )

@@ -5,14 +5,13 @@ import pytest
 from provision.engine.resource import State
 from provision.errors import PlanError
 from provision.release.claim import Claim
-from provision.resources.nginx_sites import NoForeignSites
 from provision.resources.ports import Ports
 
 PORTS = Ports("nginx", (80, 443), "nginx")
 
 
 def test_nothing_in_the_way_is_no_change() -> None:
-    for guard in (Claim("shop"), NoForeignSites(), PORTS):
+    for guard in (Claim("shop"), PORTS):
         assert guard.plan(State(), {}) is None
 
 
@@ -29,9 +28,3 @@ def test_whoever_has_a_port_is_named(unit: str, way_out: str) -> None:
 def test_what_is_somebody_elses_is_named() -> None:
     with pytest.raises(PlanError, match=r"shop: the server has the user shop .uid 1500., /srv/shop, and they are not"):
         Claim("shop").plan(State.of({"foreign": "the user shop (uid 1500), /srv/shop"}), {})
-
-
-def test_sites_of_somebodys_are_named_the_first_three_of_them() -> None:
-    files = [{"foreign": f"/etc/nginx/sites-enabled/{name}"} for name in "abcde"]
-    with pytest.raises(PlanError, match=r"sites-enabled/a, .*sites-enabled/c and 2 more"):
-        NoForeignSites().plan(State.of(*files), {})

@@ -10,6 +10,7 @@ from provision import roles
 from provision.engine.resource import State
 from provision.release.uv import Uv
 from provision.release.venv import Venv
+from provision.resources.file_set import FileSet
 from provision.resources.git import Mirror
 from provision.resources.package import Packages
 from provision.resources.python import CPython
@@ -166,8 +167,10 @@ def test_nginx_watches_each_file_that_it_reads(make_host: MakeHost, make_known: 
     nginx = next(one for one in server if str(one.ref) == "service:nginx")
     assert isinstance(nginx, Service)
     watched = {str(ref) for ref in nginx.watches}
-    written = {name for name in ids(server) if ":/etc/nginx/" in name}
-    assert watched == written
+    (sites,) = (one for one in server if isinstance(one, FileSet))
+    assert watched == {"files:nginx"}
+    assert nginx.reads == sites.paths
+    assert {f"/etc/nginx/sites-enabled/{name}.conf" for name in ("000-default", "zz-shop", "zz-blog")} < {*sites.paths}
 
 
 def test_nginx_reads_again_whichever_certificate_of_an_app_changes(make_host: MakeHost, make_known: MakeFacts) -> None:

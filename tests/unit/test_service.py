@@ -8,6 +8,7 @@ from provision.engine.resource import State
 from provision.resources import service
 from provision.resources.certificate import Certificate, Placeholder
 from provision.resources.file import Directory, File, Link
+from provision.resources.file_set import FileSet
 from provision.resources.service import Service
 from tests.unit.conftest import planned as earlier
 
@@ -53,6 +54,13 @@ def test_a_run_killed_before_the_reload_reloads_next_time() -> None:
     """The files are right by then, so no change of theirs is planned before: only the stamp tells."""
     killed = ("active", "enabled", "no", "changed")
     assert summary(NGINX, *killed) == "nginx: reload (its configuration changed since it was loaded)"
+
+
+def test_a_service_reads_the_files_of_a_set_that_it_watches() -> None:
+    files = FileSet("nginx", (File(CONFIGURATION, ""), Link(SITE, "")), "nginx -t")
+    service = Service("nginx", (files.ref,), "reload", "nginx -t", reads=files.paths)
+    assert service.probe().item == ("nginx", "nginx", f"{CONFIGURATION} {SITE}")
+    assert summary(service, *RIGHT, before=("files:nginx",)) == "nginx: reload (files:nginx)"
 
 
 def test_a_service_reloads_for_the_files_that_are_about_to_change() -> None:

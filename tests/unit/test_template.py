@@ -23,7 +23,9 @@ def templates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_project_without_templates_has_the_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert f"ssl_certificate {CERTIFICATE}/fullchain.pem;" in render("nginx/default.conf.j2", certificate=CERTIFICATE)
+    values = {"settings": "/etc/settings", "defaults": ("*:443",), "long_names": False}
+    rendered = render("nginx/default.conf.j2", certificate=CERTIFICATE, **values)
+    assert f"ssl_certificate {CERTIFICATE}/fullchain.pem;" in rendered
 
 
 def test_a_projects_own_template_comes_first(templates: Path) -> None:
@@ -33,7 +35,7 @@ def test_a_projects_own_template_comes_first(templates: Path) -> None:
 
 def test_the_packages_templates_are_there() -> None:
     names = {str(path.relative_to(PACKAGED)) for path in PACKAGED.rglob("*.j2")}
-    assert {"app.service.j2", "gunicorn.conf.py.j2", "nginx/nginx.conf.j2", "nginx/site.conf.j2"} <= names
+    assert {"app.service.j2", "gunicorn.conf.py.j2", "nginx/settings.conf.j2", "nginx/site.conf.j2"} <= names
     assert {f"supervisor/{name}.j2" for name in ("boot.conf", "slot.conf", "process.conf", "start.sh", "job")} <= names
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from provision import roles
 from provision.resources.file import File
+from provision.resources.file_set import FileSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     MakeFacts = Callable[..., Known]
 
 TOKEN, OTHER = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
-TRAFFIC = ("shop", "shop_switching")
+TRAFFIC = ("provision_shop", "provision_shop_switching")
 STATIC = "static: {/static: static}, source: {repository: /srv/git/shop, folder: app}"
 
 
@@ -32,9 +33,11 @@ def sites(make_host: MakeHost, make_known: MakeFacts, *apps: str, more: str = ""
     """Each app's site."""
     host = make_host(f"hosts: {{web1: 203.0.113.10}}\n{more}apps:\n{''.join(apps)}")
     folder = "/etc/nginx/sites-available/"
-    files = [one for one in roles.server(host, *make_known()) if isinstance(one, File) and one.path.startswith(folder)]
+    (files,) = (one.members for one in roles.server(host, *make_known()) if isinstance(one, FileSet))
     return {
-        one.path.removeprefix(folder).removesuffix(".conf"): one.content for one in files if "default" not in one.path
+        one.path.removeprefix(folder).removesuffix(".conf"): one.content
+        for one in files
+        if isinstance(one, File) and one.path.startswith(folder) and "default" not in one.path
     }
 
 
@@ -57,11 +60,11 @@ def test_new_requests_go_by_a_link_and_to_the_release_before_while_it_stands_by(
     make_host: MakeHost, make_known: MakeFacts
 ) -> None:
     found = upstreams(site(make_host, make_known))
-    assert found["shop"] == [
+    assert found["provision_shop"] == [
         "unix:/run/shop/current.sock max_fails=0",
         "unix:/run/shop/current.sock max_fails=0 backup",
     ]
-    assert found["shop_switching"] == [
+    assert found["provision_shop_switching"] == [
         "unix:/run/shop/current.sock max_fails=0",
         "unix:/run/shop/previous.sock max_fails=0 backup",
     ]
@@ -72,10 +75,10 @@ def test_what_a_new_release_fails_to_answer_is_asked_of_the_one_before_while_tha
 ) -> None:
     text = site(make_host, make_known)
     usual, held = text[text.index("listen 443") :].split("if (-e /run/shop/preview/$app_shop_token)")
-    assert "if (-f /run/shop/standing-by) {\n        set $app_shop_upstream shop_switching;\n    }\n" in usual
+    assert "if (-f /run/shop/standing-by) {\n        set $app_shop_upstream provision_shop_switching;\n    }\n" in usual
     assert "error_page 418 = @switching;" in held
     at_other_times, switching = block(text, "location @app"), block(text, "location @switching")
-    assert "if ($app_shop_upstream = shop_switching) {\n            return 418;" in at_other_times
+    assert "if ($app_shop_upstream = provision_shop_switching) {\n            return 418;" in at_other_times
     assert "proxy_next_upstream error;" in at_other_times
     assert "proxy_next_upstream error http_500 http_502 http_503 http_504;" in switching
     assert not [word for word in ("timeout;", "non_idempotent") if word in at_other_times + switching]
@@ -129,7 +132,7 @@ def test_only_whoever_has_the_token_has_the_release_that_is_held(make_host: Make
     (preview,) = (name for name in upstreams(text) if name not in TRAFFIC)
     server = text[text.index("listen 443") :]
     usual, held = server.partition("if (-e /run/shop/preview/$app_shop_token) {\n")[::2]
-    assert "set $app_shop_upstream shop;\n    set $app_shop_tree current;\n" in usual
+    assert "set $app_shop_upstream provision_shop;\n    set $app_shop_tree current;\n" in usual
     assert held.startswith(f"        set $app_shop_upstream {preview};\n        set $app_shop_tree preview;\n    }}\n")
     assert (
         "root /srv/shop/static/$app_shop_tree;\n        disable_symlinks on from=$document_root;\n        try_files $uri @app;\n"
@@ -156,7 +159,6 @@ def test_the_preview_address_gives_its_token_as_a_cookie_while_the_release_is_he
 
 
 NGINX = {
-    "connection_upgrade",
     "cookie_provision_preview",
     "host",
     "http_upgrade",
@@ -186,10 +188,10 @@ def test_each_variable_is_nginxs_or_of_the_sites_own(name: str, make_host: MakeH
 def test_an_app_with_a_hyphen_in_its_name_has_it_in_all_paths(make_host: MakeHost, make_known: MakeFacts) -> None:
     text = sites(make_host, make_known, app("shop-api", STATIC))["shop-api"]
     for line in (
-        "upstream shop-api {",
+        "upstream provision_shop-api {",
         "    server unix:/run/shop-api/current.sock max_fails=0;",
         'map "$http_x_preview,$cookie_provision_preview" $app_shop_api_token {',
-        "    set $app_shop_api_upstream shop-api;",
+        "    set $app_shop_api_upstream provision_shop-api;",
         "    set $app_shop_api_tree current;",
         "    if (-e /run/shop-api/preview/$app_shop_api_token) {",
         "        root /srv/shop-api/static/$app_shop_api_tree;",

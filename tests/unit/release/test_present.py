@@ -74,13 +74,10 @@ def test_an_app_of_the_same_name_for_other_domains_from_another_repository_is_an
         roles.server(make_host(), *known)
 
 
-@pytest.mark.parametrize(("domains", "check"), [("blog.example.com", "nginx -t -q"), ("shop.example.com", "nginx -t")])
-def test_a_domain_may_move_between_two_apps_of_a_host(
-    make_host: MakeHost, make_known: MakeFacts, domains: str, check: str
-) -> None:
-    present = PresentApp("shop", (domains,), SOURCE, ())
+def test_a_domain_may_move_between_two_apps_of_a_host(make_host: MakeHost, make_known: MakeFacts) -> None:
+    present = PresentApp("shop", ("blog.example.com",), SOURCE, ())
     resources = roles.server(make_host(TWO), make_known(present=(present,))[0], Wanted())
-    assert file(resources, "/etc/nginx/sites-available/blog.conf").check == check
+    assert "blog.example.com" in file(resources, "/etc/nginx/sites-available/blog.conf").content
 
 
 def test_the_apps_of_a_server_are_found_by_their_sites_and_their_units(

@@ -128,12 +128,12 @@ def test_a_site_of_the_apps_name_that_somebody_else_wrote_stays(
 ) -> None:
     users()
     site = write(root / "etc/nginx/sites-available/shop.conf", SHOP)
-    link = root / "etc/nginx/sites-enabled/shop.conf"
+    link = root / "etc/nginx/sites-enabled/zz-shop.conf"
     link.parent.mkdir()
     link.symlink_to("../sites-available/shop.conf")
-    assert things(observe, "site") == ("/etc/nginx/sites-enabled/shop.conf", "/etc/nginx/sites-available/shop.conf")
+    assert things(observe, "site") == ("/etc/nginx/sites-enabled/zz-shop.conf", "/etc/nginx/sites-available/shop.conf")
     site.unlink()
-    assert things(observe, "site") == ("/etc/nginx/sites-enabled/shop.conf",)
+    assert things(observe, "site") == ("/etc/nginx/sites-enabled/zz-shop.conf",)
     site.write_text("# mine\n")
     assert things(observe, "site") == ()
 
