@@ -44,7 +44,7 @@ class Console:
     """A Watcher that writes for people; on a terminal, each host has a live line at the bottom.
 
     It writes to standard output, or with `error` to standard error; 160 columns wide where that is no terminal. Without
-    `plans`, those have been shown before.
+    `plans`, those have been shown before. It is long because each event of a run has a method, and a terminal two ways to show it.
     """
 
     def __init__(self, error: bool = False, plans: bool = True) -> None:

@@ -22,6 +22,8 @@ class Wanted:
     kept. `token` opens the new previews. With `force`, issuers are asked however short ago they were asked before. With `stops_first`, old releases end before new ones start.
     Releases are those of one `app`, if it is not empty. `notes` are lines to show before the plan. `now` is the
     controller's time, in seconds since 1970; 0 if that does not matter. `inventory` is the inventory's name.
+
+    It has many fields because every role takes from it what it needs, and no role knows of another's.
     """
 
     commits: Mapping[str, str] = field(default_factory=_none)
