@@ -138,7 +138,7 @@ def test_every_task_does_the_same_over_an_app_that_attacks(server: Server, manag
     assert not re.search(r"^(\S+ )?➜ .*forged|\"(error|notices)\": .*forged", bad.printed, re.MULTILINE)
     assert https(SERVER, "/", f"victim.{SERVER}.test").stdout == '"hello from victim"'
     reports = shell(
-        SERVER, "tail -n +1 /srv/hostile/shared/report-*.json; cat /root/victim; cat /srv/victim/shared/word"
+        SERVER, "tail -n +1 /srv/hostile/shared/report-*.json; echo; cat /root/victim; cat /srv/victim/shared/word"
     )
     named = dict(re.findall(r"==> \S+/report-(\w+)\.json <==\n(\{.*\})", reports))
     assert set(named) == {"app", "worker", "migration", "before", "after", "run"}
