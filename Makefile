@@ -44,7 +44,7 @@ test-lab: venv lab-packages ## the tests on real servers; T=EXPRESSION: only tho
 	$(if $(KEEP),PROVISION_KEEP_LAB=1) $(if $(T),$(BIN)/pytest -q tests/lab -k '$(T)',sh tests/lab/lanes.sh $(BIN)/python)
 
 test-campaigns: venv lab-packages ## the tests on real servers with every step, damage and reboot, and 100,000 requests (hours)
-	PROVISION_EVERY_STEP=1 PROVISION_EVERY_PATH=1 PROVISION_REBOOTS=1 PROVISION_KILLS=10 PROVISION_HEAVY_LOAD=1 sh tests/lab/lanes.sh $(BIN)/python
+	PROVISION_EVERY_STEP=1 PROVISION_EVERY_PATH=1 PROVISION_EVERY_MANAGER=1 PROVISION_REBOOTS=1 PROVISION_KILLS=10 PROVISION_HEAVY_LOAD=1 sh tests/lab/lanes.sh $(BIN)/python
 
 lab-down: venv ## remove the lab
 	$(BIN)/invoke lab.down
