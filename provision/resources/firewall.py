@@ -19,7 +19,7 @@ COUNTER = re.compile(r"counter packets \d+ bytes \d+ ?")
 FIXES = {
     "ufw": "ufw allow {listed}/tcp",
     "firewalld": "firewall-cmd --permanent {each} && firewall-cmd --reload",
-    "nft": "add `tcp dport {{ {listed} }} accept` to its chain, in /etc/nftables.conf too",
+    "nft": "nft insert rule {chain} tcp dport {{ {listed} }} accept, and keep it for the next boot (/etc/nftables.conf)",
     "iptables": "{command} -I INPUT -p tcp -m multiport --dports {listed} -j ACCEPT, and keep it for the next boot",
 }
 
@@ -60,26 +60,29 @@ class Firewall:
         return found or (Finding("firewall", "ok", f"no firewall on the server is known to close ports {ports}"),)
 
 
-def _closed(tool: str, family: str, numbers: Sequence[int]) -> Finding:
+def _closed(rules: str, family: str, numbers: Sequence[int]) -> Finding:
+    tool, _, chain = rules.partition(" ")
     ports = f"port{'s' if len(numbers) > 1 else ''} {' and '.join(map(str, numbers))}"
     fix = FIXES[tool].format(
         listed=",".join(map(str, numbers)),
         each=" ".join(f"--add-port={number}/tcp" for number in numbers),
         command="ip6tables" if family == "6" else "iptables",
+        chain=chain,
     )
     return Finding("firewall", "warn", f"{tool} is closed to {ports}{' over IPv6' if family == '6' else ''}", fix)
 
 
 def closed_by(number: int, family: str, state: State) -> str:
-    """The tool whose rules close the port for certain; empty if none does."""
+    """The tool whose rules close the port for certain, and its chain (nft: after a blank); empty if none does."""
     for tool, judge in (("ufw", _ufw), ("firewalld", _firewalld), ("iptables", _iptables), ("nft", _nft)):
         rules = [
             each["rule"]
             for each in state.records
             if each.get("tool") == tool and each["family"] in ("", family) and "rule" in each
         ]
-        if rules and len(state.records) < LONGEST and judge(number, family, rules):
-            return tool
+        closes = judge(number, family, rules) if rules and len(state.records) < LONGEST else False
+        if closes:
+            return tool if closes is True else f"{tool} {closes}"
     return ""
 
 
@@ -107,24 +110,29 @@ def _firewalld(number: int, family: str, rules: Sequence[str]) -> bool:
     return not any(map(opens.search, rules)) and not any(covers(found[1], number) for found in ports if found)
 
 
-def _nft(number: int, family: str, rules: Sequence[str]) -> bool:
-    return any(_chain_closes(number, chain) for chain in _nft_chains(family, rules))
+def _nft(number: int, family: str, rules: Sequence[str]) -> str:
+    chains = _nft_chains(family, rules)
+    return next((name for name, chain in chains.items() if _chain_closes(number, chain)), "")
 
 
-def _nft_chains(family: str, rules: Iterable[str]) -> list[list[str]]:
-    """The rules of the chains that the kernel asks about what comes in, each chain after its policy."""
-    chains: list[list[str]] = []
-    meant = inside = False
+def _nft_chains(family: str, rules: Iterable[str]) -> dict[str, list[str]]:
+    """The rules of the chains that the kernel asks about what comes in, each after the chain's policy; by FAMILY TABLE CHAIN."""
+    chains: dict[str, list[str]] = {}
+    table = chain = inside = ""
     for rule in rules:
-        if rule.startswith("table "):
-            meant = rule.split()[1] in ("inet", {"4": "ip", "6": "ip6"}[family])
-        elif rule.startswith("chain ") or rule == "}":
-            inside = False
-        elif meant and rule.startswith("type filter hook input "):
-            inside = True
-            chains.append(["policy DROP" if "policy drop" in rule else "policy ACCEPT"])
+        if named := re.fullmatch(r"(table|chain) ([\w .-]{1,80}) \{", rule):
+            table, chain = (named[2], "") if named[1] == "table" else (table, named[2])
+            inside = ""
+        elif rule == "}":
+            inside = ""
+        elif rule.startswith("type filter hook input ") and table.split()[0] in (
+            "inet",
+            {"4": "ip", "6": "ip6"}[family],
+        ):
+            inside = f"{table} {chain}"
+            chains[inside] = ["policy DROP" if "policy drop" in rule else "policy ACCEPT"]
         elif inside and rule:
-            chains[-1].append(COUNTER.sub("", rule))
+            chains[inside].append(COUNTER.sub("", rule))
     return chains
 
 

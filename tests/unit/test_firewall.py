@@ -90,7 +90,7 @@ def test_firewalld_is_closed_to_what_no_zone_lets_in(rules: tuple[str, ...], clo
 )
 def test_nft_is_closed_only_where_each_rule_is_understood(rules: tuple[str, ...], closed: bool) -> None:
     found = " ".join(said("nft", *NFT, *rules, "}", "}", family=""))
-    assert ("80,443" in found) == closed
+    assert ("nft insert rule inet filter input tcp dport { 80,443 } accept, and keep" in found) == closed
 
 
 def test_an_nft_chain_for_what_goes_out_or_through_closes_nothing() -> None:
