@@ -12,6 +12,9 @@ import pytest
 
 from provision.errors import InventoryError
 from provision.inventory import age, load, references, secrets_file
+from provision.inventory.explain import discreet
+from provision.inventory.nodes import Node
+from provision.inventory.problems import Location
 from tests.inventories import APP, HOST, errors, host, inventory, write
 
 FILE, RECIPIENTS = Path("prod.secrets.yml.age"), Path("prod.recipients")
@@ -289,6 +292,13 @@ def test_no_error_repeats_a_value_that_was_referred_to(setting: str) -> None:
     assert found
     assert all(line.startswith("prod.yml:") for line in found)
     assert not any(word in line for line in found for word in ("anarien", "vogel", "4711"))
+
+
+def test_an_error_that_has_a_part_of_a_secret_is_left_out_as_a_whole() -> None:
+    node = Node(Location(Path("prod.yml"), 1, "user"), CANARY, CANARY, "!secret USER")
+    whole = "the value of !secret USER cannot stand here; docs/inventory.md says what can"
+    assert discreet('"KANARIEN" is not a user name', node, (), frozenset({CANARY})) == whole
+    assert discreet("not a user name", node, (), frozenset({CANARY})) == "not a user name"
 
 
 def test_two_apps_with_one_secret_domain_are_one_line_without_it() -> None:
