@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from provision.inventory.app import App
 from provision.inventory.fields import expanded
 from provision.inventory.host import Host
 from provision.inventory.nodes import Node
 from provision.inventory.references import Reference
 from provision.inventory.shapes import GROUP_KEYS, HOST_KEYS, SHAPES, TOP_KEYS, Shape, unknown_key
+from provision.inventory.source import Source
+from provision.inventory.tls import TLS
 from provision.inventory.wording import display
 
 if TYPE_CHECKING:
@@ -18,6 +22,10 @@ if TYPE_CHECKING:
 
     from provision.inventory.model import Model
     from provision.inventory.problems import Location, Problems
+
+
+CONTENTS = {(TLS, "certificate"), (TLS, "key"), (App, "env_file"), (Source, "deploy_key")}
+"""Keys with the path of a file of which only the content is used, so that a reference may take its place."""
 
 
 class Layers(NamedTuple):
@@ -114,15 +122,18 @@ def _model(node: Node, model: type[Model], problems: Problems, known: Iterable[s
         if key not in keys:
             problems.add(child.location, unknown_key(key, keys))
         else:
-            data[key] = _value(child, shapes[key], problems) if key in shapes else child
+            data[key] = _value(child, shapes[key], problems, (model, key) in CONTENTS) if key in shapes else child
     return Node(node.location, data)
 
 
-def _value(node: Node, shape: Shape, problems: Problems) -> Node:
+def _value(node: Node, shape: Shape, problems: Problems, content: bool) -> Node:
+    """What a key holds. `content` says whether, of a file, only what is in it matters."""
     if shape.kind == "model":
         return _model(node, shape.model, problems)
     if shape.kind == "models" and isinstance(node.data, dict):
         return Node(node.location, {key: _model(child, shape.model, problems) for key, child in node.items()})
+    if shape.kind == "file" and isinstance(node.data, Reference) and content:
+        return Node(node.location, replace(node.data, for_file=True))
     if shape.kind == "file" and isinstance(node.data, Reference):
         problems.add(node.location, f"{node.data} is a value, and this is the path of a file; write the path")
         return Node(node.location, None)

@@ -43,7 +43,7 @@ nothing else. Lists and single values are replaced. An empty value (`null`) rest
 **Includes.** A file overrides the files that it includes. Paths are relative to the file in which they are written,
 and `~` is your home folder.
 
-**Secrets.** In place of any text but the path of a file, `!secret KEY` stands for one of the inventory's secrets, which are
+**Secrets.** In place of any text, `!secret KEY` stands for one of the inventory's secrets, which are
 encrypted in a file beside it, `!env VARIABLE` for a variable of this machine, and `!command [WORD, ...]` for what a program prints:
 [secrets.md](secrets.md) has more. Such values are hidden wherever they would be shown. The values of `env_file`, `secrets` and `environment`, and the `index` of mirrors, are in no plan and no diff. In
 what a server prints, they are masked, but for values of `environment` whose names do not look secret (`LOG_LEVEL`).

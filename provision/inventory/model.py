@@ -43,7 +43,9 @@ class Context:
         return self.given or Secrets((), self.environ)
 
     def read(self, path: Path) -> bytes:
-        """A file's content. Raises ValueError if it cannot be read."""
+        """A file's content, or what stands in its place. Raises ValueError if it cannot be read."""
+        if path in self.secrets.contents:
+            return self.secrets.contents[path]
         if path not in self._contents:
             try:
                 self._contents[path] = path.read_bytes()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from provision.inventory import secrets_file
@@ -12,7 +13,6 @@ from provision.inventory.wording import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from provision.inventory.problems import Problems
 
@@ -21,10 +21,14 @@ COMMAND_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Where a value is to be had: a name among the secrets or in the environment, or a command that prints it."""
+    """Where a value is to be had: a name among the secrets or in the environment, or a command that prints it.
+
+    The value of one `for_file` stands in place of a file: it is what the file would have.
+    """
 
     kind: Literal["secret", "env", "command"]
     words: tuple[str, ...]
+    for_file: bool = False
 
     def __str__(self) -> str:
         return f"!{self.kind} {self.words[0]}"
@@ -39,6 +43,8 @@ class Secrets:
 
     files: Sequence[Path]
     environ: Mapping[str, str]
+    contents: dict[Path, bytes] = field(default_factory=dict, repr=False)
+    """What stands in place of files, by the paths that are used for them."""
     _named: dict[str, str] | None = field(default=None, repr=False)
     _printed: dict[tuple[str, ...], str | ValueError] = field(default_factory=dict, repr=False)
 
@@ -56,6 +62,14 @@ class Secrets:
         if why := secrets_file.unfit(f"the value of {reference}", found):
             raise ValueError(why)
         return found
+
+    def file(self, reference: Reference) -> Path:
+        """A path by which the value is found in `contents`. Raises like `value`."""
+        content = self.value(reference).encode() + b"\n"
+        path = Path(str(reference))
+        while self.contents.setdefault(path, content) != content:
+            path = path.with_name(f"{path.name}'")
+        return path
 
     def variable(self, name: str) -> str:
         """A secret, or else a variable of this machine's environment. Raises like `value`."""
@@ -138,6 +152,8 @@ def resolved(node: Node, secrets: Secrets, problems: Problems, values: set[str])
     """A tree with values in place of what refers to them; they are added to `values`, and what is wrong to `problems`."""
     if isinstance(node.data, Reference):
         try:
+            if node.data.for_file:
+                return Node(node.location, str(secrets.file(node.data)))
             value = secrets.value(node.data)
         except ValueError as error:
             problems.add(node.location, str(error))

@@ -12,7 +12,11 @@ import pytest
 
 from provision.errors import InventoryError
 from provision.inventory import age, load, references, secrets_file
-from tests.inventories import APP, HOST, errors, host, inventory, write
+from provision.inventory.explain import discreet
+from provision.inventory.nodes import Node
+from provision.inventory.problems import Location
+from tests import pem
+from tests.inventories import APP, HOST, errors, host, inventory, source, write
 
 FILE, RECIPIENTS = Path("prod.secrets.yml.age"), Path("prod.recipients")
 CANARY = "kanarienvogel-4711"
@@ -291,6 +295,13 @@ def test_no_error_repeats_a_value_that_was_referred_to(setting: str) -> None:
     assert not any(word in line for line in found for word in ("anarien", "vogel", "4711"))
 
 
+def test_an_error_that_has_a_part_of_a_secret_is_left_out_as_a_whole() -> None:
+    node = Node(Location(Path("prod.yml"), 1, "user"), CANARY, CANARY, "!secret USER")
+    whole = "the value of !secret USER cannot stand here; docs/inventory.md says what can"
+    assert discreet('"KANARIEN" is not a user name', node, (), frozenset({CANARY})) == whole
+    assert discreet("not a user name", node, (), frozenset({CANARY})) == "not a user name"
+
+
 def test_two_apps_with_one_secret_domain_are_one_line_without_it() -> None:
     two = APP + APP.replace("apps:\n", "").replace("shop", "blog")
     text = HOST + two.replace("[shop.example.com]", "[!env X]").replace("[blog.example.com]", "[!env X]")
@@ -302,6 +313,36 @@ def test_two_apps_with_one_secret_domain_are_one_line_without_it() -> None:
 def test_the_path_of_a_file_is_no_secret() -> None:
     why = "!secret A is a value, and this is the path of a file; write the path"
     assert errors(HOST + "    key: !secret A\n") == [f"prod.yml:4: hosts.web1.key: {why}"]
+
+
+def test_a_secret_may_stand_in_place_of_a_files_content(key: Path) -> None:
+    folder = Path("tls")
+    folder.mkdir()
+    pem.write(folder, "shop", "shop.example.com")
+    chain, private = ((folder / f"shop.{end}").read_text() for end in ("pem", "key"))
+    deploy_key = key.read_text()
+    (folder / "shop.key").unlink()
+    text = ""
+    for name, value in {"TLS_KEY": private, "DEPLOY": deploy_key, "DOTENV": f"A={CANARY}\nB=2"}.items():
+        text = secrets_file.changed(text, FILE, name, value.removesuffix("\n"))
+    secrets_file.write(FILE, text)
+    tls = "tls: {issuer: files, certificate: !command [cat, tls/shop.pem], key: !secret TLS_KEY}\n"
+    app = source("deploy_key: !secret DEPLOY").replace(HOST, "    env_file: !secret DOTENV\n")
+    found = host(HOST + app + tls)
+    shop = found.apps["shop"]
+    assert (found.tls.chain, found.tls.private_key) == (chain, private)
+    assert (shop.source.private_key, shop.env) == (deploy_key, {"A": CANARY, "B": "2"})
+    assert found.hidden == frozenset()
+
+
+def test_what_stands_in_place_of_a_file_and_cannot_is_refused_without_it(key: Path) -> None:
+    secrets_file.write(FILE, f"A: {CANARY}\n")
+    assert errors(HOST + APP + "    env_file: !secret A\n") == [
+        "prod.yml:9: apps.shop.env_file: !secret A:1: not NAME=value; correct that line, and quote a value of several lines"
+    ]
+    assert errors(source("deploy_key: !secret A")) == [
+        "prod.yml:3: apps.shop.source.deploy_key: !secret A is not a private key; name the file without .pub, or write generate"
+    ]
 
 
 def test_an_inventory_without_references_opens_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
