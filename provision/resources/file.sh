@@ -32,7 +32,7 @@ file_write() {
     path=$1 owner=$2 group=$3 mode=$4 check=$5
     before=
     if [ -n "$check" ] && [ -e "$path" ]; then
-        before=$path.provision-before
+        before=${path%/*}/.${path##*/}.provision-before
         cp -a "$path" "$before"
     fi
     put "$path" "$owner" "$group" "$mode"
