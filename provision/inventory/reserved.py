@@ -6,7 +6,7 @@ WORDS = """
     mysql netdev news nginx nobody nogroup ntp operator plugdev polkitd pollinate postfix postgres
     provision proxy pyenv redis render root sasl sgx shadow src ssh sshd ssl-cert staff sudo sync sys
     syslog systemd tape tcpdump tss tty users utmp uucp uuidd video voice wheel www-data
-    alternatives apparmor apt ca-certificates certbot cloud credstore cron default dpkg emacs environment fonts fstab
+    alternatives apparmor before files placeholder apt ca-certificates certbot cloud credstore cron default dpkg emacs environment fonts fstab
     group hostname hosts init init.d iproute2 issue kernel ld letsencrypt libvirt locale lock log logrotate lvm machine-id
     modprobe modules motd mount mtab network networks nftables opt pam passwd perl profile protocols python3 repository
     resolv rpc secrets security selinux services shells skel ssl subgid subuid supervisor sysctl terminfo timezone tmpfiles

@@ -26,7 +26,7 @@ LISTING = (
     + " \\) -prune -o -printf '%p\\t%y %u:%g %m %l\\t%i %s %T@\\0' | base64 -w0"
 )
 # Where the app may write: its shared folder; under Supervisor, which has no sandbox, where any user may.
-OPEN = re.compile(r"/srv/hostile/shared$|(/tmp|/var/tmp|/dev/shm|/dev/mqueue|(/var)?/run/lock|/var/lock)(/|$)")
+OPEN = re.compile(r"/srv/hostile/shared$|(/tmp|/var/tmp|/dev/shm|/dev/mqueue|(/var)?/run/(lock|shm)|/var/lock)(/|$)")
 TASKS = (
     ("deploy", "--json"),
     ("deploy", "--hold", "--json", "--app", "hostile", "--revision", "held"),
