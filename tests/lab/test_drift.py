@@ -9,7 +9,7 @@ from tests.lab.sample_site import SERVER, Site, assert_all_is_well, status
 
 pytest_plugins = ("tests.lab.sample_site",)
 KINDS = {
-    *("packages", "file", "directory", "link", "group", "user", "service", "placeholder", "certificate"),
+    *("packages", "file", "files", "directory", "group", "user", "owner", "service", "placeholder", "certificate"),
     *("pyenv", "python", "uv", "mirror", "release", "venv", "check", "migration", "activation"),
 }
 SITE = "/etc/nginx/sites-available/sample.conf"

@@ -71,7 +71,7 @@ apps:
     workers: 1
     domains: ["{app}.{{host}}.test"]
     health: {{path: /health, timeout: 30, watch: 1}}
-    migrate: printf 'migrating with %s\n' "$SAID"; true
+    migrate: echo "migrating with $SAID"; true
     secrets: [STORED, SAID]
     environment:
       REFERRED: !secret REFERRED
