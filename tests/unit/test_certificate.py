@@ -199,7 +199,7 @@ def test_a_placeholder_that_was_made_is_right(tmp_path: Path, observe: Observe, 
     assert {path.name for path in (tmp_path / "etc/ssl/provision").iterdir()} == {"shop", "placeholder"}
     ran = call(
         [module],
-        f"certificate_names '{tmp_path}/etc/ssl/provision/shop/fullchain.pem'; echo; certificate_days '{tmp_path}/etc/ssl/provision/shop/fullchain.pem'",
+        f"certificate_read '{tmp_path}/etc/ssl/provision/shop/fullchain.pem'; printf '%s\\n' \"$its_names\" \"$its_days\"",
     )
     names, days = ran.stdout.splitlines()
     assert names == NAMES
@@ -268,7 +268,7 @@ def test_where_a_certificate_is_yet_to_be_had_the_addresses_come_too(tmp_path: P
 
 def test_a_file_that_is_no_certificate_has_no_names_and_no_days(tmp_path: Path, call: Call) -> None:
     (tmp_path / "junk").write_text("junk")
-    ran = call([module], f"certificate_names '{tmp_path}/junk'; certificate_days '{tmp_path}/junk'")
+    ran = call([module], f"certificate_read '{tmp_path}/junk'; echo \"$its_names$its_days$its_public\"")
     assert ran.stdout.strip() == ""
 
 
