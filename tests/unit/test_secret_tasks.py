@@ -165,7 +165,8 @@ def test_what_was_decrypted_is_gone_after_a_signal(number: int) -> None:
     Path("editor").write_text("#!/bin/sh\ntouch open\nexec sleep 30\n")
     Path("editor").chmod(0o755)
     task = subprocess.Popen(
-        (sys.executable, "-m", "invoke", "secrets.edit", "--host", "prod"),
+        # A process in the background of a shell ignores SIGINT, and so do its children.
+        ("env", "--default-signal=INT", sys.executable, "-m", "invoke", "secrets.edit", "--host", "prod"),
         env={**os.environ, "EDITOR": str(Path("editor").absolute())},
         stderr=subprocess.DEVNULL,
         start_new_session=True,
