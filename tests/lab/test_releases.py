@@ -71,7 +71,7 @@ def test_a_failing_migration_stops_the_deploy_with_nothing_switched(site: Site) 
 
 SHARED = "/srv/probe/shared/migrations"
 WAIT = f'timeout 100 sh -c "until [ -e {SHARED}-go ]; do sleep 0.1; done"'
-SLOW_MIGRATION = f"migrate: 'echo begun >>{SHARED}; {WAIT}; echo done >>{SHARED}'"
+SLOW_MIGRATION = f"migrate: 'echo begun >>{SHARED}; {WAIT} && echo done >>{SHARED}'"
 
 
 @pytest.fixture
