@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
+from provision.engine import parts
 from provision.engine.layout import PRELUDE
 from provision.engine.resource import Record, record
 from provision.engine.shell import joined, library
@@ -18,7 +19,7 @@ from provision.untrusted import line as shown
 
 T = TypeVar("T")
 SUPPORTED = {"debian": ("11", "12", "13"), "ubuntu": ("22.04",)}
-END = "end"
+PARTS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +73,16 @@ class System:
 
 def script(facts: Sequence[Fact[Any]]) -> str:
     """The facts script; it changes nothing."""
-    libraries = joined(PRELUDE, library(__file__), *(fact.library for fact in facts))
-    calls = "".join(f"{fact.function}\n" for fact in facts)
-    return f"{libraries}main() {{\n{calls}printf '{END}\\n'\n}}\nmain </dev/null\n"
+    libraries = joined(PRELUDE, library(__file__), parts.LIBRARY, *(fact.library for fact in facts))
+    return f"{libraries}{parts.together([fact.function for fact in facts], PARTS)}main </dev/null\n"
 
 
 def parse(output: str, facts: Sequence[Fact[Any]]) -> Facts:
-    """The facts in the script's output. Raises PlanError for an unsupported system, ProbeError if the output has
-    no end or is not what the script prints.
+    """The facts in the script's output. Raises PlanError for an unsupported system, ProbeError if a part
+    has no end or the output is not what the script prints.
     """
     lines = output.removesuffix("\n").split("\n")
-    if lines[-1] != END:
+    if not parts.ended(lines, PARTS):
         raise ProbeError(f"the facts script ended early; the last line it printed: {shown(lines[-1]) or 'none'}")
     records: dict[str, list[Record]] = {fact.name: [] for fact in facts}
     for line in lines[:-1]:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from provision.engine import lease
+from provision.engine import lease, parts
 from provision.engine.layout import PRELUDE
 from provision.engine.resource import Resource, Row, State
 from provision.engine.shell import joined, library
@@ -12,7 +12,7 @@ from provision.errors import ProbeError
 from provision.untrusted import line as shown
 from provision.untrusted import understood
 
-END = "end"
+PARTS = 4
 NUMBER = re.compile("[0-9]{1,6}")
 
 
@@ -40,23 +40,25 @@ def script(resources: Sequence[Resource]) -> str:
     items: dict[str, list[str]] = {}
     for number, probe in enumerate(probes):
         items.setdefault(probe.function, []).append("\t".join((str(number), *probe.item)))
-    calls = "\n".join(
+    calls = [
         f"{function} <<'END_OF_ITEMS'\n" + "\n".join(lines) + "\nEND_OF_ITEMS" for function, lines in items.items()
-    )
-    libraries = joined(PRELUDE, library(__file__), lease.LIBRARY, *(probe.library for probe in probes))
-    return f"{libraries}main() {{\nprobe_lock\n{calls}\nprintf '{END}\\n'\n}}\nmain </dev/null\n"
+    ]
+    libraries = joined(PRELUDE, library(__file__), parts.LIBRARY, lease.LIBRARY, *(probe.library for probe in probes))
+    return f"{libraries}{parts.together(['probe_lock', *calls], PARTS)}main </dev/null\n"
 
 
 def parse(output: str, count: int) -> Observation:
-    """The states of `count` resources. Raises ProbeError if the output has no end or is not what the script prints."""
+    """The states of `count` resources. Raises ProbeError if a part has no end, or the output is not what the script prints."""
     lines = output.removesuffix("\n").split("\n")
-    if lines[-1] != END:
+    if not parts.ended(lines, PARTS):
         raise ProbeError(f"the probe script ended early; the last line it printed: {shown(lines[-1]) or 'none'}")
     states: list[list[Row]] = [[] for _ in range(count)]
     generation, lock = "", None
     with understood("the probe script"):
         for line in lines[:-1]:
             key, *fields = line.split("\t")
+            if line == parts.END:
+                continue
             if key == "generation":
                 generation = fields[0]
             elif key == "lock":

@@ -20,6 +20,7 @@ supervisor_is_there() { [ -S "$supervisor_socket" ]; }
 
 # supervisor_state PROGRAM: in systemd's words.
 supervisor_state() {
+    if ! supervisor_is_there; then echo inactive && return 0; fi
     case $(supervisor_rpc getProcessInfo "$1" | supervisor_rpc_field statename) in
     RUNNING | STARTING) echo active ;;
     BACKOFF | FATAL) echo failed ;;

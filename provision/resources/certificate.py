@@ -43,15 +43,17 @@ class Placeholder:
         return self.ref_to(self.app)
 
     def probe(self) -> Probe:
-        return Probe("certificate_probe", LIBRARY, (self.app, "-", "-", " ".join(sorted(self.domains))))
+        return Probe(
+            "certificate_probe", LIBRARY, (self.app, "-", "-", " ".join(sorted(self.domains)) if self.final else "-")
+        )
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         ours = state["target"].startswith("placeholder/")
-        right = (
+        right = not self.final or (
             state["placeholder_names"] == " ".join(sorted(self.domains))
             and int(state["placeholder_days"] or 0) > RENEW_BELOW
         )
-        if state["target"] and (right if self.final else True) and (ours or not self.final):
+        if state["target"] and right and (ours or not self.final):
             return None
         script = words("certificate_make_placeholder", self.app, *self.domains)
         return Change(self.ref, f"self-signed certificate for {', '.join(self.domains)}", script, LIBRARY)

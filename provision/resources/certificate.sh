@@ -94,16 +94,18 @@ certificate_wait() {
     fi
 }
 
-# In: NUMBER APP SERVER|- ADDRESS "DOMAIN DOMAIN...". Out: target (of the link), placeholder_names, placeholder_days, lineage, state,
-# server (the ACME directory), names and days of the certificate that there is, spare (lineages that have to go) and wait (when the
-# directory may be asked again). If a certificate still has to be obtained, also a record with here (the server's addresses), and
-# one with domain and addresses for each domain. Without openssl, nothing can be said of what there is: unread=yes, if it is in use.
+# In: NUMBER APP SERVER|- ADDRESS "DOMAIN DOMAIN..."|-. Out: target (of the link), placeholder_names and placeholder_days (unless the
+# domains are -, as another certificate will follow), lineage, state, server (the ACME directory), names and days of the certificate
+# that there is, spare (lineages that have to go) and wait (when the directory may be asked again). If a certificate still has to be
+# obtained, also a record with here (the server's addresses), and one with domain and addresses for each domain. Without openssl,
+# nothing can be said of what there is: unread=yes, if it is in use.
 certificate_probe() {
     while IFS='	' read -r number app server address domains; do
         target=$(readlink "$certificate_folder/$app" || true)
         if [ ! -e "$certificate_folder/$app/privkey.pem" ] || [ ! -e "$certificate_folder/$app/fullchain.pem" ]; then target=; fi
         if [ "$server" = - ]; then
-            certificate_read "$certificate_folder/placeholder/$app/fullchain.pem"
+            its_names='' its_days=''
+            if [ "$domains" != - ]; then certificate_read "$certificate_folder/placeholder/$app/fullchain.pem"; fi
             printf '%s\ttarget=%s\tplaceholder_names=%s\tplaceholder_days=%s\n' "$number" "$target" "$its_names" "$its_days"
             continue
         fi

@@ -37,9 +37,9 @@ WAYS = {
     "never": "exec sleep 100",
     "a word at a time": "BEGIN; while :; do echo word; sleep 0.2; done",
     "nothing": "exit 0",
-    "escape codes": r"BEGIN; printf '\033]0;owned\007\033[2J\233\r\010forged\nend\n'; printf '\033[2J\007' >&2; exit 1",
-    "forged facts": r"BEGIN; printf 'system\tsystem=ubuntu\tversion=x\nend\n'",
-    "forged paths": rf"BEGIN; printf '{FACTS}\nmanaged\tapp=shop\tpath=/etc/../root/.profile\nend\n'",
+    "escape codes": r"BEGIN; printf '\033]0;owned\007\033[2J\233\r\010forged\nend\nend\n'; printf '\033[2J\007' >&2; exit 1",
+    "forged facts": r"BEGIN; printf 'system\tsystem=ubuntu\tversion=x\nend\nend\n'",
+    "forged paths": rf"BEGIN; printf '{FACTS}\nmanaged\tapp=shop\tpath=/etc/../root/.profile\nend\nend\n'",
     "forged rows": r"BEGIN; printf 'app=shop\tstate=x\tworkers=x\thealth=\033[2J\nupdates=x\n'",
 }
 # The mark that an answer begins with is the first line of what is to be run; whoever wants to be believed says it.

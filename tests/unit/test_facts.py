@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def output(system: str = "debian", version: str = "12", init: str = "systemd", more: str = "") -> str:
     return (
         f"system\tsystem={system}\tversion={version}\tinit={init}\tarchitecture=x86_64\tcpus=4\tmemory=2048"
-        f"\tlogin=deployer\thome=/home/deployer\tnow=1795302300\n{more}end\n"
+        f"\tlogin=deployer\thome=/home/deployer\tnow=1795302300\n{more}end\nend\n"
     )
 
 
@@ -71,7 +71,7 @@ def test_a_server_without_systemd_is_refused() -> None:
 
 def test_an_answer_without_an_end_is_not_used() -> None:
     with pytest.raises(ProbeError, match=r"ended early; the last line it printed: system"):
-        parse(output().removesuffix("end\n"))
+        parse(output().removesuffix("end\nend\n"))
     with pytest.raises(ProbeError, match=r"the last line it printed: none"):
         parse("")
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from tests.unit.conftest import Known
 
 
+ENDS = probe.PARTS * "end\n"
+
+
 def calls(script: str) -> list[str]:
     return [line.split()[0] for line in script.splitlines() if line.endswith("<<'END_OF_ITEMS'")]
 
@@ -44,7 +47,7 @@ def test_each_kind_is_called_once_however_its_resources_are_mixed() -> None:
         File("/e", ""),
     ]
     script = probe.script(mixed)
-    assert calls(script) == ["file_probe", "user_probe_groups", "package_probe"]
+    assert sorted(calls(script)) == ["file_probe", "package_probe", "user_probe_groups"]
 
 
 def test_a_whole_server_calls_each_probe_once(make_host: Callable[..., Host], make_known: Callable[..., Known]) -> None:
@@ -65,6 +68,17 @@ def test_the_probe_of_nothing_ends_too(sh: Callable[..., subprocess.CompletedPro
     assert probe.parse(sh(probe.script([])).stdout, 0).states == ()
 
 
+def test_kinds_are_probed_at_the_same_time(tmp_path: Path, sh: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    script = probe.script([File("/a", ""), Group("root")])
+    waiting = [
+        ("file_probe", f": >{tmp_path}/first; until [ -e {tmp_path}/second ]; do sleep 0.01; done"),
+        ("user_probe_groups", f": >{tmp_path}/second; until [ -e {tmp_path}/first ]; do sleep 0.01; done"),
+    ]
+    for function, waits in waiting:
+        script = script.replace(f"\n{function}() {{\n", f"\n{function}() {{\n{waits}\n", 1)
+    assert probe.parse(sh(script).stdout, 2).states[1]
+
+
 def test_states_come_back_in_the_order_of_the_resources(
     tmp_path: Path, observe: Callable[..., tuple[State, ...]]
 ) -> None:
@@ -81,23 +95,32 @@ def test_states_come_back_in_the_order_of_the_resources(
 
 
 def test_rows_go_to_the_resource_of_their_number() -> None:
-    seen = probe.parse("generation\tnone\n1\ta\tb\n0\n1\tc\t\nend\n", 3)
+    seen = probe.parse("generation\tnone\n1\ta\tb\n0\n1\tc\t\n" + ENDS, 3)
     assert seen == Observation((State([()]), State([("a", "b"), ("c", "")]), State()), "none")
 
 
 def test_the_generation_and_the_lock_are_read() -> None:
-    seen = probe.parse("generation\trun-7\nlock\tme@laptop (deploy)\t2026-11-21T23:05:00Z\trun-8\nend\n", 0)
+    seen = probe.parse("generation\trun-7\nlock\tme@laptop (deploy)\t2026-11-21T23:05:00Z\trun-8\n" + ENDS, 0)
     assert seen == Observation((), "run-7", Lock("me@laptop (deploy)", "2026-11-21T23:05:00Z", "run-8"))
 
 
-@pytest.mark.parametrize("output", ["", "generation\tnone\n0\ta\n", "generation\tnone\n0\tend\n", "end\n0\ta\n"])
+@pytest.mark.parametrize(
+    "output",
+    [
+        "",
+        "generation\tnone\n0\ta\n",
+        "generation\tnone\n0\tend\n",
+        "end\n0\ta\n",
+        "generation\tnone\n0\ta\n" + (probe.PARTS - 1) * "end\n",
+    ],
+)
 def test_truncated_output_is_refused(output: str) -> None:
     with pytest.raises(ProbeError, match="ended early; the last line it printed: "):
         probe.parse(output, 1)
 
 
 def test_a_lock_whose_holder_is_not_written_yet_is_a_lock() -> None:
-    assert probe.parse("generation\tnone\nlock\t\nend\n", 0).lock is not None
+    assert probe.parse("generation\tnone\nlock\t\n" + ENDS, 0).lock is not None
 
 
 def test_a_held_lock_and_the_last_generation_are_seen(

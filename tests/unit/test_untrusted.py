@@ -96,7 +96,11 @@ LINES = st.lists(
 )
 ANSWERS = st.one_of(
     st.binary(max_size=200).map(lambda said: visible(said.decode(errors="replace"))),
-    LINES.map(lambda lines: "".join(f"{each}\n" for each in (*lines, "end"))),
+    st.builds(
+        lambda lines, ends: "".join(f"{each}\n" for each in (*lines, *ends)),
+        LINES,
+        st.sampled_from([facts.PARTS * ["end"], probe.PARTS * ["end"]]),
+    ),
 )
 
 
@@ -114,17 +118,17 @@ def heard(call: Callable[..., object], *words: Any) -> None:
 
 @QUICK
 @given(ANSWERS)
-@example("end\n")
-@example("system\tsystem=ubuntu\tversion=x\nend\n")
-@example("generation\nend\n")
+@example("end\nend\n")
+@example("system\tsystem=ubuntu\tversion=x\nend\nend\n")
+@example("generation\nend\nend\n")
 def test_any_facts_are_a_value_or_an_error(said: str) -> None:
     heard(facts.parse, said, roles.FACTS)
 
 
 @QUICK
 @given(ANSWERS)
-@example("generation\nend\n")
-@example("-1\tx=y\nend\n")
+@example("generation\n" + probe.PARTS * "end\n")
+@example("-1\tx=y\n" + probe.PARTS * "end\n")
 def test_any_states_are_a_value_or_an_error(said: str) -> None:
     heard(probe.parse, said, 3)
 
@@ -205,4 +209,4 @@ def test_the_console_writes_no_escape_codes_of_a_server() -> None:
 def test_a_name_that_leaves_its_folder_is_the_hosts_error(row: str) -> None:
     good = "system\tsystem=debian\tversion=12\tinit=systemd\tarchitecture=x86_64\tcpus=1\tmemory=1\tlogin=a\thome=/home/a\tnow=1"
     with pytest.raises(ProbeError, match="cannot be used"):
-        facts.parse(f"{good}\n{row}\nend\n", roles.FACTS)
+        facts.parse(f"{good}\n{row}\nend\nend\n", roles.FACTS)
