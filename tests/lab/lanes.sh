@@ -31,7 +31,7 @@ on lab3 releases supervisor python private_index private remove secrets >"$out/r
 releases=$!
 {
     lane=0
-    on lab1 drift recovery files services system swap refused_plans refused_releases sources access guest neighbours doctor || lane=1
+    on lab1 drift recovery files services system swap refused_plans refused_releases sources access guest neighbours moving doctor || lane=1
     on lab2 commands apps verify sandbox attacks hostile_app || lane=1
     exit "$lane"
 } >"$out/others" 2>&1 &
