@@ -111,7 +111,7 @@ uninstall_lineages() {
 uninstall_certificate_paths() {
     if [ -L "$certificate_folder/$1" ]; then printf '%s\n' "$certificate_folder/$1"; fi
     printf '%s\n' "$certificate_folder/placeholder/$1" "$certificate_folder/files/$1" "$certificate_folder/files/$1@"* \
-        "$certificate_folder/before/$1" "$provision_certificates/$1"
+        "$certificate_folder/before/$1" "$certificate_folder/before/$1.was" "$certificate_folder/before/$1.next" "$provision_certificates/$1"
 }
 
 uninstall_find_certificate() {

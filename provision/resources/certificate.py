@@ -9,18 +9,24 @@ from dataclasses import dataclass, field
 from provision.engine.resource import Change, Probe, Ref, State
 from provision.engine.shell import heredoc, library, words
 from provision.errors import PlanError
-from provision.resources import domains
+from provision.resources import domains, file
 from provision.resources.domains import misled
 
 LIBRARY = f"{domains.LIBRARY}{library(__file__)}"
 WEBROOT = "/var/www/acme"
 LIVE = "/etc/letsencrypt/live"
+BEFORE = "/etc/ssl/provision/before"
 RENEW_BELOW = 14  # days; certbot's timer renews below 30
 
 
 def link(app: str) -> str:
     """The folder that nginx reads fullchain.pem and privkey.pem from: a link, so that both change in one rename."""
     return f"/etc/ssl/provision/{app}"
+
+
+def _next(app: str) -> str:
+    """The link to a certificate that is held, before it takes the place of the one that nginx reads."""
+    return f"{BEFORE}/{app}.next"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,8 @@ class Certificate:
     to one of the server's own addresses, and to one of their IPv6 addresses if it has any. A certificate that is about
     to end is renewed; where the directory gives none, what is left of it is used. `ca` is a file on the server with the CAs to trust for the directory's
     API. A lineage of certbot's that fits is used, whatever its name. The directory is asked once an hour at most,
-    unless it is to be asked `again`.
+    unless it is to be asked `again`. If it is `held`, nginx goes on reading what it reads: its sites have other names until a
+    Switch comes with theirs.
     """
 
     app: str
@@ -78,6 +85,7 @@ class Certificate:
     check_dns: bool = True
     ca: str = ""
     again: bool = False
+    held: bool = False
 
     @staticmethod
     def ref_to(app: str) -> Ref:
@@ -120,7 +128,7 @@ class Certificate:
             )
         script = words(
             "certificate_obtain",
-            *(self.app, self.server, self.email, self.ca, how, WEBROOT, lineage, spare),
+            *(self.app, self.server, self.email, self.ca, how, WEBROOT, lineage, spare, "yes" if self.held else "no"),
             *self.domains,
         )
         return Change(
@@ -136,6 +144,36 @@ class Certificate:
         if how == "no":
             return "put the certificate in order that there is"
         return "renew the certificate" if renew else "certificate"
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """nginx's link to a certificate that is held, renamed together with the sites that have its names. Put back with them."""
+
+    app: str
+
+    @property
+    def path(self) -> str:
+        """The link."""
+        return link(self.app)
+
+    @property
+    def ref(self) -> Ref:
+        return Ref("link", self.path)
+
+    def probe(self) -> Probe:
+        return Probe("file_probe", file.LIBRARY, (self.path, "-"))
+
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
+        if Certificate.ref_to(self.app) not in earlier:
+            return None
+        script = f"{words('mv', '-fT', _next(self.app), self.path)}\n{words('sync', self.path.rpartition('/')[0])}"
+        return Change(self.ref, f"link {self.path} to the new certificate", script, file.LIBRARY)
+
+    @property
+    def replaces(self) -> tuple[str, ...]:
+        """What nginx read meanwhile, and what led to it."""
+        return (f"{BEFORE}/{self.app}", f"{BEFORE}/{self.app}.was")
 
 
 @dataclass(frozen=True, slots=True)

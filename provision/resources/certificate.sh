@@ -170,18 +170,47 @@ certificate_link() {
     for kind in cert chain fullchain privkey; do point "$certificate_certbot/live/$1/$kind.pem" "../../archive/$1/$kind$newest.pem"; done
 }
 
-# certificate_obtain APP SERVER EMAIL CA no|new|force|renew WEBROOT LINEAGE "SPARE SPARE..." DOMAIN...
+# certificate_obtain APP SERVER EMAIL CA no|new|force|renew WEBROOT LINEAGE "SPARE SPARE..." HELD DOMAIN...: if HELD is yes, nginx
+# reads what it reads until the link that is left in before/ takes the place of its own.
 certificate_obtain() {
-    app=$1 server=$2 email=$3 ca=$4 how=$5 webroot=$6 lineage=$7 spare=$8
-    shift 8
+    app=$1 server=$2 email=$3 ca=$4 how=$5 webroot=$6 lineage=$7 spare=$8 held=$9
+    shift 9
     for name in $spare; do certificate_put_aside "$app" "$name"; done
     if [ "$how" = no ]; then
         certificate_look "$lineage"
         if [ "$its" = linkless ]; then certificate_link "$lineage"; fi
     else
+        if [ "$held" = yes ]; then certificate_hold; fi
         certificate_ask "$@"
     fi
+    if [ "$held" = yes ]; then
+        (umask 077 && mkdir -p "$certificate_folder/before")
+        point "$certificate_folder/before/$app.next" "$certificate_certbot/live/$lineage"
+        return 0
+    fi
     point "$certificate_folder/$app" "$certificate_certbot/live/$lineage"
+    rm -rf "$certificate_folder/before/$app"
+}
+
+# certificate_hold: nginx reads copies while the lineage gets other names. Its link is kept, the very inode that a stamp knows.
+certificate_hold() {
+    was=$certificate_folder/before/$app.was
+    case $(readlink "$certificate_folder/$app" || true) in */live/"$lineage") ;; *) return 0 ;; esac
+    if [ ! -s "$certificate_folder/$app/fullchain.pem" ] || [ ! -s "$certificate_folder/$app/privkey.pem" ]; then return 0; fi
+    (umask 077 && mkdir -p "$certificate_folder/before")
+    rm -f "$was"
+    cp -alT "$certificate_folder/$app" "$was"
+    certificate_keep "$app"
+}
+
+# certificate_release: the lineage has the names that it had, so nginx may read it again.
+certificate_release() {
+    if [ ! -L "$certificate_folder/before/$app.was" ]; then return 0; fi
+    certificate_look "$lineage"
+    kept=$its_public
+    certificate_read "$certificate_folder/before/$app/fullchain.pem"
+    if [ "$its" != whole ] || [ -z "$kept" ] || [ "$kept" != "$its_public" ]; then return 0; fi
+    mv -fT "$certificate_folder/before/$app.was" "$certificate_folder/$app"
     rm -rf "$certificate_folder/before/$app"
 }
 
@@ -198,13 +227,18 @@ certificate_ask() {
     if [ -n "$ca" ]; then export REQUESTS_CA_BUNDLE="$ca"; fi
     mkdir -p "$provision_certificates"
     printf '%s\n' "$server ${wanted% }" | put "$mark" root root 600
+    log=$root/var/log/letsencrypt/letsencrypt.log
+    logged=$(stat -c %s "$log" 2>/dev/null || echo 0)
     certbot certonly --non-interactive --agree-tos --webroot -w "$webroot" --key-type ecdsa --cert-name "$lineage" --server "$server" "$@" || {
         if [ "$how" = renew ]; then
             days=$(certificate_days "$certificate_certbot/live/$lineage/fullchain.pem")
             notice "$app: the certificate ends in $days days, and $server gave no other: certbot goes on trying; /var/log/letsencrypt/letsencrypt.log on the server says why"
             return 0
         fi
-        if ! grep -qs 'BEGIN CERTIFICATE-' /var/log/letsencrypt/letsencrypt.log; then rm -f "$mark"; fi
+        # Debian's certbot goes on with the log of before.
+        if [ "$(stat -c %s "$log" 2>/dev/null || echo 0)" -lt "$logged" ]; then logged=0; fi
+        if ! tail -c "+$((logged + 1))" "$log" 2>/dev/null | grep -q 'BEGIN CERTIFICATE-'; then rm -f "$mark"; fi
+        if [ "$held" = yes ]; then certificate_release; fi
         fail "$app: $server gave no certificate; its reason stands above"
     }
     certificate_look "$lineage"

@@ -27,17 +27,20 @@ class FileSet:
 
     `check` is a command that must succeed with all of them in place (`nginx -t`), and print nothing that has the
     extended regular expression `refuses`. Otherwise all are put back as they were, and the change fails. So they are if a
-    run is killed between the first and the check: the next run checks what it finds.
+    run is killed between the first and the check: the next run checks what it finds. `first` says that it is what the set of
+    this name is before another resource has its turn. `replaces` are paths that are removed once all are in place.
     """
 
     name: str
     members: tuple[Member, ...]
     check: str
     refuses: str = ""
+    first: bool = False
+    replaces: tuple[str, ...] = ()
 
     @property
     def ref(self) -> Ref:
-        return Ref("files", self.name)
+        return Ref("files", f"{self.name}-first" if self.first else self.name)
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -54,7 +57,7 @@ class FileSet:
         if not changes and not state["unchecked"]:
             return None
         begin = words("file_set_begin", self.name, *(change.ref.name for change in changes))
-        check = words("file_set_check", self.name, self.check, self.refuses)
+        check = words("file_set_check", self.name, self.check, self.refuses, *self.replaces)
         return Change(
             self.ref,
             "; ".join(change.summary for change in changes)

@@ -51,7 +51,8 @@ file_set_undo() {
     rm -rf "$before"
 }
 
-# file_set_check NAME CHECK REFUSES: what the check says first, of what is wrong, is the reason.
+# file_set_check NAME CHECK REFUSES PATH...: what the check says first, of what is wrong, is the reason. The paths are removed if
+# nothing is.
 file_set_check() {
     before=$provision_before/$1
     if ! verdict=$(eval "$2" 2>&1) || { [ -n "$3" ] && printf '%s\n' "$verdict" | grep -qE -e "$3"; }; then
@@ -61,5 +62,6 @@ file_set_check() {
         fail "the files of $1 were put back as they were, all of them, as $2 refused the new ones: $reason"
     fi
     trap - EXIT
-    rm -rf "$before"
+    shift 3
+    rm -rf "$before" "$@"
 }

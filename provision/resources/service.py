@@ -20,7 +20,8 @@ class Service:
     service still reloads next time. `check` must succeed before a reload (`nginx -t`). A reload is for a main
     process that replaces its workers (nginx); it has failed if the old workers still accept connections after ten
     seconds. A second resource for the same unit needs a `stamp` of its own. `reads` are the paths that it reads where
-    those that it watches have other names than paths (a set of files).
+    those that it watches have other names than paths (a set of files). One load is enough for what it does `also`, another
+    resource for the same unit.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Service:
     check: str = "true"
     stamp: str = ""
     reads: tuple[str, ...] = ()
+    also: "Service | None" = None
 
     @staticmethod
     def ref_to(name: str) -> Ref:
@@ -37,14 +39,18 @@ class Service:
 
     @property
     def ref(self) -> Ref:
-        return Ref("service", self.stamp or self.name)
+        return Ref("service", self._stamp)
+
+    @property
+    def _stamp(self) -> str:
+        return self.stamp or self.name
 
     @property
     def _paths(self) -> tuple[str, ...]:
         return self.reads or tuple(dict.fromkeys(ref.name for ref in self.watches))
 
     def probe(self) -> Probe:
-        return Probe("service_probe", LIBRARY, (self.name, self.stamp or self.name, " ".join(self._paths)))
+        return Probe("service_probe", LIBRARY, (self.name, self._stamp, " ".join(self._paths)))
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         about = {ref: ref.name if ref.name.startswith("/") else str(ref) for ref in self.watches}
@@ -69,5 +75,8 @@ class Service:
             what.append(f"{self.on_change} (its unit changed)")
         if not what:
             return None
-        script = words("service_ensure", self.name, self.stamp or self.name, self.on_change, self.check, *self._paths)
+        script = words("service_ensure", self.name, self._stamp, self.on_change, self.check, *self._paths)
+        if self.also:
+            noted = words("service_note", self.also._stamp, *self.also._paths)
+            script = "\n".join((noted, script, words("service_noted", self.also._stamp)))
         return Change(self.ref, f"{self.name}: {', '.join(what)}", script, LIBRARY)

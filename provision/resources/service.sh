@@ -73,3 +73,14 @@ service_ensure() {
         printf '%s\n' "$stamp" | put "$provision_stamps/$name" root root 644
     fi
 }
+
+# service_note STAMP PATH...: what is about to be loaded, for a stamp of its own.
+service_note() {
+    note=$provision_stamps/$1.next
+    shift
+    mkdir -p "$provision_stamps"
+    service_stamp "$@" | put "$note" root root 644
+}
+
+# service_noted STAMP: it was loaded.
+service_noted() { mv -fT "$provision_stamps/$1.next" "$provision_stamps/$1"; }

@@ -8,7 +8,9 @@ from provision.resources.certificate import Certificate, Placeholder, ProvidedCe
 from provision.resources.file import Directory, File
 from provision.resources.package import Packages
 from provision.resources.service import Service
+from provision.roles.waiting import waiting
 from provision.roles.wanted import Wanted
+from provision.roles.web import switched
 
 DIRECTORIES = {
     "letsencrypt": "https://acme-v02.api.letsencrypt.org/directory",
@@ -26,7 +28,9 @@ def tls(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     read = Service("nginx", watched, "reload", "nginx -t", stamp="nginx-certificates")
     if host.tls.issuer == "files":
         given = (host.tls.chain, host.tls.private_key)
-        return (*(ProvidedCertificate(app.name, tuple(app.domains), *given) for app in host.apps.values()), read)
+        provided = (ProvidedCertificate(app.name, tuple(app.domains), *given) for app in host.apps.values())
+        return (*provided, *switched(host, facts, read))
+    wait = waiting(host, facts)
     return (
         Packages("certbot", ("certbot",)),
         Directory("/etc/letsencrypt/renewal-hooks/deploy"),
@@ -43,10 +47,11 @@ def tls(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
                 check_dns=host.tls.check_dns,
                 ca=CA if host.tls.authorities else "",
                 again=wanted.force,
+                held=app.name in wait.apps,
             )
             for app in host.apps.values()
         ),
-        read,
+        *switched(host, facts, read),
     )
 
 

@@ -4,17 +4,20 @@ from provision.engine.facts import SYSTEM, Facts
 from provision.engine.resource import Resource
 from provision.inventory import App, Host
 from provision.release.layout import Layout
+from provision.release.present import PRESENT
 from provision.release.template import render
-from provision.resources.certificate import WEBROOT, Placeholder, link
+from provision.resources.certificate import WEBROOT, Placeholder, Switch, link
 from provision.resources.file import Absent, Directory, File, Link
 from provision.resources.file_set import FileSet, Member
 from provision.resources.nginx import DEFAULT, FOLDER, LONG, NGINX, NoStockSite, conflicts, refuse
 from provision.resources.package import Packages
 from provision.resources.ports import Ports
 from provision.resources.service import Service
+from provision.roles.waiting import Waiting, waiting
 from provision.roles.wanted import Wanted
 
 SETTINGS = f"{FOLDER}/provision/settings.conf"
+ANSWERS, ANSWERS_LINK = f"{FOLDER}/sites-available/000-answers.conf", f"{FOLDER}/sites-enabled/zz-000-answers.conf"
 # nginx 1.25.1 made `http2` a directive of its own; these come with an older one.
 OLDER = {"debian11", "debian12", "ubuntu22.04", "ubuntu22.10", "ubuntu23.04", "ubuntu23.10", "ubuntu24.04"}
 
@@ -22,15 +25,24 @@ OLDER = {"debian11", "debian12", "ubuntu22.04", "ubuntu22.10", "ubuntu23.04", "u
 def web(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     """nginx, and beside what it serves a site with at least a self-signed certificate for each app.
 
-    Raises PlanError if a site of another is in the way.
+    A site that waits for a certificate is not among them: it comes in `switched`. Raises PlanError if a site of another is in
+    the way.
     """
-    apps = tuple(host.apps.values())
+    apps, wait = tuple(host.apps.values()), waiting(host, facts)
     domains = {domain: app.name for app in apps for domain in app.domains}
     final = host.tls.issuer == "self-signed"
     nginx = Packages("nginx", ("nginx",))
-    members = _members(host, facts, nginx)
-    sites = FileSet("nginx", members, "nginx -t", conflicts(domains))
-    refuse(facts[NGINX], domains, {member.path for member in members})
+    refuse(facts[NGINX], domains, {member.path for member in _members(host, facts, nginx, Waiting())})
+    names = (*wait.names, *(domain for domain, app in domains.items() if app not in wait.apps))
+    sites = FileSet("nginx", _members(host, facts, nginx, wait), "nginx -t", conflicts(names), first=bool(wait.apps))
+    load = Service(
+        "nginx",
+        (sites.ref,),
+        "reload",
+        "nginx -t",
+        stamp="nginx-first" if wait.apps else "",
+        reads=sites.paths,
+    )
     return (
         Ports("nginx", (80, 443), "nginx"),
         nginx,
@@ -40,29 +52,76 @@ def web(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
         *(Placeholder(app.name, tuple(app.domains), final) for app in apps),
         Directory(f"{FOLDER}/provision"),
         sites,
-        Service("nginx", (sites.ref,), "reload", "nginx -t", reads=sites.paths),
+        # If nobody has to be answered in between, nginx reads all at the end, at once.
+        *((load,) if not wait.apps or wait.names or wait.first else ()),
     )
 
 
-def _members(host: Host, facts: Facts, package: Packages) -> tuple[Member, ...]:
-    """nginx.conf stays the distribution's: what is ours is in files that it includes, and in each of our servers."""
-    nginx, apps = facts[NGINX], tuple(host.apps.values())
-    long = any(len(domain) > LONG for app in apps for domain in app.domains)
+def switched(host: Host, facts: Facts, read: Service) -> tuple[Resource, ...]:
+    """Once there are certificates, nginx reads them (`read`), and with them the sites that waited for them."""
+    wait = waiting(host, facts)
+    if not wait.apps:
+        return (read,)
+    apps = tuple(app for app in host.apps.values() if app.name in wait.apps)
+    switches = tuple(Switch(app.name) for app in apps if host.tls.issuer != "files")
+    members: tuple[Member, ...] = (
+        *(member for app in apps for member in _proxied(host, facts, app)),
+        *switches,
+        *(Absent(path) for path in (ANSWERS_LINK, ANSWERS)),
+    )
+    all_names = (domain for app in host.apps.values() for domain in app.domains)
+    replaced = tuple(path for switch in switches for path in switch.replaces)
+    sites = FileSet("nginx", members, "nginx -t", conflicts(all_names), replaces=replaced)
+    paths = FileSet("nginx", _members(host, facts, Packages("nginx", ("nginx",)), Waiting()), "").paths
+    return (
+        sites,
+        Service("nginx", (sites.ref, *read.watches), "reload", "nginx -t", reads=paths, also=read),
+    )
+
+
+def _members(host: Host, facts: Facts, package: Packages, wait: Waiting) -> tuple[Member, ...]:
+    """nginx.conf stays the distribution's: what is ours is in files that it includes, and in each of our servers.
+
+    Of the apps that wait, nothing is touched.
+    """
+    nginx, apps = facts[NGINX], tuple(app for app in host.apps.values() if app.name not in wait.apps)
+    names = (*(domain for app in host.apps.values() for domain in app.domains), *_served(facts, wait))
     default = render(
         "nginx/default.conf.j2",
         certificate=link("default"),
         settings=SETTINGS,
         defaults=nginx.defaults(),
-        long_names=long and not set(nginx.sizes) - {DEFAULT},
+        long_names=any(len(name) > LONG for name in names) and not set(nginx.sizes) - {DEFAULT},
     )
-    # A link of before, under which nginx would read a site a second time.
-    before = {f"{FOLDER}/sites-enabled/{app.name}.conf" for app in apps} & {*nginx.links}
+    answers = {ANSWERS, ANSWERS_LINK} if ANSWERS_LINK in nginx.links else set()
     return (
         NoStockSite(nginx.stock, package.ref),
-        *(Absent(path) for path in sorted(before)),
         File(SETTINGS, render("nginx/settings.conf.j2", host=host)),
         *_site("000-default", "000-default", default),
-        *(member for app in apps for member in _site(app.name, f"zz-{app.name}", _proxy(host, facts, app))),
+        *(member for app in apps for member in _proxied(host, facts, app)),
+        *(_answering(wait) if wait.names else map(Absent, sorted(answers, reverse=True))),
+    )
+
+
+def _served(facts: Facts, wait: Waiting) -> tuple[str, ...]:
+    return tuple(name for one in facts[PRESENT] if one.app in wait.apps for name in one.domains)
+
+
+def _answering(wait: Waiting) -> tuple[Member, ...]:
+    """Where an issuer asks for names that nothing serves yet."""
+    return _site(
+        "000-answers",
+        "zz-000-answers",
+        render("nginx/answers.conf.j2", names=wait.names, settings=SETTINGS, webroot=WEBROOT),
+    )
+
+
+def _proxied(host: Host, facts: Facts, app: App) -> tuple[Member, ...]:
+    """An app's site; and not the link of before, under which nginx would read it a second time."""
+    before = f"{FOLDER}/sites-enabled/{app.name}.conf"
+    return (
+        *((Absent(before),) if before in facts[NGINX].links else ()),
+        *_site(app.name, f"zz-{app.name}", _proxy(host, facts, app)),
     )
 
 

@@ -32,6 +32,15 @@ class Load:
     failed: int = 0
     p99: str = ""
 
+    def lost(self, reloads: int = 1) -> list[str]:
+        """The failures, without those by which the client that keeps its connection learns of so many reloads of nginx.
+
+        A reload closes connections on which no request is under way; clients connect again (docs/internals.md, "Services keep a
+        stamp").
+        """
+        closed = [each for each in self.failures if each.startswith("RemoteDisconnected")]
+        return [each for each in self.failures if each not in closed] + closed[reloads:]
+
     def order(self) -> list[str]:
         """The commits that answered, in order, each run of equal ones once."""
         commits = [commit for _, commit in self.answers]

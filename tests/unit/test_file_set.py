@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -154,3 +155,16 @@ def test_the_members_are_seen_in_one_probe(folder: Path, me: tuple[str, str], ob
     others: tuple[Resource, ...] = (File(f"{folder}/same", "same", *me), made(folder, me))
     (single, _) = observe(*others)
     assert single["type"] == "regular file"
+
+
+@pytest.mark.parametrize(("check", "there"), [("true", False), ("false", True)])
+def test_what_the_set_replaces_goes_once_it_is_right(
+    check: str, there: bool, folder: Path, me: tuple[str, str], observe: Observe, make: Make
+) -> None:
+    (folder / "replaced").mkdir()
+    files = replace(made(folder, me, check), replaces=(f"{folder}/replaced",), first=True)
+    planned = change(files, observe)
+    assert planned is not None
+    assert planned.id == "files:web-first"
+    make(planned)
+    assert (folder / "replaced").exists() is there

@@ -148,3 +148,22 @@ def test_the_probe_of_many_services_asks_once(
         for row in (("active", "enabled", "no", "none"), ("inactive", "", "no", "none"))
     )
     assert (root / "calls").read_text() == "called\n"
+
+
+def test_one_load_is_noted_for_both_resources_of_a_unit(
+    call: Callable[..., subprocess.CompletedProcess[str]], stand_in: Callable[[str, str], Path], root: Path
+) -> None:
+    """What changes while the unit loads is not noted as loaded."""
+    for name in ("site", "certificate"):
+        (root / name).write_text("old")
+    stand_in("systemctl", f"case $1 in is-active) exit 1;; start) echo more >>{root}/certificate;; esac")
+    read = Service("nginx", (File.ref_to(f"{root}/certificate"),), "reload", stamp="nginx-certificates")
+    both = Service("nginx", (File.ref_to(f"{root}/site"),), "reload", also=read)
+    change = both.plan(State(), {})
+    assert change is not None
+    stamps = root / "var/lib/provision/stamps"
+    stamps.mkdir(parents=True)
+    done = call([service], f'before=$(service_stamp {root}/certificate)\n{change.script}\necho "$before"')
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in stamps.iterdir()} == {"nginx", "nginx-certificates"}
+    assert (stamps / "nginx-certificates").read_text() == done.stdout
