@@ -1,9 +1,10 @@
-"""An app that is pushed and whose requirements are private, over HTTPS and over SSH: the server reads those, and keeps no login."""
+"""An app that is pushed: the server needs nobody, or reads private requirements over HTTPS and SSH, and keeps no login."""
 
 import json
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
@@ -13,6 +14,7 @@ import pytest
 import yaml
 
 from provision import lab
+from provision.engine.shell import quote
 from tests.lab.conftest import LAB, Controller, https, shell
 from tests.lab.git_https import serving_git
 from tests.lab.index import USER
@@ -39,6 +41,14 @@ LIBRARY = {
     "build-backend = 'setuptools.build_meta'\n[tool.setuptools]\npy-modules = ['NAME']\n",
     "NAME.py": 'WORDS = "from NAME"\n',
 }
+# A name server that never answers; what it was asked for is a line each in /run/asked.
+SILENT = """\
+import socket
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("127.0.0.9", 53))
+while True:
+    print(server.recv(512)[12:-5].decode("latin1"), flush=True)
+"""
 # A Git host on the server itself, whose sshd has the server's own host key.
 SETUP = f"""\
 set -e
@@ -95,6 +105,20 @@ def greeting() -> str:
     return words
 
 
+@contextmanager
+def without_dns() -> Iterator[None]:
+    """The server's name server does not answer, within."""
+    shell(
+        SERVER,
+        f"rm -f /run/asked; systemd-run --quiet --unit=silent -p StandardOutput=append:/run/asked python3 -c {quote(SILENT)}; "
+        "cp /etc/resolv.conf /etc/hosts /run/; printf 'nameserver 127.0.0.9\\noptions timeout:2 attempts:1\\n' >/etc/resolv.conf",
+    )
+    try:
+        yield
+    finally:
+        shell(SERVER, "cat /run/resolv.conf >/etc/resolv.conf; cat /run/hosts >/etc/hosts; systemctl stop silent")
+
+
 def host_key() -> str:
     """The key of the host of the requirement over SSH."""
     return shell(SERVER, "cut -d ' ' -f 1,2 /etc/ssh/ssh_host_ed25519_key.pub")
@@ -126,13 +150,31 @@ def pushed(running_lab: None, tmp_path_factory: pytest.TempPathFactory) -> Itera
         over_ssh.commit(library("lab_ssh"))
         shell(SERVER, SETUP.replace("KEY", (folder / "deploy_key.pub").read_text().strip()))
         over_ssh.remove()
-        imports = "import lab_https\nimport lab_ssh"
-        words = 'lab_https.WORDS + " and " + lab_ssh.WORDS'
-        made.commit(MAIN.replace("IMPORTS", imports).replace("WORDS", words, 1), made.requirements)
         yield made
 
 
+def test_a_deploy_of_a_changed_line_asks_no_name_server(pushed: Pushed) -> None:
+    pushed.commit(MAIN.replace("IMPORTS", "").replace("WORDS", '"a changed line"'), "")
+    with without_dns():
+        pushed().deploy(SERVER)
+        assert shell(SERVER, "cat /run/asked") == ""
+        assert greeting() == "a changed line"
+        # Who needs sudo needs the server's own name, which DNS is asked for where no file has it.
+        shell(SERVER, f"sed -i '/{SERVER}/d' /etc/hosts")
+        planned = pushed().plan(SERVER)
+        asked = shell(SERVER, "cat /run/asked")
+    assert planned.status == 0
+    assert SERVER in asked
+    (note,) = planned.host(SERVER)["notes"]
+    assert note.startswith(
+        "sudo asks DNS for the server's own name each time, and waits for an answer that does not come ("
+    )
+    assert note.endswith(f" s): add the line 127.0.1.1 {SERVER} to /etc/hosts on the server")
+
+
 def test_a_host_of_requirements_that_shows_another_key_or_refuses_the_login_is_named(pushed: Pushed) -> None:
+    imports, words = "import lab_https\nimport lab_ssh", 'lab_https.WORDS + " and " + lab_ssh.WORDS'
+    pushed.commit(MAIN.replace("IMPORTS", imports).replace("WORDS", words, 1), pushed.requirements)
     other = pushed.folder / "other"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", other], check=True)
     answer = pushed(other.with_suffix(".pub").read_text())("deploy", SERVER, "--json")
@@ -150,7 +192,7 @@ def test_a_host_of_requirements_that_shows_another_key_or_refuses_the_login_is_n
     assert error == (
         f"{APP}: requirements.txt cannot be installed: {url} refuses the login, or wants one: give it in the app's netrc"
     )
-    assert greeting() == "public"
+    assert greeting() == "a changed line"
 
 
 def test_private_requirements_of_a_pushed_app_are_installed_and_their_logins_are_seen_nowhere(pushed: Pushed) -> None:
