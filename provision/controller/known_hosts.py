@@ -15,10 +15,13 @@ SECONDS = 20
 
 
 def pinned(app: str, source: Source) -> tuple[str, ...]:
-    """The known_hosts lines for the repository's host; none where the repository is not read over SSH.
+    """The known_hosts lines for the repository's host; none where the repository is not read over SSH. Where the commit is pushed,
+    those for the hosts of requirements.
 
     Raises PlanError where neither the inventory nor this machine knows a key of the host.
     """
+    if source.push:
+        return tuple(" ".join(filter(None, key)) for key in map(host_key, source.host_key) if key)
     if source.ssh is None:
         return ()
     name = known_as(*source.ssh)

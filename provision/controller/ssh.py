@@ -1,5 +1,6 @@
 """A session on a host: run a script as root and get its output, or its lines as they come."""
 
+import re
 import secrets
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from paramiko.ssh_exception import ChannelException, SSHException
 from provision.controller import become, listen
 from provision.controller.agent import Agent
 from provision.controller.connection import connect, reason
+from provision.engine.resource import Finding
 from provision.engine.shell import quote
 from provision.errors import AccessDenied, ConnectionLost, RunError
 from provision.inventory import Host
@@ -20,6 +22,8 @@ from provision.untrusted import line as shown
 
 SCRIPT_SECONDS = 300
 ENDED_SECONDS = 1
+# A server that knows its own name begins sooner.
+NAME_SECONDS = 3
 CHANNEL_TRIES, CHANNEL_SECONDS = 5, 0.1
 
 
@@ -35,7 +39,7 @@ class Output:
 class Session:
     """A connection to one host, opened at first use. `execs` counts the SSH exec requests that were made over it.
 
-    `password` is sudo's, for a host with `become: sudo-password`. Methods raise Unreachable where there is no connection
+    `password` is sudo's, for a host with `become: sudo-password`. `waits` is what an answer had to wait for, if it is known. Methods raise Unreachable where there is no connection
     and none can be made.
 
     It is long because a script is read in three ways, all over the one connection and with the same mark before its output.
@@ -44,6 +48,7 @@ class Session:
     def __init__(self, host: Host, password: str | None = None) -> None:
         self.host = host
         self.execs = 0
+        self.waits: Finding | None = None
         self._password = password
         self._connection: Connection | None = None
 
@@ -66,6 +71,8 @@ class Session:
         does not within 300 seconds; RunError where it does not begin, or prints more than an answer has; AccessDenied where
         sudo refuses; Unreachable.
         """
+        self.open()
+        begun_at = time.monotonic()
         channel, mark = self._execute(script)
         try:
             stdout, stderr = listen.answer(channel, self.host.address, SCRIPT_SECONDS)
@@ -78,6 +85,7 @@ class Session:
         before, begun, answer = stdout.partition(f"{mark}\n")
         if not begun:
             raise not_begun(self.host.user, before, stderr, status)
+        self.waits = self.waits or nameless(stderr, time.monotonic() - begun_at)
         return Output(answer, stderr, status)
 
     def lines(self, script: str, agent: Agent | None = None, limit: int = 0) -> Iterator[str]:
@@ -226,6 +234,15 @@ def denial(user: str, stderr: str) -> str:
     if "sudo" in stderr and "not found" in stderr:
         return "sudo is not installed: install it, or log in as root"
     return ""
+
+
+def nameless(stderr: str, seconds: float) -> Finding | None:
+    """What to know where an answer took so long, and sudo did not find the server's own name, for which it asks DNS."""
+    found = re.search(r"^sudo: unable to resolve host ([\w.-]{1,253})", stderr, re.MULTILINE)
+    if not found or seconds < NAME_SECONDS:
+        return None
+    what = f"sudo asks DNS for the server's own name each time, and waits for an answer that does not come ({seconds:.0f} s)"
+    return Finding("sudo", "warn", what, f"add the line 127.0.1.1 {found[1]} to /etc/hosts on the server")
 
 
 def not_begun(user: str, said: str, stderr: str, status: int) -> RunError | AccessDenied:

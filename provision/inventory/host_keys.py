@@ -83,3 +83,10 @@ def check_names(lines: Sequence[str], host: str, port: int) -> None:
             )
     if all(key.marker == "@revoked" for key in found):
         raise ValueError("all of these keys are revoked; write one that is good")
+
+
+def check_named(lines: Sequence[str]) -> None:
+    """Raise ValueError for a key that does not say which host it is of."""
+    for key in filter(None, map(host_key, lines)):
+        if not key.names:
+            raise ValueError(f"{key.type} {key.key[:20]}... has no host before it; write what ssh-keyscan HOST prints")

@@ -27,6 +27,20 @@ def _deploy_key(value: object, info: ValidationInfo) -> object:
     return path
 
 
+def _for_requirements(name: str, value: Any) -> Any:
+    """A setting beside `push`, where only requirements are read from repositories. Raises ValueError for one that those do not use."""
+    if name == "forward_agent":
+        raise ValueError(f"{name} is for a repository that the server reads, and push needs none; remove one of them")
+    if value == GENERATE:
+        raise ValueError(
+            "generate is for a repository that the server reads, and push needs none; name a key file, if there are requirements at"
+            " git+ssh://"
+        )
+    if name == "host_key":
+        host_keys.check_named(value)
+    return value
+
+
 HostKeyLine = Annotated[str, AfterValidator(host_keys.valid_line)]
 
 
@@ -51,7 +65,8 @@ class Source(Model):
         default=None,
         description="The key to a private repository over SSH. generate: the server makes its own, which never leaves it, and"
         " its public half is printed for the repository's settings. A path: a private key file on this machine, relative to"
-        " this inventory; the server has it only while it fetches.",
+        " this inventory; the server has it only while it fetches. With `push`, a path: the key is for requirements at"
+        " git+ssh:// alone.",
         examples=["generate"],
     )
     forward_agent: bool = Field(
@@ -62,7 +77,8 @@ class Source(Model):
     host_key: Annotated[list[HostKeyLine], BeforeValidator(host_keys.lines)] = Field(
         default_factory=list,
         description="Pinned host keys of an SSH repository: lines as `ssh-keyscan HOST` prints them. Neither the server nor"
-        " this machine accepts any other key. If omitted: the keys in this machine's known_hosts.",
+        " this machine accepts any other key. If omitted: the keys in this machine's known_hosts. With `push`: the keys of the"
+        " hosts of requirements at git+ssh://.",
         examples=[
             [
                 "git.example.com ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f",
@@ -90,9 +106,7 @@ class Source(Model):
             return value
         endpoint = ssh_endpoint(info.data["repository"] or "")
         if info.data["push"]:
-            raise ValueError(
-                f"{name} is for a repository that the server reads, and push needs none; remove one of them"
-            )
+            return _for_requirements(name or "", value)
         if info.data["repository"] and not endpoint:
             raise ValueError(f"{name} is for a repository over SSH; write repository: git@HOST:PATH, or remove {name}")
         if name == "forward_agent" and info.data.get("deploy_key"):
@@ -105,6 +119,11 @@ class Source(Model):
     def _repository_or_push(self, info: ValidationInfo) -> Source:
         if not Context.of(info).partial and not (self.repository or self.push):
             raise ValueError("no repository; write for example repository: https://git.example.com/shop.git")
+        if self.push and isinstance(self.deploy_key, Path) and not self.host_key:
+            raise ValueError(
+                "with push, deploy_key is for requirements at git+ssh://, and their hosts are not pinned; add host_key: what"
+                " ssh-keyscan HOST prints"
+            )
         return self
 
     @property

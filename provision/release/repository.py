@@ -22,13 +22,13 @@ def mirror(
     """The app's repository with the wanted commit.
 
     `pack` has the commit if the controller sends it, by way of the login's `home`. `host_keys` are lines of a known_hosts
-    file, for a repository that is read over SSH.
+    file, for a repository or for requirements that are read over SSH.
     """
     layout, access = Layout(app.name), _access(host, app)
     known = "".join(f"{line}\n" for line in host_keys)
     location = PUSHED if app.source.push else app.source.location
     return (
-        *((file(layout, Layout.known_hosts, known),) if access and host_keys else ()),
+        *((file(layout, Layout.known_hosts, known),) if host_keys else ()),
         Mirror(layout.repository, location, commit, pack, home, access),
     )
 

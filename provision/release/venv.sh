@@ -156,6 +156,8 @@ venv_failed() {
     # When an index refuses a password, uv says that the packages are not there.
     status=$(sed -n 's/.*lack of valid authentication credentials (\([^)]*\)).*/\1/p' "$work/output" | head -n 1)
     if [ -n "$status" ]; then fail "$app: $file cannot be installed: $(uv_denied "$status")"; fi
+    refused=$(venv_git_reason <"$work/output")
+    if [ -n "$refused" ]; then fail "$app: $file cannot be installed: $refused"; fi
     fail "$app: $file cannot be installed: $(venv_reason <"$work/output" | sed "s|$app_home/source/||g")$(sandbox_hint "$app" <"$work/output")"
 }
 
@@ -180,6 +182,20 @@ venv_take() {
 # venv_room PATH...: the free space on their filesystems.
 venv_room() {
     echo "$(room "$@"); make room there, or keep fewer releases (keep_releases)"
+}
+
+# venv_git_reason <OUTPUT: why a requirement's repository let nobody in, which git and ssh say far behind uv's error; empty if they do not.
+venv_git_reason() {
+    sed -n "
+        s/.*git fetch .*'\([a-z]*:\/\/[^' ]*\)' .*/\1/; t name
+        s/.*Host key verification failed.*/shows a host key that is not pinned: where it is the right one, pin it (source.host_key); otherwise somebody is in between/; t why
+        s/.*Permission denied (publickey.*/refuses the deploy key: add its public half there (read-only is enough), then run again/; t why
+        s/.*\(Authentication failed for\|could not read Username for\|could not read Password for\).*/refuses the login, or wants one: give it in the app's netrc/; t why
+        b
+        :name
+        h; b
+        :why
+        x; G; s/\n/ /p; q"
 }
 
 # venv_reason <OUTPUT: what uv reports, on one line: its error, the causes, and the exception that ended a build.

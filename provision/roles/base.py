@@ -21,7 +21,7 @@ PACKAGES = ("ca-certificates", "curl", "git", "openssl", "tzdata")
 def base(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     """Packages, trusted CAs, the time zone and the locale if they are named, the toolkit's folders, and two users for each app."""
     locales = () if host.locale in (None, *BUILT_IN) else ("locales",)
-    ssh = ("openssh-client",) if any(app.source.ssh for app in host.apps.values()) else ()
+    ssh = ("openssh-client",) if any(app.source.ssh or app.source.private_key for app in host.apps.values()) else ()
     return (
         Packages("base", (*PACKAGES, *locales, *ssh, *host.packages)),
         *(_timezone(host.timezone) if host.timezone else ()),

@@ -68,7 +68,8 @@ def _findings(request: Request, host: Host, session: Session, folder: Callable[[
     found = examine(resources, seen)
     busy = (Finding("lock", "warn", locked(seen.lock)),) if seen.lock else ()
     fine = roles.fine(resources, {one.check for one in found if one.level == "stop"})
-    return (_server(facts), *busy, *fine, *found)
+    waits = (session.waits,) if session.waits else ()
+    return (_server(facts), *busy, *waits, *fine, *found)
 
 
 def _server(facts: Facts) -> Finding:

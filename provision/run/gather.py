@@ -26,7 +26,7 @@ def gather(request: Request, host: Host, facts: Facts, resolved: Commits, folder
     Packs of commits to send are written to `folder()`, which is called only if there are any. Raises PlanError.
     """
     sources = {name: app.source for name, app in host.apps.items() if name in resolved}
-    host_keys = {name: known_hosts.pinned(name, source) for name, source in sources.items() if source.ssh}
+    host_keys = {name: known_hosts.pinned(name, source) for name, source in sources.items()}
     found = {name: resolved[name].result().id for name in sources}
     keys = python_cache.keys(facts[SYSTEM], host)
     return Wanted(

@@ -106,6 +106,7 @@ class HostRun:
         check_agreed(self.request, self.host.name, self.plan)
         listed = self.request.inventory.hosts.get(self.host.name, self.host)
         notes = (
+            *((str(self.session.waits),) if self.session.waits else ()),
             *self.wanted.notes,
             *commits,
             *roles.notes(self.facts, resources),

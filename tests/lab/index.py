@@ -115,6 +115,13 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
+def with_tls(server: ThreadingHTTPServer) -> None:
+    """Let a server speak TLS alone, as acme.test."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(LAB / "acme/api.pem", LAB / "acme/api.key")
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+
+
 @contextmanager
 def serving(password: str, tls: bool = False) -> Iterator[Index]:
     """An index (PEP 503) with the package, which redirects to this machine's own for all others, and wants the password.
@@ -123,9 +130,7 @@ def serving(password: str, tls: bool = False) -> Iterator[Index]:
     """
     with _Server(password) as server:
         if tls:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(LAB / "acme/api.pem", LAB / "acme/api.key")
-            server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+            with_tls(server)
         scheme, host = ("https", ACME) if tls else ("http", "10.213.0.1")
         server.index = Index(f"{scheme}://{host}:{server.server_address[1]}", password)
         threading.Thread(target=server.serve_forever, daemon=True).start()

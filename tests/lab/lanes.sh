@@ -32,7 +32,7 @@ on lab1 path || failed=1
 wait "$early" || failed=1
 cat "$out/early"
 
-on lab3 releases supervisor python private_index private >"$out/releases" 2>&1 &
+on lab3 releases supervisor python private_index private pushed >"$out/releases" 2>&1 &
 releases=$!
 {
     lane=0

@@ -1,11 +1,8 @@
 """A package index behind a password, with a CA of its own: packages come from it, and its password is seen nowhere."""
 
-import base64
 import json
 import re
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
@@ -20,6 +17,7 @@ from tests.lab.apps import MAIN, SERVER, App, committed
 from tests.lab.conftest import LAB, Answer, Controller, https, shell
 from tests.lab.index import PACKAGE, USER, WHEEL, Index, serving
 from tests.lab.repository import Repository
+from tests.lab.watching import watched
 
 pytest_plugins = ("tests.lab.apps",)
 
@@ -27,32 +25,6 @@ pytest_plugins = ("tests.lab.apps",)
 @pytest.fixture(scope="module")
 def apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, App]]:
     yield from committed(tmp_path_factory.mktemp("apps"), ("built", "locked"))
-
-
-@contextmanager
-def watched(secret: str) -> Iterator[list[str]]:
-    """Where the server shows a secret: meanwhile in process lists and files open to all, afterwards in any file."""
-    seen: list[str] = []
-    encoded = base64.b64encode(secret.encode()).decode()
-    shell(SERVER, f"rm -f /run/watched; echo {encoded} | base64 -d >/run/needle")
-    watch = (
-        "cd /; rounds=0; while [ ! -e /run/watched ]; do rounds=$((rounds + 1)); "
-        "grep -lasF -f /run/needle /proc/[0-9]*/cmdline; "
-        "setpriv --reuid=nobody --regid=nogroup --clear-groups "
-        "grep -rlasF --exclude=needle -f /run/needle /run /tmp /var/tmp /proc/[0-9]*/environ; "
-        "sleep 0.1; done; grep -rlasF --exclude=needle -f /run/needle /etc /home /opt /root /run /srv /tmp /usr/local /var; "
-        "journalctl --no-pager -q | grep -F -f /run/needle; echo $rounds"
-    )
-    with ThreadPoolExecutor(1) as pool:
-        watching = pool.submit(shell, SERVER, watch)
-        try:
-            yield seen
-        finally:
-            shell(SERVER, "touch /run/watched")
-    *found, rounds = watching.result().splitlines()
-    shell(SERVER, "rm /run/watched /run/needle")
-    assert int(rounds) > 10
-    seen += found
 
 
 @dataclass(frozen=True)
@@ -90,7 +62,7 @@ def private(every_app: Controller, apps: dict[str, App], tmp_path_factory: pytes
         }
         controller = every_app.with_text(yaml.safe_dump(content, sort_keys=False), "private")
         planned = controller.plan(SERVER)
-        with watched(secret) as seen:
+        with watched(SERVER, secret) as seen:
             deployed = controller("deploy", SERVER)
         assert deployed.status == 0, deployed.stdout + deployed.stderr
         answers: tuple[Answer, ...] = (planned, deployed, controller.deploy(SERVER))
@@ -146,7 +118,7 @@ def test_a_netrc_file_opens_an_index_to_the_build_and_to_nobody_else(
     site = {"domains": [f"netrc.{SERVER}.test"], "health": "/", "workers": 1, "netrc": str(tmp_path / "netrc")}
     content["apps"] = {"netrc": {"source": repository.url, "module": "main:app", **site}}
     controller = every_app.with_text(yaml.safe_dump(content, sort_keys=False), "netrc")
-    with watched(index.password.rpartition("/")[2]) as seen:
+    with watched(SERVER, index.password.rpartition("/")[2]) as seen:
         deployed = controller("deploy", SERVER)
     repository.remove()
     assert deployed.status == 0, deployed.stdout + deployed.stderr

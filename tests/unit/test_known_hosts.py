@@ -90,6 +90,11 @@ def test_a_host_that_nobody_knows_is_refused_with_how_to_pin_it(known: Write) ->
         )
 
 
+def test_the_hosts_of_requirements_keep_their_names(tmp_path: Path) -> None:
+    pushed = Source(push=tmp_path, host_key=[f"one.example.com,10.0.0.7  {KEY} a comment", f"@revoked * {OTHER}"])
+    assert known_hosts.pinned("shop", pushed) == (f"one.example.com,10.0.0.7 {KEY}", f"@revoked * {OTHER}")
+
+
 def test_a_repository_that_is_not_read_over_ssh_has_no_host_key(tmp_path: Path) -> None:
     for source in (
         Source(repository="https://git.example.com/shop.git"),

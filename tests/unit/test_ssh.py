@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from provision.controller import become
-from provision.controller.ssh import denial, root_shell
+from provision.controller.ssh import denial, nameless, root_shell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,3 +79,13 @@ def test_a_script_runs_whether_or_not_sudo_reads_the_password(make_host: MakeHos
 )
 def test_why_sudo_made_nobody_root_is_one_line(stderr: str, message: str) -> None:
     assert denial("ops", stderr) == message
+
+
+def test_a_wait_for_the_servers_own_name_is_told_only_where_there_was_one() -> None:
+    said = "bash: warning\nsudo: unable to resolve host web1.internal: Temporary failure in name resolution\n"
+    found = nameless(said, 12.3)
+    assert str(found) == (
+        "sudo asks DNS for the server's own name each time, and waits for an answer that does not come (12 s): add the line 127.0.1.1 "
+        "web1.internal to /etc/hosts on the server"
+    )
+    assert (nameless(said, 0.4), nameless("", 12.3)) == (None, None)

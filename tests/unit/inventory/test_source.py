@@ -81,3 +81,18 @@ def test_a_host_may_go_another_way_to_the_repository_than_its_group() -> None:
     text = source("deploy_key: generate") + "    apps: {shop: {source: {deploy_key: null, forward_agent: true}}}\n"
     shop = host(text).apps["shop"].source
     assert (shop.deploy_key, shop.forward_agent) == (None, True)
+
+
+def test_a_push_has_a_key_for_requirements_only_with_the_keys_of_their_hosts() -> None:
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "key"], check=True)
+    assert errors(source("deploy_key: key, push: .")) == [
+        at(
+            3,
+            "apps.shop.source: with push, deploy_key is for requirements at git+ssh://, and their hosts are not pinned; add host_key:"
+            " what ssh-keyscan HOST prints",
+        )
+    ]
+    line = f"libraries.example.com {HOST_KEY}"
+    shop = host(source(f"deploy_key: key, push: ., host_key: ['{line}']")).apps["shop"].source
+    assert (shop.private_key, shop.host_key) == (Path("key").read_text(), [line])
+    assert shop.ssh is None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 from provision import roles
+from provision.release.venv import Venv
 from provision.resources.git import DeployKey, Mirror
 from provision.resources.package import Packages
 from tests.unit.tables import (
@@ -18,6 +20,8 @@ from tests.unit.tables import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from provision.engine.resource import Resource
     from tests.unit.tables import MakeFacts, MakeHost
 
@@ -52,6 +56,23 @@ def test_only_a_private_repository_brings_ssh_a_key_and_pinned_host_keys(
     assert mirror(found, "blog").access is None
     public = next(one for one in roles.server(make_host(TWO), *facts) if isinstance(one, Packages))
     assert "openssh-client" not in public.names
+
+
+def test_a_push_with_private_requirements_brings_ssh_and_pinned_host_keys_but_reads_no_repository(
+    make_host: MakeHost, make_known: MakeFacts, tmp_path: Path
+) -> None:
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"], check=True)
+    pushed = REPOSITORY.replace("repository: 'git@git.example.com:shop.git'", "push: .")
+    line = f"git.example.com {(tmp_path / 'key.pub').read_text()}"
+    facts = make_known(
+        commits={"shop": COMMIT, "blog": COMMIT}, wanted={"host_keys": {"shop": LINES}}, pushed={"shop": COMMIT}
+    )
+    found = roles.everything(make_host(pushed % f"deploy_key: key, host_key: {line}"), *facts)
+    assert file(found, "/etc/shop/known_hosts").content == "git.example.com ssh-ed25519 AAAA\n"
+    assert "openssh-client" in next(one for one in found if isinstance(one, Packages)).names
+    assert (mirror(found).access, [one for one in found if isinstance(one, DeployKey)]) == (None, [])
+    (venv,) = (one for one in found if isinstance(one, Venv) and one.app == "shop")
+    assert venv.key == (tmp_path / "key").read_text()
 
 
 def test_the_deploy_key_belongs_to_the_server_and_can_be_made_ahead_of_a_release(

@@ -252,6 +252,27 @@ def test_what_uv_says_is_wrong_is_one_line(call: Callable[..., subprocess.Comple
     assert ran.stdout == "No solution found: there is no version of fastapi==9\n"
 
 
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("Host key verification failed.", "shows a host key that is not pinned: "),
+        ("git@h: Permission denied (publickey,password).", "refuses the deploy key: "),
+        ("fatal: Authentication failed for 'https://h/one.git/'", "refuses the login, or wants one: "),
+        (
+            "fatal: could not read Username for 'https://h': terminal prompts disabled",
+            "refuses the login, or wants one: ",
+        ),
+        ("fatal: repository not found", ""),
+    ],
+)
+def test_a_requirements_repository_that_lets_nobody_in_is_named_with_what_opens_it(
+    said: str, reason: str, call: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    fetch = "  cause: process didn't exit successfully: `/usr/bin/git fetch --force 'https://h/one.git' '+HEAD:refs/x'` (exit status: 128)"
+    ran = call([shell], f"venv_git_reason <<'END'\nerror: Failed to build `one`\n{fetch}\n  --- stderr\n  {said}\nEND")
+    assert ran.stdout.startswith(f"https://h/one.git {reason}") if reason else ran.stdout == ""
+
+
 def test_uv_with_a_checksum_that_is_not_known_is_not_installed(
     tmp_path: Path, call: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
