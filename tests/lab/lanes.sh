@@ -27,7 +27,7 @@ on() {
 failed=0
 run path || failed=1
 
-on lab3 releases supervisor python private_index private remove secrets >"$out/releases" 2>&1 &
+on lab3 releases supervisor python private_index private remove remove_all secrets >"$out/releases" 2>&1 &
 releases=$!
 {
     lane=0
