@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from provision.engine import lease
+from provision.engine import found, lease
 from provision.engine.layout import PRELUDE
 from provision.engine.plan import Plan
 from provision.engine.resource import Change
@@ -13,7 +13,7 @@ from provision.engine.shell import joined, library, words
 from provision.errors import ProbeError
 from provision.untrusted import line as shown
 
-LIBRARY = f"{PRELUDE}{library(__file__)}{lease.LIBRARY}"
+LIBRARY = f"{PRELUDE}{library(__file__)}{lease.LIBRARY}{found.LIBRARY}"
 # How long the undoing of a fleet's run waits for whatever the run left going on.
 UNDO_SECONDS = 300
 # Characters in one pattern of sed; those that are special there, and how they are written.

@@ -6,9 +6,10 @@ umask 077
 
 # run_start RUN GENERATION WHO TASK FLEET SECONDS <runner
 run_start() {
-    mkdir -p "$provision_runs" "$provision_state"
+    mkdir -p "$provision_runs"
     exec 9>>"$provision_lock"
     run_lock "$6"
+    found_begin
     lease_allows "$5" || exit 0
     run_is_current "$2"
     run_sweep
@@ -48,6 +49,11 @@ run_lock() {
         printf 'locked\t\t%s\n' "$(cat "$provision_holder")"
         exit 0
     fi
+    # A removal of the toolkit takes the lock's file along.
+    if ! [ /proc/self/fd/9 -ef "$provision_lock" ]; then
+        printf 'stale\t\t\n'
+        exit 0
+    fi
 }
 
 # run_is_current GENERATION: a plan that another run has made old is not carried out. Without one, nothing is checked.
@@ -68,6 +74,7 @@ run_follow() {
     fi
     tail -n "+$2" -f --pid="$(cat "$provision_runs/$1/pid")" "$provision_runs/$1/events"
     if ! tail -n 1 "$provision_runs/$1/events" | grep -q '^end'; then printf 'lost\t\t%s\n' "$1"; fi
+    found_leave
 }
 
 # run_stop RUN
@@ -141,14 +148,18 @@ run_tell() {
     fi
 }
 
-# run_finish STATUS: a run that settles has undone what was not confirmed, or has failed to.
+# run_finish STATUS: a run that settles has undone what was not confirmed, or has failed to. One that removed the toolkit leaves no note.
 run_finish() {
     if [ -n "${settles:-}" ]; then lease_settle; fi
+    if [ -e "$provision_state" ]; then run_note "$1"; fi
+    run_event "end		$1"
+    exit 0
+}
+
+run_note() {
     run_keep_room
     printf '{"run":"%s","task":"%s","who":"%s","at":"%s","changes":%s,"status":%s}\n' \
         "$id" "$task" "$who" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$count" "$1" >>"$provision_history"
-    run_event "end		$1"
-    exit 0
 }
 
 # put PATH OWNER GROUP MODE <content: beside, synced, renamed. What a killed run left beside goes.

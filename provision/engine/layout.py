@@ -89,6 +89,12 @@ class Toolkit(Places):
         "a file for each app: for which domains its issuer was last asked; its time says when",
         mode=0o700,
     )
+    found = Place(
+        "/var/lib/provision/found",
+        "directory",
+        "what the server had before: which packages came with the toolkit, and the settings that it replaced",
+        mode=0o700,
+    )
     unconfirmed = Place(
         "/var/lib/provision/unconfirmed", "directory", "what a fleet activated and has not confirmed yet", mode=0o700
     )

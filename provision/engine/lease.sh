@@ -58,6 +58,7 @@ lease_keep() {
         confirm) lease_confirm "$1" ;;
         end)
             rm -f "$provision_lease"
+            found_leave
             exit 0
             ;;
         esac
@@ -67,9 +68,10 @@ lease_keep() {
 
 # lease_take FLEET GENERATION SECONDS WHO TASK
 lease_take() {
-    mkdir -p "$provision_runs" "$provision_state"
+    mkdir -p "$provision_runs"
     exec 9>>"$provision_lock"
     run_lock 1
+    found_begin
     if ! lease_is "$1"; then lease_allows '' || exit 0; fi
     run_is_current "$2"
     printf '%s\t%s\t%s\n' "$4 ($5)" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$1" >"$provision_lease"

@@ -81,6 +81,10 @@ def _pushed(records: Sequence[Record]) -> Mapping[str, str]:
     return {word(each, "app", APP): word(each, "commit") for each in records}
 
 
+def _known(records: Sequence[Record]) -> tuple[str, ...]:
+    return tuple(sorted({word(each, "app", APP) for each in records}))
+
+
 def _migrations(records: Sequence[Record]) -> tuple[DoneMigration, ...]:
     return tuple(DoneMigration(**each) for each in records)
 
@@ -89,5 +93,7 @@ RELEASES = Fact("release", "release_facts", shell.FACTS, _releases)
 PREVIEWS = Fact("preview", "preview_facts", shell.FACTS, _previews)
 MANAGED = Fact("managed", "managed_facts", shell.FACTS, _files)
 MIGRATIONS = Fact("migration", "migration_facts", shell.FACTS, _migrations)
+# The apps that the server has a record of, or data of with the user who owns it, by name.
+KNOWN = Fact("known", "known_facts", shell.FACTS, _known)
 # The commit that each app was last sent by the controller.
 PUSHED = Fact("pushed", "pushed_facts", shell.FACTS, _pushed)

@@ -12,6 +12,23 @@ apps_known() {
     } | sort -u)
 }
 
+# known_facts: out: a record with app for each app that the server has a record of, or data of with the user who owns it.
+known_facts() {
+    apps_known
+    for app in $apps_there; do
+        layout_app "$app"
+        if [ -d "$app_state" ]; then printf 'known\tapp=%s\n' "$app"; fi
+    done
+    if [ ! -r "$root/etc/passwd" ]; then return 0; fi
+    while IFS=: read -r app _ number _ _ home shell; do
+        case $app$home$shell in [!a-z]* | *[!a-z0-9/-]*) continue ;; esac
+        layout_app "$app"
+        if [ "$home $shell" = "${app_shared#"$root"} /usr/sbin/nologin" ] && [ "$number" -lt 1000 ] && [ ! -d "$app_state" ]; then
+            printf 'known\tapp=%s\n' "$app"
+        fi
+    done <"$root/etc/passwd"
+}
+
 # release_state APP ID: sets state (active, good, failed or new), and when and by (who deployed it), each - if it never was.
 release_state() {
     layout_app "$1"

@@ -17,6 +17,7 @@ slot.sh and process.sh call these:
     NAME_processes_stop APP                   all of them
     NAME_uninstall PATH                       what its file at this path describes: stopped and removed
     NAME_places APP                           paths of the app that are its own
+    NAME_serves USERS                         PACKAGE and WHY, a line each, of its packages that serve somebody else
     NAME_runs PATH...                         what runs of what the files at these paths describe
 """
 

@@ -249,6 +249,18 @@ supervisor_uninstall() {
     esac
 }
 
+# supervisor_serves "USER USER...": PACKAGE and WHY, for each file of somebody else's that Supervisor or cron reads; the users are apps'.
+supervisor_serves() {
+    for path in "$supervisor_programs"/*.conf "$supervisor_jobs"/* "$root"/var/spool/cron/crontabs/*; do
+        if [ ! -f "$path" ] || head -n 1 "$path" | grep -q '^[;#] provision: '; then continue; fi
+        case $path in
+        "$supervisor_programs"/*) echo "supervisor it has $path" ;;
+        */crontabs/*) case " $1 " in *" ${path##*/} "*) ;; *) echo "cron it has $path" ;; esac ;;
+        *) if ! dpkg -S "$path" >/dev/null 2>&1; then echo "cron it has $path"; fi ;;
+        esac
+    done
+}
+
 # supervisor_places APP
 supervisor_places() {
     layout_supervisor "$1"

@@ -166,6 +166,9 @@ systemd_uninstall() {
     esac
 }
 
+# systemd_serves USERS: nothing, as each server has systemd.
+systemd_serves() { :; }
+
 # systemd_places APP: nothing.
 systemd_places() { :; }
 

@@ -48,7 +48,7 @@ class File:
 
     `check` is a command that must succeed with the new file in place (`nginx -t`); if it fails, the old file is
     restored and the change fails. The values in a `secret` file, which has the form of an environment file (KEY=VALUE),
-    are never shown.
+    are never shown. If it `keeps`, what the server had there is put back when this toolkit leaves.
     """
 
     path: str
@@ -58,6 +58,7 @@ class File:
     mode: int = 0o644
     secret: bool = False
     check: str = ""
+    keeps: bool = False
 
     @staticmethod
     def ref_to(path: str) -> Ref:
@@ -83,7 +84,8 @@ class File:
             if not attributes:
                 return None
             summary = f"{self.path}: {', '.join(attributes)}"
-            return Change(self.ref, summary, _attributes(self.path, self.owner, self.group, self.mode), LIBRARY)
+            script = _attributes(self.path, self.owner, self.group, self.mode)
+            return Change(self.ref, summary, _kept(self.path, self.keeps, script), LIBRARY)
         seen = base64.b64decode(found.content)
         old, new = seen.decode(errors="replace"), self.content
         if len(seen) >= SHOWN:
@@ -94,7 +96,8 @@ class File:
         summary = f"{what} {self.path}" + (f" ({', '.join(attributes)})" if attributes else "")
         summary += f" (compared: its first {SHOWN // 1024} KB)" if len(seen) >= SHOWN else ""
         command = words("file_write", self.path, self.owner, self.group, f"{self.mode:o}", self.check)
-        return Change(self.ref, summary, heredoc(command, self.content.encode()), LIBRARY, diff(self.path, old, new))
+        script = _kept(self.path, self.keeps, heredoc(command, self.content.encode()))
+        return Change(self.ref, summary, script, LIBRARY, diff(self.path, old, new))
 
 
 def _masked(old: str, new: str) -> tuple[str, str]:
@@ -131,6 +134,11 @@ def _entries(text: str) -> Iterator[tuple[str, str]]:
             key, value = "", ""
     if key:
         yield key, value
+
+
+def _kept(path: str, keeps: bool, script: str) -> str:
+    """The script that changes a path; what the server has there is kept before, if it is to be put back one day."""
+    return f"{words('found_keep', 'settings', path)}\n{script}" if keeps else script
 
 
 def _attributes(path: str, owner: str, group: str, mode: int) -> str:
@@ -175,10 +183,11 @@ class Directory:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A symbolic link to `target`."""
+    """A symbolic link to `target`. If it `keeps`, what the server had there is put back when this toolkit leaves."""
 
     path: str
     target: str
+    keeps: bool = False
 
     @staticmethod
     def ref_to(path: str) -> Ref:
@@ -196,9 +205,8 @@ class Link:
         found = _Found.of(state)
         if found.type == "symbolic link" and found.value == self.target:
             return None
-        return Change(
-            self.ref, f"link {self.path} -> {self.target}", words("file_make_link", self.path, self.target), LIBRARY
-        )
+        script = _kept(self.path, self.keeps, words("file_make_link", self.path, self.target))
+        return Change(self.ref, f"link {self.path} -> {self.target}", script, LIBRARY)
 
 
 @dataclass(frozen=True, slots=True)

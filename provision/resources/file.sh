@@ -49,6 +49,7 @@ file_make_directory() {
     path=$1 owner=$2 group=$3 mode=$4
     if [ ! -d "$path" ]; then
         if [ -e "$path" ] || [ -L "$path" ]; then fail "$path is there and is not a folder: move it away"; fi
+        found_folder "$path"
         (umask 022 && mkdir -p "$path")
     fi
     chown "$owner:$group" "$path"

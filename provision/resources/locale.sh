@@ -14,6 +14,7 @@ locale_probe() {
 locale_generate() {
     name=$1 charset=$2
     if ! grep -qxF "$name $charset" /etc/locale.gen; then
+        found_keep settings /etc/locale.gen
         { cat /etc/locale.gen && printf '%s %s\n' "$name" "$charset"; } | put /etc/locale.gen root root 644
     fi
     locale-gen

@@ -240,7 +240,8 @@ class NoStockSite:
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         if not (state if self.there else self.installs in earlier and not state):
             return None
-        return Change(self.ref, f"remove {self.path}", words("rm", "-f", self.path), file.LIBRARY)
+        keep = f"{words('found_keep', 'nginx', self.path)}\n" if self.there else ""
+        return Change(self.ref, f"remove {self.path}", f"{keep}{words('rm', '-f', self.path)}", file.LIBRARY)
 
 
 def conflicts(domains: Iterable[str]) -> str:

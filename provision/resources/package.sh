@@ -76,13 +76,61 @@ package_resume() {
     dpkg --force-confdef --force-confold --configure -a || fail "dpkg was interrupted, and dpkg --configure -a fails; its reason stands above"
 }
 
-# package_install NAME...: wait for a first boot that is still installing packages. Update the index only if there is none, or if it
-# is out of date.
+# package_install NAME...: wait for a first boot that is still installing packages. What comes with them is noted, also if it fails.
 package_install() {
     if command -v cloud-init >/dev/null; then
         if package_is_booting; then notice "cloud-init is not done with this server's first boot: it is waited for, ten minutes at most"; fi
         timeout 600 cloud-init status --wait >/dev/null || true
     fi
+    package_await
+    package_note
+    package_before "$@"
+    trap package_note EXIT
+    package_get "$@"
+    trap - EXIT
+    package_note
+}
+
+# package_states: STATE NAME, for each package that dpkg has, or has files of.
+# shellcheck disable=SC2016 # dpkg-query's own variables
+package_states() { dpkg-query -W -f='${db:Status-Abbrev} ${binary:Package}\n' | sed 's/^.\(.\)[^ ]* */\1 /' | grep -v '^n '; }
+
+# package_before NAME...: note what there is, and what is asked for.
+package_before() {
+    if [ ! -d "$provision_found" ]; then return 0; fi
+    # What Debian's packages leave when they go.
+    found_folder "$root/var/www/html"
+    found_folder "$root/var/lib/letsencrypt"
+    { printf 'asked %s\n' "$@" && package_principals && package_states; } | put "$provision_found/before" root root 600
+}
+
+# package_principals: each user and group of the system, as user:NAME or group:NAME.
+package_principals() {
+    getent passwd | sed 's/:.*//; s/^/user:/'
+    getent group | sed 's/:.*//; s/^/group:/'
+}
+
+# package_note: since the note of what there was, these came: NAME, then asked or needed, and rest where files of it were there (as of a
+# package that had been removed). If that run was killed, what else came since counts, too.
+package_note() {
+    if [ ! -e "$provision_found/before" ]; then return 0; fi
+    {
+        cat "$provision_found/packages" 2>/dev/null || true
+        package_states | awk '
+            NR == FNR { if ($1 == "asked") asked[$2] = 1; else was[$2] = $1; next }
+            $1 != "c" && was[$2] !~ /[^c]/ { name = $2; sub(/:.*/, "", name); print $2, (name in asked ? "asked" : "needed"), was[$2] == "c" ? "rest" : "new" }' \
+            "$provision_found/before" -
+    } | sort -u -k 1,1 | put "$provision_found/packages" root root 600
+    cut -d ' ' -f 1 "$provision_found/packages" >"$provision_found/.names"
+    package_principals | grep -vxF -f "$provision_found/before" | while IFS=: read -r kind name; do
+        package=$(grep -lw -e "$name" /var/lib/dpkg/info/*.postinst | sed 's|.*/||; s|\.postinst$||' | grep -xF -f "$provision_found/.names" | head -n 1)
+        if [ -n "$package" ]; then printf '%s %s %s\n' "$kind" "$name" "$package" >>"$provision_found/principals"; fi
+    done
+    rm -f "$provision_found/before"
+}
+
+# package_get NAME...: update the index only if there is none, or if it is out of date.
+package_get() {
     set -- -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold --no-install-recommends install -- "$@"
     if ! ls /var/lib/apt/lists/*Packages* >/dev/null 2>&1; then
         package_update

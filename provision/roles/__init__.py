@@ -7,17 +7,17 @@ from provision.engine.facts import SYSTEM, Fact, Facts
 from provision.engine.resource import Finding, Ref, Resource
 from provision.inventory import Host
 from provision.release.activation import Activation
-from provision.release.facts import MANAGED, MIGRATIONS, PREVIEWS, PUSHED, RELEASES
+from provision.release.facts import KNOWN, MANAGED, MIGRATIONS, PREVIEWS, PUSHED, RELEASES
 from provision.release.migration import staying
 from provision.release.present import PRESENT, refuse_taken, removal, unlisted
 from provision.release.preview import preview_tokens
 from provision.release.removal import RemovedUnit
 from provision.resources.nginx import NGINX
 from provision.resources.python import BUILT
-from provision.roles import app, base, preflight, python, tls, web
+from provision.roles import app, base, leaving, preflight, python, tls, web
 from provision.roles.wanted import Wanted
 
-FACTS: tuple[Fact[Any], ...] = (SYSTEM, BUILT, RELEASES, PREVIEWS, MANAGED, PUSHED, MIGRATIONS, PRESENT, NGINX)
+FACTS: tuple[Fact[Any], ...] = (SYSTEM, BUILT, RELEASES, PREVIEWS, MANAGED, PUSHED, MIGRATIONS, PRESENT, KNOWN, NGINX)
 # What is true where these guards have nothing to say.
 FINE = {
     "claim": "{}: the name is free, or is this toolkit's",
@@ -97,3 +97,4 @@ def strangers(host: Host, facts: Facts) -> tuple[str, ...]:
 
 promoted = app.promoted
 removed = app.removed
+left = leaving.left

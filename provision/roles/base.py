@@ -49,9 +49,12 @@ def _users(app: App, inventory: str) -> tuple[Resource, ...]:
 
 
 def _timezone(timezone: str) -> tuple[Resource, ...]:
-    return (Link("/etc/localtime", f"/usr/share/zoneinfo/{timezone}"), File("/etc/timezone", f"{timezone}\n"))
+    return (
+        Link("/etc/localtime", f"/usr/share/zoneinfo/{timezone}", keeps=True),
+        File("/etc/timezone", f"{timezone}\n", keeps=True),
+    )
 
 
 def _locale(locale: str) -> tuple[Resource, ...]:
-    default = File("/etc/default/locale", f"LANG={locale}\n")
+    default = File("/etc/default/locale", f"LANG={locale}\n", keeps=True)
     return (default,) if locale in BUILT_IN else (Locale(locale), default)

@@ -1,4 +1,4 @@
-"""invoke remove: an app leaves its servers."""
+"""invoke remove: an app leaves its servers, or this toolkit does with all its apps."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ if TYPE_CHECKING:
 
     from provision.run.result import Result
 
+WHOLE = "this toolkit and all its apps"
+
 
 @task(
     help={
         **help_for("host", "plan", "json", "inventory"),
-        "app": "the app to remove; the inventory need not have it any more",
-        "with_data": "also what its shared folder holds, and its owner: the app's name once more, or nothing to be asked for it",
+        "app": "the app to remove; the inventory need not have it any more. Without it: all apps, and all that this toolkit made",
+        "with_data": "also what shared folders hold, and their owners: the name of the app (without one, that of --host) once more, or "
+        "nothing to be asked for it",
         "yes": "do not ask",
     },
     optional=("with_data",),
@@ -37,7 +40,7 @@ def remove(
     json: bool = False,
     inventory: str | None = None,
 ) -> None:
-    """Take an app off its servers: site, processes, certificates, files and users; its data stays unless it is to go too."""
+    """Take an app off its servers, or all apps and this toolkit itself; their data stays unless it is to go too."""
     from functools import partial
 
     from provision import roles
@@ -45,7 +48,7 @@ def remove(
 
     command = Command("remove", host, inventory, json)
     data = _checked(command, app, with_data, asks=not (plan or yes))
-    what = partial(roles.removed, name=app, with_data=data)
+    what = partial(roles.removed, name=app, with_data=data) if app else partial(roles.left, with_data=data)
     agreed: Mapping[str, Sequence[str]] | None = None
     if not (plan or yes):
         agreed = _agreed(changing.run(command, what, applies=False), app, data)
@@ -56,20 +59,23 @@ def remove(
 
 
 def _checked(command: Command, app: str, with_data: str | bool, asks: bool) -> bool:
-    """Whether the app's data is to go. Raises Exit for a command that cannot be carried out, before anything is touched."""
+    """Whether data is to go. Raises Exit for a command that cannot be carried out, before anything is touched."""
     from provision.inventory.app import app_name
 
+    if not command.host:
+        command.target()
     try:
-        if not app:
-            raise UsageError("which app? add --app NAME: invoke status names the apps on a server")
-        try:
-            app_name(app)
-        except ValueError as error:
-            raise UsageError(f"--app: {error}") from None
+        if app:
+            try:
+                app_name(app)
+            except ValueError as error:
+                raise UsageError(f"--app: {error}") from None
+        named = app or command.host
         if with_data is True:
-            with_data = _typed(app)
-        if with_data and with_data != app:
-            raise UsageError(f"--with-data {with_data}: write the name of the app whose data is to go, {app}")
+            with_data = _typed(named, app or "all apps")
+        if with_data and with_data != named:
+            whose = "the app" if app else "the host"
+            raise UsageError(f"--with-data {with_data}: write the name of {whose} whose data is to go, {named}")
         if asks and command.json:
             raise UsageError("remove --json asks nothing: add --yes, or --plan to see what would go")
         if asks and not sys.stdin.isatty():
@@ -83,13 +89,14 @@ def _checked(command: Command, app: str, with_data: str | bool, asks: bool) -> b
     return bool(with_data)
 
 
-def _typed(app: str) -> str:
+def _typed(name: str, whose: str) -> str:
     """The name that is typed. Raises UsageError where there is no terminal to type it on."""
     if not sys.stdin.isatty():
         raise UsageError(
-            f"--with-data removes data for ever, and there is no terminal to ask on: write --with-data {app}"
+            f"--with-data removes data for ever, and there is no terminal to ask on: write --with-data {name}"
         )
-    return _answer(f"This removes all data of {app} for ever. Type its name to go on: ") or "nothing"
+    what = "its name" if whose == name else name
+    return _answer(f"This removes all data of {whose} for ever. Type {what} to go on: ") or "nothing"
 
 
 def _agreed(results: Sequence[Result], app: str, data: bool) -> dict[str, tuple[str, ...]]:
@@ -101,7 +108,8 @@ def _agreed(results: Sequence[Result], app: str, data: bool) -> dict[str, tuple[
     if not hosts:
         _say_nothing(results, app)
         raise Exit(code=0)
-    what = f"{app} and all its data" if data else app
+    what = app or WHOLE
+    what += (" and all its data" if app else " and all their data") if data else ""
     if _answer(f"\nThis removes {what} from {', '.join(hosts)}. Go on? [y/N] ").lower() not in ("y", "yes"):
         raise Exit("nothing was removed", 1)
     return {result.host: tuple(change.summary for change in result.changes) for result in results}
@@ -115,4 +123,4 @@ def _answer(question: str) -> str:
 def _say_nothing(results: Sequence[Result], app: str) -> None:
     for result in results:
         if not result.changes:
-            print(f"{result.host}: nothing to remove of {app}")
+            print(f"{result.host}: nothing to remove of {app or 'this toolkit'}")

@@ -105,7 +105,10 @@ MISTAKES = {
         "--lines",
         "-1",
     ): "--lines -1: not a number of lines; write digits only, for example --lines 200",
-    ("remove", "--host", "web1"): "which app? add --app NAME: invoke status names the apps on a server",
+    ("remove", "--host", "web1"): "remove asks before it begins, and there is no terminal to ask on: add --yes",
+    ("remove", "--host", "web1", "--yes", "--with-data", "shop"): (
+        "--with-data shop: write the name of the host whose data is to go, web1"
+    ),
     (
         "remove",
         "--host",
