@@ -52,8 +52,8 @@ service_reload() {
     done
 }
 
-# service_note UNIT: how it was before it is first enabled or started here, for the day when the toolkit leaves.
-service_note() {
+# service_remember UNIT: how it was before it is first enabled or started here, for the day when the toolkit leaves.
+service_remember() {
     if [ ! -d "$provision_found" ] || grep -qs "^$1 " "$provision_found/units"; then return 0; fi
     was="$(systemctl is-enabled "$1" 2>/dev/null || true) $(systemctl is-active "$1" 2>/dev/null || true)"
     if [ "$was" != 'enabled active' ]; then printf '%s %s\n' "$1" "$was" >>"$provision_found/units"; fi
@@ -69,7 +69,7 @@ service_ensure() {
     fi
     stamp=$(service_stamp "$@")
     if [ "$(systemctl show -p NeedDaemonReload --value "$unit")" = yes ]; then systemctl daemon-reload; fi
-    service_note "$unit"
+    service_remember "$unit"
     systemctl enable --quiet "$unit"
     if systemctl is-active --quiet "$unit"; then
         if [ "$on_change" = reload ]; then service_reload "$unit"; else systemctl "$on_change" "$unit"; fi
