@@ -5,6 +5,7 @@ import hashlib
 import logging
 import socket
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -32,10 +33,14 @@ DEAD_MILLISECONDS = 20_000
 
 def connect(host: Host) -> Connection:
     """An open connection to the host. A silent peer counts as gone after 20 s (TCP_USER_TIMEOUT). Raises Unreachable."""
-    connection = _connection(host)
+    own = (host.user, host.address, host.port)
+    with _explained(host, *own):
+        connection = _connection(host)
     for each in reversed([*_jump_hosts(connection)]):
-        _open(each, host, (each.user, each.host, each.port))
-    _open(connection, host, (host.user, host.address, host.port))
+        with _explained(host, each.user, each.host, each.port):
+            _open(each, host)
+    with _explained(host, *own):
+        _open(connection, host)
     transport = connection.transport
     transport.set_keepalive(KEEPALIVE_SECONDS)
     if hasattr(socket, "TCP_USER_TIMEOUT") and isinstance(transport.sock, socket.socket):
@@ -49,15 +54,20 @@ def _jump_hosts(connection: Connection) -> Iterator[Connection]:
         yield connection
 
 
-def _open(connection: Connection, host: Host, login: tuple[str, str, int]) -> None:
-    """Open a connection to the host or to a jump host, whose login is a user, an address and a port. Raises Unreachable."""
-    _trust(connection.client, host)
+@contextmanager
+def _explained(host: Host, user: str, address: str, port: int) -> Iterator[None]:
+    """Whatever keeps one from logging in to a host, or to a jump host before it, is Unreachable."""
     try:
-        connection.open()
+        yield
     except Unreachable:
         raise
     except (OSError, EOFError, SSHException) as error:
-        raise Unreachable(_why(host, *login, error)) from None
+        raise Unreachable(_why(host, user, address, port, error)) from None
+
+
+def _open(connection: Connection, host: Host) -> None:
+    _trust(connection.client, host)
+    connection.open()
 
 
 def host_key(address: str, port: int, seconds: float = 10) -> str:
