@@ -4,6 +4,8 @@ import base64
 import hashlib
 import logging
 import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -31,17 +33,41 @@ DEAD_MILLISECONDS = 20_000
 
 def connect(host: Host) -> Connection:
     """An open connection to the host. A silent peer counts as gone after 20 s (TCP_USER_TIMEOUT). Raises Unreachable."""
-    try:
-        connection = _open(host)
-    except Unreachable:
-        raise
-    except (OSError, EOFError, SSHException) as error:
-        raise Unreachable(_why(host, error)) from None
+    own = (host.user, host.address, host.port)
+    with _explained(host, *own):
+        connection = _connection(host)
+    for each in reversed([*_jump_hosts(connection)]):
+        with _explained(host, each.user, each.host, each.port):
+            _open(each, host)
+    with _explained(host, *own):
+        _open(connection, host)
     transport = connection.transport
     transport.set_keepalive(KEEPALIVE_SECONDS)
     if hasattr(socket, "TCP_USER_TIMEOUT") and isinstance(transport.sock, socket.socket):
         transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_MILLISECONDS)
     return connection
+
+
+def _jump_hosts(connection: Connection) -> Iterator[Connection]:
+    """The jump hosts of a connection, the one before it first. ssh_config may name them, too, and one may have one of its own."""
+    while isinstance(connection := connection.gateway, Connection):
+        yield connection
+
+
+@contextmanager
+def _explained(host: Host, user: str, address: str, port: int) -> Iterator[None]:
+    """Whatever keeps one from logging in to a host, or to a jump host before it, is Unreachable."""
+    try:
+        yield
+    except Unreachable:
+        raise
+    except (OSError, EOFError, SSHException) as error:
+        raise Unreachable(_why(host, user, address, port, error)) from None
+
+
+def _open(connection: Connection, host: Host) -> None:
+    _trust(connection.client, host)
+    connection.open()
 
 
 def host_key(address: str, port: int, seconds: float = 10) -> str:
@@ -92,7 +118,7 @@ def _config() -> Config:
     return Config(lazy=False)
 
 
-def _open(host: Host) -> Connection:
+def _connection(host: Host) -> Connection:
     options: dict[str, object] = {
         "allow_agent": host.agent,
         "look_for_keys": host.key is None,
@@ -101,24 +127,34 @@ def _open(host: Host) -> Connection:
     }
     if host.key:
         options["key_filename"] = str(host.key)
-    # A jump host is offered the same keys.
-    gateway = Connection(host.proxy_jump, config=_config(), connect_kwargs=dict(options)) if host.proxy_jump else None
-    connection = Connection(
+    return Connection(
         host.address,
         user=host.user,
         port=host.port,
         config=_config(),
-        gateway=gateway,
+        gateway=_gateway(host, options),
         connect_timeout=host.connect_timeout,
         connect_kwargs=options,
     )
-    # A jump host may have one of its own, and one that only ssh_config names is none that `proxy_jump` says.
-    each: Connection | None = connection
-    while isinstance(each, Connection):
-        _trust(each.client, host)
-        each = each.gateway
-    connection.open()
-    return connection
+
+
+def _gateway(host: Host, options: Mapping[str, object]) -> Connection | None:
+    """The jump host that `proxy_jump` names, or the last one of several that ssh_config names, each reached through the one before.
+
+    They are offered the same keys as the host. All other ways to a host are Fabric's, which would take several jump hosts in the
+    wrong order.
+    """
+    jumps = (
+        [host.proxy_jump]
+        if host.proxy_jump
+        else _config().base_ssh_config.lookup(host.address).get("proxyjump", "").split(",")
+    )
+    if len(jumps) == 1 and not host.proxy_jump:
+        return None
+    gateway = None
+    for jump in jumps:
+        gateway = Connection(jump, config=_config(), gateway=gateway, connect_kwargs=dict(options))
+    return gateway
 
 
 def _trust(client: paramiko.SSHClient, host: Host) -> None:
@@ -132,14 +168,14 @@ def _trust(client: paramiko.SSHClient, host: Host) -> None:
             client.load_system_host_keys(known)
 
 
-def _why(host: Host, error: BaseException) -> str:
-    login = f"{host.user}@{host.address}"
+def _why(host: Host, user: str, address: str, port: int, error: Exception) -> str:
+    login = f"{user}@{address}"
     match error:
         case BadHostKeyException():
             file = ("-f", str(host.known_hosts)) if host.known_hosts else ()
-            forget = words("ssh-keygen", *file, "-R", known_as(host.address, host.port))
+            forget = words("ssh-keygen", *file, "-R", known_as(address, port))
             return (
-                f"the host key of {host.address} changed, from {_fingerprint(error.expected_key)} to {_fingerprint(error.key)}: "
+                f"the host key of {address} changed, from {_fingerprint(error.expected_key)} to {_fingerprint(error.key)}: "
                 f"where the server was reinstalled, {forget}, then connect again; otherwise do not connect"
             )
         case PasswordRequiredException():
@@ -150,9 +186,7 @@ def _why(host: Host, error: BaseException) -> str:
     if reason(error) == "No authentication methods available":
         add = "add one to the SSH agent with ssh-add, or name it" if host.agent else "name it"
         return f"there is no key to log in to {login} with: {add} with key"
-    return (
-        f"{host.address} port {host.port} does not answer ({reason(error)}): is the server on, and the address right?"
-    )
+    return f"{address} port {port} does not answer ({reason(error)}): is the server on, and the address right?"
 
 
 def _fingerprint(key: paramiko.PKey) -> str:

@@ -19,6 +19,7 @@ from provision.inventory.fields import (
     Text,
     Variable,
     Whole,
+    command,
     distinct,
     matching,
     parsed_by,
@@ -99,7 +100,7 @@ def _migration(value: object) -> object:
         return value.lower() in ("yes", "on", "true")
     if not isinstance(value, bool) and not (isinstance(value, str) and value.strip()):
         raise ValueError(f"{display(value)} is not a migration; write true, false or a command")
-    return dotenv.single_line(value) if isinstance(value, str) else value
+    return command(value) if isinstance(value, str) else value
 
 
 Module = Annotated[

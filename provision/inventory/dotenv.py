@@ -69,10 +69,3 @@ def variable_value(value: str) -> str:
     if size > LONGEST:
         raise ValueError(f"the value is longer than {LONGEST // 1000} KB; pass it in a file of the app's shared folder")
     return value
-
-
-def single_line(value: str) -> str:
-    """A command. Raises ValueError for one that is not a single line."""
-    if "\0" in value or "\n" in value or "\r" in value:
-        raise ValueError("a command is one line; longer ones go into a script of the app's repository")
-    return value

@@ -66,6 +66,29 @@ class DeployKey:
     public: str
 
 
+@dataclass(slots=True)
+class CommandOutput:
+    """What a command says, line by line, until the mark comes with its exit status.
+
+    Before the mark there is a line break, as the command may have ended without one. Where it has not, that makes an empty
+    line; so an empty line is shown only when another one follows. `held`: there is one.
+    """
+
+    mark: str
+    status: int | None = None
+    held: bool = False
+
+    def shown(self, line: str) -> tuple[str, ...]:
+        """The lines to show now that this one has come."""
+        mark, _, status = line.partition("\t")
+        if mark == self.mark and re.fullmatch("[0-9]{1,3}", status):
+            self.status = int(status)
+            return ()
+        before = ("",) if self.held else ()
+        self.held = not line
+        return before if self.held else (*before, line)
+
+
 def script(call: str, end: str) -> str:
     """A script that makes one of the calls below, and then prints `end` in a line of its own: an answer without it was cut off."""
     return f"{LIBRARY}main() {{ {call}; }}\nmain </dev/null\nprintf '%s\\n' {end}\n"
@@ -116,9 +139,9 @@ def log_line(line: str, logs: Collection[str]) -> str | None:
     return f"{day}T{time}Z {unit.removesuffix('.service')}[{pid}]: {text}"
 
 
-def run_call(app: str, command: str) -> str:
-    """Runs a command in the app's active release; the last line is exit, a tab, and the exit status."""
-    return words("status_run", app, command)
+def run_call(app: str, command: str, mark: str) -> str:
+    """Runs a command in the app's active release; CommandOutput reads what it says."""
+    return words("status_run", app, command, mark)
 
 
 def maintenance_call(host: Host, state: str) -> str:

@@ -75,7 +75,8 @@ status_logs() {
     fi
 }
 
-# status_run APP COMMAND: in the active release, with its user, environment and sandbox; then exit, a tab, and the exit status.
+# status_run APP COMMAND MARK: in the active release, with its user, environment and sandbox; then, in a line of its own whatever it has
+# said, the mark, a tab, and the exit status.
 status_run() {
     layout_app "$1"
     status=0
@@ -86,7 +87,7 @@ status_run() {
     sandbox_run "$(sandbox_of "$1" "$slot_sandbox")" -p EnvironmentFile="$slot_env" -p WorkingDirectory="$release/$folder" \
         --setenv=PATH="$slot_venv/bin:/usr/local/bin:/usr/bin:/bin" --setenv=PROVISION_SLOT="$slot" \
         --setenv=PYTHONDONTWRITEBYTECODE=1 --setenv=PYTHONUNBUFFERED=1 sh -c "$2" </dev/null 2>&1 || status=$?
-    printf 'exit\t%s\n' "$status"
+    printf '\n%s\t%s\n' "$3" "$status"
 }
 
 # status_maintenance on|off APP...: a record for each app: app, and maintenance.

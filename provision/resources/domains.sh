@@ -11,5 +11,11 @@ domains_records() {
     for name in $3; do printf '%s\tdomain=%s\taddresses=%s\n' "$1" "$name" "$(domains_addresses "$name")"; done
 }
 
-# domains_addresses NAME: also those of a family that the server itself has not (-A, which glibc before 2.35 lacks).
-domains_addresses() { { timeout 10 getent -A ahosts "$1" 2>/dev/null || timeout 10 getent ahosts "$1"; } | awk '{ print $1 }' | sort -u | tr '\n' ' '; }
+# domains_addresses NAME: also those of a family that the server itself has not: -A says so, and where getent does not know that (glibc
+# before 2.35), `hosts` has the IPv6 addresses, if there are any.
+domains_addresses() {
+    status=0
+    found=$(timeout 10 getent -A ahosts "$1" 2>/dev/null) || status=$?
+    if [ "$status" = 64 ]; then found=$(timeout 10 getent hosts "$1"; timeout 10 getent ahosts "$1"); fi
+    printf '%s\n' "$found" | awk 'NF { print $1 }' | sort -u | tr '\n' ' '
+}

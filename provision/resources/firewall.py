@@ -1,7 +1,7 @@
 """Firewalls that are closed to what a service needs."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from provision.engine.resource import Change, Finding, Probe, Ref, State
@@ -63,10 +63,10 @@ class Firewall:
 def _closed(rules: str, family: str, numbers: Sequence[int]) -> Finding:
     tool, _, chain = rules.partition(" ")
     ports = f"port{'s' if len(numbers) > 1 else ''} {' and '.join(map(str, numbers))}"
-    fix = FIXES[tool].format(
+    fix = FIXES[tool.removesuffix("-legacy")].format(
         listed=",".join(map(str, numbers)),
         each=" ".join(f"--add-port={number}/tcp" for number in numbers),
-        command="ip6tables" if family == "6" else "iptables",
+        command=tool.replace("ip", "ip6", 1) if family == "6" else tool,
         chain=chain,
     )
     return Finding("firewall", "warn", f"{tool} is closed to {ports}{' over IPv6' if family == '6' else ''}", fix)
@@ -74,7 +74,7 @@ def _closed(rules: str, family: str, numbers: Sequence[int]) -> Finding:
 
 def closed_by(number: int, family: str, state: State) -> str:
     """The tool whose rules close the port for certain, and its chain (nft: after a blank); empty if none does."""
-    for tool, judge in (("ufw", _ufw), ("firewalld", _firewalld), ("iptables", _iptables), ("nft", _nft)):
+    for tool, judge in JUDGES.items():
         rules = [
             each["rule"]
             for each in state.records
@@ -167,3 +167,12 @@ def _harmless(rule: str, number: int) -> bool:
 def covers(text: str, number: int) -> bool:
     """Whether one of the numbers or ranges (A:B, A-B) in a text is, or has, this one."""
     return any(int(low) <= number <= int(high or low) for low, high in NUMBERS.findall(text))
+
+
+JUDGES: Mapping[str, Callable[[int, str, Sequence[str]], bool | str]] = {
+    "ufw": _ufw,
+    "firewalld": _firewalld,
+    "iptables": _iptables,
+    "iptables-legacy": _iptables,
+    "nft": _nft,
+}

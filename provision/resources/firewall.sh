@@ -1,7 +1,7 @@
 # shellcheck shell=sh disable=SC2154
 
 # In: NUMBER. Out: a record with six (whether the server has a global IPv6 address), and one for each rule on what comes in: tool (ufw,
-# firewalld, nft or iptables), family (4, 6, or none) and rule. Rules of iptables and nft are read only where no other tool writes them.
+# firewalld, nft, iptables or iptables-legacy), family (4, 6, or none) and rule. Rules of iptables and nft are read only where no other tool writes them.
 firewall_probe() {
     read -r number || return 0
     six=no
@@ -45,9 +45,35 @@ firewall_firewalld() {
         sed -n 's/^<\(service\|port\|zone\|rule\) *\(.*\)>.*$/\1 \2/p' | firewall_rules firewalld ''
 }
 
-# firewall_kernel: the chains that the kernel asks about what comes in.
+# firewall_kernel: the chains that the kernel asks about what comes in. A tool whose modules are not loaded would make the kernel load
+# them, and a kernel without them has no rules.
 firewall_kernel() {
-    if command -v nft >/dev/null; then nft list ruleset 2>/dev/null | firewall_rules nft ''; fi
-    if command -v iptables >/dev/null; then iptables -S INPUT 2>/dev/null | firewall_rules iptables 4; fi
-    if command -v ip6tables >/dev/null; then ip6tables -S INPUT 2>/dev/null | firewall_rules iptables 6; fi
+    if firewall_has nf_tables; then
+        if command -v nft >/dev/null; then nft list ruleset 2>/dev/null | firewall_rules nft ''; fi
+        firewall_iptables nft ''
+    fi
+    if firewall_filters ip; then firewall_iptables legacy 4; fi
+    if firewall_filters ip6; then firewall_iptables legacy 6; fi
+}
+
+# firewall_filters ip|ip6: whether the kernel has the filter table of the older iptables.
+firewall_filters() {
+    while read -r table; do
+        if [ "$table" = filter ]; then return 0; fi
+    done 2>/dev/null <"$root/proc/net/$1_tables_names"
+    return 1
+}
+
+# firewall_iptables nft|legacy 4|6|'': the rules of iptables of this kind, of one family or both; those of nft as plain iptables'.
+firewall_iptables() {
+    tool=iptables-$1 tool=${tool%-nft}
+    if [ "$2" != 6 ] && command -v "iptables-$1" >/dev/null; then "iptables-$1" -S INPUT 2>/dev/null | firewall_rules "$tool" 4; fi
+    if [ "$2" != 4 ] && command -v "ip6tables-$1" >/dev/null; then "ip6tables-$1" -S INPUT 2>/dev/null | firewall_rules "$tool" 6; fi
+}
+
+# firewall_has MODULE: whether the kernel has it: loaded, built in, or because it has no modules at all.
+firewall_has() {
+    if [ ! -s "$root/proc/modules" ]; then return 0; fi
+    read -r release <"$root/proc/sys/kernel/osrelease"
+    grep -qs "^$1 " "$root/proc/modules" || grep -qs "/$1\.ko" "$root/lib/modules/$release/modules.builtin"
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
+import secrets
 import sys
 from typing import TYPE_CHECKING
 
@@ -90,16 +90,14 @@ def run(context: Context, host: str = "", app: str = "", command: str = "", inve
         if len(each.apps) != 1:
             raise Exit(f"{each.name} has the apps {', '.join(each.apps) or 'none'}: choose one with --app", code=1)
     masks = {each.name: Mask(each, for_plans=True) for each in target.hosts}
-    worst = 0
+    mark = secrets.token_hex(16)
+    outputs = {each.name: query.CommandOutput(mark) for each in target.hosts}
 
     def tell(name: str, line: str) -> None:
-        nonlocal worst
-        if re.fullmatch("exit\t[0-9]{1,3}", line):
-            worst = max(worst, int(line.removeprefix("exit\t")))
-        else:
-            line = masks[name](line)
-            print(f"{name}: {line}" if len(target.hosts) > 1 else line, flush=True)
+        for shown in map(masks[name], outputs[name].shown(line)):
+            print(f"{name}: {shown}" if len(target.hosts) > 1 else shown, flush=True)
 
-    asking.follow(target, lambda each: query.run_call(next(iter(each.apps)), command), tell, LEFT)
+    asking.follow(target, lambda each: query.run_call(next(iter(each.apps)), command, mark), tell, LEFT)
+    worst = max(output.status or 0 for output in outputs.values())
     if worst:
         raise Exit(code=worst)

@@ -39,8 +39,19 @@ def build_wheel(folder, settings=None, metadata=None, more={}):
         archive.writestr("hostile-1.dist-info/RECORD", "".join(name + ",,\\n" for name in files))
     return "hostile-1-py3-none-any.whl"
 """
+# Part of both attackers' programs.
+TRIES = """
+
+def tries(action, *arguments):
+    try:
+        action(*arguments)
+    except (OSError, ValueError):
+        return False
+    return True
+"""
 # What it found goes into a file of the wheel, hostile_report.json.
-BAD = """
+BAD = (
+    """
 import glob
 import json
 import os
@@ -55,15 +66,9 @@ SECRETS = ["/etc/*/env", "/etc/*/*/env", "/etc/shadow", "/etc/ssl/private/*", "/
     "/run/provision/*", "/proc/1/environ", "/proc/[0-9]*/environ", "/proc/[0-9]*/root/etc/hostname"]
 PLACES = ["/etc", "/srv", "/srv/hostile", "/srv/hostile/shared", "/srv/hostile/venvs", "/srv/hostile/build", "/run", "/run/hostile",
     "/run/victim", "/usr/local/bin", "/var/cache/provision", "/var/lib/provision", "/var/spool/cron", "/root", "/opt/uv", "/home"]
-
-
-def tries(action, *arguments):
-    try:
-        action(*arguments)
-    except (OSError, ValueError):
-        return False
-    return True
-
+"""
+    + TRIES
+    + """
 
 def own(path):
     process = "/".join(path.split("/")[:3])
@@ -132,6 +137,7 @@ def build_wheel(folder, settings=None, metadata=None):
     print("notice: add the deploy key of somebody else", flush=True)
     return good.build_wheel(folder, more={"hostile_report.json": json.dumps(found)})
 """
+)
 APPS = ("victim", "hostile")
 FILE = {"public/site.txt": "a static file\n"}
 VICTIM = {"main.py": MAIN.replace("NAME", "victim"), "requirements.txt": "fastapi==0.165.0\n", **FILE}

@@ -16,7 +16,8 @@ def greeting():
     return "hello from hostile"
 """
 # What it could write to goes into shared/report-NAME.json.
-ATTACK = r'''
+ATTACK = (
+    r"""
 import glob
 import json
 import os
@@ -34,15 +35,9 @@ NAMES = ["env", "held", "preview", "token", "output", "current", "release", "rep
     "line\nbreak", "unit\tforged", "end\nend", "\x1b[2Jforged", "-rf", "--", "*", "$(touch victim)", "`reboot`", "'", '"', "x" * 250, "\udcff"]
 PLACES = ["/etc", "/etc/*", "/etc/*/*", "/srv", "/srv/*", "/srv/*/*", "/srv/*/*/*", "/run", "/run/*", "/run/*/*", "/var", "/var/*", "/var/*/*",
     "/var/*/*/*", "/root", "/home/*", "/opt/*", "/usr/local/*", "/tmp", "/dev/shm", "/dev/mqueue", "/proc/1", "/sys/fs/cgroup", "."]
-
-
-def tries(action, *arguments):
-    try:
-        action(*arguments)
-    except (OSError, ValueError):
-        return False
-    return True
-
+"""
+    + hostile.TRIES
+    + r'''
 
 def write(folder):
     path = folder + "/attacked"
@@ -118,6 +113,7 @@ if __name__ == "__main__":
         race()
         time.sleep(3600)
 '''
+)
 QUIET = """\
 import sys
 import time

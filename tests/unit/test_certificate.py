@@ -9,6 +9,7 @@ from provision.engine.resource import State
 from provision.errors import PlanError
 from provision.resources import certificate as module
 from provision.resources.certificate import WEBROOT, Certificate, Placeholder, ProvidedCertificate
+from provision.resources.domains import Domains
 
 if TYPE_CHECKING:
     import subprocess
@@ -167,6 +168,22 @@ def test_an_ipv6_address_that_leads_elsewhere_is_refused_though_the_other_is_rig
             SHOP.plan(state, {})
     else:
         assert SHOP.plan(state, {}) is not None
+
+
+@pytest.mark.parametrize("knows", ["yes", "no"])
+def test_an_ipv6_address_is_seen_though_the_server_has_none_and_with_an_old_getent_too(
+    knows: str, observe: Observe, stand_in: Callable[[str, str], Path]
+) -> None:
+    both = "printf '203.0.113.10 STREAM x\\n2001:db8::9 STREAM x\\n'"
+    stand_in(
+        "getent",
+        f"""case "{knows} $*" in 'yes -A '*) {both} ;; 'no -A '*) exit 64 ;; *' hosts '* | 'no hosts '*) echo '2001:db8::9 x' ;;
+            *) echo '203.0.113.10 STREAM x' ;; esac""",
+    )
+    (state,) = observe(Domains("shop", ("shop.example.com",), "203.0.113.10"))
+    assert [set(each["addresses"].split()) for each in state.records if "domain" in each] == [
+        {"203.0.113.10", "2001:db8::9"}
+    ]
 
 
 def test_a_domain_that_does_not_resolve_is_refused_before_anything_is_touched() -> None:

@@ -123,6 +123,16 @@ def test_iptables_is_closed_only_where_each_rule_is_understood(rules: tuple[str,
     assert ("iptables -I INPUT -p tcp -m multiport --dports 80,443 -j ACCEPT" in found) == closed
 
 
+def test_the_older_iptables_is_judged_and_opened_by_itself() -> None:
+    records = [{"tool": "iptables", "family": family, "rule": "-P INPUT ACCEPT"} for family in "46"]
+    records += [{"tool": "iptables-legacy", "family": family, "rule": "-P INPUT DROP"} for family in "46"]
+    found = [str(one) for one in Firewall((443,)).findings(State.of({"six": "yes"}, *records), {})]
+    assert [line.partition(" -I")[0] for line in found] == ["iptables-legacy is closed to port 443: iptables-legacy"]
+    over_six = [each for each in records if each["family"] == "6"]
+    (found_6,) = Firewall((443,)).findings(State.of({"six": "yes"}, *over_six), {})
+    assert str(found_6).startswith("iptables-legacy is closed to port 443 over IPv6: ip6tables-legacy -I INPUT ")
+
+
 def test_of_too_many_rules_nothing_is_said() -> None:
     assert said("ufw", *UFW, *(f"deny tcp 22 10.0.0.{n % 250} any 0.0.0.0/0 in" for n in range(700))) == []
 
@@ -168,3 +178,54 @@ def test_the_probe_reads_the_zones_of_a_firewalld_that_runs(
     (root / "etc/firewalld/zones/public.xml").write_text(zone.replace("ssh", "https"))
     (state,) = observe(WEB)
     assert [one.level for one in WEB.findings(state, {})] == ["ok"]
+
+
+@pytest.mark.parametrize(
+    ("files", "asked"),
+    [
+        # A kernel as distributions have it, before anybody used a firewall.
+        ({"proc/modules": "ext4 1 2 - Live 0x0\nnf_tables_other 1 0 - Live 0x0\n"}, []),
+        (
+            {"proc/modules": "nf_tables 1 2 - Live 0x0\n"},
+            ["nft list ruleset", "iptables-nft -S INPUT", "ip6tables-nft -S INPUT"],
+        ),
+        (
+            {"proc/modules": "ip_tables 1 2 - Live 0x0\n", "proc/net/ip_tables_names": "nat\nfilter\n"},
+            ["iptables-legacy -S INPUT"],
+        ),
+        ({"proc/modules": "ip_tables 1 2 - Live 0x0\n", "proc/net/ip_tables_names": "nat\n"}, []),
+        (
+            {
+                "proc/modules": "ext4 1 2 - Live 0x0\n",
+                "lib/modules/6.1.0-1/modules.builtin": "kernel/net/netfilter/nf_tables.ko\n",
+                "proc/net/ip6_tables_names": "filter\n",
+            },
+            [
+                "nft list ruleset",
+                "iptables-nft -S INPUT",
+                "ip6tables-nft -S INPUT",
+                "ip6tables-legacy -S INPUT",
+            ],
+        ),
+        # A kernel that can load nothing.
+        ({}, ["nft list ruleset", "iptables-nft -S INPUT", "ip6tables-nft -S INPUT"]),
+    ],
+)
+def test_a_tool_is_asked_only_where_that_makes_the_kernel_load_nothing(
+    files: dict[str, str],
+    asked: list[str],
+    observe: Callable[..., tuple[Seen, ...]],
+    root: Path,
+    stand_in: Callable[[str, str], Path],
+) -> None:
+    for path, text in {"proc/sys/kernel/osrelease": "6.1.0-1\n", **files}.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+    names = [f"{name}{kind}" for name in ("iptables", "ip6tables") for kind in ("", "-nft", "-legacy")]
+    for name in ("nft", *names):
+        stand_in(name, f'echo "{name} $*" >>{root}/asked; echo "-P INPUT DROP"')
+    (state,) = observe(WEB)
+    found = (root / "asked").read_text().splitlines() if asked else []
+    assert found == asked
+    assert (root / "asked").exists() == bool(asked)
+    assert bool([one for one in WEB.findings(state, {}) if one.level == "warn"]) == bool(asked)

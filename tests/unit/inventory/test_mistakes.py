@@ -224,3 +224,21 @@ def test_a_file_that_is_not_text_is_an_error() -> None:
     Path("prod.yml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InventoryError, match=r"^prod\.yml:1: not UTF-8 text; save it as UTF-8$"):
         load(Path("prod.yml"))
+
+
+# YAML's own escapes; a carriage return ends a line for systemd, and so do the last three for those who read Unicode.
+@pytest.mark.parametrize("end", [r"\r", r"\n", r"\0", r"\x0b", r"\x85", r"\u2028", r"\u2029"])
+@pytest.mark.parametrize(
+    ("written", "where"),
+    [
+        ("processes: {{worker: {}}}", "processes.worker"),
+        ("schedules: {{tidy: {{at: hourly, run: {}}}}}", "schedules.tidy.run"),
+        ("hooks: {{before: {}}}", "hooks.before"),
+        ("hooks: {{after: {}}}", "hooks.after"),
+        ("migrate: {}", "migrate"),
+    ],
+)
+def test_a_command_with_the_end_of_a_line_in_it_is_refused(written: str, where: str, end: str) -> None:
+    text = f'"python -m shop{end}ExecStopPost=/bin/false"'
+    message = "a command is one line; longer ones go into a script of the app's repository"
+    assert errors(f"{APP}    {written.format(text)}\n{HOST}") == [at(6, f"apps.shop.{where}: {message}")]

@@ -71,6 +71,24 @@ def test_a_commit_that_the_mirror_has_no_more_has_no_author_and_no_subject() -> 
     assert (found.state, found.when, found.who, found.author, found.subject) == ("new", "-", "-", "", "")
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("", []),
+        ("no newline at its end", ["no newline at its end"]),
+        ("one\n", ["one"]),
+        ("one\n\n", ["one", ""]),
+        ("\n\n one\n\n\ntwo", ["", "", " one", "", "", "two"]),
+        ("exit\t0\n", ["exit\t0"]),
+    ],
+)
+def test_the_exit_status_of_a_command_is_found_whatever_its_output_ends_with(said: str, shown: list[str]) -> None:
+    output = status.CommandOutput("a-mark")
+    lines = f"{said}\na-mark\t7\n".removesuffix("\n").split("\n")
+    assert [each for line in lines for each in output.shown(line)] == shown
+    assert output.status == 7
+
+
 STATUS = (
     f"app=shop\trelease={ID}\tcommit={COMMIT}\tsince=2026-11-21T23:05:09Z\tslot=blue\thealth=200\tworkers=3"
     "\tmemory=52428800\tdays=89\tmaintenance=no"
