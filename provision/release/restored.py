@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from provision.engine.layout import TOOLKIT
 from provision.engine.resource import Change, Finding, Probe, Record, Ref, State
 from provision.engine.shell import joined, words
 from provision.release import shell
@@ -74,6 +75,9 @@ class Restored:
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         things = [each for each in state.records if "thing" in each]
+        if self.part == "record" and earlier and not things:
+            # This run makes a new one.
+            things = [{"thing": TOOLKIT.state}]
         names = [word(each, "thing", THING) for each in things]
         if not names:
             return None

@@ -55,13 +55,14 @@ restored_hook=$certificate_certbot/renewal-hooks/deploy/nginx restored_authority
 
 restored_certificate_paths() {
     if grep -qs 'Written by provision\.$' "$restored_hook"; then printf '%s\n' "$restored_hook"; fi
-    printf '%s\n' "$restored_authority" "$root/etc/provision" "$certificate_folder" "$certificate_certbot/put-aside" "$root/var/www/acme"
+    printf '%s\n' "$restored_authority" "$root/etc/provision/acme-ca.pem" "$certificate_folder" "$certificate_certbot/put-aside" "$root/var/www/acme"
 }
 
 restored_find_certificate() { restored_certificate_paths | while read -r path; do restored_things "$path"; done; }
 
 restored_certificate() {
     restored_certificate_paths | while read -r path; do uninstall_rm "$path"; done
+    rmdir "$root/etc/provision" "${restored_authority%/*}" 2>/dev/null || true
     systemctl daemon-reload
 }
 
@@ -157,7 +158,8 @@ restored_packages_found() {
     if [ -z "$came" ]; then return 0; fi
     going=$({
         restored_serves "$1" "$2" | sed 's/^/serves /'
-        apt-mark showmanual | sed 's/^/manual /'
+        # apt takes its marks off packages when it begins to remove them.
+        if [ ! -e "$provision_found/leaving" ]; then apt-mark showmanual | sed 's/^/manual /'; fi
         printf '%s\n' "$came" | sed 's/^/came /'
     } | awk '
         { name = $2; sub(/:.*/, "", name) }
@@ -200,6 +202,9 @@ restored_find_packages() {
 # restored_packages NAME...: with their configuration, except for a package whose configuration was there before it came. A user or a
 # group is KIND:NAME.
 restored_packages() {
+    # They are back, and some of them go now with their packages.
+    rm -rf "$provision_found/settings" "$provision_found/nginx"
+    if [ -d "$provision_found" ]; then : >"$provision_found/leaving"; fi
     came=$(restored_came) purged='' removed='' principals=''
     for name; do
         case $name in user:* | group:*) principals="$principals $name" && continue ;; esac

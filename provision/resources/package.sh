@@ -98,6 +98,7 @@ package_states() { dpkg-query -W -f='${db:Status-Abbrev} ${binary:Package}\n' | 
 # package_before NAME...: note what there is, and what is asked for.
 package_before() {
     if [ ! -d "$provision_found" ]; then return 0; fi
+    rm -f "$provision_found/leaving"
     # What Debian's packages leave when they go.
     found_folder "$root/var/www/html"
     found_folder "$root/var/lib/letsencrypt"

@@ -16,7 +16,7 @@ dpkg-query -W -f='package ${binary:Package} ${db:Status-Abbrev} ${Version}\n'
 getent passwd | sed 's/^/user /'
 getent group | sed 's/^/group /'
 systemctl list-unit-files --no-legend --plain | sed 's/^/unit file /'
-systemctl list-units --all --no-legend --plain --type=service,socket,timer,path,slice,target | awk '{ print "unit", $1, $2, $3 }'
+systemctl list-units --no-legend --plain --type=service,socket,timer,path,slice,target | awk '{ print "unit", $1, $2, $3 }'
 ls /etc/systemd/system/*.wants /var/lib/systemd/timers | sed 's/^/wanted /'
 """
 # What a server writes whenever somebody logs in, apt is asked, or time passes.
@@ -29,7 +29,6 @@ NOISE = {
     r"|unit (session-|user-|user@)|/\.sudo_as_admin_successful|^unit (network-online\.target|systemd-networkd-wait-online\.service) ",
     "in memory, what packages do not take along": r"/run/(adduser|crond\.(pid|reboot))\t",
     "the timers of the system itself": r"/var/lib/systemd/(timers/stamp-(apt|dpkg|e2scrub|fstrim|logrotate|man)|random-seed|timesync|catalog|deb-systemd)",
-    "units that systemd has heard of": r"^unit \S+ not-found ",
 }
 
 

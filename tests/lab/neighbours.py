@@ -99,11 +99,12 @@ ASKED = tuple((name, secure) for name in (OTHER, SECOND, "nobody.example.com") f
 class Asking:
     """The answers of others' sites, asked ten times a second."""
 
+    asked: tuple[tuple[str, bool], ...] = ASKED
     answers: dict[tuple[str, bool], set[Answer | str]] = field(default_factory=dict)
     count: int = 0
 
     def once(self) -> None:
-        for each in ASKED:
+        for each in self.asked:
             said: Answer | str
             try:
                 said = ask(*each)
@@ -114,9 +115,9 @@ class Asking:
 
 
 @contextmanager
-def asking() -> Iterator[Asking]:
+def asking(asked: tuple[tuple[str, bool], ...] = ASKED) -> Iterator[Asking]:
     """All the while, each of the others' sites gives the answer that it gives before and afterwards."""
-    before, during, ended = Asking(), Asking(), threading.Event()
+    before, during, ended = Asking(asked), Asking(asked), threading.Event()
     before.once()
 
     def all_the_time() -> None:

@@ -1,6 +1,8 @@
 """The toolkit leaves a server, which is then as it was before: its files, packages, users and units."""
 
+import json
 import os
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +12,15 @@ import pytest
 import yaml
 
 from provision import lab
+from tests.lab import steps
 from tests.lab.conftest import Controller, shell
 from tests.lab.listing import changed, listing
+from tests.lab.neighbours import INSTALL, OTHER, SECOND, asking
 from tests.lab.refusals import lab_values
 from tests.lab.repository import Repository
 
 SERVER = os.environ.get("PROVISION_TEST_SERVER", "lab3")
-SHOP, TALK = "shop", "talk"
+SHOP, TALK, COUNTER = "shop", "talk", "counter.example.com"
 CHANGED = {"timezone": "Europe/Zurich", "locale": "de_DE.UTF-8", "packages": ["rsync"]}
 MAIN = """\
 from pathlib import Path
@@ -75,7 +79,38 @@ def declared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Declared]:
     lab.reset(SERVER)
 
 
-def test_a_bare_server_is_bare_again(declared: Declared) -> None:
+# Since the deploy, somebody else uses what came with it: a package, a site, and a program.
+GUESTS = """
+mkdir -p /tmp/guest/DEBIAN
+printf '%s\\n' 'Package: guest' 'Version: 1' 'Architecture: all' 'Maintainer: a <a@example.com>' 'Description: a' 'Depends: rsync' >/tmp/guest/DEBIAN/control
+dpkg-deb -b /tmp/guest /tmp/guest.deb && dpkg -i /tmp/guest.deb
+apt-mark manual libcurl3-gnutls
+printf 'server { listen 80; server_name guest.example.com; return 204; }\\n' >/etc/nginx/conf.d/guest.conf
+systemd-run --unit=guest python3 -m http.server 9009
+"""
+NO_GUESTS = """
+dpkg -P guest
+apt-mark auto libcurl3-gnutls
+rm -r /etc/nginx/conf.d/guest.conf /tmp/guest*
+systemctl stop guest
+"""
+STAYS = (
+    "stays: libcurl3-gnutls:amd64: somebody asked apt for it since",
+    "stays: nginx: it serves /etc/nginx/conf.d/guest.conf",
+    "stays: rsync: guest needs it",
+)
+
+
+def assert_ended(process: "subprocess.Popen[str]") -> None:
+    """End the script of a removal on the server by SIGKILL."""
+    steps.end_the_script(SERVER)
+    said = json.loads(process.communicate(timeout=60)[0])["hosts"][SERVER]["error"]
+    assert "was ended on the server" in said, said
+
+
+def test_a_bare_server_is_bare_again_though_its_removal_was_killed(
+    declared: Declared, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lab.reset(SERVER)
     before = listing(SERVER)
     own = declared(SHOP, TALK, **CHANGED)
@@ -84,11 +119,85 @@ def test_a_bare_server_is_bare_again(declared: Declared) -> None:
         shell(SERVER, "readlink /etc/localtime; cat /etc/timezone")
         == "/usr/share/zoneinfo/Europe/Zurich\nEurope/Zurich"
     )
+    shell(SERVER, GUESTS)
     planned = own("remove", SERVER, "--plan", "--json").host(SERVER)
-    removed = own("remove", SERVER, "--with-data", SERVER, "--yes", "--json")
+    assert {*STAYS} <= {*planned["warnings"]}
+    assert any(line.startswith("stays: python3.11-minimal: process ") for line in planned["warnings"])
+    shell(SERVER, NO_GUESTS)
+    monkeypatch.setattr(steps, "SECONDS", 300)
+    everything = ("--with-data", SERVER, "--yes", "--json")
+    with steps.noted(SERVER):
+        for part, number in (("site", 2), ("certificate", 2), ("settings", 1)):
+            steps.arm(SERVER, f"restored:{part}", number)
+            process = own.start("remove", SERVER, *everything)
+            steps.wait(SERVER)
+            assert_ended(process)
+    process = own.start("remove", SERVER, *everything)
+    shell(SERVER, "for _ in $(seq 900); do if pgrep -f '[d]pkg.*status-fd'; then exit 0; fi; sleep 0.1; done; exit 1")
+    assert_ended(process)
+    removed = own("remove", SERVER, *everything)
     assert removed.status == 0, removed.stdout
-    print("\n".join(change["summary"] for change in planned["changes"]))
     assert changed(SERVER, before) == ""
     again = own("remove", SERVER, "--yes")
     assert (again.status, again.stdout.splitlines()[-1]) == (0, f"{SERVER}: nothing to remove of this toolkit")
+    assert changed(SERVER, before) == ""
+
+
+# A server with a life of its own: nginx with sites in the three ways, one of them a program under Supervisor, a firewall, a cron job, users,
+# a time zone, a banner, and a login shell that is none of sh's kind.
+LIVED_IN = f"""
+{INSTALL} nginx supervisor cron ufw fish curl openssl tzdata
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 9 -subj /CN={OTHER} \\
+    -keyout /etc/ssl/other.key -out /etc/ssl/other.pem 2>/dev/null
+cat >/etc/supervisor/conf.d/counter.conf <<'END'
+[program:counter]
+command=python3 -m http.server 9001 --bind 127.0.0.1 --directory /srv/counter
+END
+mkdir /srv/counter && echo counted >/srv/counter/index.html
+cat >/etc/nginx/conf.d/counter.conf <<'END'
+server {{ listen 80; listen [::]:80; server_name {COUNTER}; location / {{ proxy_pass http://127.0.0.1:9001; }} }}
+END
+cat >/etc/nginx/sites-available/second.conf <<'END'
+server {{ listen 80; listen [::]:80; server_name {SECOND}; return 200 "$server_name\\n"; }}
+END
+ln -s ../sites-available/second.conf /etc/nginx/sites-enabled/second.conf
+cat >/etc/nginx/sites-enabled/other <<'END'
+server {{
+    listen 80;
+    listen 443 ssl default_server;
+    server_name {OTHER};
+    ssl_certificate /etc/ssl/other.pem;
+    ssl_certificate_key /etc/ssl/other.key;
+    return 200 "$server_name\\n";
+}}
+END
+printf '17 * * * * root true\\n' >/etc/cron.d/counter
+useradd -m -s /usr/bin/fish alice
+usermod -s /usr/bin/fish admin && su - admin -c true
+ln -sf /usr/share/zoneinfo/Asia/Tokyo /etc/localtime && echo Asia/Tokyo >/etc/timezone
+echo 'No entry without a reason.' >/etc/issue.net
+echo 'Banner /etc/issue.net' >/etc/ssh/sshd_config.d/banner.conf
+for port in 22 80 443; do ufw allow $port/tcp; done; ufw --force enable
+supervisorctl update; nginx -t && systemctl reload nginx && systemctl reload ssh
+for _ in $(seq 50); do if curl -sf http://127.0.0.1:9001/; then break; fi; sleep 0.2; done
+"""
+ASKED = ((OTHER, False), (OTHER, True), ("nobody.example.com", True), (SECOND, False), (COUNTER, False))
+
+
+def test_a_server_with_a_life_of_its_own_goes_on_with_it(declared: Declared) -> None:
+    lab.reset(SERVER)
+    shell(SERVER, LIVED_IN)
+    before = listing(SERVER)
+    own = declared(SHOP, TALK, timezone="Europe/Zurich")
+    with asking(ASKED) as asked:
+        own.deploy(SERVER)
+        declared.repository.commit({"main.py": MAIN.replace("hello", "hello again")})
+        own.deploy(SERVER)
+        removed = own("remove", SERVER, "--yes", "--json")
+        assert removed.status == 0, removed.stdout
+        data = changed(SERVER, before)
+        assert "+ /srv/shop/shared/data\t" in data
+        assert "+ user shop:" in data
+        assert own("remove", SERVER, "--with-data", SERVER, "--yes", "--json").status == 0
+    assert asked.count > 500
     assert changed(SERVER, before) == ""

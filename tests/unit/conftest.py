@@ -24,6 +24,7 @@ from provision.engine.shell import joined
 from provision.inventory import load
 from provision.release.choice import release_id
 from provision.release.facts import (
+    KNOWN,
     MANAGED,
     MIGRATIONS,
     PREVIEWS,
@@ -114,6 +115,7 @@ def make_known() -> Callable[..., Known]:
                 MANAGED: tuple(ManagedFile(*one) for one in managed),
                 PUSHED: dict(pushed or {}),
                 MIGRATIONS: (),
+                KNOWN: (),
                 PRESENT: tuple(present),
                 NGINX: nginx or Nginx(),
             }
