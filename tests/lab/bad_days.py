@@ -23,6 +23,7 @@ for _ in $(seq 300); do
     set -- $(cat /proc/{main}/task/{main}/children); if [ $# = 2 ]; then break; fi; sleep 0.1
 done
 sleep 1; kill -KILL $1
+while kill -0 $1 2>/dev/null; do sleep 0.05; done
 """
 
 # A disk of its own for what the toolkit notes, which is full as soon as a release has the traffic.
