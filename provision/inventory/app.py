@@ -257,6 +257,12 @@ class App(Model):
         description="Directives of the sandbox that the app does without, by systemd's names; docs/security.md lists them.",
         examples=[["MemoryDenyWriteExecute"]],
     )
+    renamed_from: Annotated[str, AfterValidator(app_name)] | None = Field(
+        default=None,
+        description="The name that the app had before: where a server still has it under that name, the app takes over its domains"
+        " and its data, and the old one is removed. docs/renaming.md says how.",
+        examples=["store"],
+    )
     keep_releases: Whole = Field(
         default=5,
         ge=1,
@@ -308,6 +314,14 @@ class App(Model):
         for name in (*self.processes, *self.schedules):
             if name in reserved.PROCESSES:
                 raise ValueError(f'"{name}" is a name that the app uses itself; rename the process')
+        return self
+
+    @model_validator(mode="after")
+    def _requests_can_wait_while_it_takes_over(self) -> App:
+        if self.renamed_from and self.process_manager != "systemd":
+            raise ValueError(
+                "renamed_from needs process_manager: systemd, which holds requests meanwhile; write that, or remove it"
+            )
         return self
 
     @property

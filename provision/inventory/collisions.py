@@ -28,6 +28,7 @@ def collisions(hosts: Iterable[Host]) -> Iterator[Collision]:
             yield Collision(host.name, ("address",), message)
         yield from list(_programs(host)) or _units(host)
         yield from _domains(host)
+        yield from _renamed(host)
 
 
 def _programs(host: Host) -> Iterator[Collision]:
@@ -62,3 +63,30 @@ def _domains(host: Host) -> Iterator[Collision]:
             if other != name:
                 message = f"the apps {other} and {name} of host {host.name} have the same domain {domain}"
                 yield Collision(host.name, ("apps", name, "domains", index), message)
+
+
+def _renamed(host: Host) -> Iterator[Collision]:
+    """An app takes over from one that is no more."""
+    heirs: dict[str, str] = {}
+    for name, app in host.apps.items():
+        old = app.renamed_from
+        if not old:
+            continue
+        path = ("apps", name, "renamed_from")
+        if old == name:
+            yield Collision(
+                host.name,
+                path,
+                f"{name} is the app's own name; write the one that it had before, or remove renamed_from",
+            )
+        elif old in host.apps:
+            message = (
+                f"the app {old} is still in the inventory, so {name} cannot take over from it; remove one of the two"
+            )
+            yield Collision(host.name, path, message)
+        elif heirs.setdefault(old, name) != name:
+            yield Collision(
+                host.name,
+                path,
+                f"the apps {heirs[old]} and {name} cannot both take over from {old}; remove one renamed_from",
+            )

@@ -80,12 +80,16 @@ activation_release() {
 
 # activation_prepare: run the hook, then give the new slot its own copies of everything.
 activation_prepare() {
-    if [ -n "$before" ]; then
-        (command_run "$app" "$release" "$folder" sh -c "$before") || fail "$app: the hook before the activation failed, and nothing was switched: $before$(command_hint "$app")"
-    fi
+    activation_before
     preview_end
     slot_stop "$app" "$new"
     slot_prepare
+}
+
+activation_before() {
+    if [ -n "$before" ]; then
+        (command_run "$app" "$release" "$folder" sh -c "$before") || fail "$app: the hook before the activation failed, and nothing was switched: $before$(command_hint "$app")"
+    fi
 }
 
 activation_after() {
@@ -227,6 +231,7 @@ activation_undo() {
     if [ -z "$old" ]; then rm -f "$app_current_socket"; fi
     if [ "$was" != "releases/$release" ]; then activation_record failed; fi
     activation_finished
+    if [ -n "${taken_from:-}" ]; then takeover_back; fi
 }
 
 activation_switch_back() {

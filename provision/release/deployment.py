@@ -21,6 +21,7 @@ from provision.release.removal import left
 from provision.release.sandbox import sandbox_file
 from provision.release.settings import settings
 from provision.release.slot import Health, Slot
+from provision.release.takeover import Takeover
 from provision.release.tree import Release
 from provision.release.venv import Venv, python_home
 from provision.resources.file import File
@@ -66,6 +67,13 @@ class Deployment:
         configuration = f"{Layout(self.app.name).configuration}/"
         copied = tuple((file.path.removeprefix(configuration), file.mode) for file in self._manager.copies())
         return (activation, *left(self.app, self.facts[MANAGED]), Paths(self.app.name, copied))
+
+    def taken_over(self, old: str) -> tuple[Resource, ...]:
+        """The release with all traffic and all data of the app `old`, which it migrates."""
+        activation, *rest = self.activated()
+        migration = next((one for one in self.migrated() if isinstance(one, Migration)), None)
+        found = (Takeover(activation, old, migration),) if isinstance(activation, Activation) else ()
+        return (*found, *rest)
 
     def previewed(self, token: str) -> tuple[Resource, ...]:
         """The release in the idle slot, for those who have the token."""

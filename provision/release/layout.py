@@ -168,6 +168,12 @@ class Layout(Places):
     unfinished = Place(
         "/var/lib/provision/apps/{app}/unfinished", "file", "there from a switch until its last step", mode=0o644
     )
+    takes_over = Place(
+        "/var/lib/provision/apps/{app}/takes-over",
+        "file",
+        "with `renamed_from`: the old name, until nothing of the app is left under that",
+        mode=0o644,
+    )
     checked = Place("/var/lib/provision/apps/{app}/checked", "file", "what was imported last, as a check", mode=0o644)
     migrated = Place("/var/lib/provision/apps/{app}/migrated", "file", "what migrated the database last", mode=0o644)
     migrations = Place(

@@ -47,6 +47,12 @@ def unlisted(host: Host, present: tuple[PresentApp, ...]) -> tuple[PresentApp, .
     return tuple(one for one in present if one.app not in host.apps)
 
 
+def taken(host: Host, present: tuple[PresentApp, ...]) -> dict[str, PresentApp]:
+    """By the name of an app, the one on the server that it takes over from."""
+    there = {one.app: one for one in unlisted(host, present)}
+    return {app.name: there[app.renamed_from] for app in host.apps.values() if app.renamed_from in there}
+
+
 def removal(host: str, one: PresentApp) -> str:
     """What to type to remove an app from a host."""
     return f"invoke remove --host {host} --app {one.app} removes it"
@@ -55,12 +61,13 @@ def removal(host: str, one: PresentApp) -> str:
 def refuse_taken(host: Host, present: tuple[PresentApp, ...]) -> None:
     """Raises PlanError if another app on the server has the name or a domain of one of the host's."""
     others = {domain: one for one in unlisted(host, present) for domain in one.domains}
+    heirs = taken(host, present)
     for app in host.apps.values():
         for domain in app.domains:
-            if domain in others:
+            if domain in others and others[domain] != heirs.get(app.name):
                 raise PlanError(
-                    f"{app.name}: {domain} is served by {others[domain]}: if it is the same app under a new name, call it "
-                    f"{others[domain].app} again; if it is to go, {removal(host.name, others[domain])}"
+                    f"{app.name}: {domain} is served by {others[domain]}: if it is the same app under a new name, write "
+                    f"renamed_from: {others[domain].app}; if it is to go, {removal(host.name, others[domain])}"
                 )
     for one in present:
         _refuse_name(host, one)

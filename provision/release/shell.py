@@ -20,6 +20,7 @@ FILES = (
     "slot",
     "static",
     "activation",
+    "takeover",
     "preview",
     "prune",
     "paths",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from provision.engine.resource import Change, Probe, Ref, State
 from provision.engine.shell import words
 from provision.release import shell
+from provision.release.layout import Layout
 from provision.resources import certificate
 from provision.untrusted import word
 
@@ -44,26 +45,32 @@ PARTS: dict[str, tuple[str, Callable[[Sequence[str]], str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Uninstalled:
-    """Nothing of one part of an app is on the server. Its data stays, with its owner, unless it is to go too."""
+    """Nothing of one part of an app is on the server. Its data stays, with its owner, unless it is to go too.
+
+    If another app is its `heir`, that has its data, or is about to have it (`taken`), and what remains after all stays. Without
+    either, the app is not the heir's to remove.
+    """
 
     app: str
     part: str
     with_data: bool = False
+    heir: str = ""
+    taken: bool = False
 
     @property
     def ref(self) -> Ref:
         return Ref("uninstalled", f"{self.app}/{self.part}")
 
-    @property
-    def _data(self) -> str:
-        return "yes" if self.with_data else "no"
-
     def probe(self) -> Probe:
-        return Probe("uninstall_probe", LIBRARY, (self.app, self.part, self._data))
+        data = "yes" if self.with_data or self.heir else "no"
+        return Probe("uninstall_probe", LIBRARY, (self.app, self.part, data, self.heir or "-"))
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         things = [word(each, "thing", THING) for each in state.records if "thing" in each]
-        if not things:
+        if self.heir:
+            # Its certificate is the heir's, too.
+            things = [thing for thing in things if not thing.startswith("certbot:")]
+        if not things or (self.heir and not self.taken and state["heir"] != "yes"):
             return None
         function, said = PARTS[self.part]
         kept = state["kept"] if self.part == "users" else ""
@@ -73,10 +80,18 @@ class Uninstalled:
         if state["owner"]:
             inventory, _, since = word({"owner": state["owner"]}, "owner", OWNER).partition(" ")
             stays = f", of the inventory {inventory} since {since}"
-        script = "\n".join((words("layout_app", self.app), words(function, self.app, self._data)))
+        data = "yes" if self.with_data else "no"
+        script = "\n".join((words("layout_app", self.app), words(function, self.app, data)))
+        if self.heir and self.part == "record":
+            script += f"\n{words('rm', '-f', Layout(self.heir).takes_over)}"
         return Change(self.ref, f"{self.app}: {said(things)}{stays}", script, LIBRARY, phase="finish")
 
 
 def uninstalled(app: str, with_data: bool) -> tuple[Uninstalled, ...]:
     """All parts of an app, in the order in which they go."""
     return tuple(Uninstalled(app, part, with_data) for part in PARTS)
+
+
+def inherited(app: str, heir: str, *but: str, taken: bool) -> tuple[Uninstalled, ...]:
+    """All parts of an app but these, in the order in which they go, once another has its data."""
+    return tuple(Uninstalled(app, part, heir=heir, taken=taken) for part in PARTS if part not in but)

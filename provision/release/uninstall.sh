@@ -25,10 +25,14 @@ uninstall_rm() {
     for path; do rm -rf --one-file-system -- "$path" || fail "$path cannot be removed: its reason stands above (something that is mounted there is kept)"; done
 }
 
-# In: NUMBER APP PART yes|no (whether its data goes, too). Out: thing, in a record for each that this part has, and kept (data that
+# In: NUMBER APP PART yes|no (whether its data goes, too) HEIR|-. Out: thing, in a record for each that this part has, and kept (data that
 # stays). With the record: owner. Without a record of the app, or its user, nothing is its.
 uninstall_probe() {
-    while IFS='	' read -r number app part data; do
+    while IFS='	' read -r number app part data heir; do
+        if [ "$heir" != - ]; then
+            layout_app "$heir"
+            if [ "$(cat "$app_takes_over" 2>/dev/null)" = "$app" ]; then printf '%s\their=yes\n' "$number"; fi
+        fi
         layout_app "$app"
         if [ ! -d "$app_state" ] && ! uninstall_is_user "$app" "${app_shared#"$root"}"; then continue; fi
         "uninstall_find_$part" "$app" "$data" </dev/null | sed "s/^/$number	thing=/"

@@ -135,9 +135,9 @@ class Certificate:
             self.ref, f"{self._what(how, renew)} for {', '.join(self.domains)} from {self.server}", script, LIBRARY
         )
 
-    @staticmethod
-    def _in_order(state: State, lineage: str) -> bool:
-        return state["state"] == "whole" and state["target"] == f"{LIVE}/{lineage}"
+    def _in_order(self, state: State, lineage: str) -> bool:
+        leads = (state["target"], state["next"]) if self.held else (state["target"],)
+        return state["state"] == "whole" and f"{LIVE}/{lineage}" in leads
 
     @staticmethod
     def _what(how: str, renew: bool) -> str:
@@ -162,10 +162,11 @@ class Switch:
         return Ref("link", self.path)
 
     def probe(self) -> Probe:
-        return Probe("file_probe", file.LIBRARY, (self.path, "-"))
+        return Probe("file_probe", file.LIBRARY, (_next(self.app), "-"))
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
-        if Certificate.ref_to(self.app) not in earlier:
+        # A run before may have obtained it.
+        if not state and Certificate.ref_to(self.app) not in earlier:
             return None
         script = f"{words('mv', '-fT', _next(self.app), self.path)}\n{words('sync', self.path.rpartition('/')[0])}"
         return Change(self.ref, f"link {self.path} to the new certificate", script, file.LIBRARY)

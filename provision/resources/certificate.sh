@@ -96,9 +96,9 @@ certificate_wait() {
 
 # In: NUMBER APP SERVER|- ADDRESS "DOMAIN DOMAIN..."|-. Out: target (of the link), placeholder_names and placeholder_days (unless the
 # domains are -, as another certificate will follow), lineage, state, server (the ACME directory), names and days of the certificate
-# that there is, spare (lineages that have to go) and wait (when the directory may be asked again). If a certificate still has to be
-# obtained, also a record with here (the server's addresses), and one with domain and addresses for each domain. Without openssl,
-# nothing can be said of what there is: unread=yes, if it is in use.
+# that there is, spare (lineages that have to go), wait (when the directory may be asked again) and next (where the link to one that is
+# held leads). If a certificate still has to be obtained, also a record with here (the server's addresses), and one with domain and
+# addresses for each domain. Without openssl, nothing can be said of what there is: unread=yes, if it is in use.
 certificate_probe() {
     while IFS='	' read -r number app server address domains; do
         target=$(readlink "$certificate_folder/$app" || true)
@@ -114,8 +114,9 @@ certificate_probe() {
             continue
         fi
         certificate_find "$app" "$server" "$domains"
-        printf '%s\ttarget=%s\tlineage=%s\tstate=%s\tserver=%s\tnames=%s\tdays=%s\tspare=%s\twait=%s\n' "$number" "$target" "$lineage" "$state" \
-            "$from" "$names" "$days" "${spare# }" "$(certificate_wait "$app" "$server" "$domains")"
+        printf '%s\ttarget=%s\tlineage=%s\tstate=%s\tserver=%s\tnames=%s\tdays=%s\tspare=%s\twait=%s\tnext=%s\n' "$number" "$target" "$lineage" "$state" \
+            "$from" "$names" "$days" "${spare# }" "$(certificate_wait "$app" "$server" "$domains")" \
+            "$(readlink "$certificate_folder/before/$app.next" || true)"
         if [ "$from" != "$server" ] || [ "$names" != "$domains" ]; then
             domains_records "$number" "$address" "$domains"
         fi
@@ -189,7 +190,7 @@ certificate_obtain() {
         return 0
     fi
     point "$certificate_folder/$app" "$certificate_certbot/live/$lineage"
-    rm -rf "$certificate_folder/before/$app"
+    rm -rf "$certificate_folder/before/$app" "$certificate_folder/before/$app.was" "$certificate_folder/before/$app.next"
 }
 
 # certificate_hold: nginx reads copies while the lineage gets other names. Its link is kept, the very inode that a stamp knows.

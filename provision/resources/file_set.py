@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from provision.engine.resource import Change, Probe, Ref, Resource, State
+from provision.engine.resource import Change, Phase, Probe, Ref, Resource, State
 from provision.engine.shell import library, words
 from provision.resources import file
 from provision.resources.file import File, Link
@@ -37,6 +37,7 @@ class FileSet:
     refuses: str = ""
     first: bool = False
     replaces: tuple[str, ...] = ()
+    phase: Phase = "prepare"
 
     @property
     def ref(self) -> Ref:
@@ -65,6 +66,7 @@ class FileSet:
             "\n".join((begin, *(change.script for change in changes), check)),
             LIBRARY,
             "\n".join(change.diff for change in changes if change.diff),
+            phase=self.phase,
         )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from provision.engine.resource import Change, Probe, Ref, State
+from provision.engine.resource import Change, Phase, Probe, Ref, State
 from provision.engine.shell import library, words
 from provision.errors import PlanError
 
@@ -31,6 +31,7 @@ class Service:
     stamp: str = ""
     reads: tuple[str, ...] = ()
     also: "Service | None" = None
+    phase: Phase = "prepare"
 
     @staticmethod
     def ref_to(name: str) -> Ref:
@@ -79,4 +80,4 @@ class Service:
         if self.also:
             noted = words("service_note", self.also._stamp, *self.also._paths)
             script = "\n".join((noted, script, words("service_noted", self.also._stamp)))
-        return Change(self.ref, f"{self.name}: {', '.join(what)}", script, LIBRARY)
+        return Change(self.ref, f"{self.name}: {', '.join(what)}", script, LIBRARY, phase=self.phase)

@@ -9,12 +9,12 @@ from provision.inventory import Host
 from provision.release.activation import Activation
 from provision.release.facts import KNOWN, MANAGED, MIGRATIONS, PREVIEWS, PUSHED, RELEASES
 from provision.release.migration import staying
-from provision.release.present import PRESENT, refuse_taken, removal, unlisted
+from provision.release.present import PRESENT, refuse_taken, removal, taken, unlisted
 from provision.release.preview import preview_tokens
 from provision.release.removal import RemovedUnit
 from provision.resources.nginx import NGINX
 from provision.resources.python import BUILT
-from provision.roles import app, base, leaving, preflight, python, tls, web
+from provision.roles import app, base, leaving, preflight, python, renaming, tls, web
 from provision.roles.wanted import Wanted
 
 FACTS: tuple[Fact[Any], ...] = (SYSTEM, BUILT, RELEASES, PREVIEWS, MANAGED, PUSHED, MIGRATIONS, PRESENT, KNOWN, NGINX)
@@ -37,7 +37,7 @@ def server(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
 def everything(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     """The server, and in it the wanted releases."""
     releases = app.releases(host, facts, wanted) if "app" in host.roles else ()
-    return _with_memory((*server(host, facts, wanted), *releases))
+    return _with_memory((*server(host, facts, wanted), *releases, *renaming.renamed(host, facts, wanted)))
 
 
 def previewed(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
@@ -91,8 +91,9 @@ def notes(facts: Facts, resources: Iterable[Resource]) -> tuple[str, ...]:
 
 
 def strangers(host: Host, facts: Facts) -> tuple[str, ...]:
-    """A line about each app on the server that the inventory does not have."""
-    return tuple(f"{one}: {removal(host.name, one)}" for one in unlisted(host, facts[PRESENT]))
+    """A line about each app on the server that the inventory does not have, under no other name either."""
+    kept = {*taken(host, facts[PRESENT]).values()}
+    return tuple(f"{one}: {removal(host.name, one)}" for one in unlisted(host, facts[PRESENT]) if one not in kept)
 
 
 promoted = app.promoted

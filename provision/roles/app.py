@@ -12,6 +12,7 @@ from provision.release.claim import Claim
 from provision.release.deployment import Deployment, slot
 from provision.release.facts import MANAGED, PREVIEWS, RELEASES, ServerRelease
 from provision.release.layout import Layout, directory, file
+from provision.release.present import PRESENT, taken
 from provision.release.preview import NoPreview
 from provision.release.process_manager import PROCESS_MANAGERS, process_manager
 from provision.release.removal import left
@@ -63,17 +64,25 @@ def releases(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     return tuple(
         resource
         for new in _deployments(host, facts, wanted)
-        for resource in (
-            *_fetched(new, wanted),
-            *new.built(),
-            *new.migrated(),
-            *new.activated(stops_first=wanted.stops_first),
-        )
+        for resource in (*_fetched(new, wanted), *new.built(), *_served(new, wanted))
     )
 
 
+def _served(new: Deployment, wanted: Wanted) -> tuple[Resource, ...]:
+    old = taken(new.host, new.facts[PRESENT]).get(new.app.name)
+    if old:
+        return new.taken_over(old.app)
+    return (*new.migrated(), *new.activated(stops_first=wanted.stops_first))
+
+
 def previewed(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
-    """Each app's wanted release in the idle slot, for those who have the token."""
+    """Each app's wanted release in the idle slot, for those who have the token. Raises PlanError for one that takes over first."""
+    old = taken(host, facts[PRESENT])
+    for app in meant(host, wanted):
+        if app.name in old:
+            raise PlanError(
+                f"{app.name}: takes over from {old[app.name].app}, which cannot be held: deploy without --hold first"
+            )
     return tuple(
         resource
         for new in _deployments(host, facts, wanted)
@@ -83,7 +92,7 @@ def previewed(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
 
 def promoted(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     """The releases that are held, with all traffic. Raises PlanError if there are none."""
-    apps = [app for app in _apps(host, wanted) if app.name in facts[PREVIEWS]]
+    apps = [app for app in meant(host, wanted) if app.name in facts[PREVIEWS]]
     if not apps:
         raise PlanError(f"{host.name}: no release is held here: invoke deploy --hold holds one")
     return tuple(resource for app in apps for resource in _promoted(host, facts, app))
@@ -101,7 +110,7 @@ def rolled_back(host: Host, facts: Facts, wanted: Wanted, to: str | None = None)
 
     If a release is held and `to` names none, it is dropped instead. Raises PlanError if there is no such release.
     """
-    apps = _apps(host, wanted)
+    apps = meant(host, wanted)
     dropped = [app for app in apps if app.name in facts[PREVIEWS]]
     if dropped and not to:
         return tuple(NoPreview(slot(host, app), facts[PREVIEWS][app.name].release) for app in dropped)
@@ -111,7 +120,7 @@ def rolled_back(host: Host, facts: Facts, wanted: Wanted, to: str | None = None)
 
 def restarted(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     """Each app's active release, restarted in the other slot."""
-    names = {app.name for app in _apps(host, wanted)}
+    names = {app.name for app in meant(host, wanted)}
     active = [release for release in facts[RELEASES] if release.active and release.app in names]
     return _kept(host, facts, wanted, active, again=True)
 
@@ -148,7 +157,7 @@ def _fetched(one: Deployment, wanted: Wanted) -> tuple[Resource, ...]:
 
 def _deployments(host: Host, facts: Facts, wanted: Wanted) -> tuple[Deployment, ...]:
     return tuple(
-        Deployment(host, app, facts, wanted.commits[app.name], wanted.releases[app.name]) for app in _apps(host, wanted)
+        Deployment(host, app, facts, wanted.commits[app.name], wanted.releases[app.name]) for app in meant(host, wanted)
     )
 
 
@@ -158,7 +167,7 @@ def _as_it_ran(app: App, one: ServerRelease) -> App:
     return with_settings(app.model_copy(update={"source": source}), one.settings)
 
 
-def _apps(host: Host, wanted: Wanted) -> tuple[App, ...]:
+def meant(host: Host, wanted: Wanted) -> tuple[App, ...]:
     """The apps whose releases are meant."""
     if "app" not in host.roles:
         return ()

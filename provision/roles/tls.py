@@ -8,6 +8,7 @@ from provision.resources.certificate import Certificate, Placeholder, ProvidedCe
 from provision.resources.file import Directory, File
 from provision.resources.package import Packages
 from provision.resources.service import Service
+from provision.roles.app import meant
 from provision.roles.waiting import waiting
 from provision.roles.wanted import Wanted
 from provision.roles.web import switched
@@ -24,13 +25,15 @@ def tls(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     """A certificate for each app; nothing if the issuer is self-signed."""
     if host.tls.issuer == "self-signed" or not host.apps:
         return ()
-    watched = tuple(ref for app in host.apps for ref in (Placeholder.ref_to(app), Certificate.ref_to(app)))
-    read = Service("nginx", watched, "reload", "nginx -t", stamp="nginx-certificates")
+    wait = waiting(host, facts)
+    # An app that takes over from another has its site last of all (renaming.py).
+    later = any(app.name in wait.heirs and app.name in wanted.commits for app in meant(host, wanted))
+    read = reading(host)
+    last = () if later or not read else (read,) if wait.heirs else switched(host, facts, read)
     if host.tls.issuer == "files":
         given = (host.tls.chain, host.tls.private_key)
         provided = (ProvidedCertificate(app.name, tuple(app.domains), *given) for app in host.apps.values())
-        return (*provided, *switched(host, facts, read))
-    wait = waiting(host, facts)
+        return (*provided, *last)
     return (
         Packages("certbot", ("certbot",)),
         Directory("/etc/letsencrypt/renewal-hooks/deploy"),
@@ -51,8 +54,16 @@ def tls(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
             )
             for app in host.apps.values()
         ),
-        *switched(host, facts, read),
+        *last,
     )
+
+
+def reading(host: Host) -> Service | None:
+    """nginx reads the apps' certificates, if they have any but self-signed ones."""
+    if "tls" not in host.roles or host.tls.issuer == "self-signed":
+        return None
+    watched = tuple(ref for app in host.apps for ref in (Placeholder.ref_to(app), Certificate.ref_to(app)))
+    return Service("nginx", watched, "reload", "nginx -t", stamp="nginx-certificates")
 
 
 def _authority(host: Host) -> tuple[Resource, ...]:

@@ -1,7 +1,7 @@
 """nginx in front of the apps."""
 
 from provision.engine.facts import SYSTEM, Facts
-from provision.engine.resource import Resource
+from provision.engine.resource import Phase, Resource
 from provision.inventory import App, Host
 from provision.release.layout import Layout
 from provision.release.present import PRESENT
@@ -57,26 +57,36 @@ def web(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     )
 
 
-def switched(host: Host, facts: Facts, read: Service) -> tuple[Resource, ...]:
-    """Once there are certificates, nginx reads them (`read`), and with them the sites that waited for them."""
+def switched(
+    host: Host, facts: Facts, read: Service | None, heirs: frozenset[str] = frozenset()
+) -> tuple[Resource, ...]:
+    """Once there are certificates, nginx reads them (`read`), and with them the sites that waited for them.
+
+    Where an app takes over from another, that is once it has the traffic, if it is among the `heirs` that are to have it.
+    """
     wait = waiting(host, facts)
     if not wait.apps:
-        return (read,)
-    apps = tuple(app for app in host.apps.values() if app.name in wait.apps)
-    switches = tuple(Switch(app.name) for app in apps if host.tls.issuer != "files")
+        return (read,) if read else ()
+    apps = tuple(app for app in host.apps.values() if app.name in (wait.apps & heirs if wait.heirs else wait.apps))
+    switches = tuple(Switch(app.name) for app in apps if read and host.tls.issuer != "files")
+    gone = (
+        place
+        for old in (old for name, old in wait.heirs.items() if name in heirs)
+        for place in (f"enabled/zz-{old.app}", f"enabled/{old.app}", f"available/{old.app}")
+    )
     members: tuple[Member, ...] = (
+        *(Absent(f"{FOLDER}/sites-{place}.conf") for place in gone),
         *(member for app in apps for member in _proxied(host, facts, app)),
         *switches,
         *(Absent(path) for path in (ANSWERS_LINK, ANSWERS)),
     )
     all_names = (domain for app in host.apps.values() for domain in app.domains)
     replaced = tuple(path for switch in switches for path in switch.replaces)
-    sites = FileSet("nginx", members, "nginx -t", conflicts(all_names), replaces=replaced)
+    phase: Phase = "finish" if wait.heirs else "prepare"
+    sites = FileSet("nginx", members, "nginx -t", conflicts(all_names), replaces=replaced, phase=phase)
     paths = FileSet("nginx", _members(host, facts, Packages("nginx", ("nginx",)), Waiting()), "").paths
-    return (
-        sites,
-        Service("nginx", (sites.ref, *read.watches), "reload", "nginx -t", reads=paths, also=read),
-    )
+    watched = (sites.ref, *(read.watches if read else ()))
+    return (sites, Service("nginx", watched, "reload", "nginx -t", reads=paths, also=read, phase=phase))
 
 
 def _members(host: Host, facts: Facts, package: Packages, wait: Waiting) -> tuple[Member, ...]:

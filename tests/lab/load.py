@@ -130,8 +130,11 @@ def load(address: str, domain: str, seconds: int, path: str = "/commit", heavy: 
 
 
 @contextmanager
-def post(address: str, domain: str, seconds: int, path: str = "/commit") -> Iterator[list[float]]:
-    """POST requests, which nobody may ask twice, for at most so many seconds: the monotonic times of those that failed."""
+def post(address: str, domain: str, seconds: int, path: str = "/commit", keep: bool = True) -> Iterator[list[float]]:
+    """POST requests, which nobody may ask twice, for at most so many seconds: the monotonic times of those that failed.
+
+    Unless it shall `keep` its connection, the client connects anew each time, which no reload of nginx disturbs.
+    """
     bad: list[float] = []
     over = threading.Event()
 
@@ -145,6 +148,8 @@ def post(address: str, domain: str, seconds: int, path: str = "/commit") -> Iter
                 answer.read()
                 if answer.status != 200:
                     bad.append(time.monotonic())
+                if not keep:
+                    connection.close()
             except (OSError, http.client.HTTPException):
                 bad.append(time.monotonic())
                 connection.close()

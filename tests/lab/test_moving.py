@@ -1,5 +1,6 @@
 """An app gets another domain, and then another name: nothing is switched before what it needs is there, and no request is lost."""
 
+import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,13 +12,16 @@ import yaml
 
 from provision import lab
 from provision.lab import acme
-from tests.lab.conftest import Controller, https, shell
-from tests.lab.load import load
+from tests.lab import steps
+from tests.lab.conftest import SECONDS, Controller, https, shell
+from tests.lab.load import load, post
 from tests.lab.refusals import lab_values, refused
 from tests.lab.repository import Repository
 
 SERVER = os.environ.get("PROVISION_TEST_SERVER", "lab1")
 ADDRESS = f"10.213.0.{10 + int(SERVER.removeprefix('lab'))}"
+# A campaign kills before each step.
+EVERY = int(os.environ.get("PROVISION_EVERY_STEP", "0"))
 OLD, NEW = f"before.{SERVER}.test", f"after.{SERVER}.test"
 MAIN = """\
 from pathlib import Path
@@ -29,6 +33,7 @@ app = FastAPI()
 
 
 @app.get("/commit")
+@app.post("/commit")
 def commit() -> str:
     return "hello"
 
@@ -107,3 +112,107 @@ def test_a_domain_is_changed_once_there_is_a_certificate_for_the_new_one(site: S
     assert (planned["changed"], planned["execs"]) == (0, 2)
     left = "ls -A /etc/ssl/provision/before; find /etc/nginx/ -name '*answers*'; ls -A /var/lib/provision/before"
     assert shell(SERVER, left) == ""
+
+
+WORKS: dict[str, Any] = {
+    "processes": {"worker": "sh -c 'while sleep 0.05; do id -un >>$HOME/worker; done'"},
+    "schedules": {"tidy": {"at": "*:*:0/1", "run": "sh -c 'id -un >>$HOME/tidy'"}},
+}
+# Where an app's name may be; certbot's files keep theirs.
+PLACES = (
+    "find /etc /srv /run /var/lib/provision /var/cache/provision /var/lib/systemd /var/spool/cron -xdev -path /etc/letsencrypt -prune -o"
+    " '(' -name 'mover*' -o -name '*-mover*' -o -name '*@mover*' ')' -print; getent passwd mover mover-build; getent group mover mover-build;"
+    " systemctl list-units --all --plain --no-legend 'mover*'; grep -rl mover /etc/nginx /etc/systemd /etc/tmpfiles.d"
+)
+
+
+def left(app: str) -> str:
+    """What the server has of an app's name."""
+    return shell(SERVER, f"{PLACES.replace('mover', app)} || true")
+
+
+def turns(name: str) -> list[str]:
+    """As whom the lines of a file in the shared folder were written, each run of equal ones once."""
+    lines = shell(SERVER, f"cat /srv/renamed/shared/{name}").splitlines()
+    return [who for who, _ in itertools.groupby(lines)]
+
+
+def test_an_app_goes_on_under_another_name_with_its_data_and_loses_no_request(site: Site) -> None:
+    site.inventory(NEW, **WORKS).deploy(SERVER)
+    shell(
+        SERVER,
+        "cd /srv/mover/shared && install -d -m 700 -o mover -g mover kept && echo of mover >kept/file && chown mover kept/file"
+        " && echo of root >root && ln -s /etc/passwd link && ln /etc/hosts second && install -g mover /dev/null given",
+    )
+    refusal = refused(site.inventory(NEW, "renamed", **WORKS)("deploy", SERVER, "--json"))
+    assert "if it is the same app under a new name, write renamed_from: mover; if it is to go" in refusal
+    renamed = site.inventory(NEW, "renamed", renamed_from="mover", **WORKS)
+    summaries = [one["summary"] for one in renamed.plan(SERVER).host(SERVER)["changes"]]
+    (takes,) = (one for one in summaries if "takes over" in one)
+    assert takes.startswith("renamed: takes over from mover, with its data: activate ")
+    ill = site.inventory(NEW, "renamed", renamed_from="mover", health={"path": "/nowhere", "timeout": 2}, **WORKS)
+    error = refused(ill("deploy", SERVER, "--json"))
+    assert "was not healthy within 2s (/nowhere answered 404)" in error
+    assert https(SERVER, "/health", NEW).returncode == 0
+    assert shell(
+        SERVER,
+        "stat -c %U /srv/mover/shared /srv/mover/shared/kept/file; systemctl is-active mover-worker mover-tidy.timer",
+    ).split() == [*("mover", "mover", "active", "active")]
+    with load(ADDRESS, NEW, 300) as seen, post(ADDRESS, NEW, 300, keep=False) as bad:
+        renamed = site.inventory(NEW, "renamed", renamed_from="mover", **WORKS)
+        renamed.deploy(SERVER)
+    assert (seen.lost(), bad, len(seen.answers) > 50) == ([], [], True)
+    print(f"{seen.requests} requests, the slowest took {max(took for _, took in seen.latencies):.2f} s")
+    planned = renamed.plan(SERVER).host(SERVER)
+    assert (planned["changed"], planned["execs"], planned["notes"]) == (0, 2, [])
+    assert left("mover") == ""
+    shell(SERVER, "sleep 1.5")
+    assert (turns("worker"), turns("tidy")) == (["mover", "renamed"], ["mover", "renamed"])
+    assert shell(
+        SERVER,
+        "cd /srv/renamed/shared && cat kept/file && stat -c '%U:%G' . kept kept/file root second given && stat -c %U /etc/passwd",
+    ).split() == [
+        *(
+            "of",
+            "mover",
+            "renamed:renamed",
+            "renamed:renamed",
+            "renamed:root",
+            "root:root",
+            "root:root",
+            "root:renamed",
+            "root",
+        )
+    ]
+
+
+@steps.noted(SERVER)
+def test_a_takeover_that_is_killed_is_carried_on_by_the_next_deploy(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "SECONDS", 300)
+    names = itertools.cycle(("thirdname", "renamed"))
+    old, new = "renamed", next(names)
+    steps.arm(SERVER)
+    site.inventory(NEW, new, renamed_from=old, **WORKS).deploy(SERVER)
+    order = steps.taken(SERVER, "activation:")
+    (moved,) = (number for number, step in enumerate(order, 1) if step.startswith(f"mv -T /srv/{old}/shared "))
+    every = range(1, len(steps.taken(SERVER, "")), EVERY) if EVERY else ()
+    for change, number in (("activation:", moved + 1), *(("", number) for number in every)):
+        old, new = new, next(names)
+        controller = site.inventory(NEW, new, renamed_from=old, **WORKS)
+        steps.arm(SERVER, change, number)
+        process = controller.start("deploy", SERVER)
+        before = steps.wait(SERVER)
+        steps.end_the_script(SERVER)
+        process.communicate(timeout=SECONDS)
+        steps.arm(SERVER)
+        controller.deploy(SERVER)
+        assert https(SERVER, "/health", NEW).returncode == 0, before
+        planned = controller.plan(SERVER).host(SERVER)
+        assert (planned["changed"], left(old)) == (0, ""), before
+        assert shell(SERVER, f"cat /srv/{new}/shared/kept/file; stat -c %U /srv/{new}/shared/kept/file").split() == [
+            "of",
+            "mover",
+            new,
+        ], before

@@ -8,7 +8,7 @@ import pytest
 from provision.engine.resource import State
 from provision.errors import PlanError
 from provision.resources import certificate as module
-from provision.resources.certificate import WEBROOT, Certificate, Placeholder, ProvidedCertificate
+from provision.resources.certificate import WEBROOT, Certificate, Placeholder, ProvidedCertificate, Switch
 from provision.resources.domains import Domains
 
 if TYPE_CHECKING:
@@ -131,6 +131,15 @@ def test_an_issuer_that_was_just_asked_is_asked_again_only_if_that_is_wished() -
     assert replace(SHOP, again=True).plan(asked, {}) is not None
     fits = {**seen(LIVE, server=ACME, names=NAMES, days="60"), "wait": "2026-05-04T12:00:00Z"}
     assert SHOP.plan(State.of(fits), {}) is None
+
+
+def test_a_certificate_that_is_held_is_in_order_before_nginx_reads_it() -> None:
+    ready = State.of({**seen("before/shop", server=ACME, names=NAMES, days="60"), "next": LIVE})
+    held = replace(SHOP, held=True)
+    assert held.plan(ready, {}) is None
+    assert SHOP.plan(ready, {}) is not None
+    assert Switch("shop").plan(State(), {}) is None
+    assert Switch("shop").plan(State.of({"type": "symbolic link"}), {}) is not None
 
 
 def test_a_certificate_that_is_still_good_stops_no_deploy_and_its_issuer_is_asked_once_an_hour() -> None:

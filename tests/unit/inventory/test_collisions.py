@@ -84,3 +84,27 @@ def test_a_name_that_both_managers_would_object_to_is_reported_once() -> None:
     assert errors(text + HOST) == [
         "prod.yml:5: hosts.web1: the apps shop and shop-api would both have a program shop-api-x; rename one"
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "message"),
+    [
+        ("shop", 2, "shop is the app's own name; write the one that it had before, or remove renamed_from"),
+        (
+            "shop-api",
+            2,
+            "the app shop-api is still in the inventory, so shop cannot take over from it; remove one of the two",
+        ),
+        ("store", 3, "the apps shop and shop-api cannot both take over from store; remove one renamed_from"),
+    ],
+)
+def test_an_app_takes_over_from_one_that_is_no_more(name: str, line: int, message: str) -> None:
+    more = f", renamed_from: {name}"
+    text = apps(more, more if name == "store" else "", "systemd, systemd") + HOST
+    app = ("shop", "shop-api")[line - 2]
+    assert errors(text) == [f"prod.yml:{line}: apps.{app}.renamed_from: {message}"]
+
+
+def test_only_systemd_holds_requests_for_an_app_that_takes_over() -> None:
+    (error,) = errors(apps(", renamed_from: store", "") + HOST)
+    assert "renamed_from needs process_manager: systemd" in error

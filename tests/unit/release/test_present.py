@@ -47,7 +47,7 @@ def test_a_domain_of_an_app_that_the_inventory_does_not_have_is_refused(
 ) -> None:
     with pytest.raises(
         PlanError,
-        match=r"^shop: www\.example\.com is served by old .* call it old again; .* invoke remove --host web1 --app old",
+        match=r"^shop: www\.example\.com is served by old .* write renamed_from: old; .* invoke remove --host web1 --app old",
     ):
         roles.server(make_host(), *make_known(present=(OLD,)))
 
