@@ -116,7 +116,7 @@ def test_apps_are_known_by_their_record_or_by_who_owns_their_data(
         "other:x:995:995::/srv/other/shared:/bin/sh\n",
     )
     ran = sh(facts.script([KNOWN]))
-    assert ran.stdout == "known\tapp=shop\nknown\tapp=old\nend\n", ran.stderr
+    assert ran.stdout == "known\tapp=shop\nknown\tapp=old\nend\nend\n", ran.stderr
 
 
 def test_the_record_begins_with_the_first_run_only(root: Path, call: Call) -> None:
@@ -215,7 +215,7 @@ def test_a_service_that_did_not_run_is_stopped_again(
         "systemctl",
         f"echo \"$*\" >>'{root}/calls'; case $1 in is-enabled) echo disabled ;; is-active) echo inactive ;; esac",
     )
-    assert call([apply, service], "service_note supervisor; service_note supervisor").returncode == 0
+    assert call([apply, service], "service_remember supervisor; service_remember supervisor").returncode == 0
     assert (found / "units").read_text() == "supervisor disabled inactive\n"
     stand_in("dpkg", "echo supervisor: /lib/systemd/system/supervisor.service")
     (state,) = observe(Restored("units"))
