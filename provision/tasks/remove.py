@@ -33,7 +33,7 @@ WHOLE = "this toolkit and all its apps"
 def remove(
     context: Context,
     host: str = "",
-    app: str = "",
+    app: str | None = None,
     with_data: str = "",
     yes: bool = False,
     plan: bool = False,
@@ -48,6 +48,7 @@ def remove(
 
     command = Command("remove", host, inventory, json)
     data = _checked(command, app, with_data, asks=not (plan or yes))
+    app = app or ""
     what = partial(roles.removed, name=app, with_data=data) if app else partial(roles.left, with_data=data)
     agreed: Mapping[str, Sequence[str]] | None = None
     if not (plan or yes):
@@ -58,13 +59,15 @@ def remove(
         _say_nothing(results, app)
 
 
-def _checked(command: Command, app: str, with_data: str | bool, asks: bool) -> bool:
+def _checked(command: Command, app: str | None, with_data: str | bool, asks: bool) -> bool:
     """Whether data is to go. Raises Exit for a command that cannot be carried out, before anything is touched."""
     from provision.inventory.app import app_name
 
     if not command.host:
         command.target()
     try:
+        if app == "":
+            raise UsageError("--app is empty: name an app, or leave --app out to remove all apps and this toolkit")
         if app:
             try:
                 app_name(app)

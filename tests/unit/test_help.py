@@ -116,6 +116,9 @@ MISTAKES = {
         "--app",
         "../etc",
     ): '--app: "../etc" is not an app name; use a-z, 0-9 and -, begin with a letter, at most 26 characters',
+    ("remove", "--host", "web1", "--app", "", "--yes"): (
+        "--app is empty: name an app, or leave --app out to remove all apps and this toolkit"
+    ),
     ("remove", "--host", "web1", "--app", "shop"): (
         "remove asks before it begins, and there is no terminal to ask on: add --yes"
     ),
