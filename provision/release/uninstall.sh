@@ -43,8 +43,12 @@ uninstall_probe() {
 
 uninstall_find_site() {
     site=$root/etc/nginx/sites-available/$1.conf link=$root/etc/nginx/sites-enabled/zz-$1.conf
-    if [ -e "$site" ] && ! sed -n 1p "$site" | grep -q "^# $1: .*\. Written by provision\.$"; then return 0; fi
-    if [ "$(readlink "$link")" = "../sites-available/$1.conf" ]; then uninstall_there "$link"; fi
+    if [ "$(readlink "$link")" = "../sites-available/$1.conf" ]; then
+        # A site of a project's own template says nothing, but only ours have such a link.
+        uninstall_there "$link"
+    elif [ -e "$site" ] && ! sed -n 1p "$site" | grep -q "^# $1: .*\. Written by provision\.$"; then
+        return 0
+    fi
     uninstall_there "$site"
 }
 

@@ -134,7 +134,10 @@ def test_a_site_of_the_apps_name_that_somebody_else_wrote_stays(
     assert things(observe, "site") == ("/etc/nginx/sites-enabled/zz-shop.conf", "/etc/nginx/sites-available/shop.conf")
     site.unlink()
     assert things(observe, "site") == ("/etc/nginx/sites-enabled/zz-shop.conf",)
+    # A project's own template has no such line.
     site.write_text("# mine\n")
+    assert things(observe, "site") == ("/etc/nginx/sites-enabled/zz-shop.conf", "/etc/nginx/sites-available/shop.conf")
+    link.unlink()
     assert things(observe, "site") == ()
 
 
