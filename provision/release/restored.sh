@@ -221,6 +221,10 @@ restored_packages() {
     if [ -n "$purged" ]; then restored_leavings $purged; fi
     # shellcheck disable=SC2086
     if [ -n "$purged" ]; then package_apt --no-auto-remove purge -- $purged; fi
+    # Of one that a killed dpkg left half-installed, apt-get leaves the configuration at first.
+    left=$(package_states | awk -v purged=" $purged " '$1 == "c" && index(purged, " " $2 " ") { print $2 }')
+    # shellcheck disable=SC2086
+    if [ -n "$left" ]; then package_apt --no-auto-remove purge -- $left; fi
     # shellcheck disable=SC2086
     if [ -n "$removed" ]; then package_apt --no-auto-remove remove -- $removed; fi
     for name in $principals; do
