@@ -211,9 +211,10 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """Nothing at this path. A directory is removed with everything in it."""
+    """Nothing at this path. A directory is removed with everything in it. A change of the resource `after` would put something there."""
 
     path: str
+    after: Ref | None = None
 
     @property
     def ref(self) -> Ref:
@@ -223,6 +224,6 @@ class Absent:
         return Probe("file_probe", LIBRARY, (self.path, "-"))
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
-        if not _Found.of(state).type:
+        if not _Found.of(state).type and self.after not in earlier:
             return None
         return Change(self.ref, f"remove {self.path}", words("rm", "-rf", "--", self.path), LIBRARY)

@@ -39,9 +39,14 @@ class FileSet:
     replaces: tuple[str, ...] = ()
     phase: Phase = "prepare"
 
+    @staticmethod
+    def ref_to(name: str, first: bool = False) -> Ref:
+        """What a set of this name is called."""
+        return Ref("files", f"{name}-first" if first else name)
+
     @property
     def ref(self) -> Ref:
-        return Ref("files", f"{self.name}-first" if self.first else self.name)
+        return self.ref_to(self.name, self.first)
 
     @property
     def paths(self) -> tuple[str, ...]:

@@ -74,11 +74,12 @@ def switched(
         for old in (old for name, old in wait.heirs.items() if name in heirs)
         for place in (f"enabled/zz-{old.app}", f"enabled/{old.app}", f"available/{old.app}")
     )
+    written = FileSet.ref_to("nginx", first=True) if wait.names else None
     members: tuple[Member, ...] = (
         *(Absent(f"{FOLDER}/sites-{place}.conf") for place in gone),
         *(member for app in apps for member in _proxied(host, facts, app)),
         *switches,
-        *(Absent(path) for path in (ANSWERS_LINK, ANSWERS)),
+        *(Absent(path, written) for path in (ANSWERS_LINK, ANSWERS)),
     )
     all_names = (domain for app in host.apps.values() for domain in app.domains)
     replaced = tuple(path for switch in switches for path in switch.replaces)

@@ -22,7 +22,7 @@ SERVER = os.environ.get("PROVISION_TEST_SERVER", "lab1")
 ADDRESS = f"10.213.0.{10 + int(SERVER.removeprefix('lab'))}"
 # A campaign kills before each step.
 EVERY = int(os.environ.get("PROVISION_EVERY_STEP", "0"))
-OLD, NEW = f"before.{SERVER}.test", f"after.{SERVER}.test"
+OLD, NEW, MORE = (f"{name}.{SERVER}.test" for name in ("before", "after", "more"))
 MAIN = """\
 from pathlib import Path
 import os
@@ -112,6 +112,11 @@ def test_a_domain_is_changed_once_there_is_a_certificate_for_the_new_one(site: S
     assert (planned["changed"], planned["execs"]) == (0, 2)
     left = "ls -A /etc/ssl/provision/before; find /etc/nginx/ -name '*answers*'; ls -A /var/lib/provision/before"
     assert shell(SERVER, left) == ""
+    # One name more, at the first try.
+    site.inventory(NEW, domains=[NEW, MORE]).deploy(SERVER)
+    assert (answers(NEW), answers(MORE), shell(SERVER, left)) == (True, True, "")
+    assert site.inventory(NEW, domains=[NEW, MORE]).plan(SERVER).host(SERVER)["changed"] == 0
+    site.inventory(NEW).deploy(SERVER)
 
 
 WORKS: dict[str, Any] = {

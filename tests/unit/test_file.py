@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from provision.engine.resource import State
+from provision.engine.resource import Change, Ref, State
 from provision.resources import file as file_module
 from provision.resources.file import Absent, Directory, File, Link
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
 
-    from provision.engine.resource import Change, Resource
+    from provision.engine.resource import Resource
 
     Observe = Callable[..., tuple[State, ...]]
     Make = Callable[..., subprocess.CompletedProcess[str]]
@@ -168,6 +168,16 @@ def test_a_link_changes_where_it_leads_elsewhere(row: tuple[str, ...], expected:
 def test_what_should_not_be_there_is_removed_where_it_is() -> None:
     assert summary(Absent("/etc/old")) is None
     assert summary(Absent("/etc/old"), "directory", "755", "root", "root") == "remove /etc/old"
+
+
+def test_what_an_earlier_change_puts_there_is_removed_as_well() -> None:
+    first = Ref("files", "first")
+    puts = {first: Change(first, "write /etc/old", "true", "")}
+    assert Absent("/etc/old", first).plan(State(), {}) is None
+    change = Absent("/etc/old", first).plan(State(), puts)
+    assert change is not None
+    assert change.summary == "remove /etc/old"
+    assert Absent("/etc/old").plan(State(), puts) is None
 
 
 ODD = [

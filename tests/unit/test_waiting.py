@@ -9,6 +9,7 @@ import pytest
 from provision import roles
 from provision.release.present import PresentApp
 from provision.resources.certificate import Certificate
+from provision.resources.file import Absent
 from provision.resources.file_set import FileSet
 from provision.resources.service import Service
 from provision.roles.waiting import Waiting, waiting
@@ -62,6 +63,8 @@ def test_the_site_is_switched_with_its_certificate_by_one_reload(make_host: Make
     assert f"{SITES}/shop.conf" not in first.paths
     assert {f"{SITES}/blog.conf", ANSWERS} < {*first.paths}
     assert last.paths == (f"{SITES}/shop.conf", "/etc/nginx/sites-enabled/zz-shop.conf")
+    gone = [one for one in last.members if isinstance(one, Absent)]
+    assert {(one.path, one.after) for one in gone} >= {(ANSWERS, first.ref)}
     order = ids(server)
     steps = ["files:nginx-first", "service:nginx-first", str(certificates[0].ref), "files:nginx", "service:nginx"]
     assert sorted(steps, key=order.index) == steps
