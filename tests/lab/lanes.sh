@@ -26,9 +26,9 @@ on() {
 
 failed=0
 "$python" -m invoke lab.up --count 3 || exit 1
-on lab2 neighbours moving doctor remove remove_all secrets attacks >"$out/early" 2>&1 &
+on lab2 neighbours moving doctor remove secrets attacks >"$out/early" 2>&1 &
 early=$!
-on lab1 path || failed=1
+on lab1 path remove_all || failed=1
 wait "$early" || failed=1
 cat "$out/early"
 
