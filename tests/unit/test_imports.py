@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -75,3 +76,21 @@ def test_a_deploy_for_a_program_imports_nothing_of_the_terminal(project: Path) -
 def test_importing_the_tasks_leaves_standard_output_alone() -> None:
     script = "import sys; own = sys.stdout; import provision.tasks as t; t.collection(); assert sys.stdout is own"
     assert subprocess.run((sys.executable, "-c", script), capture_output=True, timeout=60).returncode == 0
+
+
+@pytest.mark.parametrize(("told", "written"), [("", "True"), ("1", "False")])
+def test_what_a_task_imports_is_compiled_once_though_invoke_would_not_keep_it(
+    project: Path, told: str, written: str
+) -> None:
+    (project / "tasks.py").write_text(
+        "import sys\nfrom provision.tasks import namespace\nprint(not sys.dont_write_bytecode)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-m", "invoke", "--list"],
+        cwd=project,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": told},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.splitlines()[0] == written
