@@ -19,6 +19,7 @@ from provision.untrusted import line as shown
 
 T = TypeVar("T")
 SUPPORTED = {"debian": ("11", "12", "13"), "ubuntu": ("22.04",)}
+# How many parts of the script run at the same time.
 PARTS = 2
 
 

@@ -12,6 +12,7 @@ from provision.errors import ProbeError
 from provision.untrusted import line as shown
 from provision.untrusted import understood
 
+# How many parts of the script run at the same time.
 PARTS = 4
 NUMBER = re.compile("[0-9]{1,6}")
 

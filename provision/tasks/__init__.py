@@ -4,14 +4,13 @@ A project's tasks.py says `from provision.tasks import namespace`. Modules here 
 task runs is imported when it runs, so that `invoke --list` answers at once.
 """
 
-import os
 import sys
 from typing import Any
 
 from invoke import Collection
 
-# Invoke turns off the writing of .pyc files, and without them each task would compile the toolkit again.
-sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
+# Invoke turns off the writing of .pyc files, and without them each task would compile the toolkit again. What Python was told stays.
+sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
 
 
 def collection() -> Collection:

@@ -16,7 +16,7 @@ import yaml
 from provision import lab
 from tests.lab import steps
 from tests.lab.conftest import ROOT, SECONDS, Answer, Controller, shell
-from tests.lab.load import Load, load
+from tests.lab.load import load
 from tests.lab.refusals import lab_values
 from tests.lab.repository import Repository
 
@@ -59,15 +59,6 @@ NOTES = re.compile(
 def listing() -> set[str]:
     """What the server has, a line each."""
     return {line for line in lab.shell(SERVER, LISTING).stdout.splitlines() if not NOTES.search(line)}
-
-
-def lost(seen: Load) -> list[str]:
-    """The requests that failed, without the one that says to the client that keeps its connection that nginx was reloaded.
-
-    That closes connections on which no request is under way; clients connect again (docs/internals.md, "Services keep a stamp").
-    """
-    closed = [each for each in seen.failures if each.startswith("RemoteDisconnected")]
-    return [each for each in seen.failures if each not in closed] + closed[1:]
 
 
 @dataclass(frozen=True)
@@ -148,7 +139,7 @@ def test_an_app_is_removed_and_its_neighbour_loses_no_request(site: Site) -> Non
         "shop: /srv/shop/shared stays, and its owner, the user shop: --with-data shop removes both"
     )
     assert f", of the inventory apps-{SHOP} since 2" in summaries[-1]
-    assert (lost(seen), seen.requests > 20) == ([], True)
+    assert (seen.lost(), seen.requests > 20) == ([], True)
     owner = shell(SERVER, "getent passwd shop; getent group shop; stat -c '%u:%g' /srv/shop/shared").splitlines()
     ids = owner.pop()
     assert shell(SERVER, "cat /srv/shop/shared/data") == "of the app"
@@ -206,7 +197,7 @@ def test_an_app_of_supervisor_goes_with_its_logs_and_jobs_and_its_data(site: Sit
     assert shell(SERVER, "ls /etc/cron.d /etc/supervisor/conf.d").count("talk-") >= 3
     with load(ADDRESS, DOMAIN, 120) as seen:
         assert site.remove(TALK, "--with-data", TALK, "--yes", "--json").status == 0
-    assert lost(seen) == []
+    assert seen.lost() == []
     assert shell(SERVER, "supervisorctl status || true") == ""
     assert_as_before(site)
 
