@@ -40,23 +40,52 @@ class Site:
         return self.controller.plan(SERVER, "--revision", self.commit)
 
 
+@dataclass
+class Kept:
+    """What the session's modules share: the inventory of the server, and the site once it is deployed."""
+
+    controller: Controller | None = None
+    site: Site | None = None
+
+    def controller_there(self) -> Controller | None:
+        """The inventory, if the server was not made bare since, and has no app but the sample."""
+        there = lab.shell(SERVER, f"test -e {MARK} && ls /var/lib/provision/apps")
+        return self.controller if there.stdout.split() in ([], ["sample"]) and there.returncode in {0, 2} else None
+
+
+KEPT = Kept()
+# It is there until the server is made bare.
+MARK = "/root/sample-site"
+
+
 @pytest.fixture(scope="module")
-def bare_server(sample: str, tmp_path_factory: pytest.TempPathFactory) -> Controller:
-    """The server made bare, and the sample app's inventory for it: one worker starts sooner, and is enough."""
+def server(sample: str, tmp_path_factory: pytest.TempPathFactory) -> Controller:
+    """The sample app's inventory for the server, which another module of this session made bare, or else this one does.
+
+    One worker starts sooner, and is enough.
+    """
+    if there := KEPT.controller_there():
+        return there
     path = tmp_path_factory.mktemp("sample") / "sample.yml"
     path.write_text(sample.replace("module:", "workers: 1\n    module:"))
     lab.reset(SERVER, SUITE)
-    return Controller(path)
+    shell(SERVER, f"touch {MARK}")
+    KEPT.controller, KEPT.site = Controller(path), None
+    return KEPT.controller
 
 
 @pytest.fixture(scope="module")
-def site(bare_server: Controller, pythons: Path) -> Site:
-    """The sample app, deployed to the bare server."""
-    seed(bare_server.inventory, pythons)
+def site(server: Controller, pythons: Path) -> Site:
+    """The sample app on the server, deployed by the first module that wants it, and again by the others."""
+    if KEPT.site:
+        KEPT.site.deploy()
+        return KEPT.site
+    seed(server.inventory, pythons)
     commit = subprocess.run(
         ["git", "-c", "safe.directory=*", "rev-parse", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout.strip()
-    return Site(bare_server, commit, bare_server.deploy(SERVER, "--revision", commit))
+    KEPT.site = Site(server, commit, server.deploy(SERVER, "--revision", commit))
+    return KEPT.site
 
 
 def assert_all_is_well(site: Site) -> None:
@@ -71,9 +100,9 @@ def status(path: str = "/") -> str:
 
 
 @pytest.fixture(scope="module")
-def apply(bare_server: Controller) -> Apply:
+def apply(server: Controller) -> Apply:
     """Applies these resources, and no others, to the server; with applies=False, only plans them."""
-    found = load(bare_server.inventory)
+    found = load(server.inventory)
 
     def apply(*resources: Resource, applies: bool = True) -> Result:
         (result,) = fleet.run(
@@ -85,7 +114,7 @@ def apply(bare_server: Controller) -> Apply:
 
 
 @pytest.fixture
-def folder(bare_server: Controller) -> str:
+def folder(server: Controller) -> str:
     """An empty folder on the server."""
     shell(SERVER, f"rm -rf {FOLDER} && mkdir {FOLDER}")
     return FOLDER

@@ -205,7 +205,7 @@ def test_an_upload_that_is_cut_off_is_one_clear_line_and_the_next_run_removes_wh
         result = finish(run)
     assert result.error is not None
     assert result.error.startswith("the connection to 127.0.0.1 ended while large.pack was sent"), result.error
-    until(lambda: lab.shell(SERVER, "pgrep -x cat").returncode == 1)
+    until(lambda: not shell(SERVER, f"find /proc/[0-9]*/fd -lname '*/{upload.remote}' 2>/dev/null || true"))
     shell(SERVER, f"touch -d '1 minute ago' /home/admin/{upload.remote}")
     assert finish(steps(Step("next"))).status == "changed"
     assert not exists(f"/home/admin/{upload.remote}")
