@@ -35,7 +35,7 @@ hooks: venv ## run the checks of `make check` on each commit
 	$(BIN)/pre-commit install
 
 test-unit: venv ## the tests that need no server
-	$(BIN)/pytest -q tests/unit
+	$(BIN)/pytest -q -n auto tests/unit
 
 test-sample: .venv-sample/.complete ## the sample app's own tests
 	cd sample_app && ../.venv-sample/bin/python -m pytest -q

@@ -1,14 +1,13 @@
 """What ends by itself, or sickens, under load and under either process manager."""
 
 import os
-import re
 import time
 
 import pytest
 
 from tests.lab import probe_app
 from tests.lab.conftest import shell
-from tests.lab.load import HEAVY, load, post
+from tests.lab.load import load, post
 from tests.lab.probe_site import ADDRESS, DOMAIN, SERVER, Site
 
 # How often a test kills; a campaign sets 10.
@@ -17,9 +16,6 @@ SICKENS = (0.5, 1, 2, 5) if KILLS > 2 else (0.5,)
 WATCHED = "timeout: 10, watch: 1"
 MODULE = "module: probe:app"
 
-
-# What is lost when a process is killed that has begun to answer.
-CUT = re.compile(r"IncompleteRead|connect 0, read \d+, write 0, timeout 0(?!.*Non-2xx)", re.DOTALL)
 # One of two, once both are there.
 KILL_A_WORKER = """
 for _ in $(seq 300); do
@@ -67,15 +63,9 @@ class BadDays:
                 for _ in range(10):
                     main = site.main_process()
                     shell(SERVER, KILL_A_WORKER.format(main=main))
-        # Nobody can finish a response that a killed process had begun to send: wrk calls that a read error.
-        cut = [failure for failure in seen.failures if CUT.search(failure)]
-        assert [failure for failure in seen.failures if failure not in cut] == []
-        lost = sum("IncompleteRead" in failure for failure in cut) + seen.failed
-        assert lost <= (11 * KILLS if HEAVY else KILLS)
+        assert (seen.failed, seen.failures[:3]) == (0, [])
         assert seen.requests > 100 * KILLS
-        print(
-            f"{site.manager}: {KILLS} main processes and {10 * KILLS} workers killed, {seen.requests} requests, {lost} cut"
-        )
+        print(f"{site.manager}: {KILLS} main processes and {10 * KILLS} workers killed, {seen.requests} requests")
 
     def test_a_release_that_sickens_after_the_switch_goes_back_within_two_seconds(self, site: Site) -> None:
         before, slot, text = site.serving(), site.slot(), site.text
