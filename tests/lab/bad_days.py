@@ -52,12 +52,12 @@ umount -l /root/full && rmdir /root/full
 @contextmanager
 def patience(site: Site) -> Iterator[None]:
     """In a campaign, whose load keeps the machine busy: a start may take longer than the eight seconds of the other tests."""
-    text = site.text
+    text, commit = site.text, site.serving()
     if KILLS > 2:
-        site.with_text(text.replace("timeout: 8", "timeout: 60")).deploy()
+        site.with_text(text.replace("timeout: 8", "timeout: 60")).deploy("--revision", commit)
     yield
     if KILLS > 2:
-        site.with_text(text).deploy()
+        site.with_text(text).deploy("--revision", commit)
 
 
 class BadDays:
