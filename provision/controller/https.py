@@ -176,7 +176,7 @@ def _why(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "timed out"
     if isinstance(error, ssl.SSLCertVerificationError):
-        return line(error.verify_message, 120)
+        return line(error.verify_message, 120).rstrip(".")
     if isinstance(error, ssl.SSLError):
         return line((error.reason or type(error).__name__).replace("_", " ").lower(), 120)
     if isinstance(error, OSError) and error.strerror:

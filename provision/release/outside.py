@@ -46,7 +46,7 @@ class PublicName:
 class Seen:
     """What came of a question to an address: for a name over TLS (port 443), or of a mere connection (port 80).
 
-    `own`: the inventory has the address. `hop` is where it ended, and `why`: route (the controller has no way there), tcp, tls, trust (of
+    `own`: it is the host's own address, and nobody else's. `hop` is where it ended, and `why`: route (the controller has no way there), tcp, tls, trust (of
     the certificate; it was asked all the same), or http; empty with an answer. `status` is HTTP's, `answer` the site's.
     """
 
@@ -134,15 +134,19 @@ def _problem(one: Seen, host: Host, level: Level) -> Finding | None:
         return Finding(
             CHECK,
             level,
-            f"{site}, asked from here, answers {one.status} and from {other}, not from {name.release}",
+            f"{site} answers this machine with {one.status}, from {other} than {name.release}",
             SECOND_SERVER if told else SECOND_SITE,
         )
     if one.status and not one.right and (told or host.tls.check_dns):
-        other = "answers from another release" if told else f"answers {one.status}, and does not say from which release"
+        other = (
+            f"answers from another release than {name.release}"
+            if told
+            else f"answers {one.status}, and does not say from which release"
+        )
         return Finding(
             CHECK,
             "warn",
-            f"{site}, which is not {host.address}, {other}",
+            f"{site} {other} (the host is at {host.address})",
             "if a server of this app is behind it, deploy there; if it is a cache, empty it"
             if told
             else "correct the DNS record, or set tls.check_dns: false where a proxy stands in front",

@@ -31,7 +31,9 @@ def look(
     found = https.together(lookups, RESOLVE_SECONDS)
     # The address of a host behind a jump host is for those who jump.
     own = () if host.proxy_jump else found.get(host.address, ())
-    others = {one.address for one in hosts}
+    others = {one.address for one in hosts if one.name != host.name}
+    # Behind a proxy, or where several hosts have one address, something else may rightly answer there.
+    alone = {address for address in own if address not in others and host.tls.check_dns}
     places = [
         (one, address)
         for one in names
@@ -45,7 +47,7 @@ def look(
     calls |= {(None, address): partial(https.reach, address, HTTP) for _, address in places}
     replies = https.together(calls, ALL_SECONDS)
     seen = [
-        Seen(one, address, port, address in own, reply.hop, reply.why, reply.status, reply.said)
+        Seen(one, address, port, address in alone, reply.hop, reply.why, reply.status, reply.said)
         for one, address in places
         for port, reply in (
             (443, replies.get((one, address), NOTHING)),

@@ -92,7 +92,7 @@ def test_no_redirect_is_followed_and_no_proxy_of_the_environment_is_asked(
     ("name", "why"),
     [
         ("old", "certificate has expired"),
-        ("other", f"Hostname mismatch, certificate is not valid for '{NAME}'."),
+        ("other", f"Hostname mismatch, certificate is not valid for '{NAME}'"),
     ],
 )
 def test_a_certificate_that_is_not_trusted_is_named_and_the_answer_heard_all_the_same(

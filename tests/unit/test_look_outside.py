@@ -73,11 +73,26 @@ def test_where_the_hosts_address_is_not_this_machines_to_ask_only_names_that_res
 
 
 def test_an_address_of_another_host_is_asked_for_that_host(make_host: MakeHost, folder: Path) -> None:
-    other = host(make_host, folder)
+    other = host(make_host, folder).model_copy(update={"name": "web2"})
     own = host(make_host, folder, "192.0.2.1")
     with_both = outside.look(own, (NAME,), (own, other))
     assert not any("127.0.0.1" in one.what for one in with_both)
     assert any("127.0.0.1" in one.what for one in outside.look(own, (NAME,), (own,)))
+
+
+@pytest.mark.parametrize(("tls", "level"), [("", "stop"), (", check_dns: false", None)])
+def test_something_else_at_the_hosts_own_address_is_an_error_unless_a_proxy_stands_in_front(
+    make_host: MakeHost, folder: Path, monkeypatch: pytest.MonkeyPatch, tls: str, level: str | None
+) -> None:
+    with listening(b"HTTP/1.1 200 OK\r\n\r\n", folder) as (port, _):
+        monkeypatch.setattr(outside, "HTTPS", port)
+        monkeypatch.setattr(outside, "HTTP", port)
+        web1 = make_host(f"hosts: {{web1: 127.0.0.1}}\ntls: {{root_ca: {folder}/site-root.pem{tls}}}\n")
+        shared = web1.model_copy(update={"name": "web2"})
+        found = outside.look(web1, (INVALID,), (web1,), strict=True)
+        assert [one.level for one in found if one.level != "ok"] == ([level] if level else [])
+        (both,) = outside.look(web1, (INVALID,), (web1, shared), strict=True)
+        assert both.level != "stop"
 
 
 def test_without_names_nothing_is_looked_up(make_host: MakeHost, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,21 +86,19 @@ def test_what_is_not_the_releases_at_the_hosts_own_address_fails_a_deploy_and_is
     judge: Judge, answer: str, other: str, fix: str
 ) -> None:
     seen = replace(OWN, answer=answer)
-    what = (
-        f"shop: https://shop.example.com at {HERE}, asked from here, answers 200 and from {other}, not from {RELEASE}"
-    )
+    what = f"shop: https://shop.example.com at {HERE} answers this machine with 200, from {other} than {RELEASE}"
     assert judge(seen) == [("stop", what, fix)]
     assert judge(seen, strict=False) == [("warn", what, fix)]
     assert judge(replace(seen, hop="trust", why="certificate has expired")) == [("stop", what, fix)]
 
 
 def test_what_is_not_the_releases_elsewhere_is_a_warning_that_names_the_address(judge: Judge) -> None:
-    site = f"shop: https://shop.example.com at {THERE}, which is not {HERE},"
+    site, here = f"shop: https://shop.example.com at {THERE}", f"(the host is at {HERE})"
     for tls in ("", "check_dns: false"):
         assert judge(replace(ELSEWHERE, answer="another"), tls=tls) == [
             (
                 "warn",
-                f"{site} answers from another release",
+                f"{site} answers from another release than {RELEASE} {here}",
                 "if a server of this app is behind it, deploy there; if it is a cache, empty it",
             )
         ]
@@ -108,7 +106,7 @@ def test_what_is_not_the_releases_elsewhere_is_a_warning_that_names_the_address(
     assert judge(silent) == [
         (
             "warn",
-            f"{site} answers 404, and does not say from which release",
+            f"{site} answers 404, and does not say from which release {here}",
             "correct the DNS record, or set tls.check_dns: false where a proxy stands in front",
         )
     ]
