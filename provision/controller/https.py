@@ -15,7 +15,7 @@ from typing import Literal, TypeVar
 from provision.untrusted import line
 
 CONNECT_SECONDS, ANSWER_SECONDS = 3, 4
-MOST = 8  # addresses of one name
+MOST, THREADS = 8, 64  # addresses of one name; questions at a time
 # Why a connection fails without anything having been sent.
 LOCAL = (errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EACCES, errno.EPERM)
 Hop = Literal["", "route", "tcp", "tls", "trust", "http"]
@@ -89,13 +89,16 @@ def ask(address: str, port: int, question: Question, trust: ssl.SSLContext | Non
 
 
 def together(calls: Mapping[Key, Callable[[], Found]], seconds: float) -> dict[Key, Found]:
-    """What the calls return, by key, all made at the same time; those that take longer are left out, and keep no process from ending."""
+    """What the calls return, by key, made at the same time; those that take longer are left out, and keep no process from ending."""
     found: dict[Key, Found] = {}
+    left = iter([*calls])
 
-    def call(key: Key) -> None:
-        found[key] = calls[key]()
+    def work() -> None:
+        # Each goes on with the next that nobody has begun.
+        for key in left:
+            found[key] = calls[key]()
 
-    threads = [threading.Thread(target=call, args=(key,), name="outside", daemon=True) for key in calls]
+    threads = [threading.Thread(target=work, name="outside", daemon=True) for _ in range(min(len(calls), THREADS))]
     deadline = time.monotonic() + seconds
     for each in threads:
         each.start()

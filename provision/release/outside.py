@@ -124,10 +124,8 @@ def _problem(one: Seen, host: Host, level: Level) -> Finding | None:
     name = one.of
     site = f"{name.app}: https://{name.name} at {one.address}"
     if one.hop in ("tls", "http"):
-        what = "no TLS" if one.hop == "tls" else "no answer"
-        return Finding(
-            CHECK, "warn", f"{site} lets this machine connect, and gives {what} ({one.why})", "see what is in between"
-        )
+        what = f"{site} gives this machine {'no TLS' if one.hop == 'tls' else 'no answer'} ({one.why})"
+        return Finding(CHECK, "warn", what, "see what is in between")
     told = one.answer in ("this", "commit", "another")
     if one.status and not one.right and one.own:
         other = "another release" if told else "something else"

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from provision import roles
+from provision.inventory import Inventory
 from provision.release.outside import PublicName
 from provision.run import outside
+from provision.run.host import HostRun
+from provision.run.request import Request
+from provision.run.watcher import Silence
 from tests import pem
 from tests.unit.test_https import listening
 
@@ -98,3 +104,51 @@ def test_something_else_at_the_hosts_own_address_is_an_error_unless_a_proxy_stan
 def test_without_names_nothing_is_looked_up(make_host: MakeHost, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("provision.controller.https.together", None)
     assert outside.look(host(make_host, folder), ()) == ()
+
+
+@pytest.mark.parametrize(
+    ("says", "status", "error", "warnings"),
+    [
+        (THIS, "ok", "", 0),
+        (b"", "ok", "", 1),
+        (
+            b"HTTP/1.1 200 OK\r\n\r\n",
+            "failed",
+            "the release is activated, and not all of its clients get it: shop: https://shop.invalid at 127.0.0.1 ",
+            0,
+        ),
+    ],
+)
+def test_a_run_asks_for_what_it_activated_and_its_result_says_what_answered(
+    make_host: MakeHost,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    says: bytes,
+    status: str,
+    error: str,
+    warnings: int,
+) -> None:
+    web1 = host(make_host, folder)
+    inventory = Inventory(path=folder / "prod.yml", name="prod", hosts={"web1": web1}, groups={})
+    run = HostRun(Request("restart", inventory, (web1,), roles.restarted), web1, {}, Silence())
+    run.public = (INVALID, replace(INVALID, app="blog", name="blog.invalid"))
+    run.progress.took[INVALID.ref] = 1.0
+    with listening(says, folder) as (port, heard):
+        monkeypatch.setattr(outside, "HTTPS", port)
+        monkeypatch.setattr(outside, "HTTP", port)
+        run.attempt(run.look_from_outside)
+    result = run.result()
+    assert (result.status, (result.error or "")[: len(error)], len(result.warnings)) == (status, error, warnings)
+    assert bool(result.error) == bool(error)
+    assert not any(b"blog" in text for text in heard)
+
+
+def test_a_run_that_failed_asks_nobody(make_host: MakeHost, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    web1 = host(make_host, folder)
+    inventory = Inventory(path=folder / "prod.yml", name="prod", hosts={"web1": web1}, groups={})
+    run = HostRun(Request("restart", inventory, (web1,), roles.restarted), web1, {}, Silence(), public=(INVALID,))
+    run.progress.took[INVALID.ref] = 1.0
+    run.progress.error = "it went back"
+    monkeypatch.setattr(outside, "look", None)
+    run.attempt(run.look_from_outside)
+    assert run.result().error == "it went back"

@@ -143,8 +143,8 @@ def test_a_closed_hop_is_named_once_for_each_address_and_reason(judge: Judge) ->
 @pytest.mark.parametrize(
     ("hop", "why", "what", "fix"),
     [
-        ("tls", "timed out", "lets this machine connect, and gives no TLS (timed out)", "see what is in between"),
-        ("http", "timed out", "lets this machine connect, and gives no answer (timed out)", "see what is in between"),
+        ("tls", "timed out", "gives this machine no TLS (timed out)", "see what is in between"),
+        ("http", "timed out", "gives this machine no answer (timed out)", "see what is in between"),
         (
             "trust",
             "unable to get local issuer certificate",
