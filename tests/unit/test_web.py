@@ -274,6 +274,7 @@ def test_a_site_tells_whether_it_has_the_release_that_it_is_asked_for_and_never_
 ) -> None:
     found = site(make_host, make_known)
     assert outside.TELLS in found
+    assert found.count("proxy_pass ") == found.count(f"proxy_hide_header {outside.ANSWER};"), "not what an app says"
     answers = re.search(r"(?ms)^map (\S+) \$app_shop_told \{$(.*?)^\}$", found)
     assert answers
     rows = re.findall(r'"~(.*)" (\w+);', answers[2])
