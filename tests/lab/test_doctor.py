@@ -110,18 +110,15 @@ def test_of_a_healthy_server_the_doctor_says_so_and_leaves_it_as_it_is(guarded: 
     assert {"server", "ports", "disk", "apt", "clock", "firewall", "memory", "dns", "outside"} <= named
 
 
-def test_of_a_release_that_answers_from_outside_a_deploy_says_nothing_and_where_it_does_not_which_hop_is_closed(
+def test_a_hop_that_is_closed_to_the_controller_alone_is_named_after_an_activation_and_by_the_doctor(
     guarded: Declared,
 ) -> None:
     controller = declared(guarded)
-    for host in (controller("restart", SERVER, "--json").host(SERVER), controller.deploy(SERVER).host(SERVER)):
-        assert (host["error"], host["warnings"]) == (None, [])
     # The server itself connects, and so does everybody else.
     closed = f"deny proto tcp from {GATEWAY} to any port 443"
     with made(f"ufw insert 1 {closed}", f"ufw delete {closed}"):
-        answer = controller("restart", SERVER, "--json")
-        assert (answer.status, answer.host(SERVER)["warnings"]) == (0, [OUTSIDE])
-        assert f"{SERVER} ! {OUTSIDE}" in controller("restart", SERVER).stdout
+        answer = controller("restart", SERVER)
+        assert (answer.status, f"{SERVER} ! {OUTSIDE}" in answer.stdout) == (0, True), answer.stdout
         assert controller.deploy(SERVER).host(SERVER)["warnings"] == [], "nothing was activated"
         assert checks(controller("doctor", SERVER, "--json"), "warn") == {"outside": OUTSIDE}
 
@@ -141,7 +138,8 @@ def test_a_release_whose_clients_get_something_else_is_an_error_though_the_serve
         )
         doctor = controller("doctor", SERVER, "--json")
         assert (doctor.status, "from something else" in checks(doctor, "warn")["outside"]) == (0, True)
-    assert controller("restart", SERVER, "--json").host(SERVER)["warnings"] == []
+    again = controller("restart", SERVER, "--json")
+    assert (again.status, again.host(SERVER)["warnings"]) == (0, [])
 
 
 def test_what_a_new_release_lacks_is_named_before_it_is_made(guarded: Declared) -> None:
