@@ -64,7 +64,7 @@ class TLS(Model):
     root_ca: CaFile | None = Field(
         default=None,
         description="Root certificate that clients of a private issuer trust, relative to this inventory; `verify` checks"
-        " against it.",
+        " against it, and so does the controller after an activation.",
         examples=["../ca/root.pem"],
     )
     check_dns: bool = Field(

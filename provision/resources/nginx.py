@@ -53,8 +53,9 @@ class Nginx:
     """What nginx reads, in its order; nothing where it is not installed.
 
     `reads` says that it would read our sites, `foreign` are files in places of ours that somebody else wrote, `links` those in
-    sites-enabled that lead to our sites, `sizes` those that set the size of the table of names, and `stock` whether there is the
-    site that the package brings. `stranger` is the user that nginx runs as, if it may not open the apps' sockets.
+    sites-enabled that lead to our sites (`tells`: to those that tell whoever asks from which release they answer), `sizes` those that
+    set the size of the table of names, and `stock` whether there is the site that the package brings. `stranger` is the user that
+    nginx runs as, if it may not open the apps' sockets.
     """
 
     present: bool = False
@@ -65,6 +66,7 @@ class Nginx:
     sizes: tuple[str, ...] = ()
     stock: bool = False
     stranger: str = ""
+    tells: tuple[str, ...] = ()
 
     @property
     def others(self) -> tuple[Server, ...]:
@@ -117,6 +119,7 @@ def _parse(records: Sequence[Record]) -> Nginx:
         sizes=_all(records, "bucket"),
         stock=any(each.get("owner") == "stock" for each in records),
         stranger=next(iter(_all(records, "stranger")), ""),
+        tells=_all(records, "tells"),
     )
 
 

@@ -8,6 +8,7 @@ nginx_ours=$nginx_folder/sites-enabled/zz-.conf
 #   nginx present=yes       there is a nginx.conf
 #   nginx reads=yes         here it reads our sites
 #   nginx bucket=FILE       a file that sets server_names_hash_bucket_size
+#   nginx tells=FILE        a site of ours that says from which release it answers
 #   nginx stranger=USER     as whom nginx runs, who is not in the group of the apps' sockets
 #   nginx server=FILE owner=provision|other|stock context=http|stream|mail listens=WORDS|WORDS... names=NAMES
 # and for each file in the place of one of ours that somebody else wrote: nginx foreign=FILE, and for each link to a site of ours:
@@ -19,7 +20,11 @@ nginx_facts() {
     for file in "$nginx_folder"/sites-available/*.conf "$nginx_folder"/sites-enabled/*.conf; do
         if [ ! -e "$file" ] && [ ! -L "$file" ]; then continue; fi
         case $(nginx_owner "$file"),$file in
-        provision,*/sites-enabled/*) printf 'nginx\tlink=%s\n' "${file#"$root"}" ;;
+        provision,*/sites-enabled/*)
+            printf 'nginx\tlink=%s\n' "${file#"$root"}"
+            # shellcheck disable=SC2016 # nginx's own variable
+            if grep -qsF 'x_provision_asks,$realpath_root' "$file"; then printf 'nginx\ttells=%s\n' "${file#"$root"}"; fi
+            ;;
         other,*) printf 'nginx\tforeign=%s\n' "${file#"$root"}" ;;
         esac
     done

@@ -14,7 +14,7 @@ from provision.release.preview import preview_tokens
 from provision.release.removal import RemovedUnit
 from provision.resources.nginx import NGINX
 from provision.resources.python import BUILT
-from provision.roles import app, base, leaving, preflight, python, renaming, tls, web
+from provision.roles import app, base, leaving, outside, preflight, python, renaming, tls, web
 from provision.roles.wanted import Wanted
 
 FACTS: tuple[Fact[Any], ...] = (SYSTEM, BUILT, RELEASES, PREVIEWS, MANAGED, PUSHED, MIGRATIONS, PRESENT, KNOWN, NGINX)
@@ -99,3 +99,5 @@ def strangers(host: Host, facts: Facts) -> tuple[str, ...]:
 promoted = app.promoted
 removed = app.removed
 left = leaving.left
+public = outside.public
+serving = outside.serving

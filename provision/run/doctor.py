@@ -16,6 +16,7 @@ from provision.engine.plan import examine
 from provision.engine.resource import Finding
 from provision.errors import PlanError, ProvisionError
 from provision.inventory import Host
+from provision.run import outside
 from provision.run.gather import gather
 from provision.run.look import observe, read_facts
 from provision.run.progress import locked
@@ -69,7 +70,8 @@ def _findings(request: Request, host: Host, session: Session, folder: Callable[[
     busy = (Finding("lock", "warn", locked(seen.lock)),) if seen.lock else ()
     fine = roles.fine(resources, {one.check for one in found if one.level == "stop"})
     waits = (session.waits,) if session.waits else ()
-    return (_server(facts), *busy, *waits, *fine, *found)
+    seen_outside = outside.look(host, roles.serving(host, facts), request.inventory.hosts.values())
+    return (_server(facts), *busy, *waits, *fine, *found, *seen_outside)
 
 
 def _server(facts: Facts) -> Finding:

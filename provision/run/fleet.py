@@ -31,7 +31,7 @@ def run(request: Request, watcher: Watcher, interrupted: Interrupted | None = No
     ):
         found = _commits(resolvers, request) if request.resolves else {}
         runs = [HostRun(request, host, found.get(host.name, {}), watcher) for host in request.hosts]
-        steps = workers.submit(_steps, request, runs)
+        steps = workers.submit(_all, request, runs)
         while not steps.done():
             try:
                 wait([steps])
@@ -59,6 +59,12 @@ def _commits(resolvers: ThreadPoolExecutor, request: Request) -> dict[str, dict[
 
 def _commit(app: str, source: Source, revision: str | None) -> Commit:
     return Commit(source, commits.resolve(app, source, revision), is_read)
+
+
+def _all(request: Request, runs: Sequence[HostRun]) -> None:
+    _steps(request, runs)
+    if request.applies:
+        _each(runs, HostRun.look_from_outside)
 
 
 def _steps(request: Request, runs: Sequence[HostRun]) -> None:

@@ -19,10 +19,12 @@ from provision.controller.ssh import Session
 from provision.engine import apply
 from provision.engine.facts import Facts
 from provision.engine.plan import Plan, plan
-from provision.engine.resource import Phase, Transfer
+from provision.engine.resource import Finding, Phase, Transfer
 from provision.errors import CacheError, ProvisionError, RunError, Unreachable
 from provision.inventory import Host
+from provision.release.outside import PublicName
 from provision.roles.wanted import Wanted
+from provision.run import outside
 from provision.run.follow import Run, follow, new_id
 from provision.run.gather import Commits, gather, inspected
 from provision.run.hold import Hold
@@ -52,6 +54,8 @@ class HostRun:
     plan: Plan | None = None
     facts: Facts | None = None
     wanted: Wanted = field(default_factory=Wanted)
+    public: tuple[PublicName, ...] = ()
+    seen_outside: tuple[Finding, ...] = ()
     run_id: str = ""
     folder: TemporaryDirectory[str] | None = None
     hold: Hold | None = None
@@ -98,6 +102,7 @@ class HostRun:
         self.facts = read_facts(self.session)
         self.wanted = gather(self.request, self.host, self.facts, self.commits, self._folder)
         resources = self.request.roles(self.host, self.facts, self.wanted)
+        self.public = roles.public(self.host, self.facts, resources)
         commits = inspected(self.host, self.facts, self.commits)
         seen = observe(self.session, resources)
         if seen.lock and self.request.applies:
@@ -181,6 +186,15 @@ class HostRun:
         progress.error = _undone(before, undone, progress.error, reason)
         progress.output = before.output or progress.output
         progress.status, progress.failed = "failed", max(before.failed, progress.failed)
+
+    def look_from_outside(self) -> None:
+        """Ask for what was activated as its clients do. Raises RunError where something else answers for it."""
+        made = [one for one in self.public if one.ref in self.progress.took]
+        found = outside.look(self.host, made, self.request.inventory.hosts.values(), strict=True)
+        self.seen_outside = tuple(one for one in found if one.level == "warn")
+        wrong = next((one for one in found if one.level == "stop"), None)
+        if wrong:
+            raise RunError(f"the release is activated, and not all of its clients get it: {wrong}")
 
     def skip(self, reason: str) -> None:
         """Leave the rest of the plan undone, because of `reason`."""
@@ -286,5 +300,5 @@ def _result(run: HostRun) -> Result:
         error=mask(progress.reason) if progress.reason else None,
         output=tuple(map(mask, progress.output)),
         notices=tuple(progress.notices),
-        warnings=run.plan.warnings if run.plan else (),
+        warnings=(*(run.plan.warnings if run.plan else ()), *map(str, run.seen_outside)),
     )

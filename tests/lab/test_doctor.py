@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from provision import lab
+from provision.lab.network import GATEWAY
 from tests.lab.conftest import Answer, Controller, shell
 from tests.lab.refusals import ADDRESS, APP, DOMAIN, MAIN, SERVER, Declared, refused, untouched
 
@@ -16,6 +17,19 @@ pytest_plugins = ("tests.lab.refusals",)
 INSTALL = "export DEBIAN_FRONTEND=noninteractive; apt-get -qq update && apt-get -qq -y install --no-install-recommends"
 LIMIT = "/sys/fs/cgroup/memory/memory.limit_in_bytes"
 CLOSED = "ufw is closed to port 443: ufw allow 443/tcp"
+OUTSIDE = (
+    f"{DOMAIN}: this machine cannot connect to port 443 of {ADDRESS} (timed out): a firewall drops it, on the server or before it (the "
+    "provider's own, a security group): open 443/tcp there"
+)
+# nginx, at a port to which another rule leads what comes in for 443.
+ELSEWHERE = f"""server {{
+    listen 8443 ssl;
+    ssl_certificate /etc/ssl/provision/{APP}/fullchain.pem;
+    ssl_certificate_key /etc/ssl/provision/{APP}/privkey.pem;
+    return 200 elsewhere;
+}}
+"""
+LEADS = "PREROUTING -t nat -p tcp --dport 443 -j REDIRECT --to-ports 8443"
 # A lock as apt takes it, for as long as the unit runs.
 APT = 'import fcntl, time; f = open("/var/lib/apt/lists/lock", "w"); fcntl.lockf(f, fcntl.LOCK_EX); time.sleep(600)'
 
@@ -76,7 +90,7 @@ def test_the_doctor_names_all_that_would_stop_a_deploy_to_a_bare_server_and_each
 
 def test_a_deploy_behind_a_closed_firewall_warns_of_it_and_so_does_each_plan(guarded: Declared) -> None:
     answer = declared(guarded).deploy(SERVER)
-    assert answer.host(SERVER)["warnings"] == [CLOSED]
+    assert answer.host(SERVER)["warnings"] == [CLOSED, OUTSIDE]
     again = declared(guarded).plan(SERVER)
     host = again.host(SERVER)
     assert (again.status, host["warnings"], host["changes"], host["execs"]) == (0, [CLOSED], [], 2)
@@ -93,7 +107,39 @@ def test_of_a_healthy_server_the_doctor_says_so_and_leaves_it_as_it_is(guarded: 
     )
     assert {line.split()[1] for line in answer.stdout.splitlines()[:-1]} == {"ok"}
     named = {line.split()[2] for line in answer.stdout.splitlines()[:-1]}
-    assert {"server", "ports", "disk", "apt", "clock", "firewall", "memory", "dns"} <= named
+    assert {"server", "ports", "disk", "apt", "clock", "firewall", "memory", "dns", "outside"} <= named
+
+
+def test_a_hop_that_is_closed_to_the_controller_alone_is_named_after_an_activation_and_by_the_doctor(
+    guarded: Declared,
+) -> None:
+    controller = declared(guarded)
+    # The server itself connects, and so does everybody else.
+    closed = f"deny proto tcp from {GATEWAY} to any port 443"
+    with made(f"ufw insert 1 {closed}", f"ufw delete {closed}"):
+        answer = controller("restart", SERVER)
+        assert (answer.status, f"{SERVER} ! {OUTSIDE}" in answer.stdout) == (0, True), answer.stdout
+        assert controller.deploy(SERVER).host(SERVER)["warnings"] == [], "nothing was activated"
+        assert checks(controller("doctor", SERVER, "--json"), "warn") == {"outside": OUTSIDE}
+
+
+def test_a_release_whose_clients_get_something_else_is_an_error_though_the_server_itself_gets_it(
+    guarded: Declared,
+) -> None:
+    site, controller = "/etc/nginx/conf.d/elsewhere.conf", declared(guarded)
+    shell(SERVER, f"cat >{site} <<'END'\n{ELSEWHERE}END\nnginx -t && systemctl reload nginx; ufw allow 8443/tcp")
+    with made(
+        f"iptables -A {LEADS}", f"iptables -D {LEADS}; rm {site}; systemctl reload nginx; ufw delete allow 8443/tcp"
+    ):
+        error = refused(controller("restart", SERVER, "--json"))
+        assert error.startswith(
+            f"the release is activated, and not all of its clients get it: {APP}: https://{DOMAIN} at {ADDRESS} answers this machine "
+            "with 200, from something else than 20"
+        )
+        doctor = controller("doctor", SERVER, "--json")
+        assert (doctor.status, "from something else" in checks(doctor, "warn")["outside"]) == (0, True)
+    again = controller("restart", SERVER, "--json")
+    assert (again.status, again.host(SERVER)["warnings"]) == (0, [])
 
 
 def test_what_a_new_release_lacks_is_named_before_it_is_made(guarded: Declared) -> None:

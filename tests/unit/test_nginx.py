@@ -142,6 +142,21 @@ def test_what_is_ours_says_so_or_is_what_nginx_was_loaded_with(see: See, root: P
     assert found.links == ("/etc/nginx/sites-enabled/zz-emptied.conf", "/etc/nginx/sites-enabled/zz-shop.conf")
 
 
+def test_a_site_of_ours_that_tells_whoever_asks_which_release_answers_is_known(see: See) -> None:
+    first, tells = (
+        "# {}: a.b. Written by provision.\n",
+        'map "$http_x_provision_asks,$realpath_root" $told { default ""; }\n',
+    )
+    found = see(
+        **{
+            "sites-enabled/zz-shop.conf": f"{first.format('shop')}{tells}{SITE}",
+            "sites-enabled/zz-blog.conf": f"{first.format('blog')}{SITE}",
+            "sites-enabled/zz-mine.conf": f"{tells}{SITE}",
+        }
+    )
+    assert found.tells == ("/etc/nginx/sites-enabled/zz-shop.conf",)
+
+
 def test_a_site_by_a_projects_own_template_is_known_by_its_link(see: See, root: Path) -> None:
     enabled = root / "etc/nginx/sites-enabled"
     enabled.mkdir(parents=True)

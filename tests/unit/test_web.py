@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from provision import roles
+from provision.release import outside
 from provision.resources.file import File
 from provision.resources.file_set import FileSet
 
@@ -266,3 +267,25 @@ def test_an_authority_is_answered_during_maintenance(make_host: MakeHost, make_k
     plain = site(make_host, make_known).partition("listen 443")[0]
     assert "/.well-known/acme-challenge/" in plain
     assert "maintenance" not in plain
+
+
+def test_a_site_tells_whether_it_has_the_release_that_it_is_asked_for_and_never_which_one_it_has(
+    make_host: MakeHost, make_known: MakeFacts
+) -> None:
+    found = site(make_host, make_known)
+    assert outside.TELLS in found
+    assert found.count("proxy_pass ") == found.count(f"proxy_hide_header {outside.ANSWER};"), "not what an app says"
+    answers = re.search(r"(?ms)^map (\S+) \$app_shop_told \{$(.*?)^\}$", found)
+    assert answers
+    rows = re.findall(r'"~(.*)" (\w+);', answers[2])
+
+    def told(asks: str, release: str) -> str:
+        asked = f"{asks},/srv/shop/releases/{release}"
+        return next((answer for pattern, answer in rows if re.search(pattern, asked)), "another")
+
+    release, same = "20261121T230500-abc1234", "20261122T000000-abc1234"
+    assert told(release, release) == "this"
+    assert told(same, release) == "commit"
+    assert told("20261121T230500-abc1235", release) == "another"
+    for forged in (f"{release},/srv/shop/releases/{release}", ".*", f"x{release}", f"/srv/shop/releases/{release}"):
+        assert told(forged, "20261101T000000-0000000") == "another"
