@@ -63,7 +63,8 @@ adopted_back() {
         mv -T "$root$path.before-provision" "$root$path"
         sync "$root${path%/*}"
     done
-    if [ ! -e "$app_adopted/sites" ]; then uninstall_rm "$app_adopted"; else rm -f "$app_adopted/user" "$app_adopted/paths"; fi
+    # A site whose domains are now another app's comes back when the toolkit is removed.
+    if [ -z "$(uninstall_sites)" ]; then uninstall_rm "$app_adopted"; else rm -f "$app_adopted/user" "$app_adopted/paths"; fi
     rmdir "${app_adopted%/*}" 2>/dev/null || true
 }
 

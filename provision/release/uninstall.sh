@@ -37,7 +37,7 @@ uninstall_probe() {
             if [ "$(cat "$app_takes_over" 2>/dev/null)" = "$app" ]; then printf '%s\their=yes\n' "$number"; fi
         fi
         layout_app "$app"
-        if [ "$part" != adopted ] && [ ! -d "$app_state" ] && ! uninstall_is_user "$app" "${app_shared#"$root"}"; then continue; fi
+        if ! uninstall_may "$app" "$part"; then continue; fi
         "uninstall_find_$part" "$app" "$data" </dev/null | sed "s/^/$number	thing=/"
         if [ "$part" = record ] && [ -r "$app_owner" ]; then printf '%s\towner=%s\n' "$number" "$(head -n 1 "$app_owner")"; fi
         if uninstall_keeps "$data"; then printf '%s\tkept=%s\n' "$number" "${app_shared#"$root"}"; fi
@@ -46,6 +46,12 @@ uninstall_probe() {
             printf '%s\tblocked=%s\n' "$number" "$(uninstall_strange "$app")"
         fi
     done
+}
+
+# uninstall_may APP PART: whether what is there of the part is the app's.
+uninstall_may() {
+    if [ -d "$app_state" ] || uninstall_is_user "$1" "${app_shared#"$root"}"; then return 0; fi
+    case $2 in adopted | site) [ -d "$app_adopted" ] ;; *) return 1 ;; esac
 }
 
 # uninstall_holds APP yes|no: whether data stays, and so all that the app adopted.
@@ -63,30 +69,24 @@ uninstall_find_site() {
     uninstall_there "$site"
 }
 
-# uninstall_sites: the sites that were adopted, one a line.
-uninstall_sites() { cat "$app_adopted/sites" 2>/dev/null || true; }
-
-# uninstall_sites_back: those in whose place there is nothing. Sets back.
-uninstall_sites_back() {
-    back=
-    for path in $(uninstall_sites); do
-        kept=$app_adopted/tree$path
-        if [ -e "$path" ] || [ -L "$path" ] || { [ ! -e "$kept" ] && [ ! -L "$kept" ]; }; then continue; fi
-        cp -aT "$kept" "$path"
-        back="$back $path"
-    done
+# uninstall_sites: the sites that were adopted and are not there, one a line.
+uninstall_sites() {
+    if [ ! -e "$app_adopted/sites" ]; then return 0; fi
+    while read -r path; do
+        if [ ! -e "$root$path" ] && [ ! -L "$root$path" ]; then printf '%s\n' "$path"; fi
+    done <"$app_adopted/sites"
 }
 
 # uninstall_site APP: nginx goes on with all other sites; what stamps say of it is then true again.
 uninstall_site() {
     site=$root/etc/nginx/sites-available/$1.conf link=$root/etc/nginx/sites-enabled/zz-$1.conf target=$(readlink "$root/etc/nginx/sites-enabled/zz-$1.conf" || true)
     rm -f "$link"
-    uninstall_sites_back
+    back=$(uninstall_sites)
+    for path in $back; do cp -aT "$app_adopted/tree$path" "$root$path"; done
     if systemctl is-active --quiet nginx; then
         if ! verdict=$(nginx -t 2>&1); then
             if [ -n "$target" ]; then point "$link" "$target"; fi
-            # shellcheck disable=SC2086 # the paths are words
-            if [ -n "$back" ]; then rm -f $back; fi
+            for path in $back; do rm -f "$root$path"; done
             printf '%s\n' "$verdict"
             fail "nginx goes on with the configuration that it has: nginx -t refused the one without $1; put that right, then run again"
         fi
@@ -243,7 +243,7 @@ uninstall_record() { uninstall_rm "$app_state"; }
 # uninstall_find_adopted APP yes|no: what can be put back; the record of it alone, if a run was killed before there was anything.
 uninstall_find_adopted() {
     if uninstall_keeps "$2"; then return 0; fi
-    if [ -n "$(adopted_things "$1")" ]; then adopted_things "$1"; elif [ ! -e "$app_adopted/sites" ]; then uninstall_there "$app_adopted"; fi
+    if [ -n "$(adopted_things "$1")" ]; then adopted_things "$1"; elif [ -z "$(uninstall_sites)" ]; then uninstall_there "$app_adopted"; fi
 }
 
 # uninstall_adopted APP
