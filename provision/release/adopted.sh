@@ -22,7 +22,9 @@ adopted_user() {
             echo "$*"
         } | put "$app_adopted/user" root root 600
     fi
-    for group; do gpasswd -d "$user" "$group"; done
+    for group; do
+        case " $(id -nG "$user") " in *" $group "*) gpasswd -d "$user" "$group" ;; esac
+    done
 }
 
 # adopted_has LINE: the user (1) or the group (2) that there was, as it was.

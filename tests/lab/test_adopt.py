@@ -75,18 +75,18 @@ def test_what_could_be_adopted_is_refused_with_the_word_for_it(lived_in: Declare
     with with_change("true", "true"):
         said = refused(adopting(lived_in)("deploy", SERVER, "--json"))
         assert said == (
-            f"{APP}: the server has the user {APP} (uid 1500, home /home/{APP}), /srv/{APP}, /etc/{APP}, /etc/tmpfiles.d/{APP}.conf, "
-            "and they are not this toolkit's: give the app another name, or remove them if nobody needs them, or say adopt: [user, "
-            "folders] for the app"
-        )
-        said = refused(adopting(lived_in, "user")("deploy", SERVER, "--json"))
-        assert said.endswith(", or say adopt: [user, folders] for the app"), said
-        assert "the user" not in said.partition(", and they")[0]
-        said = refused(adopting(lived_in, "user", "folders")("deploy", SERVER, "--json"))
-        assert said == (
             f"{APP}: {DOMAIN} is served by {SITE}, which this toolkit did not write: take the name out of that file, or out of the "
-            "inventory, or say adopt: [user, folders, nginx] for the app"
+            "inventory, or say adopt: [nginx] for the app"
         )
+        said = refused(adopting(lived_in, "nginx")("deploy", SERVER, "--json"))
+        assert said == (
+            f"{APP}: the server has the user {APP} (uid 1500, home /home/{APP}), /srv/{APP}, /etc/{APP}, /etc/tmpfiles.d/{APP}.conf, "
+            "and they are not this toolkit's: give the app another name, or remove them if nobody needs them, or say adopt: [nginx, "
+            "user, folders] for the app"
+        )
+        said = refused(adopting(lived_in, "nginx", "user")("deploy", SERVER, "--json"))
+        assert said.startswith(f"{APP}: the server has /srv/{APP}, /etc/{APP}, "), said
+        assert said.endswith(", or say adopt: [nginx, user, folders] for the app"), said
 
 
 NEVER = {
@@ -127,7 +127,12 @@ def test_who_is_more_than_an_apps_user_is_never_adopted(lived_in: Declared, case
         said = refused(adopting(lived_in, *ADOPT)("deploy", SERVER, "--json"))
         assert said.startswith(f"{APP}: the user {APP} (uid "), said
         assert f"cannot be adopted, as {why}" in said, said
-        said = refused(adopting(lived_in)("deploy", SERVER, "--json"))
+
+
+def test_no_word_is_said_for_what_is_never_adopted(lived_in: Declared) -> None:
+    makes, undoes, _ = NEVER["a sudoer"]
+    with with_change(makes, undoes):
+        said = refused(adopting(lived_in, "nginx")("deploy", SERVER, "--json"))
         assert said.endswith("or remove them if nobody needs them"), said
 
 
