@@ -82,7 +82,7 @@ claim_logs_in() {
     done
 }
 
-# claim_runs USER: what the user runs, or has cron run.
+# claim_runs USER: what the user runs, or has cron or systemd run.
 claim_runs() {
     for each in /proc/[0-9]*; do
         if [ "$(stat -c %U "$each" 2>/dev/null)" = "$1" ]; then
@@ -90,7 +90,9 @@ claim_runs() {
             break
         fi
     done
-    if [ -e "$root/var/spool/cron/crontabs/$1" ]; then echo "it has a crontab ($root/var/spool/cron/crontabs/$1)"; fi
+    for each in "$root/var/spool/cron/crontabs/$1" "$root/var/lib/systemd/linger/$1"; do
+        if [ -e "$each" ]; then echo "it has jobs of its own (${each#"$root"})"; fi
+    done
 }
 
 # claim_shared GROUP: who else is in the group, and could read what the app may read.
