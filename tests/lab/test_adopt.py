@@ -31,8 +31,8 @@ END
 ln -s ../sites-available/{APP}.example {SITE}
 nginx -t && systemctl reload-or-restart nginx && sleep 1
 """
-# Before the record of the user is there, between two folders, after all of them, and while nginx's files are written.
-KILLED = ((f"adopted:{APP}/user", 2), (f"adopted:{APP}/folders", 3), (f"directory:/srv/{APP}", 1), ("files:nginx", 6))
+# Before the record of the user is there, between two folders, and before and after the site is taken out of nginx.
+KILLED = ((f"adopted:{APP}/user", 2), (f"adopted:{APP}/folders", 3), ("files:nginx", 17), ("files:nginx", 6))
 
 
 def theirs() -> str:
@@ -41,7 +41,7 @@ def theirs() -> str:
         SERVER,
         f"getent passwd {APP}; getent group {APP} docker users; grep ^{APP}: /etc/shadow /etc/gshadow /etc/subuid; "
         f"find {FOLDERS} /home/{APP} {SITE} -printf '%p %y %m %U:%G %s %T@ %l\\n'; find {FOLDERS} -type f -exec md5sum {{}} +; "
-        f"ls -d /srv/* /etc/{APP}* /etc/tmpfiles.d/{APP}*; ls /etc/nginx/sites-*",
+        f"ls -d /srv/* /etc/{APP}* /etc/tmpfiles.d/{APP}*; ls /etc/nginx/sites-* | grep -v default",
     )
 
 
@@ -170,13 +170,15 @@ def test_what_the_inventory_names_is_adopted_though_the_run_is_killed(lived_in: 
     )
     assert f"{APP}: adopts {SITE}, kept until the app is removed" in said[2]
     assert len(said) == 3
+    reached = []
     for change, number in KILLED:
         steps.arm(SERVER, change, number)
-        process = own.start("deploy", SERVER, "--json")
-        steps.wait(SERVER)
+        process = own.start("provision", SERVER, "--json")
+        reached.append(steps.wait(SERVER))
         steps.end_the_script(SERVER)
         process.communicate(timeout=60)
     steps.arm(SERVER)
+    assert [step.endswith(f" {SITE}") for step in reached] == [False, False, True, False], reached
     own.deploy(SERVER)
     again = own.deploy(SERVER).host(SERVER)
     assert (again["changed"], again["execs"]) == (0, 2)

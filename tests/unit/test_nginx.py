@@ -159,6 +159,21 @@ def test_what_a_killed_run_was_writing_is_ours(see: See, root: Path) -> None:
     assert see(**{"sites-available/shop.conf": SITE}).foreign == ()
 
 
+def test_what_a_killed_run_was_about_to_take_out_is_still_theirs(see: See, root: Path) -> None:
+    kept = root / "var/lib/provision/before/nginx/tree/etc/nginx/sites-enabled"
+    kept.mkdir(parents=True)
+    (kept.parents[3] / "paths").write_text("/etc/nginx/sites-enabled/a\n/etc/nginx/sites-enabled/b\n")
+    (kept / "a").write_text(SITE)
+    enabled = root / "etc/nginx/sites-enabled"
+    enabled.mkdir(parents=True)
+    for folder in (kept, enabled):
+        (folder / "b").symlink_to("../sites-available/theirs")
+    found = see(**{"sites-enabled/a": SITE, "sites-available/theirs": SITE})
+    assert [one.ours for one in found.servers] == [False, False]
+    (enabled / "a").write_text(f"{SITE} # ours")
+    assert [one.ours for one in see().servers] == [True, False]
+
+
 def test_what_passes_on_connections_or_mail_is_no_site(see: See) -> None:
     stream = "stream {\n include stream.d/*;\n}\nmail { server { listen 25; } }\n"
     found = see(
