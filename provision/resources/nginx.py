@@ -50,6 +50,11 @@ class Server:
     names: frozenset[str]
     site: bool = True
 
+    @property
+    def public(self) -> bool:
+        """Whether it has one of the ports that sites of ours have."""
+        return any(re.search(":(80|443)$", listen.socket) for listen in self.listens)
+
 
 @dataclass(frozen=True, slots=True)
 class Nginx:
@@ -79,12 +84,17 @@ class Nginx:
         return replace(self, servers=tuple(one for one in self.servers if one.file not in files))
 
     def alone(self, domains: Collection[str]) -> tuple[str, ...]:
-        """The files of others whose sites are for these domains, and for no other."""
-        files: dict[str, bool] = {}
+        """The files of others whose sites are for these domains, which ours are to have, and for no other."""
+        files: dict[str, list[Server]] = {}
         for one in self.others:
-            only = one.site and bool(one.names & {*domains}) and one.names <= {*domains, "", "_"}
-            files[one.file] = files.get(one.file, True) and only
-        return tuple(path for path, only in files.items() if only and re.fullmatch(ADOPTABLE, path))
+            files.setdefault(one.file, []).append(one)
+        return tuple(
+            path
+            for path, servers in files.items()
+            if re.fullmatch(ADOPTABLE, path)
+            and any(one.public for one in servers)
+            and all(one.site and one.names & {*domains} and one.names <= {*domains, "", "_"} for one in servers)
+        )
 
     def has(self, socket: str) -> Iterator[tuple[Server, Listen]]:
         """The sites of others at an address and port."""
@@ -192,9 +202,8 @@ def refuse(nginx: Nginx, domains: Mapping[str, str], paths: Collection[str], way
 
 def _refuse_names(server: Server, domains: Mapping[str, str], ways: Mapping[str, str]) -> None:
     served = {name.removeprefix(".") for name in server.names}
-    here = any(re.search(":(80|443)$", listen.socket) for listen in server.listens)
     for domain, app in domains.items():
-        if here and domain in served:
+        if server.public and domain in served:
             raise PlanError(
                 f"{app}: {domain} is served by {shown(server.file, 120)}, which this toolkit did not write: take the name out of "
                 f"that file, or out of the inventory{ways.get(server.file, '')}"

@@ -335,6 +335,7 @@ def test_nginxs_warning_counts_if_the_name_is_ours() -> None:
         ({"sites-enabled/a": "server { listen 80 default_server; server_name a.b; }"}, ("sites-enabled/a",)),
         ({"sites-enabled/a": "server { server_name a.b other.example.com; }"}, ()),
         ({"sites-enabled/a": "server { server_name .a.b; }"}, ()),
+        ({"sites-enabled/a": "server { listen 8080; server_name a.b; }"}, ()),
         ({"sites-enabled/a": "server { server_name a.b; } server { server_name other.example.com; }"}, ()),
         ({"sites-enabled/a": "server { server_name other.example.com; }"}, ()),
         ({"nginx.conf": MAIN.replace("include mime", "server { server_name a.b; } include mime")}, ()),
