@@ -32,7 +32,7 @@ ln -s ../sites-available/{APP}.example {SITE}
 nginx -t && systemctl reload-or-restart nginx && sleep 1
 """
 # Before the record of the user is there, between two folders, and before and after the site is taken out of nginx.
-KILLED = ((f"adopted:{APP}/user", 2), (f"adopted:{APP}/folders", 3), ("files:nginx", 17), ("files:nginx", 6))
+KILLED = ((f"adopted:{APP}/user", 2), (f"adopted:{APP}/folders", 3), ("files:nginx", 15), ("files:nginx", 6))
 
 
 def theirs() -> str:
