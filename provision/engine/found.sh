@@ -34,6 +34,17 @@ found_back() {
     fi
 }
 
+# found_adopt FOLDER PATH: what is at a path is kept in this record, and gone.
+found_adopt() {
+    mkdir -p "$1/tree${2%/*}"
+    rm -f "$1/tree$2.new"
+    cp -aT "$2" "$1/tree$2.new"
+    mv -fT "$1/tree$2.new" "$1/tree$2"
+    if ! grep -qsxF -e "$2" "$1/sites"; then printf '%s\n' "$2" >>"$1/sites"; fi
+    sync -f "$1"
+    rm -f "$2"
+}
+
 # found_folder PATH: those of its folders that are yet to be made.
 found_folder() {
     if [ ! -d "$provision_found" ]; then return 0; fi

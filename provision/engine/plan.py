@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from provision.engine.probe import Observation
-from provision.engine.resource import Change, Finding, Guard, Phase, Ref, Resource
+from provision.engine.resource import Change, Finding, Guard, Phase, Ref, Resource, State
 from provision.errors import PlanError
 from provision.untrusted import understood
 
@@ -44,7 +44,7 @@ def plan(resources: Sequence[Resource], seen: Observation) -> Plan:
     changes: dict[Ref, Change] = {}
     for resource, state in zip(resources, seen.states, strict=True):
         with understood(f"the probe of {resource.ref}"):
-            change = resource.plan(state, changes)
+            change = resource.plan(_then(resource, state, changes), changes)
         if change:
             changes[change.ref] = change
     bad = [one for one in findings(resources, seen, changes) if one.level != "ok"]
@@ -53,6 +53,14 @@ def plan(resources: Sequence[Resource], seen: Observation) -> Plan:
         raise PlanError(stop.what, stop.fix)
     ordered = sorted(changes.values(), key=lambda change: PHASES.index(change.phase))
     return Plan(tuple(ordered), len(resources), seen.generation, tuple(map(str, bad)))
+
+
+def _then(resource: Resource, state: State, changes: Mapping[Ref, Change]) -> State:
+    """The state that the resource has once these changes are made: none, if one of them empties the place."""
+    emptied = tuple(path for change in changes.values() for path in change.empties)
+    places = resource.probe().item if emptied else ()
+    gone = any(place == path or place.startswith(f"{path}/") for place in places for path in emptied)
+    return State() if gone else state
 
 
 def findings(
@@ -74,7 +82,7 @@ def examine(resources: Sequence[Resource], seen: Observation) -> tuple[Finding, 
     for resource, state in zip(resources, seen.states, strict=True):
         try:
             with understood(f"the probe of {resource.ref}"):
-                change = resource.plan(state, changes)
+                change = resource.plan(_then(resource, state, changes), changes)
         except PlanError as error:
             refused.append(Finding(resource.ref.kind, "stop", error.what, error.fix))
         else:

@@ -83,7 +83,8 @@ class Change:
     The phases, in order: `prepare` does not affect traffic and runs on all hosts at once; `once` runs on one host,
     and the others then run `follower_script`, if any; `rolling` runs host by host, in batches; `finish` runs when
     all hosts have come that far. `undo` is the script that undoes the change. `agent` names the setting because of
-    which the change uses the controller's SSH agent. What its script says with `notice TEXT` is shown to the user.
+    which the change uses the controller's SSH agent. `empties` are paths at which there is nothing once it is made. What its
+    script says with `notice TEXT` is shown to the user.
     """
 
     ref: Ref
@@ -97,6 +98,7 @@ class Change:
     undo: str = ""
     follower_script: str = ""
     agent: str = ""
+    empties: Row = ()
 
     @property
     def id(self) -> str:

@@ -263,6 +263,13 @@ class App(Model):
         " and its data, and the old one is removed. docs/renaming.md says how.",
         examples=["store"],
     )
+    adopt: Annotated[list[Literal["user", "folders", "nginx"]], AfterValidator(distinct)] = Field(
+        default_factory=list,
+        description="What the app may take over of somebody else's, which is refused otherwise. user: a user or a group of its name;"
+        " folders: what is where its folders go; nginx: sites with its domains only. It is kept, and put back when the app is removed."
+        " docs/server.md says how, and who is never adopted.",
+        examples=[["user", "folders"]],
+    )
     keep_releases: Whole = Field(
         default=5,
         ge=1,

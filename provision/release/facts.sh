@@ -19,6 +19,10 @@ known_facts() {
         layout_app "$app"
         if [ -d "$app_state" ]; then printf 'known\tapp=%s\n' "$app"; fi
     done
+    layout_app '*'
+    for folder in $app_adopted; do
+        if [ -d "$folder" ] && [ ! -d "$provision_state/apps/${folder##*/}" ]; then printf 'known\tapp=%s\n' "${folder##*/}"; fi
+    done
     if [ ! -r "$root/etc/passwd" ]; then return 0; fi
     while IFS=: read -r app _ number _ _ home shell; do
         case $app$home$shell in [!a-z]* | *[!a-z0-9/-]*) continue ;; esac

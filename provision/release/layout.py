@@ -159,6 +159,12 @@ class Layout(Places):
     owner = Place(
         "/var/lib/provision/apps/{app}/owner", "file", "which inventory the app came from, and since when", mode=0o644
     )
+    adopted = Place(
+        "/var/lib/provision/adopted/{app}",
+        "directory",
+        "what the app adopted (`adopt`), as it was, until that is put back",
+        mode=0o700,
+    )
     records = Place(
         "/var/lib/provision/apps/{app}/releases", "directory", "how the deploy of each release went", mode=0o755
     )

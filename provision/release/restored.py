@@ -65,17 +65,22 @@ class Restored:
     part: str
     apps: tuple[str, ...] = ()
     foreign: str = ""
+    with_data: bool = False
 
     @property
     def ref(self) -> Ref:
         return Ref("restored", self.part)
 
     def probe(self) -> Probe:
-        return Probe("restored_probe", LIBRARY, (self.part, self.foreign or "-", " ".join(self.apps)))
+        return Probe(
+            "restored_probe",
+            LIBRARY,
+            (self.part, self.foreign or "-", " ".join(self.apps), "yes" if self.with_data else "no"),
+        )
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         things = [each for each in state.records if "thing" in each]
-        if self.part == "record" and earlier and not things:
+        if self.part == "record" and earlier and not things and not state["stays"]:
             # This run makes a new one.
             things = [{"thing": TOOLKIT.state}]
         names = [word(each, "thing", THING) for each in things]
@@ -91,6 +96,6 @@ class Restored:
         return tuple(Finding(self.part, "warn", each) for each in stays)
 
 
-def restored(apps: tuple[str, ...], foreign: str) -> tuple[Restored, ...]:
+def restored(apps: tuple[str, ...], foreign: str, with_data: bool = False) -> tuple[Restored, ...]:
     """All parts of the server, in the order in which they are restored."""
-    return tuple(Restored(part, apps, foreign) for part in PARTS)
+    return tuple(Restored(part, apps, foreign, with_data) for part in PARTS)

@@ -2,11 +2,11 @@
 # The toolkit leaves a server, part by part, when its apps have left: what it made goes, and what it replaced comes back. Each part can be
 # found and restored again after a run that was killed; the record of what there was goes last.
 
-# In: NUMBER PART FILE "APP APP..."; FILE is one of somebody else's sites in nginx, or -. Out: thing, in a record for each that the part has,
+# In: NUMBER PART FILE "APP APP..." yes|no (whether data goes, too); FILE is one of somebody else's sites in nginx, or -. Out: thing, in a record for each that the part has,
 # with back=yes for what comes back, and with needed=yes for a package that another brought; stays (something of ours, and why it does).
 restored_probe() {
-    while IFS='	' read -r number part foreign apps; do
-        "restored_find_$part" "$foreign" "$apps" </dev/null | sed "s/^/$number	/"
+    while IFS='	' read -r number part foreign apps data; do
+        "restored_find_$part" "$foreign" "$apps" "$data" </dev/null | sed "s/^/$number	/"
     done
 }
 
@@ -279,7 +279,16 @@ restored_units() {
 
 restored_record_paths() { printf '%s\n' "$provision_undo_at_boot" "$provision_undo_unit" "$provision_cache" "$provision_state.new" "$provision_state.old" "$provision_state"; }
 
-restored_find_record() { restored_record_paths | while read -r path; do restored_things "$path"; done; }
+# restored_find_record FILE "APP APP..." yes|no: as long as data keeps what its app adopted, that is not forgotten.
+restored_find_record() {
+    for app in $2; do
+        layout_app "$app"
+        if uninstall_holds "$app" "$3"; then
+            printf 'stays=%s: %s keeps what the app adopted; --with-data puts that back\n' "$provision_state" "$app_shared" && return 0
+        fi
+    done
+    restored_record_paths | while read -r path; do restored_things "$path"; done
+}
 
 # restored_record: folders go if they are empty. With a new name, what a killed run leaves of the record is none.
 restored_record() {

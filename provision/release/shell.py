@@ -25,6 +25,7 @@ FILES = (
     "prune",
     "paths",
     "claim",
+    "adopted",
     "memory",
     "uninstall",
 )

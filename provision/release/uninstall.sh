@@ -8,11 +8,13 @@ uninstall_is_user() {
     case $entry in "$1":*:*:*:*:"$2:/usr/sbin/nologin") [ "$(id -u "$1")" -lt 1000 ] ;; *) return 1 ;; esac
 }
 
-# uninstall_users APP: those of its users that we made, one a line. Reads what layout_app sets.
+# uninstall_users APP: those of its users that we made, or that it adopted, one a line. Reads what layout_app sets.
 uninstall_users() {
-    if uninstall_is_user "$1" "${app_shared#"$root"}"; then echo "$1"; fi
+    if uninstall_is_user "$1" "${app_shared#"$root"}" || uninstall_adopted_user "$1"; then echo "$1"; fi
     if uninstall_is_user "$1-build" /nonexistent; then echo "$1-build"; fi
 }
+
+uninstall_adopted_user() { adopted_has 1 >/dev/null && [ "$(getent passwd "$1" | cut -d: -f6)" = "${app_shared#"$root"}" ]; }
 
 # uninstall_keeps yes|no: whether the app's data stays, and so its owner: data that is not to go.
 uninstall_keeps() { [ "$1" = no ] && [ -n "$(ls -A "$app_shared" 2>/dev/null)" ]; }
@@ -25,8 +27,9 @@ uninstall_rm() {
     for path; do rm -rf --one-file-system -- "$path" || fail "$path cannot be removed: its reason stands above (something that is mounted there is kept)"; done
 }
 
-# In: NUMBER APP PART yes|no (whether its data goes, too) HEIR|-. Out: thing, in a record for each that this part has, and kept (data that
-# stays). With the record: owner. Without a record of the app, or its user, nothing is its.
+# In: NUMBER APP PART yes|no (whether its data goes, too) HEIR|-. Out: thing, in a record for each that this part has, kept (data that
+# stays) and holds=yes (with it, what was adopted). With the record: owner. With what was adopted: blocked (what is in its place). Without a
+# record of the app, or its user, nothing is its but what it adopted.
 uninstall_probe() {
     while IFS='	' read -r number app part data heir; do
         if [ "$heir" != - ]; then
@@ -34,14 +37,28 @@ uninstall_probe() {
             if [ "$(cat "$app_takes_over" 2>/dev/null)" = "$app" ]; then printf '%s\their=yes\n' "$number"; fi
         fi
         layout_app "$app"
-        if [ ! -d "$app_state" ] && ! uninstall_is_user "$app" "${app_shared#"$root"}"; then continue; fi
+        if ! uninstall_may "$app" "$part"; then continue; fi
         "uninstall_find_$part" "$app" "$data" </dev/null | sed "s/^/$number	thing=/"
         if [ "$part" = record ] && [ -r "$app_owner" ]; then printf '%s\towner=%s\n' "$number" "$(head -n 1 "$app_owner")"; fi
         if uninstall_keeps "$data"; then printf '%s\tkept=%s\n' "$number" "${app_shared#"$root"}"; fi
+        if uninstall_holds "$app" "$data"; then printf '%s\tholds=yes\n' "$number"; fi
+        if [ "$part" = adopted ] && adopted_moved "$app_home" && [ -n "$(uninstall_strange "$app")" ]; then
+            printf '%s\tblocked=%s\n' "$number" "$(uninstall_strange "$app")"
+        fi
     done
 }
 
+# uninstall_may APP PART: whether what is there of the part is the app's.
+uninstall_may() {
+    if [ -d "$app_state" ] || uninstall_is_user "$1" "${app_shared#"$root"}"; then return 0; fi
+    case $2 in adopted | site) [ -d "$app_adopted" ] ;; *) return 1 ;; esac
+}
+
+# uninstall_holds APP yes|no: whether data stays, and so all that the app adopted.
+uninstall_holds() { uninstall_keeps "$2" && [ -n "$(adopted_things "$1")" ]; }
+
 uninstall_find_site() {
+    uninstall_sites | sed 's/^/back:/'
     site=$root/etc/nginx/sites-available/$1.conf link=$root/etc/nginx/sites-enabled/zz-$1.conf
     if [ "$(readlink "$link")" = "../sites-available/$1.conf" ]; then
         # A site of a project's own template says nothing, but only ours have such a link.
@@ -52,13 +69,24 @@ uninstall_find_site() {
     uninstall_there "$site"
 }
 
+# uninstall_sites: the sites that were adopted and are not there, one a line.
+uninstall_sites() {
+    if [ ! -e "$app_adopted/sites" ]; then return 0; fi
+    while read -r path; do
+        if [ ! -e "$root$path" ] && [ ! -L "$root$path" ]; then printf '%s\n' "$path"; fi
+    done <"$app_adopted/sites"
+}
+
 # uninstall_site APP: nginx goes on with all other sites; what stamps say of it is then true again.
 uninstall_site() {
     site=$root/etc/nginx/sites-available/$1.conf link=$root/etc/nginx/sites-enabled/zz-$1.conf target=$(readlink "$root/etc/nginx/sites-enabled/zz-$1.conf" || true)
     rm -f "$link"
+    back=$(uninstall_sites)
+    for path in $back; do cp -aT "$app_adopted/tree$path" "$root$path"; done
     if systemctl is-active --quiet nginx; then
         if ! verdict=$(nginx -t 2>&1); then
             if [ -n "$target" ]; then point "$link" "$target"; fi
+            for path in $back; do rm -f "$root$path"; done
             printf '%s\n' "$verdict"
             fail "nginx goes on with the configuration that it has: nginx -t refused the one without $1; put that right, then run again"
         fi
@@ -69,6 +97,8 @@ uninstall_site() {
         done
     fi
     rm -f "$site"
+    rm -rf "$app_adopted/tree" "$app_adopted/sites"
+    rmdir "$app_adopted" "${app_adopted%/*}" 2>/dev/null || true
 }
 
 # uninstall_stamp APP STAMP: beside it, the stamp of what nginx is about to load, without the app's files.
@@ -183,7 +213,7 @@ uninstall_data() {
 
 uninstall_find_users() {
     for user in "$1" "$1-build"; do
-        if [ "$user" = "$1" ] && uninstall_keeps "$2"; then continue; fi
+        if [ "$user" = "$1" ] && { uninstall_keeps "$2" || adopted_has 1 >/dev/null; }; then continue; fi
         if uninstall_users "$1" | grep -qxF "$user"; then
             echo "user:$user"
         elif ! getent passwd "$user" >/dev/null && getent group "$user" >/dev/null; then
@@ -194,14 +224,27 @@ uninstall_find_users() {
 
 # uninstall_remove_users APP yes|no: userdel takes the group along, unless that has other members.
 uninstall_remove_users() {
-    if uninstall_keeps "$2"; then notice "$1: $app_shared stays, and its owner, the user $1: --with-data $1 removes both"; fi
+    if uninstall_holds "$1" "$2"; then
+        notice "$1: $app_shared stays, and so does what the app adopted: --with-data $1 removes the one and puts back the other"
+    elif uninstall_keeps "$2"; then
+        notice "$1: $app_shared stays, and its owner, the user $1: --with-data $1 removes both"
+    fi
     for each in $(uninstall_find_users "$1" "$2"); do
         case $each in user:*) userdel "${each#*:}" ;; esac
         if getent group "${each#*:}" >/dev/null; then groupdel "${each#*:}"; fi
     done
 }
 
-uninstall_find_record() { uninstall_there "$app_state"; }
+uninstall_find_record() { if ! uninstall_holds "$1" "$2"; then uninstall_there "$app_state"; fi; }
 
 # uninstall_record APP
 uninstall_record() { uninstall_rm "$app_state"; }
+
+# uninstall_find_adopted APP yes|no: what can be put back; the record of it alone, if a run was killed before there was anything.
+uninstall_find_adopted() {
+    if uninstall_keeps "$2"; then return 0; fi
+    if [ -n "$(adopted_things "$1")" ]; then adopted_things "$1"; elif [ -z "$(uninstall_sites)" ]; then uninstall_there "$app_adopted"; fi
+}
+
+# uninstall_adopted APP
+uninstall_adopted() { if [ -d "$app_adopted" ]; then adopted_back "$1"; fi; }

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from provision.engine.facts import Fact
 from provision.engine.resource import Change, Probe, Record, Ref, State
@@ -16,6 +17,8 @@ LIBRARY = library(__file__)
 FOLDER = "/etc/nginx"
 DEFAULT, STOCK = f"{FOLDER}/sites-enabled/000-default.conf", f"{FOLDER}/sites-enabled/default"
 SOCKETS = ("*:80", "[::]:80", "*:443", "[::]:443")
+# Where a file can go without another that names it.
+ADOPTABLE = f"{FOLDER}/(sites-enabled|conf\\.d)/[A-Za-z0-9._@+-]+"
 LOOPBACK = re.compile(r"127\..*|\[::1\]|localhost")
 # nginx finds a longer name in no table of the size that it gives them.
 LONG = 40
@@ -47,6 +50,11 @@ class Server:
     names: frozenset[str]
     site: bool = True
 
+    @property
+    def public(self) -> bool:
+        """Whether it has one of the ports that sites of ours have."""
+        return any(re.search(":(80|443)$", listen.socket) for listen in self.listens)
+
 
 @dataclass(frozen=True, slots=True)
 class Nginx:
@@ -72,6 +80,23 @@ class Nginx:
     def others(self) -> tuple[Server, ...]:
         """The sites that this toolkit did not write."""
         return tuple(one for one in self.servers if not one.ours)
+
+    def without(self, files: Collection[str]) -> "Nginx":
+        """What nginx reads once these files are gone."""
+        return replace(self, servers=tuple(one for one in self.servers if one.file not in files))
+
+    def alone(self, domains: Collection[str]) -> tuple[str, ...]:
+        """The files of others whose sites are for these domains, which ours are to have, and for no other."""
+        files: dict[str, list[Server]] = {}
+        for one in self.others:
+            files.setdefault(one.file, []).append(one)
+        return tuple(
+            path
+            for path, servers in files.items()
+            if re.fullmatch(ADOPTABLE, path)
+            and any(one.public for one in servers)
+            and all(one.site and one.names & {*domains} and one.names <= {*domains, "", "_"} for one in servers)
+        )
 
     def has(self, socket: str) -> Iterator[tuple[Server, Listen]]:
         """The sites of others at an address and port."""
@@ -148,12 +173,13 @@ def _listen(said: Sequence[str]) -> Listen:
     return Listen(re.sub(r"^0\.0\.0\.0:", "*:", address), options)
 
 
+NO_WAYS: Mapping[str, str] = MappingProxyType({})
 NGINX = Fact("nginx", "nginx_facts", LIBRARY, _parse)
 
 
-def refuse(nginx: Nginx, domains: Mapping[str, str], paths: Collection[str]) -> None:
+def refuse(nginx: Nginx, domains: Mapping[str, str], paths: Collection[str], ways: Mapping[str, str] = NO_WAYS) -> None:
     """Raises PlanError if sites for these domains, each of an app, at these paths would not be served, or would take from others
-    what they have.
+    what they have. `ways` has what else could be done about a file that has one of the domains.
     """
     if nginx.present and not nginx.reads:
         raise PlanError(
@@ -170,21 +196,20 @@ def refuse(nginx: Nginx, domains: Mapping[str, str], paths: Collection[str]) -> 
         if path in paths:
             raise PlanError(f"{shown(path, 120)} was not written by this toolkit, and its place is wanted: rename it")
     for server in nginx.others:
-        _refuse_names(server, domains)
+        _refuse_names(server, domains, ways)
         for listen in server.listens:
             _refuse_address(nginx, server, listen)
     for socket in SOCKETS:
         _refuse_order(nginx, socket)
 
 
-def _refuse_names(server: Server, domains: Mapping[str, str]) -> None:
+def _refuse_names(server: Server, domains: Mapping[str, str], ways: Mapping[str, str]) -> None:
     served = {name.removeprefix(".") for name in server.names}
-    here = any(re.search(":(80|443)$", listen.socket) for listen in server.listens)
     for domain, app in domains.items():
-        if here and domain in served:
+        if server.public and domain in served:
             raise PlanError(
                 f"{app}: {domain} is served by {shown(server.file, 120)}, which this toolkit did not write: take the name out of "
-                "that file, or out of the inventory"
+                f"that file, or out of the inventory{ways.get(server.file, '')}"
             )
 
 
@@ -245,6 +270,28 @@ class NoStockSite:
             return None
         keep = f"{words('found_keep', 'nginx', self.path)}\n" if self.there else ""
         return Change(self.ref, f"remove {self.path}", f"{keep}{words('rm', '-f', self.path)}", file.LIBRARY)
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptedSite:
+    """A site of somebody else's is gone, as an app has its names; what it was is kept in the folder `record`."""
+
+    path: str
+    app: str
+    record: str
+
+    @property
+    def ref(self) -> Ref:
+        return Ref("absent", self.path)
+
+    def probe(self) -> Probe:
+        return Probe("file_probe", file.LIBRARY, (self.path, "-"))
+
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
+        if not state:
+            return None
+        summary = f"{self.app}: adopts {self.path}, kept until the app is removed"
+        return Change(self.ref, summary, words("found_adopt", self.record, self.path), file.LIBRARY)
 
 
 def conflicts(domains: Iterable[str]) -> str:

@@ -36,13 +36,20 @@ nginx_owner() {
     case $1 in "$nginx_folder"/sites-*) ;; *) echo other && return 0 ;; esac
     if [ -f "$1" ] && grep -q '^#.*Written by provision\.$' "$1"; then
         echo provision
-    elif grep -qsF "${1#"$root"} " "$provision_stamps/nginx" || grep -qsxF "${1#"$root"}" "$provision_before/nginx/paths" || nginx_linked "$1"; then
+    elif grep -qsF "${1#"$root"} " "$provision_stamps/nginx" || nginx_begun "$1" || nginx_linked "$1"; then
         echo provision
     elif [ "$1" = "$nginx_folder/sites-enabled/default" ] && [ -f "$1" ] && nginx_shipped "$1"; then
         echo stock
     else
         echo other
     fi
+}
+
+# nginx_begun FILE: whether a run was killed when it had written it. What it had not come to is what it was before.
+nginx_begun() {
+    kept=$provision_before/nginx/tree${1#"$root"}
+    if ! grep -qsxF "${1#"$root"}" "$provision_before/nginx/paths"; then return 1; fi
+    if [ -L "$1" ]; then [ "$(readlink "$1")" != "$(readlink "$kept")" ]; else ! cmp -s "$1" "$kept"; fi
 }
 
 # nginx_linked FILE: a site of ours may have been written by a project's own template, which says nothing.

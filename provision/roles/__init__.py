@@ -20,7 +20,7 @@ from provision.roles.wanted import Wanted
 FACTS: tuple[Fact[Any], ...] = (SYSTEM, BUILT, RELEASES, PREVIEWS, MANAGED, PUSHED, MIGRATIONS, PRESENT, KNOWN, NGINX)
 # What is true where these guards have nothing to say.
 FINE = {
-    "claim": "{}: the name is free, or is this toolkit's",
+    "claim": "{}: the name is free, or this toolkit's, or to be adopted",
     "ports": "nobody but {} listens on its ports",
 }
 SERVER = {"base": base.base, "python": python.python, "app": app.app, "web": web.web, "tls": tls.tls}

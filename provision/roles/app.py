@@ -127,7 +127,7 @@ def restarted(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
 
 def removed(host: Host, facts: Facts, wanted: Wanted, name: str, with_data: bool = False) -> tuple[Resource, ...]:
     """Nothing of the app of this name, whether or not the inventory has it. Its data stays unless it is to go, too."""
-    return (Claim(name), *uninstalled(name, with_data))
+    return (Claim(name, leaves=True), *uninstalled(name, with_data))
 
 
 def _kept(

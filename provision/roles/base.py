@@ -1,9 +1,10 @@
 """What every server has."""
 
-from provision.engine.facts import Facts
+from provision.engine.facts import SYSTEM, Facts
 from provision.engine.layout import TOOLKIT, Toolkit
 from provision.engine.resource import Resource
 from provision.inventory import App, Host
+from provision.release.adopted import Adopted
 from provision.release.claim import Claim
 from provision.release.layout import Layout, directory
 from provision.release.owner import Owner
@@ -29,16 +30,17 @@ def base(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
         TrustedCertificates(host.mirrors.authorities),
         directory(TOOLKIT, Toolkit.state),
         directory(TOOLKIT, Toolkit.cache),
-        *(resource for app in host.apps.values() for resource in _users(app, wanted.inventory)),
+        *(resource for app in host.apps.values() for resource in _users(host, facts, app, wanted.inventory)),
     )
 
 
-def _users(app: App, inventory: str) -> tuple[Resource, ...]:
+def _users(host: Host, facts: Facts, app: App, inventory: str) -> tuple[Resource, ...]:
     layout = Layout(app.name)
-    builder = layout.builder
+    builder, logins = layout.builder, (host.user, facts[SYSTEM].login)
     return (
-        # The record comes first: it tells the next run that what comes after it is ours.
-        Claim(app.name),
+        Claim(app.name, tuple(app.adopt), logins),
+        *(Adopted(app.name, what, logins) for what in ("user", "folders") if what in app.adopt),
+        # The record comes before what it stands for: it tells the next run that all the rest is ours.
         directory(layout, Layout.state),
         Owner(app.name, inventory),
         Group(app.name),

@@ -16,4 +16,4 @@ def left(host: Host, facts: Facts, wanted: Wanted, with_data: bool = False) -> t
     """
     apps = facts[KNOWN]
     foreign = next((one.file for one in facts[NGINX].others), "")
-    return (*(part for app in apps for part in uninstalled(app, with_data)), *restored(apps, foreign))
+    return (*(part for app in apps for part in uninstalled(app, with_data)), *restored(apps, foreign, with_data))

@@ -1,15 +1,18 @@
 """nginx in front of the apps."""
 
+from collections.abc import Sequence
+
 from provision.engine.facts import SYSTEM, Facts
 from provision.engine.resource import Phase, Resource
 from provision.inventory import App, Host
+from provision.release.claim import adopting
 from provision.release.layout import Layout
 from provision.release.present import PRESENT
 from provision.release.template import render
 from provision.resources.certificate import WEBROOT, Placeholder, Switch, link
 from provision.resources.file import Absent, Directory, File, Link
 from provision.resources.file_set import FileSet, Member
-from provision.resources.nginx import DEFAULT, FOLDER, LONG, NGINX, NoStockSite, conflicts, refuse
+from provision.resources.nginx import DEFAULT, FOLDER, LONG, NGINX, AdoptedSite, Nginx, NoStockSite, conflicts, refuse
 from provision.resources.package import Packages
 from provision.resources.ports import Ports
 from provision.resources.service import Service
@@ -32,7 +35,8 @@ def web(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     domains = {domain: app.name for app in apps for domain in app.domains}
     final = host.tls.issuer == "self-signed"
     nginx = Packages("nginx", ("nginx",))
-    refuse(facts[NGINX], domains, {member.path for member in _members(host, facts, nginx, Waiting())})
+    ways = _ways(apps, facts)
+    refuse(_beside(host, facts), domains, {one.path for one in _members(host, facts, nginx, Waiting())}, ways)
     names = (*wait.names, *(domain for domain, app in domains.items() if app not in wait.apps))
     sites = FileSet("nginx", _members(host, facts, nginx, wait), "nginx -t", conflicts(names), first=bool(wait.apps))
     load = Service(
@@ -95,7 +99,7 @@ def _members(host: Host, facts: Facts, package: Packages, wait: Waiting) -> tupl
 
     Of the apps that wait, nothing is touched.
     """
-    nginx, apps = facts[NGINX], tuple(app for app in host.apps.values() if app.name not in wait.apps)
+    nginx, apps = _beside(host, facts), tuple(app for app in host.apps.values() if app.name not in wait.apps)
     names = (*(domain for app in host.apps.values() for domain in app.domains), *_served(facts, wait))
     default = render(
         "nginx/default.conf.j2",
@@ -107,11 +111,36 @@ def _members(host: Host, facts: Facts, package: Packages, wait: Waiting) -> tupl
     answers = {ANSWERS, ANSWERS_LINK} if ANSWERS_LINK in nginx.links else set()
     return (
         NoStockSite(nginx.stock, package.ref),
+        *_adopted(host, facts),
         File(SETTINGS, render("nginx/settings.conf.j2", host=host)),
         *_site("000-default", "000-default", default),
         *(member for app in apps for member in _proxied(host, facts, app)),
         *(_answering(wait) if wait.names else map(Absent, sorted(answers, reverse=True))),
     )
+
+
+def _adopted(host: Host, facts: Facts) -> tuple[AdoptedSite, ...]:
+    """The sites of others that the apps are to have."""
+    return tuple(
+        AdoptedSite(path, app.name, Layout(app.name).adopted)
+        for app in host.apps.values()
+        if "nginx" in app.adopt
+        for path in facts[NGINX].alone(app.domains)
+    )
+
+
+def _beside(host: Host, facts: Facts) -> Nginx:
+    """What nginx reads, without the sites that are adopted."""
+    return facts[NGINX].without({one.path for one in _adopted(host, facts)})
+
+
+def _ways(apps: Sequence[App], facts: Facts) -> dict[str, str]:
+    """By the file of a site that may be adopted, what to write for that."""
+    return {
+        path: f", or say {adopting(*app.adopt, 'nginx')} for the app"
+        for app in apps
+        for path in facts[NGINX].alone(app.domains)
+    }
 
 
 def _served(facts: Facts, wait: Waiting) -> tuple[str, ...]:
@@ -156,5 +185,5 @@ def _proxy(host: Host, facts: Facts, app: App) -> str:
         webroot=WEBROOT,
         hsts=host.tls.hsts and "tls" in host.roles and host.tls.issuer != "self-signed",
         http2_directive=not older,
-        http2_sockets=facts[NGINX].http2() if older else (),
+        http2_sockets=_beside(host, facts).http2() if older else (),
     )

@@ -36,7 +36,7 @@ on lab3 releases supervisor python private_index private pushed >"$out/releases"
 releases=$!
 {
     lane=0
-    on lab1 drift recovery services system files swap refused_plans refused_releases sources access guest || lane=1
+    on lab1 drift recovery services system files swap refused_plans refused_releases sources access guest adopt || lane=1
     on lab2 commands apps verify sandbox hostile_app || lane=1
     exit "$lane"
 } >"$out/others" 2>&1 &

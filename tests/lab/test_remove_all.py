@@ -66,7 +66,7 @@ class Declared:
             "processes": {"worker": "sleep 1000"},
             "schedules": {"tidy": {"at": "03:00", "run": "true"}},
         }
-        return values | ({"process_manager": "supervisor"} if name == TALK else {})
+        return values | ({"process_manager": "supervisor"} if name == TALK else {"adopt": ["user", "folders", "nginx"]})
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +144,7 @@ def test_a_bare_server_is_bare_again_though_its_removal_was_killed(
 
 
 # A server with a life of its own: nginx with sites in the three ways, one of them a program under Supervisor, a firewall, a cron job, users,
-# a time zone, a banner, and a login shell that is none of sh's kind.
+# a time zone, a banner, and a login shell that is none of sh's kind; and a user, folders and a site that an app adopts.
 LIVED_IN = f"""
 {INSTALL} nginx supervisor cron ufw fish curl openssl tzdata
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 9 -subj /CN={OTHER} \\
@@ -172,6 +172,9 @@ server {{
 }}
 END
 printf '17 * * * * root true\\n' >/etc/cron.d/counter
+useradd -m -u 1600 -G staff -s /bin/bash shop
+mkdir -m 2770 /srv/shop /etc/shop && echo mine >/srv/shop/file && echo A=1 >/etc/shop/env && chown -R shop:users /srv/shop
+echo 'server {{ listen 80; server_name shop.{SERVER}.test; return 204; }}' >/etc/nginx/conf.d/shop.conf
 useradd -m -s /usr/bin/fish alice
 usermod -s /usr/bin/fish admin && su - admin -c true
 ln -sf /usr/share/zoneinfo/Asia/Tokyo /etc/localtime && echo Asia/Tokyo >/etc/timezone
@@ -197,7 +200,9 @@ def test_a_server_with_a_life_of_its_own_goes_on_with_it(declared: Declared) -> 
         assert removed.status == 0, removed.stdout
         data = changed(SERVER, before)
         assert "+ /srv/shop/shared/data\t" in data
-        assert "+ user shop:" in data
+        assert "+ user shop:x:1600:1600::/srv/shop/shared:" in data
+        assert "+ /srv/shop.before-provision/file\t" in data
+        assert "shop.conf" not in data
         assert own("remove", SERVER, "--with-data", SERVER, "--yes", "--json").status == 0
     assert asked.count > 500
     assert changed(SERVER, before) == ""

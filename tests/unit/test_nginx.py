@@ -14,7 +14,7 @@ from provision.engine.resource import State
 from provision.errors import PlanError
 from provision.resources.file import Absent
 from provision.resources.file_set import FileSet
-from provision.resources.nginx import NGINX, SOCKETS, Listen, Nginx, NoStockSite, Server, conflicts, refuse
+from provision.resources.nginx import NGINX, SOCKETS, AdoptedSite, Listen, Nginx, NoStockSite, Server, conflicts, refuse
 from provision.resources.package import Packages
 from tests.unit.conftest import planned
 from tests.unit.tables import file
@@ -174,6 +174,21 @@ def test_what_a_killed_run_was_writing_is_ours(see: See, root: Path) -> None:
     assert see(**{"sites-available/shop.conf": SITE}).foreign == ()
 
 
+def test_what_a_killed_run_was_about_to_take_out_is_still_theirs(see: See, root: Path) -> None:
+    kept = root / "var/lib/provision/before/nginx/tree/etc/nginx/sites-enabled"
+    kept.mkdir(parents=True)
+    (kept.parents[3] / "paths").write_text("/etc/nginx/sites-enabled/a\n/etc/nginx/sites-enabled/b\n")
+    (kept / "a").write_text(SITE)
+    enabled = root / "etc/nginx/sites-enabled"
+    enabled.mkdir(parents=True)
+    for folder in (kept, enabled):
+        (folder / "b").symlink_to("../sites-available/theirs")
+    found = see(**{"sites-enabled/a": SITE, "sites-available/theirs": SITE})
+    assert [one.ours for one in found.servers] == [False, False]
+    (enabled / "a").write_text(f"{SITE} # ours")
+    assert [one.ours for one in see().servers] == [True, False]
+
+
 def test_what_passes_on_connections_or_mail_is_no_site(see: See) -> None:
     stream = "stream {\n include stream.d/*;\n}\nmail { server { listen 25; } }\n"
     found = see(
@@ -326,3 +341,44 @@ def test_the_packages_site_goes_where_it_is_or_will_be() -> None:
 def test_nginxs_warning_counts_if_the_name_is_ours() -> None:
     assert conflicts(("a.b", "c.d")) == r'conflicting server name "(a\.b|c\.d)"'
     assert conflicts(()) == ""
+
+
+@pytest.mark.parametrize(
+    ("files", "adoptable"),
+    [
+        ({"conf.d/a.conf": "server { server_name a.b; } server { listen 443 ssl; server_name a.b _; }"}, ("conf.d/a.conf",)),
+        ({"sites-enabled/a": "server { listen 80 default_server; server_name a.b; }"}, ("sites-enabled/a",)),
+        ({"sites-enabled/a": "server { server_name a.b other.example.com; }"}, ()),
+        ({"sites-enabled/a": "server { server_name .a.b; }"}, ()),
+        ({"sites-enabled/a": "server { listen 8080; server_name a.b; }"}, ()),
+        ({"sites-enabled/a": "server { server_name a.b; } server { server_name other.example.com; }"}, ()),
+        ({"sites-enabled/a": "server { server_name other.example.com; }"}, ()),
+        ({"nginx.conf": MAIN.replace("include mime", "server { server_name a.b; } include mime")}, ()),
+    ],
+)  # fmt: skip
+def test_a_site_can_be_adopted_if_its_file_has_no_other_name(
+    see: See, files: dict[str, str], adoptable: tuple[str, ...]
+) -> None:
+    found = see(**files)
+    assert found.alone(("a.b", "c.d")) == tuple(f"/etc/nginx/{path}" for path in adoptable)
+    assert {one.file for one in found.without(found.alone(("a.b",))).others} == {one.file for one in found.others} - {
+        *found.alone(("a.b",))
+    }
+
+
+def test_an_adopted_site_goes_with_the_files_that_take_its_place(make_host: MakeHost, make_known: MakeFacts) -> None:
+    theirs = Server("/etc/nginx/conf.d/a.conf", False, True, (Listen("*:80"),), frozenset({"shop.example.com"}))
+    known = make_known()
+    seen = known.facts.with_(NGINX, Nginx(present=True, reads=True, servers=(theirs,)))
+    host = make_host()
+    shop = host.apps["shop"]
+    with pytest.raises(PlanError, match=r"or out of the inventory, or say adopt: \[nginx\] for the app$"):
+        roles.server(host, seen, known.wanted)
+    adopting = host.model_copy(update={"apps": {"shop": shop.model_copy(update={"adopt": ["nginx"]})}})
+    sites = next(one for one in roles.server(adopting, seen, known.wanted) if isinstance(one, FileSet))
+    adopted = sites.members[1]
+    assert isinstance(adopted, AdoptedSite)
+    change = adopted.plan(State.of({"type": "regular file"}), {})
+    assert change is not None
+    assert change.summary == "shop: adopts /etc/nginx/conf.d/a.conf, kept until the app is removed"
+    assert change.script == "found_adopt /var/lib/provision/adopted/shop /etc/nginx/conf.d/a.conf"

@@ -9,6 +9,7 @@ from provision.engine.plan import Plan, diff, plan
 from provision.engine.probe import Observation
 from provision.engine.resource import Change, Phase, Probe, Ref, Resource, State
 from provision.errors import PlanError
+from provision.resources.file import Directory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -144,3 +145,23 @@ def test_a_diff_says_which_side_is_which() -> None:
 
 def test_a_diff_of_the_same_is_empty() -> None:
     assert diff("/etc/motd", "a\n", "a\n") == ""
+
+
+@dataclass(frozen=True)
+class Moved(Thing):
+    """A thing whose change leaves nothing at a path."""
+
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
+        return Change(self.ref, "move it", "true", empties=("/srv/shop",))
+
+
+def test_what_a_change_empties_is_nothing_to_those_after_it() -> None:
+    right = State.of({"type": "directory", "mode": "755", "owner": "root", "group": "root"})
+    paths = ("/srv/shop", "/srv/shop/shared", "/srv/shopping")
+    states = Observation((right, State(), right, right, right), "run-7")
+    made = plan([Directory("/srv/shop"), Moved("away"), *map(Directory, paths)], states)
+    assert [change.summary for change in made.changes] == [
+        "move it",
+        "create /srv/shop/",
+        "create /srv/shop/shared/",
+    ]

@@ -8,6 +8,7 @@ import pytest
 
 from provision import roles
 from provision.engine.resource import State
+from provision.release.claim import Claim
 from provision.release.uv import Uv
 from provision.release.venv import Venv
 from provision.resources.file_set import FileSet
@@ -218,11 +219,13 @@ def test_only_the_inventory_makes_a_vm_and_a_lab_server_differ(
 
 
 def unreached(resources: tuple[Resource, ...]) -> list[Resource]:
-    """Without the login and its home, by way of which files are sent: they belong to the connection."""
+    """Without the login, and its home, by way of which files are sent: they belong to the connection."""
     same: list[Resource] = []
     for one in resources:
         if isinstance(one, Mirror):
             one = replace(one, home="")
+        elif isinstance(one, Claim):
+            one = replace(one, logins=())
         elif isinstance(one, CPython):
             one = replace(one, login="", home="")
         same.append(one)

@@ -62,7 +62,7 @@ def test_all_apps_leave_before_the_toolkit_does(make_host: MakeHost, make_known:
         *(f"restored:{part}" for part in PARTS),
     ]
     assert refs[-1] == "restored:record"
-    assert resources[-1].probe().item == ("record", site.file, "shop talk")
+    assert resources[-1].probe().item == ("record", site.file, "shop talk", "no")
 
 
 @pytest.mark.parametrize(

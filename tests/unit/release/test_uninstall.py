@@ -68,7 +68,7 @@ def test_what_is_to_go_stands_in_the_plan_in_the_order_in_which_it_goes(
     assert str(claim.ref) == "claim:shop"
     assert [str(one.ref) for one in parts] == [f"uninstalled:shop/{part}" for part in PARTS]
     assert list(PARTS)[:2] == ["site", "runs"]
-    assert list(PARTS)[-2:] == ["users", "record"]
+    assert list(PARTS)[-3:] == ["users", "record", "adopted"]
 
 
 @pytest.mark.parametrize(
@@ -80,6 +80,11 @@ def test_what_is_to_go_stands_in_the_plan_in_the_order_in_which_it_goes(
         ("users", [{"thing": "user:shop-build"}, {"kept": "/srv/shop/shared"}], "shop: remove user shop-build; /srv/shop/shared stays, with its owner: --with-data shop removes both"),
         ("record", [{"thing": "/a"}, {"owner": "prod 2026-11-27T02:00:00Z"}], "shop: forget the app (/a), of the inventory prod since 2026-11-27T02:00:00Z"),
         ("record", [{"thing": "/a"}, {"kept": "/srv/shop/shared"}], "shop: forget the app (/a)"),
+        ("site", [{"thing": "back:/etc/nginx/y"}, {"thing": "/etc/nginx/x.conf"}], "shop: take its site off nginx (/etc/nginx/x.conf); put back /etc/nginx/y as it was"),
+        ("users", [{"thing": "user:shop-build"}, {"kept": "/srv/shop/shared"}, {"holds": "yes"}], "shop: remove user shop-build; /srv/shop/shared stays, and what the app adopted: --with-data shop puts that back"),
+        ("adopted", [{"thing": "user:shop"}, {"thing": "/etc/shop"}], "shop: put back the user shop, /etc/shop as they were"),
+        ("adopted", [{"thing": "/etc/shop"}], "shop: put back /etc/shop as it was"),
+        ("adopted", [{"thing": "/var/lib/provision/adopted/shop"}], "shop: forget what it adopted (/var/lib/provision/adopted/shop)"),
     ],
 )  # fmt: skip
 def test_a_part_says_what_goes(part: str, records: list[dict[str, str]], summary: str) -> None:
