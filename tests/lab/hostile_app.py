@@ -114,6 +114,14 @@ if __name__ == "__main__":
         time.sleep(3600)
 '''
 )
+# In the place of a module of Python's own: whatever looks at the app's packages runs it.
+SHADOW = """\
+import os
+from _csv import *
+
+with open("/proc/self/status") as status, open("/srv/hostile/shared/loaded", "a") as file:
+    file.write("".join(line for line in status if line.startswith("Seccomp:")))
+"""
 QUIET = """\
 import sys
 import time
@@ -128,7 +136,7 @@ if __name__ == "__main__" and sys.argv[1] == "worker":
 """
 TREE = {"main.py": MAIN, "requirements.txt": "fastapi==0.165.0\n", "public/site.txt": "a static file\n"}
 WELL_BEHAVED = {**TREE, "attack.py": QUIET}
-ATTACKS = {**TREE, "attack.py": ATTACK}
+ATTACKS = {**TREE, "attack.py": ATTACK, "csv.py": SHADOW}
 SITE = f"""{hostile.SITE}\
     process_manager: {{manager}}
     migrate: python attack.py migration
