@@ -34,8 +34,8 @@ command_told() {
     told=$({ if "$@" 2>&1; then printf '\n0'; else printf '\n%s' "$?"; fi; } | tail -c 4000)
     set -- "${told##*
 }"
-    told=${told%
-*}
+    told=$(printf '%s' "${told%
+*}")
     return "$1"
 }
 
