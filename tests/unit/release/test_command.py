@@ -37,7 +37,10 @@ def talks(server: Path, slots: Path, stand_in: Callable[[str, str], Path]) -> No
 @pytest.mark.parametrize(
     ("called", "says"),
     [
-        (f"migration_run shop {ID} . print 'make tables'", "the migration failed: make tables: because of the last line"),
+        (
+            f"migration_run shop {ID} . print 'make tables'",
+            "the migration failed: make tables: because of the last line",
+        ),
         (f"check_import shop {ID} . main:app print </dev/null", "main:app cannot be imported: of the last line"),
         (f"origin_of_release shop {ID} . main", f"{ID} does not load its own code: of the last line"),
         ("activation_hook talk || fail 'shop: no hook'", "no hook"),
@@ -58,7 +61,7 @@ def test_the_end_of_what_a_command_says_and_its_status_are_told(call: Callable[.
         ("printf '0\\n'; return 7", "0 7"),
         (":", " 0"),
     ):
-        ran = call([release], f"one() {{ {script}; }}; status=0; command_told one || status=$?; echo \"$told $status\"")
+        ran = call([release], f'one() {{ {script}; }}; status=0; command_told one || status=$?; echo "$told $status"')
         assert ran.stdout == f"{expected}\n", ran.stderr
 
 
