@@ -11,7 +11,8 @@ check_import() {
     if [ -e "$said.failed" ]; then
         cat "$said"
         check_discard "$1" "$2"
-        fail "$1: $4 cannot be imported: $(sed -n '$s/^because //p' "$said")$(command_hint "$1" "$said")"
+        because=$(sed -n '$s/^because //p' "$said")
+        fail "$1: $4 cannot be imported: ${because:-it ended before it could say why}$(command_hint "$1" "$said")"
     fi
     origin_of_release "$1" "$2" "$3" "$4"
     mark_write "$1" checked "$5"
