@@ -156,7 +156,7 @@ if __name__ == "__main__" and sys.argv[1] == "worker":
     time.sleep(3600)
 """
 TREE = {"main.py": MAIN, "requirements.txt": "fastapi==0.165.0\n", "public/site.txt": "a static file\n"}
-WELL_BEHAVED = {**TREE, "attack.py": QUIET}
+WELL_BEHAVED = {**TREE, "attack.py": QUIET, "csv.py": "from _csv import *\n"}
 ATTACKS = {**TREE, "attack.py": ATTACK, "csv.py": SHADOW}
 SITE = f"""{hostile.SITE}\
     process_manager: {{manager}}

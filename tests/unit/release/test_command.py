@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from provision.release import shell as release
+from provision.release import status
 from tests.unit.release.serving import ID, unit
 
 if TYPE_CHECKING:
@@ -63,6 +64,18 @@ def test_the_end_of_what_a_command_says_and_its_status_are_told(call: Callable[.
     ):
         ran = call([release], f'one() {{ {script}; }}; status=0; command_told one || status=$?; echo "$told $status"')
         assert ran.stdout == f"{expected}\n", ran.stderr
+
+
+def test_what_a_command_leaves_behind_ends_with_it_at_once(
+    slots: Path, call: Callable[..., Ran], stand_in: Callable[[str, str], Path]
+) -> None:
+    """Otherwise `invoke run` waits for a daemon that ignores SIGTERM, and takes its end for a failure of the command."""
+    stand_in("systemd-run", 'printf "<%s>" "$@"')
+    blue = slots.parent.parent / "srv/shop/releases" / (slots / "blue/release").readlink().name
+    (blue / ".release").write_text("0123456\t.\n")
+    for called in (f"command_run shop {blue.name} . true", "status_run shop true mark"):
+        ran = call([status], called)
+        assert "<KillMode=mixed>" in ran.stdout, ran.stderr
 
 
 def test_a_hook_that_the_sandbox_ended_says_which_key_to_set(
