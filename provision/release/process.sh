@@ -61,7 +61,7 @@ process_kill_all() {
 # process_kill_at_once APP: a process that forks all the time is in no list when that is read. So the user kills all of its own, which the
 # kernel does at once (kill(2), -1). Fails if one of them has killed this one first.
 process_kill_at_once() {
-    setpriv --reuid="$1" --regid="$1" --clear-groups --no-new-privs --inh-caps=-all sh -c 'kill -KILL -1' </dev/null >/dev/null 2>&1
+    setpriv --reuid="$1" --regid="$(id -g "$1")" --clear-groups --no-new-privs --inh-caps=-all sh -c 'kill -KILL -1' </dev/null >/dev/null 2>&1
 }
 
 # process_keep: restart the processes, as some do not run; the traffic stays where it is.
