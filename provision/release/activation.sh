@@ -88,14 +88,25 @@ activation_prepare() {
 
 activation_before() {
     if [ -n "$before" ]; then
-        (command_run "$app" "$release" "$folder" sh -c "$before") || fail "$app: the hook before the activation failed, and nothing was switched: $before$(command_hint "$app")"
+        activation_hook "$before" || fail "$app: the hook before the activation failed, and nothing was switched: $before$hint"
     fi
 }
 
 activation_after() {
     if [ -n "$after" ]; then
-        (command_run "$app" "$release" "$folder" sh -c "$after") || fail "$app: $release has the traffic, but the hook after the activation failed: $after$(command_hint "$app")"
+        activation_hook "$after" || fail "$app: $release has the traffic, but the hook after the activation failed: $after$hint"
     fi
+}
+
+# activation_hook COMMAND: sets hint (what may help) if it fails.
+activation_hook() {
+    rm -f "$provision_runtime"/hook.*
+    said=$(mktemp "$provision_runtime/hook.XXXXXX") hint=
+    { command_run "$app" "$release" "$folder" sh -c "$1" 2>&1 || : >"$said.failed"; } | command_keep "$said"
+    failed=$(ls "$said.failed" 2>/dev/null || true)
+    if [ -n "$failed" ]; then hint=$(command_hint "$app" "$said"); fi
+    rm -f "$said" "$said.failed"
+    [ -z "$failed" ]
 }
 
 # activation_arm: undo whatever fails from here on.
@@ -125,7 +136,7 @@ activation_take_over() {
     activation_check_through_nginx
     slot_at_boot "$app" "$new" yes
     point "$app_active_slot" "$new"
-    process_restart_all "$new" || fail "$app: $process does not keep running with $release"
+    process_restart_all "$new" || fail "$app: $process does not keep running with $release$(process_hint)"
     activation_watch
     trap - EXIT
     if [ "$(preview_slot)" = "$new" ]; then preview_end; fi
@@ -176,7 +187,7 @@ activation_watch() {
             times=$((times + 1))
             if [ "$times" -ge 2 ] && [ "$(($(slot_clock) - bad))" -ge 100 ]; then
                 activation_check_workers
-                fail "$app: $release was no longer healthy with the traffic ($health answered $answer for a second); its last log lines stand above"
+                fail "$app: $release was no longer healthy with the traffic ($health answered $answer for a second); its last log lines stand above$(slot_hint '')"
             fi
         fi
         sleep 0.2
@@ -186,7 +197,7 @@ activation_watch() {
 # activation_check_workers: fail if all of the workers have ended.
 activation_check_workers() {
     for worker in $workers; do if [ -e "/proc/$worker" ]; then return 0; fi; done
-    fail "$app: $release ended within ${watch}s of having the traffic; its last log lines stand above"
+    fail "$app: $release ended within ${watch}s of having the traffic; its last log lines stand above$(slot_hint '')"
 }
 
 # activation_drain: end the old slot once it has no connection left, or at the limit. Then its websockets are closed, and

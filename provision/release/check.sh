@@ -5,12 +5,14 @@
 check_import() {
     rm -f "$provision_runtime"/check.*
     program=$(cat) said=$(mktemp "$provision_runtime/check.XXXXXX")
-    trap 'rm -f "$said"' EXIT
+    trap 'rm -f "$said" "$said.failed"' EXIT
     layout_release "$1" "$2"
-    if ! command_run "$1" "$2" "$3" "$release_venv/bin/python" -c "$program" "$4" >"$said" 2>&1; then
+    { command_run "$1" "$2" "$3" "$release_venv/bin/python" -c "$program" "$4" 2>&1 || : >"$said.failed"; } | command_keep "$said" >/dev/null
+    if [ -e "$said.failed" ]; then
         cat "$said"
         check_discard "$1" "$2"
-        fail "$1: $4 cannot be imported: $(sed -n '$s/^because //p' "$said")$(command_hint "$1" "$said")"
+        because=$(sed -n '$s/^because //p' "$said")
+        fail "$1: $4 cannot be imported: ${because:-it ended before it could say why}$(command_hint "$1" "$said")"
     fi
     origin_of_release "$1" "$2" "$3" "$4"
     mark_write "$1" checked "$5"

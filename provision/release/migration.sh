@@ -11,7 +11,7 @@ migration_run() {
         trap 'rm -f "$said" "$said.failed"' EXIT
         command_wait "$1"
         before=$(migration_revision "$1" "$2" "$3")
-        { command_run "$1" "$2" "$3" sh -c "$command" 2>&1 || : >"$said.failed"; } | tee "$said"
+        { command_run "$1" "$2" "$3" sh -c "$command" 2>&1 || : >"$said.failed"; } | command_keep "$said"
         migration_note "$1" "$2" "$3" "$before"
         if [ -e "$said.failed" ]; then fail "$1: the migration failed: $command: $(migration_reason <"$said")$(command_hint "$1" "$said")"; fi
     fi
@@ -23,10 +23,12 @@ migration_run() {
 migration_revision() {
     layout_release "$1" "$2"
     if [ ! -e "$release_folder/$3/alembic.ini" ]; then return 0; fi
-    at=$(command_run "$1" "$2" "$3" sh -c 'alembic current' 2>/dev/null) || return 0
-    at=$(printf '%s\n' "$at" | sed -n 's/^\([A-Za-z0-9_-]*\)\( (.*)\)*$/\1/p' | paste -s -d , -)
+    command_told migration_current "$1" "$2" "$3" || return 0
+    at=$(printf '%s\n' "$told" | sed -n 's/^\([A-Za-z0-9_-]*\)\( (.*)\)*$/\1/p' | paste -s -d , -)
     printf '%s\n' "${at:-nothing}"
 }
+
+migration_current() { command_run "$@" sh -c 'alembic current' 2>/dev/null; }
 
 # migration_note APP RELEASE FOLDER BEFORE: say and write down what has become of the database. Reads command and said.
 migration_note() {

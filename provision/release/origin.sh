@@ -5,7 +5,7 @@
 origin_of_release() {
     layout_release "$1" "$2"
     commit=$(cut -f1 "$release_stamp")
-    told=$(command_run "$1" "$2" "$3" "$release_venv/bin/python" -c "$origin_program" "$4" "$release_folder" "$commit" 2>&1) ||
+    command_told command_run "$1" "$2" "$3" "$release_venv/bin/python" -c "$origin_program" "$4" "$release_folder" "$commit" ||
         fail "$1: $2 does not load its own code: $(printf '%s\n' "$told" | origin_reason)"
 }
 
@@ -14,11 +14,18 @@ origin_of_release() {
 origin_of_slot() {
     if [ -z "$fingerprint" ]; then return 0; fi
     layout_slot "$1" "$2"
-    main=$(slot_pid "$1" "$2") tree=$(readlink -f "$slot_release") module=$(origin_module "$(slot_pid "$1" "$2")")
-    commit=$(cut -f1 "$tree/.release")
-    told=$(cd "/proc/$main/cwd" && setpriv --reuid="$1" --regid="$1" --clear-groups env -i "$slot_venv/bin/python" -I -c "$origin_program" \
-        "$module" "$tree" "$commit" "$origin_program" <"/proc/$main/environ" 2>&1) ||
+    main=$(slot_pid "$1" "$2") tree=$(readlink -f "$slot_release")
+    commit=$(cut -f1 "$tree/.release") directory=$(readlink "/proc/$main/cwd" || true)
+    case $directory/ in "$tree"/*) ;; *) fail "$1: ${tree##*/} runs, but does not load its own code: it runs in ${directory:-no folder}" ;; esac
+    command_told origin_in_slot "$1" "$main" "$(origin_module "$main")" ||
         fail "$1: ${tree##*/} runs, but does not load its own code: $(printf '%s\n' "$told" | origin_reason)"
+}
+
+# origin_in_slot APP PID MODULE: an interpreter runs code of the environment before it looks at anything: in the slot's sandbox.
+origin_in_slot() {
+    head -c 4194304 "/proc/$2/environ" | sandbox_run "$(sandbox_of "$1" "$slot_sandbox")" --unit="$(command_unit "$1")" \
+        -p WorkingDirectory="$directory" -p KillMode=mixed \
+        "$slot_venv/bin/python" -I -c "$origin_program" "$3" "$tree" "$commit" "$origin_program"
 }
 
 # origin_module PID: the app's module and attribute, from Gunicorn's command line; empty if it does not say.

@@ -38,21 +38,35 @@ process_restart_all() {
     done
 }
 
-# process_kill_all APP: kill whatever still runs as the app's user, also what has left its session, until nothing does.
+# process_hint: sandbox_hint for the current process, by the last minute of its log. Only systemd has the sandbox.
+process_hint() {
+    if [ "$by" = systemd ]; then systemd_process_log "$app" "$process" -60s | sandbox_hint "$app"; fi
+}
+
+# process_kill_all APP: kill whatever still runs as the app's user, also what has left its session. Fails if that does not end it, as root
+# then cannot rely on what it sees in the app's folder.
 process_kill_all() {
-    for _ in 1 2 3 4 5 6 7 8 9 10; do
+    case $(id -u "$1" 2>/dev/null) in '' | 0) return 0 ;; esac
+    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
         alive=
         for each in /proc/[0-9]*; do
             if [ "$(stat -c %U "$each" 2>/dev/null)" = "$1" ] && kill -KILL "${each#/proc/}" 2>/dev/null; then alive=yes; fi
         done
-        if [ -z "$alive" ]; then return 0; fi
+        if [ -z "$alive" ] && process_kill_at_once "$1"; then return 0; fi
         sleep 0.1
     done
+    fail "$1: processes of the user $1 go on, however often they are killed: end them (ps -u $1), then run again"
+}
+
+# process_kill_at_once APP: a process that forks all the time is in no list when that is read. So the user kills all of its own, which the
+# kernel does at once (kill(2), -1). Fails if one of them has killed this one first.
+process_kill_at_once() {
+    setpriv --reuid="$1" --regid="$(id -g "$1")" --clear-groups --no-new-privs --inh-caps=-all sh -c 'kill -KILL -1' </dev/null >/dev/null 2>&1
 }
 
 # process_keep: restart the processes, as some do not run; the traffic stays where it is.
 process_keep() {
-    process_restart_all "$(slot_live "$app")" || fail "$app: $process does not keep running"
+    process_restart_all "$(slot_live "$app")" || fail "$app: $process does not keep running$(process_hint)"
 }
 
 # In: NUMBER PATH. Out: nothing; a file that is to go needs no look.

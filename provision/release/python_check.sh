@@ -21,13 +21,13 @@ python_check() {
 
 # python_check_required FILE: requires-python under [project] in a pyproject.toml.
 python_check_required() {
-    awk '
+    requirements_read "$1" | awk '
         /^[[:space:]]*\[/ { inside = /^[[:space:]]*\[project\]/ }
         inside && sub(/^[[:space:]]*requires-python[[:space:]]*=[[:space:]]*/, "") {
             split($0, part, substr($0, 1, 1))
             print part[2]
             exit
-        }' "$1"
+        }'
 }
 
 # python_check_whose: whose Python it is, and its version.

@@ -2,8 +2,16 @@
 # What an app requires: the file that says so, and a key for what that file says.
 # TREE is a release's folder, FOLDER the app's folder in it, FILE a path relative to that, which may begin with ../.
 
+# requirements_read FILE: what is in it. A commit may have a link to anything, which may have no end, or be another's to change: only what
+# is a file in the tree itself is read, by its own name. Reads requirements_tree.
+requirements_read() {
+    real=$(readlink -f "$1" || true)
+    case $real in "${requirements_tree:-}"/*) if [ -f "$real" ]; then cat "$real"; fi ;; esac
+}
+
 # requirements_file TREE FOLDER REQUIREMENTS: the file that says what to install; empty if there is none.
 requirements_file() {
+    requirements_tree=$(readlink -f "$1")
     if [ "$3" != auto ]; then
         printf '%s\n' "$3"
         return 0
@@ -13,7 +21,7 @@ requirements_file() {
         printf '%s\n' "$lock"
     elif [ -e "$1/$2/requirements.txt" ]; then
         echo requirements.txt
-    elif grep -qs '^\[project\]' "$1/$2/pyproject.toml"; then
+    elif requirements_read "$1/$2/pyproject.toml" | grep -q '^\[project\]'; then
         echo pyproject.toml
     fi
 }
@@ -48,11 +56,11 @@ requirements_has_member() {
 
 # requirements_matches PYPROJECT KEY PATH: whether a pattern of this list in [tool.uv.workspace] matches; * stands for one folder's name.
 requirements_matches() {
-    awk -v key="$2" '
+    requirements_read "$1" | awk -v key="$2" '
         { sub(/\r$/, ""); sub(/[[:space:]]*#.*/, "") }
         /^[[:space:]]*\[[^]]*\]$/ && !open { inside = /\[tool\.uv\.workspace\]/; next }
         inside && !open && $0 ~ "^[[:space:]]*" key "[[:space:]]*=" { open = 1; sub(/^[^=]*=/, "") }
-        open { n = split($0, part, /["\047]/); for (i = 2; i <= n; i += 2) print part[i]; if (/\]/ && part[n] ~ /\]/) open = 0 }' "$1" |
+        open { n = split($0, part, /["\047]/); for (i = 2; i <= n; i += 2) print part[i]; if (/\]/ && part[n] ~ /\]/) open = 0 }' |
         while read -r pattern; do
             pattern=${pattern#./} pattern=${pattern%/}
             case $pattern in *'**'*) ;; *) if [ "$(printf '%s' "$pattern" | tr -cd /)" != "$(printf '%s' "$3" | tr -cd /)" ]; then continue; fi ;; esac
@@ -63,8 +71,8 @@ requirements_matches() {
 
 # requirements_text FILE [DEPTH]: a requirements file and, in turn, the files that it includes; one that includes itself ends.
 requirements_text() {
-    cat "$1"
-    tr -d '\r' <"$1" | sed -n 's/^[[:space:]]*\(-r\|--requirement\|-c\|--constraint\)[= ]*//p' |
+    requirements_read "$1"
+    requirements_read "$1" | tr -d '\r' | sed -n 's/^[[:space:]]*\(-r\|--requirement\|-c\|--constraint\)[= ]*//p' |
         while read -r included _ || [ -n "$included" ]; do
             if [ "${2:-0}" -lt 8 ] && [ -e "${1%/*}/$included" ]; then requirements_text "${1%/*}/$included" $((${2:-0} + 1)); fi
         done
@@ -74,6 +82,7 @@ requirements_text() {
 # commit may be installed belongs to that commit; one that has only what indexes and other repositories have is the same for many.
 # An upgrade of the distribution gives its python3 another target, python3.13 for example.
 requirements_key() {
+    requirements_tree=$(readlink -f "$1")
     file=$(requirements_file "$1" "$2" "$3")
     path=$1/$2/$file
     {
@@ -81,7 +90,7 @@ requirements_key() {
         case $4 in '/usr '*) readlink -f "$root/usr/bin/python3" ;; esac || true
         case $file in
         *.txt) requirements_text "$path" ;;
-        *) cat "$1/$2/pyproject.toml" "$path" "${path%/*}/pyproject.toml" ;;
+        *) for each in "$1/$2/pyproject.toml" "$path" "${path%/*}/pyproject.toml"; do requirements_read "$each"; done ;;
         esac
         if ! requirements_are_foreign "$path" "$1/$2"; then cat "$1/.release"; fi
     } 2>/dev/null | sha256sum | cut -c1-16
@@ -93,7 +102,7 @@ requirements_are_foreign() {
     case $1 in
     *.txt) ! requirements_text "$1" | requirements_own_lines | grep -q . ;;
     *.lock)
-        ! grep 'source = {' "$1" | grep -qvE 'source = \{ (registry = "https?://|git = "(https|ssh)://|url = "https?://|virtual = ")' &&
+        ! requirements_read "$1" | grep 'source = {' | grep -qvE 'source = \{ (registry = "https?://|git = "(https|ssh)://|url = "https?://|virtual = ")' &&
             ! requirements_own_project "$2/pyproject.toml" '^\[build-system\]' && ! requirements_own_project "${1%/*}/pyproject.toml" '^\[build-system\]'
         ;;
     *) ! requirements_own_project "$1" '^[[:space:]]*\[ *build-system|(^|[^a-z_-])"?(path|workspace|find-links|dynamic)"?[[:space:]]*=|file:|^[[:space:]]*url[[:space:]]*=[[:space:]]*["'\''](\.|/|[a-z]*/)' ;;
@@ -101,7 +110,7 @@ requirements_are_foreign() {
 }
 
 # requirements_own_project PYPROJECT PATTERN
-requirements_own_project() { grep -qsE "$2" "$1"; }
+requirements_own_project() { requirements_read "$1" | grep -qE "$2"; }
 
 # requirements_own_lines <REQUIREMENTS: the lines that are neither an option, nor NAME and a version, nor an address on the network.
 requirements_own_lines() {

@@ -78,12 +78,14 @@ restored_users() {
     done
 }
 
-# restored_running "APP APP...": PROGRAM and PROCESS, of what runs and is neither an app's nor a service's that is looked at by itself.
+# restored_running "APP APP...": PROGRAM and PROCESS, of what runs and is neither an app's nor a service's that is looked at by itself. A
+# program's path may hold anything, and comes last; one with another character than a file of a package has is not of interest.
 restored_running() {
     users=" $(restored_users "$1" | tr '\n' ' ')"
-    find /proc/[0-9]*/exe -maxdepth 0 -printf '%l %u %p\n' 2>/dev/null | while read -r program user process; do
+    find /proc/[0-9]*/exe -maxdepth 0 -printf '%u %p %l\0' 2>/dev/null | tr '\n' '?' | tr '\0' '\n' | while read -r user process program; do
         process=${process#/proc/} process=${process%/exe}
-        case $program,$users in /*" $user "*) continue ;; [!/]*) continue ;; esac
+        case $program in [!/]* | *[!A-Za-z0-9/._+@:-]*) continue ;; esac
+        case $users in *" $user "*) continue ;; esac
         unit=$(sed -n 's|^0::.*/\([^/]*\)\.service$|\1|p' "/proc/$process/cgroup" 2>/dev/null)
         case " nginx cron certbot $process_managers " in *" ${unit:-/} "*) continue ;; esac
         printf '%s %s\n' "$program" "$process"
@@ -110,8 +112,12 @@ restored_find_python() {
     restored_python_paths | sed 1d | while read -r path; do restored_things "$path"; done
 }
 
-# restored_python PATH...
-restored_python() { for path; do uninstall_rm "$root$path"; done; }
+# restored_python PATH...: those of the toolkit's own.
+restored_python() {
+    restored_python_paths | while read -r own; do
+        for path; do if [ "$root$path" = "$own" ]; then uninstall_rm "$own"; fi; done
+    done
+}
 
 restored_find_settings() { restored_replaced settings; }
 
@@ -228,7 +234,7 @@ restored_packages() {
     # shellcheck disable=SC2086
     if [ -n "$removed" ]; then package_apt --no-auto-remove remove -- $removed; fi
     for name in $principals; do
-        if ! restored_known "${name%%:*}" "${name#*:}"; then continue; fi
+        if ! restored_known "${name%%:*}" "${name#*:}" || ! grep -qsF "${name%%:*} ${name#*:} " "$provision_found/principals"; then continue; fi
         case $name in user:*) userdel "${name#*:}" ;; *) groupdel "${name#*:}" ;; esac
     done
 }

@@ -75,8 +75,8 @@ status_logs() {
     fi
 }
 
-# status_run APP COMMAND MARK: in the active release, with its user, environment and sandbox; then, in a line of its own whatever it has
-# said, the mark, a tab, and the exit status.
+# status_run APP COMMAND MARK: in the active release, with its user, environment and sandbox; what it leaves behind ends with it, at once. Then, in
+# a line of its own whatever it has said, the mark, a tab, and the exit status.
 status_run() {
     layout_app "$1"
     status=0
@@ -84,7 +84,7 @@ status_run() {
     IFS='	' read -r _ folder <"$release/.release"
     slot=$(readlink "$app_active_slot")
     layout_slot "$1" "$slot"
-    sandbox_run "$(sandbox_of "$1" "$slot_sandbox")" -p EnvironmentFile="$slot_env" -p WorkingDirectory="$release/$folder" \
+    sandbox_run "$(sandbox_of "$1" "$slot_sandbox")" -p EnvironmentFile="$slot_env" -p WorkingDirectory="$release/$folder" -p KillMode=mixed \
         --setenv=PATH="$slot_venv/bin:/usr/local/bin:/usr/bin:/bin" --setenv=PROVISION_SLOT="$slot" \
         --setenv=PYTHONDONTWRITEBYTECODE=1 --setenv=PYTHONUNBUFFERED=1 sh -c "$2" </dev/null 2>&1 || status=$?
     printf '\n%s\t%s\n' "$3" "$status"

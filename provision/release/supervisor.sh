@@ -220,8 +220,11 @@ supervisor_process_log() {
     tail -n 30 "$supervisor_logs/$2.log" || true
 }
 
-# supervisor_processes_stop APP: all processes beside the slots.
+# supervisor_processes_stop APP: all processes beside the slots, and what cron would start; whatever runs next writes it again.
 supervisor_processes_stop() {
+    for path in "$supervisor_jobs/$1-"*; do
+        if supervisor_is_ours "$1" "$path"; then supervisor_remove_job "${path##*/}"; fi
+    done
     if ! supervisor_is_there; then return 0; fi
     for path in "$supervisor_programs/$1-"*.conf; do
         if supervisor_is_ours "$1" "$path"; then

@@ -135,8 +135,8 @@ systemd_process_restart() {
     systemctl restart "$unit"
 }
 
-# systemd_process_log APP NAME
-systemd_process_log() { journalctl -q -o cat --no-pager -u "$(systemd_process_unit "$1" "$2")" -n 30 || true; }
+# systemd_process_log APP NAME [SINCE]
+systemd_process_log() { journalctl -q -o cat --no-pager -u "$(systemd_process_unit "$1" "$2")" -n 30 ${3:+"--since=$3"} || true; }
 
 # systemd_processes_stop APP: all processes and timers beside the slots, but no schedule's job.
 systemd_processes_stop() {

@@ -1,4 +1,4 @@
-# shellcheck shell=sh disable=SC2154
+# shellcheck shell=sh disable=SC2034,SC2154
 # The virtual environments of an app's releases: one for each key (requirements.sh), shared by the releases that have it.
 
 # Whoever builds an environment cannot say that it is whole: root does. Tests have no root.
@@ -40,6 +40,7 @@ venv_install() {
     layout_tools "$7"
     app=$1 folder=$3 source=$release_folder/$3 uv=$tools_uv/bin/uv index=$8 netrc=$9 key_text=${10} box=${11} work='' venv=''
     builder=$(printf '%s\n' "$box" | sed -n 's/^User=//p') unit=provision-build-$app.service
+    requirements_tree=$(readlink -f "$release_folder")
     trap venv_clean EXIT
     if [ ! -d "$source" ]; then fail "$app: the commit has no folder $3"; fi
     file=$(requirements_file "$release_folder" "$3" "$4")

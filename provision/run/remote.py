@@ -1,10 +1,15 @@
 """testinfra's way to a host: OpenSSH, configured to connect as Fabric does, and root as everywhere else."""
 
 import contextlib
+import os
+import signal
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO, NoReturn
 
 import pytest
 from testinfra.backend.base import CommandResult
@@ -13,7 +18,13 @@ from testinfra.host import Host as Remote
 
 from provision.controller import become
 from provision.engine.shell import quote
+from provision.errors import ConnectionLost
 from provision.inventory import Host
+from provision.untrusted import line as shown
+from provision.untrusted import visible
+
+SECONDS = 60
+LONGEST = 1 << 20
 
 
 @contextlib.contextmanager
@@ -65,10 +76,56 @@ def _path(path: Path) -> str:
     return '"' + str(path.absolute()).replace("%", "%%") + '"'
 
 
-class Backend(SshBackend):  # type: ignore[misc]
-    """testinfra's SSH backend, which gives sudo the password it needs and says in one line that a connection ended.
+def heard(command: bytes, stdin: bytes = b"", seconds: float = SECONDS) -> tuple[int, bytes, bytes]:
+    """A command's exit status, and what it prints on both channels, without control characters.
 
-    `control` is the socket of the shared connection (ControlPath).
+    Raises ConnectionLost where it prints more than 1 MB on one of them, or takes longer than it may.
+    """
+    reasons: list[str] = []
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, shell=True, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
+    assert process.stdin
+    assert process.stdout
+    assert process.stderr
+
+    def end(reason: str) -> None:
+        reasons.append(reason)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+    def read(stream: IO[bytes]) -> bytes:
+        said = stream.read(LONGEST)
+        if stream.read(1):
+            end(f"it says more than an answer has ({LONGEST >> 20} MB)")
+        return said
+
+    timer = threading.Timer(seconds, end, [f"it did not answer within {seconds:.0f} seconds"])
+    timer.start()
+    with process, ThreadPoolExecutor(2) as readers:
+        try:
+            said = [readers.submit(read, stream) for stream in (process.stdout, process.stderr)]
+            with contextlib.suppress(BrokenPipeError), process.stdin:
+                process.stdin.write(stdin)
+            out, errors = (one.result() for one in said)
+        except BaseException:
+            end("interrupted")
+            raise
+        finally:
+            timer.cancel()
+    if reasons:
+        raise ConnectionLost(reasons[0])
+    return process.returncode, _harmless(out), _harmless(errors)
+
+
+def _harmless(said: bytes) -> bytes:
+    return visible(said.decode(errors="replace")).encode()
+
+
+class Backend(SshBackend):  # type: ignore[misc]
+    """testinfra's SSH backend, which gives sudo the password it needs, and believes no answer to be short or harmless.
+
+    `control` is the socket of the shared connection (ControlPath). Once the server has not answered, it is asked nothing more: each
+    further check fails with the reason, and the other hosts' checks go on.
     """
 
     def __init__(self, host: Host, config: Path, control: Path, password: str | None) -> None:
@@ -84,6 +141,7 @@ class Backend(SshBackend):  # type: ignore[misc]
         self._config = config
         self._control = control
         self._password = password if become.needs_password(host) else None
+        self._lost = ""
 
     def get_remote(self) -> Remote:
         """The host that checks talk to."""
@@ -96,22 +154,34 @@ class Backend(SshBackend):  # type: ignore[misc]
         return f"{become.sudo(self._password is not None)} /bin/sh -c {quote(command)}"
 
     def run_local(self, command: str, *args: str) -> CommandResult:
-        """Run ssh on this machine, with the password, if any, on its standard input."""
+        """Run ssh on this machine, with the password, if any, on its standard input. Fails the check where there is no answer."""
+        if self._lost:
+            self._fail(self._lost)
         line = self.encode(self.quote(command, *args))
+        try:
+            return self.result(*self._heard(line))
+        except ConnectionLost as error:
+            self._fail(str(error))
+
+    def _heard(self, line: bytes) -> tuple[int, bytes, bytes, bytes]:
         stdin = "" if self._password is None else f"{self._password}\n"
-        done = subprocess.run(line, shell=True, input=stdin.encode(), capture_output=True, check=False)
-        return self.result(done.returncode, line, done.stdout, done.stderr)
+        status, out, errors = heard(line, stdin.encode())
+        return status, line, out, errors
 
     def run_ssh(self, command: str) -> CommandResult:
-        """Run a command on the host. Ends pytest with status 1 where the connection ends."""
+        """Run a command on the host. Fails the check where the connection ends."""
         try:
             return super().run_ssh(command)
         except RuntimeError as error:
             said = error.args[0].stderr.strip().splitlines() or ["the connection ended"]
-            pytest.exit(f"{self._name}: ssh: {said[-1]}", returncode=1)
+            self._fail(f"ssh: {shown(said[-1], 200)}")
+
+    def _fail(self, reason: str) -> NoReturn:
+        self._lost = reason
+        pytest.fail(f"{self._name}: {reason}", pytrace=False)
 
     def close(self) -> None:
         """End the shared connection, if there is one."""
         if self._control.exists():
             words = ["ssh", "-F", str(self._config), "-o", f"ControlPath={self._control}", "-O", "exit", self.host.name]
-            subprocess.run(words, capture_output=True, check=False)
+            subprocess.run(words, capture_output=True, check=False, timeout=SECONDS)

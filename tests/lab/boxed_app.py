@@ -59,6 +59,7 @@ def matrices():
 """
 SEES = """
 import json
+import mmap
 import os
 import sys
 import time
@@ -86,6 +87,8 @@ found = {
     "writes": [folder for folder in ("/srv/boxed", "/etc/boxed", "/run/boxed", "/var/cache", "/root", "/home") if writes(folder)],
     "shared": writes("/srv/boxed/shared"),
 }
+if os.environ.get("WHEN") == sys.argv[1]:
+    mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
 path = f"/srv/boxed/shared/{sys.argv[1]}.json"
 with open(f"{path}.new", "w") as file:
     json.dump({**found, "mark": os.environ.get("MARK"), "release": os.environ.get("PROVISION_RELEASE")}, file)

@@ -35,6 +35,9 @@ NAMES = ["env", "held", "preview", "token", "output", "current", "release", "rep
     "line\nbreak", "unit\tforged", "end\nend", "\x1b[2Jforged", "-rf", "--", "*", "$(touch victim)", "`reboot`", "'", '"', "x" * 250, "\udcff"]
 PLACES = ["/etc", "/etc/*", "/etc/*/*", "/srv", "/srv/*", "/srv/*/*", "/srv/*/*/*", "/run", "/run/*", "/run/*/*", "/var", "/var/*", "/var/*/*",
     "/var/*/*/*", "/root", "/home/*", "/opt/*", "/usr/local/*", "/tmp", "/dev/shm", "/dev/mqueue", "/proc/1", "/sys/fs/cgroup", "."]
+SECRETS = ["/etc/shadow", "/etc/victim/env", "/etc/victim/*/env", "/srv/victim/shared/*", "/srv/victim/current/*", "/srv/victim/releases/*/*",
+    "/srv/victim/venvs/*/*", "/srv/victim/repository.git/*", "/var/cache/provision/*victim*/*", "/run/provision/*", "/root/*", "/proc/1/environ"]
+SOCKETS = ["/run/victim/blue.sock", "/run/victim/green.sock", "/run/victim/current.sock", "/run/supervisor.sock", "/run/systemd/private"]
 """
     + hostile.TRIES
     + r'''
@@ -44,6 +47,15 @@ def write(folder):
     with open(path, "w"):
         pass
     os.remove(path)
+
+
+def read(path):
+    with open(path, "rb") as file:
+        file.read(1)
+
+
+def connect(path):
+    socket.socket(socket.AF_UNIX).connect(path)
 
 
 def listen(path):
@@ -90,12 +102,21 @@ def attack(name):
         and not place.startswith(SHARED + "/") and tries(write, place)})
     for folder in own:
         tries(plant, folder)
-    victims = [int(each) for each in os.listdir("/proc") if each.isdigit() and tries(os.stat, "/proc/" + each)
+    seen = [int(each) for each in os.listdir("/proc") if each.isdigit() and tries(os.stat, "/proc/" + each)
         and os.stat("/proc/" + each).st_uid != os.getuid()]
-    killed = [number for number in (1, *victims) if tries(os.kill, number, 0)]
+    victims = [int(each) for file in glob.glob("/sys/fs/cgroup/**/*victim*/**/cgroup.procs", recursive=True) for each in open(file)]
+    found = {
+        "writes": own,
+        "sees": seen,
+        "targets": len(victims),
+        "kills": [number for number in (1, *seen, *victims) if tries(os.kill, number, 0)],
+        "looks": [number for number in victims if tries(read, "/proc/%d/environ" % number)],
+        "reads": [path for each in SECRETS for path in glob.glob(each) if tries(read, path)],
+        "connects": [path for path in SOCKETS if tries(connect, path)],
+    }
     path = SHARED + "/report-" + name + ".json"
     with open(path + ".new", "w") as file:
-        json.dump({"writes": own, "kills": killed}, file)
+        json.dump(found, file)
     os.replace(path + ".new", path)
 
 
@@ -114,6 +135,14 @@ if __name__ == "__main__":
         time.sleep(3600)
 '''
 )
+# In the place of a module of Python's own: whatever looks at the app's packages runs it.
+SHADOW = """\
+import os
+from _csv import *
+
+with open("/proc/self/status") as status, open("/srv/hostile/shared/loaded", "a") as file:
+    file.write("".join(line for line in status if line.startswith("Seccomp:")))
+"""
 QUIET = """\
 import sys
 import time
@@ -127,8 +156,8 @@ if __name__ == "__main__" and sys.argv[1] == "worker":
     time.sleep(3600)
 """
 TREE = {"main.py": MAIN, "requirements.txt": "fastapi==0.165.0\n", "public/site.txt": "a static file\n"}
-WELL_BEHAVED = {**TREE, "attack.py": QUIET}
-ATTACKS = {**TREE, "attack.py": ATTACK}
+WELL_BEHAVED = {**TREE, "attack.py": QUIET, "csv.py": "from _csv import *\n"}
+ATTACKS = {**TREE, "attack.py": ATTACK, "csv.py": SHADOW}
 SITE = f"""{hostile.SITE}\
     process_manager: {{manager}}
     migrate: python attack.py migration

@@ -39,6 +39,7 @@ TASKS = (
     ("maintenance.off",),
     ("provision", "--json"),
     ("status",),
+    ("doctor",),
     ("verify",),
     ("logs", "--lines", "40"),
     ("plan",),
@@ -92,12 +93,17 @@ class Server:
             printed += answer.stdout + answer.stderr
         return Ran(statuses, printed, before, listing())
 
+    def declare(self, site: str, **words: str) -> None:
+        """The inventory has the victim, and the hostile app like this."""
+        apps = [
+            text.format(name=name, url=self.repositories[name].url, **words)
+            for name, text in zip(hostile.APPS, (hostile.SITE, site), strict=True)
+        ]
+        self.path.write_text(f"include: {LAB}/lab.yml\napps:{''.join(apps)}")
+
     def begin(self, manager: str) -> None:
         """The app behaves well, under this process manager."""
-        sites = {name: (hostile_app.SITE if name == "hostile" else hostile.SITE) for name in hostile.APPS}
-        urls = {name: one.url for name, one in self.repositories.items()}
-        apps = (sites[name].format(name=name, url=urls[name], manager=manager) for name in hostile.APPS)
-        self.path.write_text(f"include: {LAB}/lab.yml\napps:{''.join(apps)}")
+        self.declare(hostile_app.SITE, manager=manager)
         self.repositories["hostile"].commit({**hostile_app.WELL_BEHAVED, "note": manager})
         self.controller.deploy(SERVER)
         shell(SERVER, "touch /root/victim; echo word >/srv/victim/shared/word")
@@ -146,5 +152,58 @@ def test_every_task_does_the_same_over_an_app_that_attacks(server: Server, manag
     assert set(named) == {"app", "worker", "migration", "before", "after", "run"}
     for name, report in named.items():
         found = json.loads(report)
-        assert ({path for path in found["writes"] if not OPEN.match(path)}, found["kills"]) == (set(), []), name
+        assert {path for path in found["writes"] if not OPEN.match(path)} == set(), name
+        assert [found[key] for key in ("kills", "looks", "reads", "connects")] == [[], [], [], []], name
+        # Supervisor has no sandbox, so its processes see which others there are.
+        assert found["sees"] == [] or (manager, name) in (("supervisor", "app"), ("supervisor", "worker")), name
+        assert found["targets"], name
     assert reports.splitlines()[-1] == "word"
+    if manager == "systemd":
+        assert set(shell(SERVER, "cat /srv/hostile/shared/loaded").splitlines()) == {"Seccomp:\t2"}
+
+
+# Outside of every unit, as an older server may have it: each moment another process, which no list of them has.
+CHAIN = """
+cat >/tmp/chain.pl <<'END'
+my $end = time + 100;
+while (time < $end) { my $next = fork; exit if $next; select undef, undef, undef, 0.001 }
+END
+chmod 644 /tmp/chain.pl
+setsid setpriv --reuid=hostile --regid=hostile --clear-groups perl /tmp/chain.pl </dev/null >/dev/null 2>&1 &
+"""
+CHAINED = "for _ in 1 2 3 4 5 6 7 8 9; do ls -ld /proc/[0-9]* 2>/dev/null | grep ' hostile ' || true; done"
+OTHERS = "/root /root/victim /home /home/* /etc/passwd /etc/victim/env /srv/victim/shared /srv/victim/shared/word"
+# A program may be called like a line about another user's program, with one folder more among what is to go.
+PROGRAM = """
+below=$(printf '/srv/heir/shared/x\\n/opt/pyenv/versions/x/y root P\\tthing=/home\\n/z')
+mkdir -p "$below"
+cp /bin/sleep "$below/sleep"
+chmod -R a+rX /srv/heir/shared/x*
+setpriv --reuid=heir --regid=heir --clear-groups "$below/sleep" 100 </dev/null >/dev/null 2>&1 &
+mkdir -p /opt/pyenv
+touch /opt/pyenv/.revision
+"""
+
+
+def test_the_data_of_an_app_that_attacks_changes_hands_and_nothing_else_does(server: Server) -> None:
+    owned = f"stat -c '%n %F %U:%G %a' {OTHERS}"
+    before = shell(SERVER, owned)
+    shell(SERVER, CHAIN)
+    server.repositories["hostile"].commit({**hostile_app.WELL_BEHAVED, "note": "heir"})
+    server.declare(f"{hostile.SITE.replace('{name}:', 'heir:', 1)}    renamed_from: hostile\n")
+    taken = server.controller("deploy", SERVER, "--json")
+    assert taken.status == 0, taken.stdout
+    assert (shell(SERVER, CHAINED), shell(SERVER, owned)) == ("", before)
+    assert shell(SERVER, "getent passwd hostile; ls -d /srv/hostile /etc/hostile 2>/dev/null || true") == ""
+    assert shell(SERVER, "find /srv/heir/shared -xdev ! -user heir -printf '%y %p %u:%g\\n'") == ""
+    assert https(SERVER, "/", f"victim.{SERVER}.test").stdout == '"hello from victim"'
+
+
+def test_what_an_app_that_attacks_has_planted_takes_nothing_along_when_all_is_removed(server: Server) -> None:
+    owned = "stat -c '%n %F %U:%G %a' /root /root/victim /home /home/*"
+    shell(SERVER, PROGRAM)
+    before = shell(SERVER, owned)
+    removed = server.controller("remove", SERVER, "--yes", "--with-data", SERVER, "--json")
+    assert removed.status == 0, removed.stdout
+    assert shell(SERVER, owned) == before
+    assert shell(SERVER, "cat /root/victim; ls -A /srv; getent passwd heir victim || true") == ""

@@ -129,3 +129,26 @@ def test_a_hostile_server_fails_alone_and_in_one_line(both: Both, way: str) -> N
     assert [
         path for path in both.home.rglob("*") if path.name != "tmp" and not path.is_relative_to(both.home / ".cache")
     ] == []
+
+
+# It answers as it should until it is asked for something.
+CHECKED = {
+    "endless": "yes",
+    "escape codes": r"printf '\033]0;owned\007\033[2J\n' | tee /dev/stderr; exit 255",
+    "garbage": "head -c 300000 /dev/urandom; head -c 300000 /dev/urandom >&2; exit 1",
+}
+
+
+@pytest.mark.parametrize("way", CHECKED)
+def test_the_checks_of_a_hostile_server_fail_and_those_of_others_go_on(both: Both, way: str) -> None:
+    told = f'{BEGIN}; if [ -n "$first" ]; then echo 0; exit; fi; {CHECKED[way]}'
+    shell(SERVER, f"cat >{SHELL} <<'END'\n#!/bin/sh\n{told}\nEND\nchmod 755 {SHELL}; usermod -s {SHELL} admin")
+    ran = both("verify", "--json")
+    found = json.loads(ran.stdout)
+    outcomes = {name: {one["outcome"] for one in found["checks"] if one["host"] == name} for name in ("bad", "good")}
+    assert "passed" not in outcomes["bad"], found
+    assert "passed" in outcomes["good"], found
+    printed = ran.stdout + ran.stderr
+    assert not re.search(rb"[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]", printed), printed[-3000:]
+    (peak,) = re.findall(rb"^peak (\d+)$", ran.stderr, re.MULTILINE)
+    assert int(peak) << 10 < MEMORY

@@ -20,6 +20,9 @@ UNIT = "boxed@$(readlink /etc/boxed/current).service"
 REFUSED = {
     "memory at the start": ("start", "executable memory", "", "set apps.boxed.unsandbox to the directive"),
     "memory at the import": ("import", "executable memory", "", "set apps.boxed.unsandbox to the directive"),
+    "memory in a migration": ("migration", "", "", "set apps.boxed.unsandbox to the directive"),
+    "memory in a hook": ("before", "", "", "set apps.boxed.unsandbox to the directive"),
+    "memory in a process": ("worker", "", "", "set apps.boxed.unsandbox to the directive"),
     "SIGSYS at the start": ("start", "priority", "[SystemCallErrorNumber]", "unsandbox: [SystemCallFilter]"),
     "SIGSYS at the import": ("import", "priority", "[SystemCallErrorNumber]", "unsandbox: [SystemCallFilter]"),
 }
@@ -111,7 +114,7 @@ def test_an_error_says_which_key_to_set_and_the_active_release_keeps_its_environ
     boxed: Controller, when: str, needs: str, unsandbox: str, says: str
 ) -> None:
     text = boxed.inventory.read_text()
-    with_needs = text.replace("{MARK: first}", f"{{MARK: second, NEEDS: {needs}, WHEN: {when}}}")
+    with_needs = text.replace("{MARK: first}", f"{{MARK: second, NEEDS: '{needs}', WHEN: {when}}}")
     if unsandbox:
         with_needs += f"    unsandbox: {unsandbox}\n"
     refused = boxed.with_text(with_needs, "refused")("deploy", SERVER, "--json")

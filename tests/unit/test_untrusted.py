@@ -12,14 +12,16 @@ from rich.console import Console as Terminal
 
 from provision import roles
 from provision.engine import apply, facts, probe
-from provision.engine.plan import plan
+from provision.engine.plan import examine, plan
 from provision.engine.probe import Observation
 from provision.engine.resource import State
 from provision.errors import ProbeError, ProvisionError
 from provision.release import status
+from provision.release.facts import KNOWN
 from provision.report.console import Console
 from provision.run.ask import HostOutput, read
 from provision.untrusted import UNSAFE, line, visible
+from tests.unit.conftest import TEN_LINES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -135,14 +137,24 @@ def test_any_states_are_a_value_or_an_error(said: str) -> None:
 
 @QUICK
 @given(st.lists(st.lists(FIELDS, max_size=12).map(tuple), max_size=4).map(tuple))
+@example((("thing=/etc", "stays=a\x1b[2J"), ("thing=\x07",), ("heir=yes", "owner=\x1b 1", "kept=\x9b")))
 def test_any_state_of_any_resource_is_a_plan_or_an_error(
     make_host: Callable[..., Host], make_known: Callable[..., Known], rows: Any
 ) -> None:
-    host = make_host()
-    known = make_known()
-    found = roles.everything(host, known.facts, known.wanted)
-    for one in found:
-        heard(plan, [one], Observation((State(rows),), "none"))
+    """Also to a look at what would stop a run (`doctor`), and where apps or the toolkit leave."""
+    host, known = make_host(), make_known()
+    renamed = make_host(TEN_LINES.replace("module:", "renamed_from: store\n    module:"))
+    facts = known.facts.with_(KNOWN, ("shop", "talk"))
+    found = (
+        *roles.everything(host, facts, known.wanted),
+        *roles.everything(renamed, facts, known.wanted),
+        *roles.left(host, facts, known.wanted),
+        *roles.examined(host, facts, known.wanted),
+    )
+    seen = Observation((State(rows),), "none")
+    for one in {(one.ref, type(one)): one for one in found}.values():
+        heard(plan, [one], seen)
+        heard(examine, [one], seen)
 
 
 @QUICK
@@ -170,6 +182,22 @@ def test_any_answer_to_a_question_is_rows_or_the_hosts_error(make_host: Callable
         answers, _ = read((HostOutput(host.name, (said,)), good), lambda answer, parse=parse: parse(answer.lines))  # type: ignore[misc]
         assert [one.host for one in answers] == [host.name, "web2"]
         assert answers[1].error is None
+
+
+@given(
+    st.lists(
+        st.one_of(st.text(max_size=60), st.sampled_from(["mark\t7", "mark\t-1", "mark\t٣", "", "mark\t" + "9" * 400])),
+        max_size=6,
+    )
+)
+@settings(max_examples=60, deadline=None, database=None)
+def test_any_line_of_a_log_or_of_a_command_is_a_line(said: list[str]) -> None:
+    output = status.CommandOutput("mark")
+    for each in said:
+        assert "".join(output.shown(each)) in (each, "")
+        shown = status.log_line(each, ("shop@blue", "web:shop"))
+        assert shown is None or len(shown) <= len(each) + 2
+    assert output.status is None or 0 <= output.status < 1000
 
 
 @given(st.text())

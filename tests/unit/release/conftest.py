@@ -35,6 +35,7 @@ def server(root: Path, units: Units, owners: Callable[[], list[str]]) -> Path:
         "etc/systemd/system",
         "etc/cron.d",
         "var/lib/provision",
+        "run/provision",
         "var/log/supervisor/shop",
     ):
         (root / folder).mkdir(parents=True)

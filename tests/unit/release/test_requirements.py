@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -152,3 +153,36 @@ def write(folder: Path, files: dict[str, str]) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+
+
+@pytest.mark.parametrize("leads", ["fifo", "/dev/zero", "elsewhere", "circle"])
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("requirements.txt", {}),
+        ("more.txt", {"requirements.txt": "-r more.txt\nfastapi==1\n"}),
+        ("pyproject.toml", {}),
+        ("uv.lock", {"pyproject.toml": PROJECT}),
+    ],
+)
+def test_a_link_of_a_commit_is_not_read_where_it_leads_out_of_it(
+    name: str, files: dict[str, str], leads: str, tmp_path: Path, call: Call
+) -> None:
+    """It could have no end, or be a FIFO that an app has put there: whoever reads it would wait."""
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "elsewhere").write_text("another==1\n[project]\nrequires-python = 'x'\n")
+    tree = tmp_path / "tree"
+    write(tree, {"main.py": "", ".release": "commit\t.\n", **files})
+    (tree / name).symlink_to(name if leads == "circle" else tmp_path / leads)
+    key = f"requirements_key {tree} . auto base"
+    with_it = call([shell], f"{key}; requirements_tree={tree}; python_check_required {tree}/{name}")
+    assert with_it.returncode == 0, with_it.stderr
+    assert len(with_it.stdout.split()) == 1
+
+
+def test_a_link_within_the_commit_is_read(tmp_path: Path, call: Call) -> None:
+    write(tmp_path / "tree", {"real.txt": "fastapi==1\n", "app/main.py": ""})
+    (tmp_path / "tree/app/requirements.txt").symlink_to("../real.txt")
+    before = call([shell], f"requirements_key {tmp_path}/tree app auto base").stdout
+    (tmp_path / "tree/real.txt").write_text("fastapi==2\n")
+    assert call([shell], f"requirements_key {tmp_path}/tree app auto base").stdout != before

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +19,6 @@ from provision.resources import package, service
 from provision.resources.nginx import NGINX, Listen, Nginx, Server
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable
 
     from tests.unit.release.serving import Observe
@@ -226,3 +227,50 @@ def test_a_service_that_did_not_run_is_stopped_again(
     write(found / "packages", "supervisor asked new\n")
     (state,) = observe(Restored("units"))
     assert not state
+
+
+def test_a_program_with_a_forged_name_takes_nothing_along(
+    root: Path, found: Path, call: Call, observe: Observe, stand_in: Callable[[str, str], Path]
+) -> None:
+    """Of whatever user, it may be called like a whole record, as the folders that it is in may have any name."""
+    dpkg(stand_in, "i cron\n", owned='echo "cron: $2"')
+    write(found / "packages", "cron asked new\n")
+    write(root / "opt/pyenv/.revision")
+    below = f"opt/pyenv/versions/x/y root P\tthing={root}/etc\n"
+    programs = [root / f"evil\n{root}/{below}/sleep", root / f"evil\n/usr/sbin/cron root P\tthing={root}/etc\n/sleep"]
+    write(root / "etc/kept")
+    processes = []
+    for program in programs:
+        program.parent.mkdir(parents=True)
+        shutil.copy("/bin/sleep", program)
+        processes.append(subprocess.Popen((program, "30")))
+    try:
+        for part in ("python", "packages"):
+            (state,) = observe(Restored(part))
+            assert [each for each in state.all("thing") if "etc" in each] == [], part
+            assert "P" not in "".join(state.all("stays")).split(), part
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.parametrize("names", ["/etc", "/opt/pyenv/../etc", "/var/tmp/provision-x/../../etc"])
+def test_only_what_the_toolkit_made_of_python_is_removed(names: str, root: Path, call: Call) -> None:
+    write(root / "etc/kept")
+    write(root / "opt/pyenv/versions/x")
+    assert call([restored], f"restored_python /opt/pyenv {names}").returncode == 0
+    assert (root / "etc/kept").exists()
+    assert not (root / "opt/pyenv").exists()
+
+
+def test_only_a_user_who_came_with_a_package_goes(
+    found: Path, call: Call, stand_in: Callable[[str, str], Path]
+) -> None:
+    dpkg(stand_in, "i git\n")
+    stand_in("getent", "echo $2:")
+    for program in ("userdel", "groupdel"):
+        stand_in(program, f'echo "{program} $*"')
+    write(found / "principals", "user redis redis-server\n")
+    ran = call([restored], "restored_packages user:redis user:root group:shadow user:redi.")
+    assert [line for line in ran.stdout.splitlines() if "del " in line] == ["userdel redis"], ran.stderr

@@ -88,6 +88,10 @@ def test_an_app_without_a_file_has_the_default(said: Callable[[str], str], tmp_p
         ("signal 31", "unsandbox: [SystemCallFilter]"),
         ("LLVM ERROR: Unable to allocate section memory!", "unsandbox: [MemoryDenyWriteExecute]"),
         ("PermissionError: [Errno 1] Operation not permitted", "set apps.shop.unsandbox to the directive"),
+        (
+            "Main process exited, code=killed, status=9/KILL",
+            "it was killed: for want of memory (apps.shop.memory_max), or by",
+        ),
         ("ValueError: 31", ""),
         ("", ""),
     ],

@@ -215,7 +215,14 @@ def test_an_apps_processes_are_stopped_and_no_slot_and_no_other_apps(
         head = f"; provision: {app}. Something.\n" if app else "; someone's own\n"
         fill(root / "etc" / "supervisor" / "conf.d", **{f"{name}.conf": f"{head}[program:{name}]\n"})
         supervisor.programs[name] = "RUNNING"
+    jobs = root / "etc" / "cron.d"
+    fill(
+        jobs,
+        **{f"{app}-tidy": f"# provision: {app}. When tidy runs.\n" for app in ("shop", "shop-a")},
+        **{"shop-own": ""},
+    )
     assert shell("supervisor_processes_stop shop").returncode == 0
+    assert {path.name for path in jobs.iterdir()} == {"shop-a-tidy", "shop-own"}, "cron would start it again"
     assert [name for name, state in supervisor.programs.items() if state == "STOPPED"] == ["shop-worker"]
 
 
