@@ -38,12 +38,13 @@ process_restart_all() {
     done
 }
 
-# process_kill_all APP: kill whatever still runs as the app's user, also what has left its session, until nothing does.
+# process_kill_all APP [PROCESS]: kill whatever still runs as the app's user, also what has left its session, until nothing does but this
+# process.
 process_kill_all() {
     for _ in 1 2 3 4 5 6 7 8 9 10; do
         alive=
         for each in /proc/[0-9]*; do
-            if [ "$(stat -c %U "$each" 2>/dev/null)" = "$1" ] && kill -KILL "${each#/proc/}" 2>/dev/null; then alive=yes; fi
+            if [ "${each#/proc/}" != "${2:-}" ] && [ "$(stat -c %U "$each" 2>/dev/null)" = "$1" ] && kill -KILL "${each#/proc/}" 2>/dev/null; then alive=yes; fi
         done
         if [ -z "$alive" ]; then return 0; fi
         sleep 0.1
