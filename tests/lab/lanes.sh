@@ -37,7 +37,7 @@ releases=$!
 {
     lane=0
     on lab1 drift recovery files services system swap refused_plans refused_releases sources access guest || lane=1
-    on lab2 commands apps verify sandbox hostile_app || lane=1
+    on lab2 commands apps verify sandbox debian hostile_app || lane=1
     exit "$lane"
 } >"$out/others" 2>&1 &
 others=$!
