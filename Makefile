@@ -18,7 +18,7 @@ install = missing=$$(for name in $(1); do dpkg-query -W -f='$${db:Status-Abbrev}
 	  done; test -n "$$installed"; \
 	fi
 
-.PHONY: help demo test check test-unit test-lab test-campaigns lab-down test-trixie test-vagrant test-sample bench clean venv hooks lab-packages vagrant-packages
+.PHONY: help demo test check test-unit test-lab test-campaigns lab-down test-trixie test-bullseye test-vagrant test-sample bench clean venv hooks lab-packages vagrant-packages
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -49,8 +49,11 @@ test-campaigns: venv lab-packages ## the tests on real servers with every step, 
 lab-down: venv ## remove the lab
 	$(BIN)/invoke lab.down
 
-test-trixie: venv lab-packages ## the path from a bare server to HTTPS on Debian 13
-	PROVISION_SUITE=trixie $(BIN)/pytest -q tests/lab/test_path.py
+test-trixie: venv lab-packages ## the path from a bare server to HTTPS, and all that comes after, on Debian 13
+	PROVISION_SUITE=trixie $(BIN)/pytest -q tests/lab/test_path.py tests/lab/debian.py
+
+test-bullseye: venv lab-packages ## the same on Debian 11
+	PROVISION_SUITE=bullseye $(BIN)/pytest -q tests/lab/test_path.py tests/lab/debian.py
 
 test-vagrant: venv lab-packages vagrant-packages ## the same path on a Vagrant VM, with libvirt (ten minutes without KVM)
 	$(SUDO) $(BIN)/pytest -q -s -x -p no:cacheprovider tests/vagrant

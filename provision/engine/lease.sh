@@ -71,7 +71,6 @@ lease_take() {
     mkdir -p "$provision_runs"
     exec 9>>"$provision_lock"
     run_lock 1
-    found_begin
     if ! lease_is "$1"; then lease_allows '' || exit 0; fi
     run_is_current "$2"
     printf '%s\t%s\t%s\n' "$4 ($5)" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$1" >"$provision_lease"

@@ -323,14 +323,6 @@ class App(Model):
                 raise ValueError(f'"{name}" is a name that the app uses itself; rename the process')
         return self
 
-    @model_validator(mode="after")
-    def _requests_can_wait_while_it_takes_over(self) -> App:
-        if self.renamed_from and self.process_manager != "systemd":
-            raise ValueError(
-                "renamed_from needs process_manager: systemd, which holds requests meanwhile; write that, or remove it"
-            )
-        return self
-
     @property
     def drain_seconds(self) -> int:
         """Seconds for an old release to finish its requests (0 to 86400)."""

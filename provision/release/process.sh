@@ -43,16 +43,16 @@ process_hint() {
     if [ "$by" = systemd ]; then systemd_process_log "$app" "$process" -60s | sandbox_hint "$app"; fi
 }
 
-# process_kill_all APP: kill whatever still runs as the app's user, also what has left its session. Fails if that does not end it, as root
-# then cannot rely on what it sees in the app's folder.
+# process_kill_all APP [PROCESS]: kill whatever still runs as the app's user but this process, also what has left its session. Fails if that
+# does not end it, as root then cannot rely on what it sees in the app's folder.
 process_kill_all() {
     case $(id -u "$1" 2>/dev/null) in '' | 0) return 0 ;; esac
     for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
         alive=
         for each in /proc/[0-9]*; do
-            if [ "$(stat -c %U "$each" 2>/dev/null)" = "$1" ] && kill -KILL "${each#/proc/}" 2>/dev/null; then alive=yes; fi
+            if [ "${each#/proc/}" != "${2:-}" ] && [ "$(stat -c %U "$each" 2>/dev/null)" = "$1" ] && kill -KILL "${each#/proc/}" 2>/dev/null; then alive=yes; fi
         done
-        if [ -z "$alive" ] && process_kill_at_once "$1"; then return 0; fi
+        if [ -z "$alive" ] && { [ -n "${2:-}" ] || process_kill_at_once "$1"; }; then return 0; fi
         sleep 0.1
     done
     fail "$1: processes of the user $1 go on, however often they are killed: end them (ps -u $1), then run again"

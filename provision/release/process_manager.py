@@ -7,6 +7,8 @@ slot.sh and process.sh call these:
     NAME_slot_state APP SLOT                  active, failed, inactive, activating or deactivating
     NAME_slot_write|forget|differs APP SLOT   a program of the slot's own: made, removed, other than the slot's copy
     NAME_slot_start|stop|pid|since APP SLOT
+    NAME_slot_wait APP SLOT                   its socket is open, and requests wait there; sets waits: the process that keeps it, if any
+    NAME_slot_open APP                        a slot that was to wait may start
     NAME_slot_exit APP SLOT                   how its main process ended: exit status N, or signal N
     NAME_slot_at_boot APP SLOT yes|no
     NAME_slot_log_mark APP SLOT               where the slot's log ends now
@@ -15,6 +17,7 @@ slot.sh and process.sh call these:
     NAME_processes APP SLOT                   the names of those that the slot's release has
     NAME_processes_write APP SLOT             their files: those of the slot, and no others
     NAME_processes_stop APP                   all of them
+    NAME_jobs_stop APP                        what its schedules have started, and may be about to start
     NAME_uninstall PATH                       what its file at this path describes: stopped and removed
     NAME_places APP                           paths of the app that are its own
     NAME_serves USERS                         PACKAGE and WHY, a line each, of its packages that serve somebody else

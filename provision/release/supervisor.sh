@@ -125,11 +125,27 @@ supervisor_slot_write() { supervisor_slot_program "$1" "$2" | put "$supervisor_p
 
 # supervisor_slot_start APP SLOT
 supervisor_slot_start() {
+    if [ "${supervisor_waits:-}" != "$1-$2" ]; then supervisor_slot_open_socket "$1" "$2" || return 1; fi
+    supervisor_waits=
+    supervisor_rpc startProcess "$(supervisor_main "$1" "$2")" nowait | grep -q '<boolean>1'
+}
+
+supervisor_slot_open_socket() {
     supervisor_slot_stop "$1" "$2"
     supervisor_load "$1-$2"
-    supervisor_rpc startProcess "$(supervisor_keeper "$1" "$2")" nowait | grep -q '<boolean>1' &&
-        supervisor_rpc startProcess "$(supervisor_main "$1" "$2")" nowait | grep -q '<boolean>1'
+    supervisor_rpc startProcess "$(supervisor_keeper "$1" "$2")" nowait | grep -q '<boolean>1'
 }
+
+# supervisor_slot_wait APP SLOT: what keeps the socket open runs, and Gunicorn does not yet. Sets supervisor_waits.
+supervisor_slot_wait() {
+    supervisor_slot_open_socket "$1" "$2" || fail "Supervisor does not open the socket of $1-$2: supervisorctl status says more"
+    supervisor_waits=$1-$2
+    # shellcheck disable=SC2034 # takeover.sh reads it
+    waits=$(supervisor_rpc getProcessInfo "$(supervisor_keeper "$1" "$2")" | supervisor_rpc_field pid)
+}
+
+# supervisor_slot_open APP: nothing, as nothing starts Gunicorn but supervisor_slot_start.
+supervisor_slot_open() { :; }
 
 # supervisor_slot_stop APP SLOT: a slot of an older toolkit is a single process.
 supervisor_slot_stop() {
@@ -231,6 +247,15 @@ supervisor_processes_stop() {
             path=${path##*/}
             case $path in "$1-blue.conf" | "$1-green.conf") ;; *) supervisor_end "${path%.conf}" ;; esac
         fi
+    done
+}
+
+# supervisor_jobs_stop APP: the jobs of its schedules; what cron has begun to start is not there any more.
+supervisor_jobs_stop() {
+    for path in "$supervisor_jobs/$1-"*; do
+        if ! supervisor_is_ours "$1" "$path"; then continue; fi
+        supervisor_remove_job "${path##*/}"
+        supervisor_unload "${path##*/}"
     done
 }
 

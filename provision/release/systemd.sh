@@ -45,6 +45,32 @@ systemd_slot_start() {
     systemctl start "$1@$2.socket" && systemctl start "$1@$2.service"
 }
 
+# systemd_slot_wait APP SLOT: its service starts only after a unit that ends with systemd_slot_open. Nothing of that unit is the app's.
+systemd_slot_wait() {
+    gate=$provision_runtime/waits.$1
+    : >"$gate"
+    systemctl reset-failed "provision-waits-$1.service" 2>/dev/null || true
+    systemd-run --quiet --no-block --collect --unit="provision-waits-$1" -p Type=oneshot \
+        /bin/sh -c "while [ -e '$gate' ]; do sleep 0.05; done"
+    mkdir -p "/run/systemd/system/$1@$2.service.d"
+    printf '[Unit]\nAfter=%s\n' "provision-waits-$1.service" >"/run/systemd/system/$1@$2.service.d/waits.conf"
+    systemctl daemon-reload
+    systemctl start "$1@$2.socket"
+}
+
+# systemd_slot_open APP: the service of a slot starts, if requests wait for it.
+systemd_slot_open() {
+    rm -f "$provision_runtime/waits.$1"
+    systemctl stop "provision-waits-$1.service" 2>/dev/null || true
+    for slot in blue green; do
+        drop_in=/run/systemd/system/$1@$slot.service.d
+        if [ ! -e "$drop_in/waits.conf" ]; then continue; fi
+        rm -f "$drop_in/waits.conf"
+        rmdir "$drop_in" 2>/dev/null || true
+        systemctl daemon-reload
+    done
+}
+
 # systemd_slot_stop APP SLOT: its service cannot put off its end with EXTEND_TIMEOUT_USEC (sd_notify(3)): ten seconds after its own
 # limit all of its processes are killed.
 systemd_slot_stop() {
@@ -147,23 +173,27 @@ systemd_processes_stop() {
     done
 }
 
-# systemd_remove UNIT: stop, disable and remove it. A unit that is the template of others (APP@.service) runs nothing itself.
+# systemd_jobs_stop APP: the jobs of its schedules that are under way. Its timers are stopped.
+systemd_jobs_stop() {
+    for path in "$systemd_units/$1-"*.service; do
+        if systemd_is_ours "$1" "$path"; then systemctl stop "${path##*/}" || true; fi
+    done
+}
+
+# systemd_remove UNIT: stop, disable and remove it, and the note of when a timer ran. A unit that is the template of others (APP@.service) runs nothing itself.
 systemd_remove() {
     case $1 in *@.service) ;; *) systemctl disable --quiet --now "$1" 2>/dev/null || true ;; esac
-    rm -f "$systemd_units/$1"
-    rm -f "$provision_stamps/$1"
+    rm -f "$systemd_units/$1" "$provision_stamps/$1"
+    case $1 in *.timer) rm -f "$root/var/lib/systemd/timers/stamp-$1" ;; esac
     systemctl daemon-reload
     systemctl reset-failed "$1" 2>/dev/null || true
 }
 
-# systemd_uninstall PATH: the unit of this file, with what systemd has beside it: a slot's slice, and the note of when a timer ran.
+# systemd_uninstall PATH: the unit of this file, and a slot's slice.
 systemd_uninstall() {
     case $1 in "$systemd_units"/*) unit=${1##*/} ;; *) return 0 ;; esac
     systemd_remove "$unit"
-    case $unit in
-    *@*.service) systemctl stop "system-$(systemd-escape "${unit%@*}").slice" 2>/dev/null || true ;;
-    *.timer) rm -f "$root/var/lib/systemd/timers/stamp-$unit" ;;
-    esac
+    case $unit in *@*.service) systemctl stop "system-$(systemd-escape "${unit%@*}").slice" 2>/dev/null || true ;; esac
 }
 
 # systemd_serves USERS: nothing, as each server has systemd.

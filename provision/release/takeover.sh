@@ -3,7 +3,8 @@
 # and its shared folder changes hands: it is renamed, and belongs to the new user, once no process of either user is alive that could
 # write there. The site of the old app leads to the new one until nginx reads that of the new one.
 #
-# Reads what activation.sh reads. Sets taken_from (the old app), which activation_undo looks at.
+# Reads what activation.sh reads. Sets taken_from (the old app), which activation_undo looks at, and waits (the process that keeps the
+# new one's socket open, if there is one).
 
 # In: NUMBER OLD and what slot_probe reads. Out: takes (from whom it has begun to take over), serves (yes: it has had the traffic) and
 # apart (yes: the old one's shared folder cannot be renamed); and what slot_probe says.
@@ -29,7 +30,7 @@ takeover_run() {
         activation_run
         return 0
     fi
-    taken_from=$1 migration=${2:-}
+    taken_from=$1 migration=${2:-} waits=
     # What a run that was killed left waiting.
     for slot in blue green; do slot_stop "$app" "$slot"; done
     takeover_open
@@ -60,19 +61,11 @@ takeover_run() {
     activation_finished
 }
 
-# takeover_wait: from here on, requests for the old app wait in the socket of the new slot, as its service starts only after a unit that
-# ends with takeover_open. Nothing of that unit is the app's.
+# takeover_wait: from here on, requests for the old app wait in the socket of the new slot. Nothing of the app's runs there.
 takeover_wait() {
-    gate=$provision_runtime/waits.$app
-    : >"$gate"
-    systemctl reset-failed "provision-waits-$app.service" 2>/dev/null || true
-    systemd-run --quiet --no-block --collect --unit="provision-waits-$app" -p Type=oneshot \
-        /bin/sh -c "while [ -e '$gate' ]; do sleep 0.05; done"
-    mkdir -p "/run/systemd/system/$app@$new.service.d"
-    printf '[Unit]\nAfter=%s\n' "provision-waits-$app.service" >"/run/systemd/system/$app@$new.service.d/waits.conf"
-    systemctl daemon-reload
     point "$app_current_socket" "$new.sock"
-    systemctl start "$app@$new.socket"
+    process_kill_all "$app"
+    slot_by_manager wait "$app" "$new"
     socket=$app_current_socket maintenance=$app_maintenance
     (
         layout_app "$taken_from"
@@ -82,18 +75,8 @@ takeover_wait() {
     )
 }
 
-# takeover_open: the service of the new slot starts, if requests wait for it.
-takeover_open() {
-    rm -f "$provision_runtime/waits.$app"
-    systemctl stop "provision-waits-$app.service" 2>/dev/null || true
-    for slot in blue green; do
-        drop_in=/run/systemd/system/$app@$slot.service.d
-        if [ ! -e "$drop_in/waits.conf" ]; then continue; fi
-        rm -f "$drop_in/waits.conf"
-        rmdir "$drop_in" 2>/dev/null || true
-        systemctl daemon-reload
-    done
-}
+# takeover_open: the new slot may start.
+takeover_open() { for each in $process_managers; do "${each}_slot_open" "$app"; done; }
 
 # takeover_end_old: what the old app answers has fifteen seconds to end, or its own limit; then nothing of it runs.
 takeover_end_old() {
@@ -106,9 +89,7 @@ takeover_end_old() {
             slot_stop "$app" "$old"
             slot_at_boot "$app" "$old" no
         done
-        managed_facts | sed -n "s|^managed	app=$app	path=$systemd_units/||p" | while read -r unit; do
-            case $unit in "$app-"*.service) systemctl stop "$unit" || true ;; esac
-        done
+        for each in $process_managers; do "${each}_jobs_stop" "$app"; done
         for unit in $(command_units "$app"); do systemctl stop "$unit" || true; done
         rm -f "$root/var/spool/cron/crontabs/$app"
         process_kill_all "$app"
@@ -116,14 +97,15 @@ takeover_end_old() {
 }
 
 # takeover_move FROM TO: the shared folder of one app becomes that of the other, whose own has nothing in it that matters: it has not
-# served. Neither has a process now, so nobody changes what root looks at here. What is not the old user's own, such as a file of root's
-# that has a second name there, stays as it is.
+# served. Neither has a process now that could change what root looks at here: what keeps the socket open is none of the app's, and nothing
+# else of its user was there to get hold of it. What is not the old user's own, such as a file of root's that has a second name there, stays
+# as it is.
 takeover_move() {
     layout_app "$1"
     source=$app_shared
     layout_app "$2"
     process_kill_all "$1"
-    process_kill_all "$2"
+    process_kill_all "$2" "$waits"
     if [ -d "$source" ]; then
         if [ -e "$app_shared" ] && ! rmdir "$app_shared" 2>/dev/null; then
             aside=$app_home/shared-$(date -u +%Y%m%dT%H%M%S)
@@ -143,8 +125,10 @@ takeover_back() {
     set +e
     layout_app "$app"
     slot_stop "$app" "$new"
+    waits=
     takeover_open
     process_stop_all "$app"
+    for each in $process_managers; do "${each}_jobs_stop" "$app"; done
     for unit in $(command_units "$app"); do systemctl stop "$unit"; done
     layout_app "$taken_from"
     if [ ! -d "$app_shared" ]; then takeover_move "$app" "$taken_from"; fi

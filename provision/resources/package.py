@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from provision.engine.resource import Change, Finding, Probe, Ref, State
 from provision.engine.shell import library, words
 from provision.errors import PlanError
+from provision.resources import sources
 from provision.untrusted import line as shown
 
-LIBRARY = library(__file__)
+LIBRARY = f"{sources.LIBRARY}{library(__file__)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +42,18 @@ class Packages:
 
 @dataclass(frozen=True, slots=True)
 class PackageManager:
-    """apt can install packages at once. Never a change: whoever uses it is waited for, and what dpkg left undone is finished."""
+    """apt can install the packages of these names at once. Never a change: whoever uses it is waited for, and what dpkg left undone is
+    finished. Where one of them is not installed, apt's sources are looked at, but not asked.
+    """
+
+    names: tuple[str, ...] = ()
 
     @property
     def ref(self) -> Ref:
         return Ref("apt", "state")
 
     def probe(self) -> Probe:
-        return Probe("package_state_probe", LIBRARY)
+        return Probe("package_state_probe", LIBRARY, (" ".join(self.names),))
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         return None
@@ -66,4 +71,6 @@ class PackageManager:
         if state["interrupted"]:
             what = "dpkg was interrupted on the server, and a deploy finishes what it began"
             found.append(Finding("apt", "warn", what, "dpkg --configure -a does so now"))
+        if planned is not None:
+            found += sources.known(state)
         return tuple(found) or (Finding("apt", "ok", "apt and dpkg are idle, and nothing is left undone"),)

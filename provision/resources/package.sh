@@ -14,16 +14,24 @@ package_probe() {
         $1 == "I" { count = split($3, names, " "); for (i = 1; i <= count; i++) if (names[i] in said) print $2, said[names[i]] names[i] }'
 }
 
-# In: NUMBER. Out: busy (a program that uses apt or dpkg, and its process), interrupted=yes (dpkg), and booting=yes (cloud-init is not done
-# with the first boot), where it is so.
+# In: NUMBER "NAME NAME...". Out: busy (a program that uses apt or dpkg, and its process), interrupted=yes (dpkg), and booting=yes (cloud-init
+# is not done with the first boot), where it is so; and where one of the packages is not installed, what sources_known says.
 package_state_probe() {
-    read -r number || return 0
+    IFS='	' read -r number names || return 0
     holder=$(package_holder "$root/var/lib/dpkg/lock-frontend" "$root/var/lib/dpkg/lock")
     if [ -n "$holder" ]; then
         printf '%s\tbusy=%s (process %s)\n' "$number" "$(tr '\0\t\n' ' ' 2>/dev/null <"/proc/$holder/cmdline" | cut -c 1-60)" "$holder"
     fi
     if package_is_interrupted; then printf '%s\tinterrupted=yes\n' "$number"; fi
     if package_is_booting; then printf '%s\tbooting=yes\n' "$number"; fi
+    if package_lacks "$names"; then sources_known | sed "s/^/$number	/"; fi
+}
+
+# package_lacks "NAME NAME...": whether one of them is not installed.
+# shellcheck disable=SC2016,SC2086 # dpkg-query's own variables; the names are words
+package_lacks() {
+    set -- $1
+    [ "$#" -gt 0 ] && [ "$(dpkg-query -W -f='${db:Status-Abbrev} ${Package}\n' -- "$@" 2>/dev/null | sed -n 's/^.i  *//p' | sort -u | grep -c .)" -lt "$(printf '%s\n' "$@" | sort -u | grep -c .)" ]
 }
 
 # package_is_booting: whether cloud-init is at work on the first boot, and may be about to install packages.

@@ -30,8 +30,8 @@ def server(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     """The server without its releases. Raises PlanError if another app there has a name or a domain of the host's."""
     refuse_taken(host, facts[PRESENT])
     chosen = (role for name, role in SERVER.items() if name in host.roles)
-    found = (resource for role in chosen for resource in role(host, facts, wanted))
-    return (*found, *preflight.preflight(host, facts, wanted))
+    found = [resource for role in chosen for resource in role(host, facts, wanted)]
+    return (*found, *preflight.preflight(host, found, wanted))
 
 
 def everything(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
@@ -61,7 +61,7 @@ def _with_memory(resources: tuple[Resource, ...]) -> tuple[Resource, ...]:
 
 
 def examined(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
-    """All that `doctor` looks at: the server without its releases, the memory for two of each, and its domains."""
+    """All that `doctor` looks at: the server without its releases, the memory for two of each, its domains, and apt's sources."""
     return (*server(host, facts, wanted), *preflight.examined(host))
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 
-from provision.engine.facts import Facts
 from provision.engine.resource import Resource
 from provision.inventory import Host
 from provision.release.activation import Activation
@@ -12,8 +11,9 @@ from provision.release.preview import Preview
 from provision.resources.clock import Clock
 from provision.resources.domains import Domains
 from provision.resources.firewall import Firewall
-from provision.resources.package import PackageManager
+from provision.resources.package import PackageManager, Packages
 from provision.resources.room import Cost, Room
+from provision.resources.sources import Sources
 from provision.roles.wanted import Wanted
 
 SERVER_COSTS = (
@@ -26,11 +26,12 @@ SERVER_COSTS = (
 )
 
 
-def preflight(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
-    """The server's disks, apt, clock and firewalls."""
+def preflight(host: Host, resources: Iterable[Resource], wanted: Wanted) -> tuple[Resource, ...]:
+    """The server's disks, apt, clock and firewalls, for what these resources need."""
+    packages = dict.fromkeys(name for one in resources if isinstance(one, Packages) for name in one.names)
     return (
         Room((*SERVER_COSTS, *_costs(host)), ("release", "venv")),
-        PackageManager(),
+        PackageManager(tuple(packages)),
         Clock(wanted.now),
         *((Firewall((80, 443)),) if "web" in host.roles else ()),
     )
@@ -55,12 +56,14 @@ def memory(resources: Iterable[Resource]) -> tuple[Resource, ...]:
 
 
 def examined(host: Host) -> tuple[Resource, ...]:
-    """What is looked at only where that is all that is done: memory for any release of each app, and its domains, which takes a while.
+    """What is looked at only where that is all that is done: memory for any release of each app; and its domains and apt's sources, which
+    takes a while.
 
     Domains are left out where a proxy stands in front of them, and where no DNS knows the machine.
     """
     asked = host.tls.check_dns and host.connect != "vagrant"
     return (
         *(Memory(name, Activation.ref_to(name)) for name in host.apps if "app" in host.roles),
+        Sources(),
         *(Domains(app.name, tuple(app.domains), host.address) for app in host.apps.values() if asked),
     )

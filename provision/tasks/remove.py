@@ -22,7 +22,7 @@ WHOLE = "this toolkit and all its apps"
 
 @task(
     help={
-        **help_for("host", "plan", "json", "inventory"),
+        **help_for("host", "plan", "skip_unreachable", "json", "inventory"),
         "app": "the app to remove; the inventory need not have it any more. Without it: all apps, and all that this toolkit made",
         "with_data": "also what shared folders hold, and their owners: the name of the app (without one, that of --host) once more, or "
         "nothing to be asked for it",
@@ -37,6 +37,7 @@ def remove(
     with_data: str = "",
     yes: bool = False,
     plan: bool = False,
+    skip_unreachable: bool = False,
     json: bool = False,
     inventory: str | None = None,
 ) -> None:
@@ -52,8 +53,9 @@ def remove(
     what = partial(roles.removed, name=app, with_data=data) if app else partial(roles.left, with_data=data)
     agreed: Mapping[str, Sequence[str]] | None = None
     if not (plan or yes):
-        agreed = _agreed(changing.run(command, what, applies=False), app, data)
-    results = changing.run(command, what, applies=not plan, agreed=agreed)
+        planned = changing.run(command, what, applies=False)
+        agreed = _agreed([one for one in planned if not (skip_unreachable and one.status == "unreachable")], app, data)
+    results = changing.run(command, what, applies=not plan, agreed=agreed, skips_unreachable=skip_unreachable)
     changing.end(results)
     if not json:
         _say_nothing(results, app)
@@ -125,5 +127,5 @@ def _answer(question: str) -> str:
 
 def _say_nothing(results: Sequence[Result], app: str) -> None:
     for result in results:
-        if not result.changes:
+        if not (result.changes or result.error):
             print(f"{result.host}: nothing to remove of {app or 'this toolkit'}")

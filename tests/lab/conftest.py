@@ -135,7 +135,7 @@ class Built:
 
 def first_inventory(sample: str) -> Path:
     """Write the inventory whose server builds the Python for all others."""
-    path = LAB / "tests/first.yml"
+    path = LAB / f"tests/{'first' if SUITE == 'bookworm' else f'first-{SUITE}'}.yml"
     path.parent.mkdir(exist_ok=True)
     path.write_text(sample)
     return path

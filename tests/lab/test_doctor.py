@@ -30,6 +30,23 @@ ELSEWHERE = f"""server {{
 }}
 """
 LEADS = "PREROUTING -t nat -p tcp --dport 443 -j REDIRECT --to-ports 8443"
+# Four sources of packages beside Debian's: there is none, it does not resolve, it has expired (apt has read it before), and nobody has
+# its key. A web server on the server itself has two of them.
+WRONG = "/etc/apt/sources.list.d/wrong.list"
+MIRROR = "http://127.0.0.1:8099"
+SOURCES = f"""
+mkdir -p /run/mirror/dists/late /run/mirror/dists/keyless && cd /run/mirror/dists
+printf '%s\\n' 'Suite: late' 'Codename: late' 'Date: Mon, 03 Jan 2022 00:00:00 UTC' 'Valid-Until: Mon, 10 Jan 2022 00:00:00 UTC' \\
+    'Components: main' SHA256: >late/Release
+cp "$(ls /var/lib/apt/lists/*_debian_dists_*_InRelease | head -n 1)" keyless/InRelease
+systemd-run -q --unit=mirror python3 -m http.server 8099 --bind 127.0.0.1 --directory /run/mirror
+printf '%s\\n' 'deb {MIRROR} nosuch main' 'deb http://nowhere.test/debian bookworm main' 'deb [trusted=yes] {MIRROR} late main' \\
+    'deb [signed-by=/usr/share/keyrings/debian-archive-removed-keys.gpg] {MIRROR} keyless main' >{WRONG}
+for _ in $(seq 50); do if curl -s {MIRROR}/ >/dev/null; then break; fi; sleep 0.1; done
+apt-get -q update 2>&1 || true
+cp late/Release /var/lib/apt/lists/127.0.0.1:8099_dists_late_Release
+"""
+NO_SOURCES = f"rm {WRONG}; systemctl stop mirror; rm -r /run/mirror; rm -f /var/lib/apt/lists/127.0.0.1*"
 # A lock as apt takes it, for as long as the unit runs.
 APT = 'import fcntl, time; f = open("/var/lib/apt/lists/lock", "w"); fcntl.lockf(f, fcntl.LOCK_EX); time.sleep(600)'
 
@@ -158,7 +175,7 @@ def test_what_a_new_release_lacks_is_named_before_it_is_made(guarded: Declared) 
         assert (doctor.status, *re.split(r"\d+ MB are free", said)) == (0, *re.split(r"\d+ MB are free", warning))
     guarded.repository.commit({"main.py": f"{MAIN}\n# Another.\n"})
     bound = "mount --bind /srv /srv && mount -o remount,bind,ro /srv"
-    with made(bound, "umount /srv"), untouched():
+    with made(bound, "umount --lazy /srv"), untouched():
         error = refused(declared(guarded)("deploy", SERVER, "--json"))
     assert (
         error
@@ -180,3 +197,39 @@ def test_a_clock_that_is_off_and_a_busy_apt_are_named(guarded: Declared) -> None
     assert warnings["apt"].startswith("another program is using apt, and a deploy waits for it: ")
     assert "python3 -c import fcntl" in warnings["apt"]
     assert lab.shell(SERVER, f"test -e {late}").returncode
+
+
+def test_sources_of_packages_that_cannot_be_read_are_named_and_stop_nothing_that_is_elsewhere(
+    guarded: Declared,
+) -> None:
+    with made(SOURCES, NO_SOURCES):
+        with untouched():
+            answer = declared(guarded)("doctor", SERVER, "--json")
+        assert (answer.status, declared(guarded).plan(SERVER).host(SERVER)["warnings"]) == (0, [])
+        found = {each["what"] for each in answer.host(SERVER)["checks"] if each["level"] == "warn"}
+        assert {said.partition(" [IP")[0].partition(" NO_PUBKEY")[0] for said in found} == {
+            f"apt cannot read {MIRROR} nosuch: 404  File not found",
+            "apt cannot read http://nowhere.test/debian bookworm: Could not resolve 'nowhere.test'",
+            f"apt cannot read {MIRROR} late: its Release file is expired",
+            f"apt cannot read {MIRROR} keyless: The following signatures couldn't be verified because the public key is not available:",
+        }
+        deployed = guarded({"python": "system"}, packages=["bc"]).deploy(SERVER).host(SERVER)
+        assert {warning.partition(": apt-get")[0] for warning in deployed["warnings"]} == {
+            f"apt has not read its source {MIRROR} nosuch",
+            "apt has not read its source http://nowhere.test/debian bookworm",
+            f"apt has not read its source {MIRROR} keyless",
+            f"what apt has of {MIRROR} late has expired, and its last try brought nothing newer",
+        }
+    shell(SERVER, "dpkg --purge bc")
+
+
+def test_sources_that_apt_does_not_understand_stop_a_deploy_that_installs_packages_and_no_other(
+    guarded: Declared,
+) -> None:
+    with made(f"echo 'dab http://example.com x main' >{WRONG}", f"rm {WRONG}"), untouched():
+        said = f"apt cannot read its list of sources: Type 'dab' is not known on line 1 in source list {WRONG}: correct that file"
+        assert refused(guarded({"python": "system"}, packages=["bc"])("deploy", SERVER, "--json")).startswith(said)
+        answer = declared(guarded)("doctor", SERVER, "--json")
+        assert (answer.status, [*checks(answer, "stop")]) == (1, ["sources"])
+        assert checks(answer, "stop")["sources"].startswith(said)
+        assert declared(guarded).plan(SERVER).status == 0

@@ -174,6 +174,26 @@ def test_a_fault_in_an_activation_leaves_no_mixed_fleet(fleet: Controller, repos
                 assert fleet("status", "three", "--json").document["mixed"] == {}
 
 
+def test_an_app_goes_from_all_hosts_and_a_plan_names_all_that_goes_with_the_toolkit(fleet: Controller) -> None:
+    planned = fleet("remove", "three", "--plan", "--json")
+    assert planned.status == 0, planned.stdout
+    assert {planned.changed(host)[-1] for host in HOSTS} == {"restored:record"}
+    with locked("lab3"):
+        refused = fleet("remove", "three", "--app", "probe", "--yes", "--json")
+    assert (refused.status, [refused.host(host)["changed"] for host in HOSTS]) == (1, [0, 0, 0])
+    all_of_it = ("remove", "three", "--app", "probe", "--with-data", "probe", "--yes", "--json")
+    left = "getent passwd probe; ls -d /srv/probe 2>/dev/null || true"
+    gone = fleet.with_text(fleet.inventory.read_text().replace("lab3: {groups", "lab3: {port: 1, groups"), "gone")
+    assert "; --skip-unreachable goes on without it" in gone(*all_of_it).host("lab1")["error"]
+    skipping = gone(*all_of_it, "--skip-unreachable")
+    assert (skipping.status, skipping.host("lab3")["status"]) == (1, "unreachable")
+    assert [bool(shell(host, left)) for host in HOSTS] == [False, False, True]
+    removed = fleet(*all_of_it)
+    assert removed.status == 0, removed.stdout
+    assert shell("lab3", left) == ""
+    assert fleet("remove", "three", "--app", "probe", "--yes", "--json").changed("lab1") == []
+
+
 def numbers(fleet: Controller, repository: Repository, server: str) -> range:
     """The steps of an activation at which to break it off: one behind the switch, or one in so many."""
     if not COUNTED:

@@ -136,9 +136,9 @@ def left(app: str) -> str:
     return shell(SERVER, f"{PLACES.replace('mover', app)} || true")
 
 
-def turns(name: str) -> list[str]:
-    """As whom the lines of a file in the shared folder were written, each run of equal ones once."""
-    lines = shell(SERVER, f"cat /srv/renamed/shared/{name}").splitlines()
+def turns(name: str, app: str = "renamed") -> list[str]:
+    """As whom the lines of a file in the app's shared folder were written, each run of equal ones once."""
+    lines = shell(SERVER, f"cat /srv/{app}/shared/{name}").splitlines()
     return [who for who, _ in itertools.groupby(lines)]
 
 
@@ -189,6 +189,36 @@ def test_an_app_goes_on_under_another_name_with_its_data_and_loses_no_request(si
             "root",
         )
     ]
+
+
+def test_an_app_of_supervisor_does_so_too_and_changes_its_process_manager_with_its_name(site: Site) -> None:
+    """Each change is an ordinary deploy: the same app under Supervisor, under another name there, and back under systemd."""
+    works = {**WORKS, "process_manager": "supervisor", "schedules": {"tidy": {"at": "*:*", "run": "id"}}}
+    site.inventory(NEW, "renamed", **works).deploy(SERVER)
+    ill = site.inventory(NEW, "talker", renamed_from="renamed", health={"path": "/nowhere", "timeout": 2}, **works)
+    assert "was not healthy within 2s" in refused(ill("deploy", SERVER, "--json"))
+    assert https(SERVER, "/health", NEW).returncode == 0
+    runs = "supervisorctl status | awk '{ print $1, $2 }'; ls /etc/cron.d; stat -c %U /srv/*/shared/kept/file"
+    found = shell(SERVER, runs)
+    assert "renamed-worker RUNNING" in found, found
+    assert ("renamed-tidy" in found, "talker-tidy" in found, found.split()[-1]) == (True, False, "renamed"), found
+    for old, new, changes in (("renamed", "talker", works), ("talker", "renamed", WORKS)):
+        with load(ADDRESS, NEW, 300) as seen, post(ADDRESS, NEW, 300, keep=False) as bad:
+            controller = site.inventory(NEW, new, renamed_from=old, **changes)
+            controller.deploy(SERVER)
+        assert (seen.lost(), bad, len(seen.answers) > 50) == ([], [], True), new
+        print(f"{seen.requests} requests, the slowest took {max(took for _, took in seen.latencies):.2f} s")
+        planned = controller.plan(SERVER).host(SERVER)
+        assert (planned["changed"], planned["execs"], left(old)) == (0, 2, ""), new
+        assert shell(SERVER, f"cd /srv/{new}/shared && cat kept/file && stat -c %U kept/file").split()[-1] == new
+        assert turns("worker", new)[-2:] == [old, new]
+    assert (
+        shell(
+            SERVER,
+            "supervisorctl status; ls /etc/supervisor/conf.d; ls /etc/cron.d | grep -e renamed -e talker || true",
+        )
+        == ""
+    )
 
 
 @steps.noted(SERVER)

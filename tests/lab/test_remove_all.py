@@ -13,13 +13,14 @@ import yaml
 
 from provision import lab
 from tests.lab import steps
-from tests.lab.conftest import Controller, shell
+from tests.lab.conftest import ROOT, Controller, seed, shell
 from tests.lab.listing import changed, listing
 from tests.lab.neighbours import INSTALL, OTHER, SECOND, asking
 from tests.lab.refusals import lab_values
 from tests.lab.repository import Repository
 
 SERVER = os.environ.get("PROVISION_TEST_SERVER", "lab3")
+TRUSTED = "/usr/local/share/ca-certificates/provision-*.crt /etc/ssl/certs/provision-*.pem"
 SHOP, TALK, COUNTER = "shop", "talk", "counter.example.com"
 CHANGED = {"timezone": "Europe/Zurich", "locale": "de_DE.UTF-8", "packages": ["rsync"]}
 MAIN = """\
@@ -45,21 +46,24 @@ class Declared:
 
     folder: Path
     repository: Repository
+    pythons: Path
 
     def __call__(self, *apps: str, **changes: Any) -> Controller:
-        """One with these apps."""
+        """One with these apps, whose server trusts one authority more."""
         content = lab_values()
+        content["mirrors"] = {**content.get("mirrors", {}), "ca_bundle": str(ROOT / "tests/unit/ca.pem")}
         content["hosts"] = {SERVER: content["hosts"][SERVER]}
         content["apps"] = {name: self._app(name) for name in apps}
         path = self.folder / f"{'-'.join(('apps', *apps))}.yml"
         path.write_text(yaml.safe_dump(content | changes, sort_keys=False))
+        seed(path, self.pythons)
         return Controller(path)
 
     def _app(self, name: str) -> dict[str, Any]:
         values: dict[str, Any] = {
             "source": self.repository.url,
             "module": "main:app",
-            "python": "system",
+            "python": "system" if name == TALK else "3.13.5",
             "workers": 1,
             "health": "/health",
             "domains": [f"{name}.{{host}}.test"],
@@ -70,11 +74,11 @@ class Declared:
 
 
 @pytest.fixture(scope="module")
-def declared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Declared]:
-    """Inventories for apps of one repository."""
+def declared(tmp_path_factory: pytest.TempPathFactory, pythons: Path) -> Iterator[Declared]:
+    """Inventories for apps of one repository, one with a Python of pyenv's and one with the distribution's."""
     made = Repository.create(f"remove-all-{SERVER}", tmp_path_factory.mktemp("repository") / "tree")
     made.commit({"main.py": MAIN, "requirements.txt": "fastapi==0.165.0\n"})
-    yield Declared(tmp_path_factory.mktemp("inventory"), made)
+    yield Declared(tmp_path_factory.mktemp("inventory"), made, pythons)
     made.remove()
     lab.reset(SERVER)
 
@@ -119,6 +123,7 @@ def test_a_bare_server_is_bare_again_though_its_removal_was_killed(
         shell(SERVER, "readlink /etc/localtime; cat /etc/timezone")
         == "/usr/share/zoneinfo/Europe/Zurich\nEurope/Zurich"
     )
+    shell(SERVER, f"test -x /opt/pyenv/versions/3.13.5/bin/python && ls {TRUSTED} | grep -q .")
     shell(SERVER, GUESTS)
     planned = own("remove", SERVER, "--plan", "--json").host(SERVER)
     assert {*STAYS} <= {*planned["warnings"]}

@@ -14,6 +14,7 @@ from provision.release.memory import Memory
 from provision.resources.clock import Clock
 from provision.resources.package import PackageManager, Packages
 from provision.resources.room import Cost, Room
+from provision.resources.sources import Sources
 from tests.unit.conftest import planned
 
 if TYPE_CHECKING:
@@ -162,6 +163,69 @@ def test_the_probe_sees_a_first_boot_and_an_interrupted_dpkg(
     assert observe(PackageManager()) == (State.of({"interrupted": "yes"}, {"booting": "yes"}),)
     (root / "run/cloud-init/result.json").touch()
     assert observe(PackageManager()) == (State.of({"interrupted": "yes"}),)
+
+
+LISTS = "var/lib/apt/lists"
+
+
+def apt_says(root: Path, monkeypatch: pytest.MonkeyPatch, said: str, status: int = 0) -> None:
+    """apt-get is a program that says this of its sources."""
+    (root / LISTS / "partial").mkdir(parents=True)
+    (root / "bin").mkdir()
+    program = root / "bin/apt-get"
+    program.write_text(f"#!/bin/sh\ncat <<'END'\n{said}END\nexit {status}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{root}/bin:{os.environ['PATH']}")
+
+
+def test_sources_that_apt_has_nothing_of_are_told_where_a_package_is_missing_and_others_were_read(
+    observe: Callable[..., tuple[State, ...]], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    indexes = {"a": "http://one.test/debian", "b": "http://two.test/debian", "c": "http://three.test"}
+    lines = (f"'{url}/dists/stable/InRelease' {name}_InRelease 0 \n" for name, url in indexes.items())
+    apt_says(root, monkeypatch, "".join(lines))
+    lacking = PackageManager(("coreutils", "no-such-package"))
+    assert observe(lacking) == (State(),), "apt has never read a source here"
+    (root / LISTS / "a_InRelease").touch()
+    (root / LISTS / "c_Release").write_text("Suite: stable\nValid-Until: Mon, 10 Jan 2022 00:00:00 UTC\n")
+    assert observe(PackageManager(("coreutils", "dpkg"))) == (State(),)
+    (state,) = observe(lacking)
+    assert state == State.of({"unread": "http://two.test/debian stable"}, {"outdated": "http://three.test stable"})
+    assert said(lacking, state, planned("packages:nginx")) == [
+        "warn: apt has not read its source http://two.test/debian stable: apt-get update on the server says why",
+        "warn: what apt has of http://three.test stable has expired, and its last try brought nothing newer: "
+        "apt-get update on the server says why",
+    ]
+    assert said(lacking, state, None) == said(lacking, state, planned("file:/etc/motd")) == []
+
+
+def test_a_list_of_sources_that_apt_does_not_understand_stops_a_plan(
+    observe: Callable[..., tuple[State, ...]], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apt_says(root, monkeypatch, "E: Malformed entry 1\nE: The list of sources could not be read.\n", 100)
+    lacking = PackageManager(("no-such-package",))
+    (state,) = observe(lacking)
+    (line,) = said(lacking, state, planned("packages:nginx"))
+    assert line.startswith("stop: apt cannot read its list of sources: Malformed entry 1: correct that file; ")
+    (root / "run").mkdir()
+    assert said(Sources(), observe(Sources())[0], None) == [line]
+
+
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        ([{"count": 0}], "stop: apt has no source of packages"),
+        ([{"count": 2}, {"source": "http://a.test x", "said": "404"}], "warn: apt cannot read http://a.test x: 404: "),
+        ([{"count": 1}, {"source": "http://a.test x", "said": "404"}], "stop: apt cannot read http://a.test x: 404: "),
+        ([{"count": 2}, {"slow": 30}], "warn: apt had not read all of its sources within 30 seconds"),
+        ([], "warn: apt's sources were not asked"),
+    ],
+)
+def test_sources_that_do_not_answer_stop_a_deploy_where_all_are_such(
+    records: list[dict[str, object]], expected: str
+) -> None:
+    (line,) = said(Sources(), State.of(*records), None)
+    assert line.startswith(expected)
 
 
 @pytest.mark.parametrize(

@@ -103,8 +103,3 @@ def test_an_app_takes_over_from_one_that_is_no_more(name: str, line: int, messag
     text = apps(more, more if name == "store" else "", "systemd, systemd") + HOST
     app = ("shop", "shop-api")[line - 2]
     assert errors(text) == [f"prod.yml:{line}: apps.{app}.renamed_from: {message}"]
-
-
-def test_only_systemd_holds_requests_for_an_app_that_takes_over() -> None:
-    (error,) = errors(apps(", renamed_from: store", "") + HOST)
-    assert "renamed_from needs process_manager: systemd" in error
