@@ -118,7 +118,8 @@ class CPython:
             upload = Transfer(self.cached.path, remote, self.cached.sha256, self.cached.size)
             return Change(self.ref, summary, script, LIBRARY, upload=upload)
         self._check_known(state, earlier)
-        options = "--enable-optimizations --with-lto" if self.optimized else ""
+        # CPython's own tests take as long to install as everything else; an optimized build is profiled with them.
+        options = "--enable-optimizations --with-lto" if self.optimized else "--disable-test-modules"
         packed = f"{OUTBOX}/{self.name}.tar.gz" if self.keep else ""
         script = words("python_build", self.prefix, self.version, options, self.mirror, packed, self.login)
         summary = f"build Python {self.version} with pyenv" + (", optimized" if self.optimized else "")

@@ -42,12 +42,13 @@ def rollback(
     )
 
 
-@task(help=help_for("host", "app", "plan", "json", "inventory"))
+@task(help=help_for("host", "app", "plan", "skip_unreachable", "json", "inventory"))
 def promote(
     context: Context,
     host: str = "",
     app: str = "",
     plan: bool = False,
+    skip_unreachable: bool = False,
     json: bool = False,
     inventory: str | None = None,
 ) -> None:
@@ -56,7 +57,7 @@ def promote(
     from provision.tasks import changing
 
     command = Command("promote", host, inventory, json, app)
-    changing.end(changing.run(command, roles.promoted, applies=not plan))
+    changing.end(changing.run(command, roles.promoted, applies=not plan, skips_unreachable=skip_unreachable))
 
 
 @task(help=help_for("host", "app", "stop_first", "skip_unreachable", "json", "inventory"))

@@ -23,7 +23,7 @@ SKIPPED = (
 LISTING = (
     "find / /run -xdev \\( "
     + " -o ".join(f"-path {path}" for path in SKIPPED.split())
-    + " \\) -prune -o -printf '%p\\t%y %u:%g %m %l\\t%i %s %T@\\0' | base64 -w0"
+    + " \\) -prune -o -printf '%p\\t%y %u:%g %m %l\\t%i %s %C@\\0' | base64 -w0"
 )
 # Where the app may write: its shared folder; under Supervisor, which has no sandbox, where any user may.
 OPEN = re.compile(r"/srv/hostile/shared$|(/tmp|/var/tmp|/dev/shm|/dev/mqueue|(/var)?/run/(lock|shm)|/var/lock)(/|$)")
@@ -110,9 +110,9 @@ class Server:
 
 
 def listing() -> Listing:
-    """Type, owner, mode and link of what is on the server; and inode, size and time. Ids and slots are left out of the names,
+    """Type, owner, mode and link of what is on the server; and inode, size and the time of the last change, which nobody can set.
 
-    so that a name can have several.
+    Ids and slots are left out of the names, so that a name can have several.
     """
     text = shell(SERVER, f"{LISTING} | base64 -d | tr '\\0' '\\n'")
     found: Listing = {}

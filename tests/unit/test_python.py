@@ -45,6 +45,7 @@ def test_a_python_is_built_where_nothing_is_cached() -> None:
     assert change is not None
     assert (change.id, change.summary) == (str(BARE.ref), "build Python 3.13.5 with pyenv")
     assert (change.upload, change.download) == (None, None)
+    assert "--disable-test-modules" in change.script
 
 
 def test_an_optimized_python_is_another_one() -> None:
