@@ -137,7 +137,10 @@ def first_inventory(sample: str) -> Path:
     """Write the inventory whose server builds the Python for all others."""
     path = LAB / f"tests/{'first' if SUITE == 'bookworm' else f'first-{SUITE}'}.yml"
     path.parent.mkdir(exist_ok=True)
-    path.write_text(sample)
+    # The other lane may be reading it.
+    beside = path.with_name(f"{path.name}.{os.getpid()}")
+    beside.write_text(sample)
+    beside.replace(path)
     return path
 
 
@@ -155,11 +158,18 @@ def built(sample: str, running_lab: None) -> Built:
 
 @pytest.fixture(scope="session")
 def pythons(sample: str, request: pytest.FixtureRequest) -> Path:
-    """The inventory that has packed Pythons; with PROVISION_KEEP_LAB, those of an earlier session are used again."""
+    """The inventory that has packed Pythons; with PROVISION_KEEP_LAB, those of an earlier session are used again.
+
+    A lane that `waits` (lanes.sh) has those that the other one builds.
+    """
     path = first_inventory(sample)
-    inventory = load(path)
-    there = python_cache.location(inventory).is_dir() and python_cache.lock(inventory).is_file()
-    if not (os.environ.get("PROVISION_KEEP_LAB") and there):
+    lock = python_cache.lock(load(path))
+    if os.environ.get("PROVISION_LANE") == "waits":
+        deadline = time.monotonic() + 1800
+        while not lock.is_file():
+            assert time.monotonic() < deadline, "the other lane has built no Python"
+            time.sleep(1)
+    elif not (os.environ.get("PROVISION_KEEP_LAB") and lock.is_file()):
         request.getfixturevalue("built")
     return path
 

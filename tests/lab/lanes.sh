@@ -1,6 +1,7 @@
 #!/bin/sh
-# The lab tests, as `make test-lab` runs them: two lanes in parallel, each with servers of its own, first beside the whole path, which
-# builds the Python of most tests; then the tests that need all servers. `pytest tests/lab` runs the same tests one after another.
+# The lab tests, as `make test-lab` runs them: two lanes in parallel, each with a server of its own, then the tests that need all servers.
+# The first lane begins with the whole path, which builds the Python of most tests; the second, with those that need none. `pytest tests/lab`
+# runs the same tests one after another.
 set -u
 python=${1:-.venv/bin/python}
 out=$(mktemp -d)
@@ -21,30 +22,25 @@ on() {
     server=$1
     shift
     # shellcheck disable=SC2046
-    env PROVISION_LANE=1 PROVISION_TEST_SERVER="$server" "$python" -m pytest -q --durations=12 $(files "$@")
+    env PROVISION_LANE="$lane" PROVISION_TEST_SERVER="$server" "$python" -m pytest -q --durations=12 $(files "$@")
 }
 
 failed=0
 "$python" -m invoke lab.up --count 3 || exit 1
-on lab2 neighbours moving doctor remove secrets attacks >"$out/early" 2>&1 &
-early=$!
-on lab1 path remove_all || failed=1
-wait "$early" || failed=1
-cat "$out/early"
-
-on lab3 releases supervisor python private_index private pushed >"$out/releases" 2>&1 &
-releases=$!
 {
-    lane=0
-    on lab1 drift recovery services system files swap refused_plans refused_releases sources access guest adopt || lane=1
-    on lab2 commands apps verify sandbox hostile_app || lane=1
-    exit "$lane"
-} >"$out/others" 2>&1 &
-others=$!
-wait "$others" || failed=1
-cat "$out/others"
-wait "$releases" || failed=1
-cat "$out/releases"
+    lane=waits status=0
+    on lab2 neighbours moving remove secrets attacks doctor || status=1
+    on lab2 commands apps verify sandbox hostile_app || status=1
+    on lab2 releases private pushed || status=1
+    exit "$status"
+} >"$out/second" 2>&1 &
+second=$!
+lane=builds
+on lab1 path remove_all || failed=1
+on lab1 drift recovery services system files swap refused_plans refused_releases sources access guest adopt || failed=1
+on lab1 supervisor python private_index || failed=1
+wait "$second" || failed=1
+cat "$out/second"
 
 run fleet faults lab image hostile_server || failed=1
 exit "$failed"
