@@ -7,7 +7,17 @@ from provision.engine.layout import Place, Places
 from provision.release.layout import Layout
 
 # Paths that are not there while an app simply serves, and the sockets, which come and go with their slot.
-ABSENT = {"preview", "static_preview", "standing_by", "maintenance", "unfinished", "deploy_key", "known_hosts"}
+ABSENT = {
+    "preview",
+    "static_preview",
+    "standing_by",
+    "maintenance",
+    "unfinished",
+    "deploy_key",
+    "known_hosts",
+    "takes_over",
+    "adopted",
+}
 SOCKETS = {"socket", "sockets", "current_socket", "previous_socket"} | {
     f"preview_{name}" for name in ("socket", "tokens", "slot")
 }
