@@ -145,7 +145,7 @@ def test_the_checks_of_a_hostile_server_fail_and_those_of_others_go_on(both: Bot
     shell(SERVER, f"cat >{SHELL} <<'END'\n#!/bin/sh\n{told}\nEND\nchmod 755 {SHELL}; usermod -s {SHELL} admin")
     ran = both("verify", "--json")
     found = json.loads(ran.stdout)
-    outcomes = {name: {one["outcome"] for one in found["checks"] if one["host"] == name} for name in ("bad", "good")}
+    outcomes = {name: {one["outcome"] for one in found["hosts"][name]["checks"]} for name in ("bad", "good")}
     assert "passed" not in outcomes["bad"], found
     assert "passed" in outcomes["good"], found
     printed = ran.stdout + ran.stderr
