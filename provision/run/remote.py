@@ -24,7 +24,7 @@ from provision.untrusted import line as shown
 from provision.untrusted import visible
 
 SECONDS = 60
-LONGEST = 1 << 20
+LONGEST = 1 << 17
 
 
 @contextlib.contextmanager
@@ -79,7 +79,7 @@ def _path(path: Path) -> str:
 def heard(command: bytes, stdin: bytes = b"", seconds: float = SECONDS) -> tuple[int, bytes, bytes]:
     """A command's exit status, and what it prints on both channels, without control characters.
 
-    Raises ConnectionLost where it prints more than 1 MB on one of them, or takes longer than it may.
+    Raises ConnectionLost where it prints more than 128 KB on one of them, or takes longer than it may.
     """
     reasons: list[str] = []
     pipe = subprocess.PIPE
@@ -96,7 +96,7 @@ def heard(command: bytes, stdin: bytes = b"", seconds: float = SECONDS) -> tuple
     def read(stream: IO[bytes]) -> bytes:
         said = stream.read(LONGEST)
         if stream.read(1):
-            end(f"it says more than an answer has ({LONGEST >> 20} MB)")
+            end(f"it says more than an answer has ({LONGEST >> 10} KB)")
         return said
 
     timer = threading.Timer(seconds, end, [f"it did not answer within {seconds:.0f} seconds"])

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("command", [b"yes", b"yes >&2", b"cat /dev/zero", b"yes & yes >&2"])
 def test_an_answer_without_an_end_is_refused_and_its_command_ended(command: bytes) -> None:
     began = time.monotonic()
-    with pytest.raises(ConnectionLost, match=r"it says more than an answer has \(1 MB\)"):
+    with pytest.raises(ConnectionLost, match=r"it says more than an answer has \(128 KB\)"):
         heard(command)
     assert time.monotonic() - began < 10
 
