@@ -51,6 +51,7 @@ class Session:
         self.waits: Finding | None = None
         self._password = password
         self._connection: Connection | None = None
+        self._talking: Connection | None = None
 
     def open(self) -> Connection:
         """The connection; a new one where there is none or it has ended. Raises Unreachable."""
@@ -60,9 +61,10 @@ class Session:
 
     def close(self) -> None:
         """End the connection; the next call opens a new one."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        for connection in (self._connection, self._talking):
+            if connection is not None:
+                connection.close()
+        self._connection = self._talking = None
 
     def run(self, script: str) -> Output:
         """Run a script as root, whatever its exit status, and return what it printed.
@@ -128,6 +130,7 @@ class Session:
             if status == -1:
                 raise ConnectionLost(f"the connection to {self.host.address} ended before it had answered")
             raise not_begun(self.host.user, before, "", status)
+        self._talking = self._connection
         return channel
 
     def program(self, program: str, path: str, what: str) -> paramiko.Channel:
@@ -146,12 +149,17 @@ class Session:
         return channel
 
     def _channel(self) -> paramiko.Channel:
-        """A new channel; where a server that allows one at a time has not closed the last one yet, a moment later."""
+        """A new channel. A server that allows one session a connection may not have closed the last one yet: then a moment
+        later; and where a script is talked to over that one, over another connection.
+        """
         transport: paramiko.Transport = self.open().transport
         for _ in range(CHANNEL_TRIES):
             with suppress(ChannelException):
                 return transport.open_session(timeout=self.host.connect_timeout)
             time.sleep(CHANNEL_SECONDS)
+        if self._connection is self._talking:
+            self._connection = connect(self.host)
+            transport = self._connection.transport
         return transport.open_session(timeout=self.host.connect_timeout)
 
     def status(self, channel: paramiko.Channel, when: str) -> int:

@@ -27,6 +27,8 @@ PACKAGES = (
     "procps",
     "less",
 )
+# What deploys install, and what takes longest: a server that has it is `used`.
+USED = ("curl", "git", "python3-venv", "certbot")
 CUSTOMIZE = Path(__file__).with_name("customize.sh")
 DEBIAN = Path(__file__).with_name("debian.sh")
 AUTHORITIES = Path("/usr/local/share/ca-certificates")
@@ -88,37 +90,45 @@ def authorities() -> list[Path]:
     return sorted(AUTHORITIES.rglob("*.crt"))
 
 
-def place(suite: str) -> Path:
+def packages(used: bool) -> tuple[str, ...]:
+    """The packages of a bare image, or of a used one."""
+    return PACKAGES + (USED if used else ())
+
+
+def place(suite: str, used: bool = False) -> Path:
     """The image's folder, by a hash of all that goes into it. Raises LabError for an unknown suite."""
     if suite not in SUITES:
         raise LabError(f"No suite {suite!r}; there are: {', '.join(SUITES)}.")
     recipe = hashlib.sha256()
-    for part in (*PACKAGES, *mirror().sources(suite), CUSTOMIZE.read_text()):
+    for part in (*packages(used), *mirror().sources(suite), CUSTOMIZE.read_text()):
         recipe.update(part.encode() + b"\0")
     for authority in authorities():
         recipe.update(authority.read_bytes())
     return cache() / f"{suite}-{recipe.hexdigest()[:12]}"
 
 
-def ensure(suite: str) -> Path:
+def ensure(suite: str, used: bool = False) -> Path:
     """The image's folder; made beside it and renamed, so a folder by that name is always whole."""
-    image = place(suite)
+    image = place(suite, used)
     with lock(f"image-{suite}", timeout=900):
         for half in image.parent.glob(f".{suite}-*"):
             shutil.rmtree(half)
         if not image.is_dir():
-            build(suite, image)
+            build(suite, image, packages(used))
     return image
 
 
-def build(suite: str, image: Path) -> None:
-    """Make the image; about half a minute."""
-    print(f"lab: making the {suite} base image, once: about half a minute", flush=True)
+def build(suite: str, image: Path, include: tuple[str, ...]) -> None:
+    """Make the image with these packages; about half a minute."""
+    print(
+        f"lab: making {'the' if include == PACKAGES else 'a used'} {suite} base image, once: about half a minute",
+        flush=True,
+    )
     begun = time.monotonic()
     half = image.with_name(f".{image.name}")
-    include = f"--include={','.join(PACKAGES)}"
+    include_them = f"--include={','.join(include)}"
     sources = mirror().sources(suite)
-    run("sh", DEBIAN, half, "--mode=root", "--variant=minbase", include, suite, half, *sources, timeout=900)
+    run("sh", DEBIAN, half, "--mode=root", "--variant=minbase", include_them, suite, half, *sources, timeout=900)
     extra = half / AUTHORITIES.relative_to("/")
     extra.mkdir(parents=True, exist_ok=True)
     for authority in authorities():

@@ -70,6 +70,21 @@ adopted_back() {
     rmdir "${app_adopted%/*}" 2>/dev/null || true
 }
 
+# adopted_pass_on APP HEIR: the sites are nginx's again when the heir goes, which has their domains.
+adopted_pass_on() {
+    layout_app "$2"
+    heir=$app_adopted
+    layout_app "$1"
+    if [ ! -e "$app_adopted/sites" ]; then return 0; fi
+    (umask 077 && mkdir -p "$heir/tree")
+    cp -a "$app_adopted/tree/." "$heir/tree"
+    while read -r path; do
+        if ! grep -qsxF -e "$path" "$heir/sites"; then printf '%s\n' "$path" >>"$heir/sites"; fi
+    done <"$app_adopted/sites"
+    sync "$heir/sites" "$heir"
+    rm -rf "$app_adopted/tree" "$app_adopted/sites"
+}
+
 # adopted_user_back APP: its files keep their groups, as usermod -g changes them only in a home that is there.
 adopted_user_back() {
     user=$1

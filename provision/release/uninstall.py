@@ -38,9 +38,16 @@ def _site(things: Sequence[str]) -> str:
 
 
 def _adopted(things: Sequence[str]) -> str:
-    if not any(thing.startswith(f"{TOOLKIT.state}/") for thing in things):
-        return f"put back {'the ' if ':' in things[0] else ''}{_users(things)} as {'they were' if things[1:] else 'it was'}"
-    return f"forget what it adopted ({_list(things)})"
+    passed = [thing.removeprefix("passed:") for thing in things if thing.startswith("passed:")]
+    back = [thing for thing in things if not thing.startswith("passed:")]
+    said = [f"pass on what it adopted ({_list(passed)})"] if passed else []
+    if any(thing.startswith(f"{TOOLKIT.state}/") for thing in back):
+        said.append(f"forget what it adopted ({_list(back)})")
+    elif back:
+        said.append(
+            f"put back {'the ' if ':' in back[0] else ''}{_users(back)} as {'they were' if back[1:] else 'it was'}"
+        )
+    return "; ".join(said)
 
 
 def _users(things: Sequence[str]) -> str:
@@ -106,9 +113,13 @@ class Uninstalled:
             inventory, _, since = word({"owner": state["owner"]}, "owner", OWNER).partition(" ")
             stays = f", of the inventory {inventory} since {since}"
         data = "yes" if self.with_data else "no"
-        script = "\n".join((words("layout_app", self.app), words(function, self.app, data)))
-        if self.heir and self.part == "record":
-            script += f"\n{words('uninstall_adopted', self.app)}\n{words('rm', '-f', Layout(self.heir).takes_over)}"
+        passes = (words("adopted_pass_on", self.app, self.heir),) if self.heir and self.part == "adopted" else ()
+        ends = (
+            (words("uninstall_inherited", self.app, self.heir),)
+            if self.heir and self.part in ("record", "adopted")
+            else ()
+        )
+        script = "\n".join((*passes, words("layout_app", self.app), words(function, self.app, data), *ends))
         return Change(self.ref, f"{self.app}: {said(things)}{stays}", script, LIBRARY, phase="finish")
 
 
@@ -119,4 +130,4 @@ def uninstalled(app: str, with_data: bool) -> tuple[Uninstalled, ...]:
 
 def inherited(app: str, heir: str, *but: str, taken: bool) -> tuple[Uninstalled, ...]:
     """All parts of an app but these, in the order in which they go, once another has its data."""
-    return tuple(Uninstalled(app, part, heir=heir, taken=taken) for part in PARTS if part not in (*but, "adopted"))
+    return tuple(Uninstalled(app, part, heir=heir, taken=taken) for part in PARTS if part not in but)

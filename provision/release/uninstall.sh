@@ -39,6 +39,7 @@ uninstall_probe() {
         layout_app "$app"
         if ! uninstall_may "$app" "$part"; then continue; fi
         "uninstall_find_$part" "$app" "$data" </dev/null | sed "s/^/$number	thing=/"
+        if [ "$part" = adopted ] && [ "$heir" != - ]; then uninstall_sites | sed "s/^/$number	thing=passed:/"; fi
         if [ "$part" = record ] && [ -r "$app_owner" ]; then printf '%s\towner=%s\n' "$number" "$(head -n 1 "$app_owner")"; fi
         if uninstall_keeps "$data"; then printf '%s\tkept=%s\n' "$number" "${app_shared#"$root"}"; fi
         if uninstall_holds "$app" "$data"; then printf '%s\tholds=yes\n' "$number"; fi
@@ -244,6 +245,14 @@ uninstall_record() { uninstall_rm "$app_state"; }
 uninstall_find_adopted() {
     if uninstall_keeps "$2"; then return 0; fi
     if [ -n "$(adopted_things "$1")" ]; then adopted_things "$1"; elif [ -z "$(uninstall_sites)" ]; then uninstall_there "$app_adopted"; fi
+}
+
+# uninstall_inherited APP HEIR: the heir has all, unless what the app adopted is still to be put back.
+uninstall_inherited() {
+    layout_app "$1"
+    if [ -d "$app_adopted" ]; then return 0; fi
+    layout_app "$2"
+    rm -f "$app_takes_over"
 }
 
 # uninstall_adopted APP

@@ -145,7 +145,7 @@ def apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, App]]:
 
 @dataclass(frozen=True)
 class First:
-    """A deploy to a bare server: its controller, and the ids of its changes."""
+    """A deploy to a server that was reset: its controller, and the ids of its changes."""
 
     controller: Controller
     changed: list[str]
@@ -153,7 +153,7 @@ class First:
 
 @pytest.fixture(scope="module")
 def first(apps: dict[str, App], tmp_path_factory: pytest.TempPathFactory, pythons: Path) -> First:
-    """The app built, deployed from an inventory of twelve lines to a bare server."""
+    """The app built, deployed from an inventory of twelve lines to a server that was reset."""
     values = yaml.safe_load((LAB / "lab.yml").read_text())
     mirrors = ", ".join(f"{key}: {json.dumps(value)}" for key, value in values.get("mirrors", {}).items())
     path = tmp_path_factory.mktemp("inventory") / "twelve.yml"
@@ -172,7 +172,7 @@ apps:
     health: /
 """)
     seed(path, pythons)
-    lab.reset(SERVER)
+    lab.reset(SERVER, used=True)
     controller = Controller(path)
     return First(controller, controller.deploy(SERVER).changed(SERVER))
 

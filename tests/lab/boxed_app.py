@@ -96,7 +96,25 @@ os.replace(f"{path}.new", path)
 if sys.argv[1] == "worker":
     time.sleep(3600)
 """
-FILES = {"boxed.py": MAIN, "sees.py": SEES, "requirements.txt": REQUIREMENTS}
+# A package whose build lasts until somebody stops it.
+SLOW = """
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+
+[project]
+name = "slow"
+version = "1"
+"""
+FILES = {
+    "boxed.py": MAIN,
+    "sees.py": SEES,
+    "requirements.txt": REQUIREMENTS,
+    "requirements-slow.txt": "./slow\n",
+    "slow/pyproject.toml": SLOW,
+    "slow/backend.py": "import time\n\ntime.sleep(60)\n",
+}
 INVENTORY = """
 include: {lab}/lab.yml
 apps:

@@ -126,7 +126,7 @@ class Site:
 
 
 def make(manager: Manager, folder: Path, pythons: Path) -> Iterator[Site]:
-    """The app at the branch one, on a server that was bare."""
+    """The app at the branch one, on a server that was reset."""
     repository = Repository.create(f"probe-{SERVER}", folder / "work")
     repository.commit(probe_app.files(note="base"))
     commits = (
@@ -140,7 +140,7 @@ def make(manager: Manager, folder: Path, pythons: Path) -> Iterator[Site]:
         )
     )
     seeded = seed(path, pythons)
-    lab.reset(SERVER)
+    lab.reset(SERVER, used=True)
     site = Site(Controller(path), repository, commits, manager)
     site.deploy("--revision", "one")
     yield site

@@ -96,10 +96,10 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]
 
 @pytest.fixture(scope="module")
 def bare(repository: Repository, tmp_path_factory: pytest.TempPathFactory, pythons: Path) -> Declared:
-    """Inventories for the server, which has just been made bare."""
+    """Inventories for the server, which has just been reset."""
     declared = Declared(tmp_path_factory.mktemp("inventory"), repository)
     seed(declared().inventory, pythons)
-    lab.reset(SERVER)
+    lab.reset(SERVER, used=True)
     return declared
 
 

@@ -25,7 +25,7 @@ Apply = Callable[..., Result]
 
 @dataclass(frozen=True)
 class Site:
-    """The sample app on the server, pinned to one commit; `first` is the deploy to the bare server."""
+    """The sample app on the server, pinned to one commit; `first` is the deploy to the server as it was reset."""
 
     controller: Controller
     commit: str
@@ -48,19 +48,19 @@ class Kept:
     site: Site | None = None
 
     def controller_there(self) -> Controller | None:
-        """The inventory, if the server was not made bare since, and has no app but the sample."""
+        """The inventory, if the server was not reset since, and has no app but the sample."""
         there = lab.shell(SERVER, f"test -e {MARK} && ls /var/lib/provision/apps")
         return self.controller if there.stdout.split() in ([], ["sample"]) and there.returncode in {0, 2} else None
 
 
 KEPT = Kept()
-# It is there until the server is made bare.
+# It is there until the server is reset.
 MARK = "/root/sample-site"
 
 
 @pytest.fixture(scope="module")
 def server(sample: str, tmp_path_factory: pytest.TempPathFactory) -> Controller:
-    """The sample app's inventory for the server, which another module of this session made bare, or else this one does.
+    """The sample app's inventory for the server, which another module of this session reset, or else this one does.
 
     One worker starts sooner, and is enough.
     """
@@ -68,7 +68,7 @@ def server(sample: str, tmp_path_factory: pytest.TempPathFactory) -> Controller:
         return there
     path = tmp_path_factory.mktemp("sample") / "sample.yml"
     path.write_text(sample.replace("module:", "workers: 1\n    module:"))
-    lab.reset(SERVER, SUITE)
+    lab.reset(SERVER, SUITE, used=True)
     shell(SERVER, f"touch {MARK}")
     KEPT.controller, KEPT.site = Controller(path), None
     return KEPT.controller

@@ -48,10 +48,10 @@ def theirs() -> str:
 @pytest.fixture(scope="module")
 def lived_in(repository: Repository, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Declared]:
     """A server with a site of somebody else's, and a user and folders of the app's name."""
-    lab.reset(SERVER)
+    lab.reset(SERVER, used=True)
     shell(SERVER, f"{INSTALL} nginx curl; {THEIRS}")
     yield Declared(tmp_path_factory.mktemp("inventory"), repository)
-    lab.reset(SERVER)
+    lab.reset(SERVER, used=True)
 
 
 def adopting(declared: Declared, *words: str) -> Controller:

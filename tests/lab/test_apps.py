@@ -47,7 +47,7 @@ def test_an_app_with_nothing_but_a_pyproject_goes_to_a_bare_server_from_twelve_l
 ) -> None:
     assert len(first.controller.inventory.read_text().splitlines()) <= 12
     assert not {"gunicorn", "uvicorn"} & set(re.findall(r"\w+", " ".join(apps["built"].files.values())))
-    assert {"packages:base", "packages:nginx", "activation:built"} <= set(first.changed)
+    assert {"packages:nginx", "activation:built"} <= set(first.changed)
     assert apps["built"].answer()["greeting"] == "hello from built"
 
 

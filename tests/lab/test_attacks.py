@@ -28,7 +28,7 @@ FIFO = "the build left something that is neither file, folder nor link: lib/fifo
 
 
 class Attacked:
-    """Two apps on a server that was bare; `listings` has it before and after the build that attacks."""
+    """Two apps on a server that was reset; `listings` has it before and after the build that attacks."""
 
     def __init__(self, folder: Path) -> None:
         self.repositories = {name: Repository.create(f"{name}-{SERVER}", folder / name) for name in hostile.APPS}
@@ -37,7 +37,7 @@ class Attacked:
         sites = (hostile.SITE.format(name=name, url=one.url) for name, one in self.repositories.items())
         path = folder / "attacked.yml"
         path.write_text(f"include: {LAB}/lab.yml\napps:{''.join(sites)}")
-        lab.reset(SERVER, SUITE)
+        lab.reset(SERVER, SUITE, used=True)
         self.controller = Controller(path)
         self.controller.deploy(SERVER)
         shell(SERVER, "touch /root/victim; echo word >/srv/victim/shared/word; echo word >/srv/hostile/shared/word")

@@ -188,7 +188,7 @@ def two(running_lab: None, tmp_path_factory: pytest.TempPathFactory) -> Two:
     site = Two(Controller(path), checkout, "")
     site.git("add", "--all")
     site.git("commit", "--quiet", "--message", "first")
-    lab.reset(SERVER)
+    lab.reset(SERVER, used=True)
     site.controller.deploy(SERVER)
     return Two(site.controller, checkout, site.git("rev-parse", "HEAD"))
 

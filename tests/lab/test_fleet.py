@@ -70,9 +70,20 @@ def test_a_release_that_breaks_on_the_second_host_leaves_all_three_at_the_old_on
     assert answer.host("lab3")["skipped"] >= 1
 
 
+@contextmanager
+def one_session(host: str) -> Iterator[None]:
+    """While this lasts, the host's sshd allows one session a connection."""
+    shell(host, "echo MaxSessions 1 >/etc/ssh/sshd_config.d/one.conf; systemctl reload ssh")
+    try:
+        yield
+    finally:
+        shell(host, "rm /etc/ssh/sshd_config.d/one.conf; systemctl reload ssh")
+
+
 def test_the_next_good_release_goes_to_all_in_order(fleet: Controller, repository: Repository) -> None:
     commit = repository.commit(probe_app.files("", "", "third"))
-    answer = fleet.deploy("three")
+    with one_session("lab2"):
+        answer = fleet.deploy("three")
     assert commits() == [commit] * 3
     assert all(answer.host(host)["execs"] <= 5 for host in HOSTS)
     active = [

@@ -70,14 +70,14 @@ class Ran:
 
 
 class Server:
-    """Two apps on a server that was bare, one of which is to turn hostile."""
+    """Two apps on a server that was reset, one of which is to turn hostile."""
 
     def __init__(self, folder: Path) -> None:
         self.repositories = {name: Repository.create(f"{name}-{SERVER}", folder / name) for name in hostile.APPS}
         self.repositories["victim"].commit(hostile.VICTIM)
         self.path = folder / "hostile.yml"
         self.controller = Controller(self.path)
-        lab.reset(SERVER, SUITE)
+        lab.reset(SERVER, SUITE, used=True)
 
     def run(self, files: dict[str, str], note: str) -> Ran:
         """All tasks, over an app with these files."""

@@ -147,6 +147,7 @@ def test_a_hostile_server_fails_alone_and_in_one_line(both: Both, way: str) -> N
 
 # It answers as it should until it is asked for something.
 CHECKED = {
+    "garbage": "head -c 100000 /dev/urandom",
     "endless": "yes",
     "escape codes": r"printf '\033]0;owned\007\033[2J\n' | tee /dev/stderr; exit 255",
 }

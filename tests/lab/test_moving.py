@@ -65,10 +65,10 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """The server, made bare, with the app for its first domain."""
+    """The server, reset, with the app for its first domain."""
     made = Repository.create(f"moving-{SERVER}", tmp_path_factory.mktemp("repository") / "tree")
     made.commit({"main.py": MAIN, "requirements.txt": "fastapi==0.165.0\n"})
-    lab.reset(SERVER)
+    lab.reset(SERVER, used=True)
     found = Site(tmp_path_factory.mktemp("inventory"), made.url)
     found.inventory(OLD).deploy(SERVER)
     yield found

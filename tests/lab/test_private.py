@@ -99,13 +99,13 @@ class GitHost:
 
 @pytest.fixture(scope="module")
 def git_host(tmp_path_factory: pytest.TempPathFactory, running_lab: None) -> GitHost:
-    """The git host, with one commit, on a server that is otherwise bare."""
+    """The git host, with one commit, on a server that is otherwise as it was reset."""
     made = GitHost(tmp_path_factory.mktemp("developer"))
     (made.folder / "config").write_text(
         f"Host {HOST}\n  HostName {ADDRESS}\n  HostKeyAlias {NAME}\n  IdentityFile {made.key('developer')}\n  IdentitiesOnly yes\n"
         f"  UserKnownHostsFile {made.known_hosts}\n  GlobalKnownHostsFile /dev/null\n  BatchMode yes\n"
     )
-    lab.reset(SERVER)
+    lab.reset(SERVER, used=True)
     shell(SERVER, SETUP)
     made.let_in()
     made.trust()

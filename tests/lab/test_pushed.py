@@ -145,7 +145,7 @@ def pushed(running_lab: None, tmp_path_factory: pytest.TempPathFactory) -> Itera
     over_https.commit(library("lab_https"))
     (place / "served").mkdir()
     over_https.path.rename(place / "served/lab_https.git")
-    lab.reset(SERVER)
+    lab.reset(SERVER, used=True)
     with serving_git(place / "served", password) as address:
         made = Pushed(
             place,

@@ -101,11 +101,11 @@ def declared(name: str, url: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """The server, made bare, with the app that stays."""
+    """The server, reset, with the app that stays."""
     made = Repository.create(f"remove-{SERVER}", tmp_path_factory.mktemp("repository") / "tree")
     made.commit({"main.py": MAIN, "requirements.txt": "fastapi==0.165.0\n"})
     folder = tmp_path_factory.mktemp("inventory")
-    lab.reset(SERVER)
+    lab.reset(SERVER, used=True)
     first = Site(folder, made.url, set())
     first.inventory().deploy(SERVER)
     # Supervisor and cron stay when the last app that they run has gone.

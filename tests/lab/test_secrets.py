@@ -166,7 +166,7 @@ def project(repository: Repository, tmp_path: Path) -> Project:
     made = Project(tmp_path, repository.url)
     made.declare()
     made.template("# {{ app.env.TEMPLATE }}\n")
-    lab.reset(SERVER)
+    lab.reset(SERVER, used=True)
     return made
 
 

@@ -131,7 +131,7 @@ def deployed(sample: str, pythons: Path, tmp_path_factory: pytest.TempPathFactor
     path = tmp_path_factory.mktemp("verify") / "test.yml"
     path.write_text(sample + PROGRAMS.lstrip("\n"))
     seed(path, pythons)
-    lab.reset(SERVER, SUITE)
+    lab.reset(SERVER, SUITE, used=True)
     controller = Controller(path)
     controller.deploy(SERVER)
     return controller

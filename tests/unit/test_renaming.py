@@ -9,6 +9,7 @@ import pytest
 from provision import roles
 from provision.engine.resource import Change, Ref, State
 from provision.errors import PlanError
+from provision.release import shell
 from provision.release.activation import Activation
 from provision.release.migration import Migration
 from provision.release.present import PresentApp
@@ -19,6 +20,10 @@ from provision.resources.service import Service
 from tests.unit.tables import BLOG, COMMIT, HOST, SHOP, ids
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.unit.conftest import Run
     from tests.unit.tables import MakeFacts, MakeHost
 
 STORE = PresentApp("store", ("shop.example.com",), "", ("store@blue.service",))
@@ -64,16 +69,58 @@ def test_once_the_old_one_is_gone_its_name_changes_nothing(make_host: MakeHost, 
     found = roles.everything(make_host(TEXT), *make_known())
     assert [one for one in found if isinstance(one, Activation)]
     rest = [one for one in found if isinstance(one, Uninstalled)]
-    assert len(rest) == 7
+    assert len(rest) == 8
     there = State.of({"thing": "/srv/store"})
-    assert [one.plan(there, {}) for one in rest] == [None] * 7
+    assert [one.plan(there, {}) for one in rest] == [None] * 8
 
 
-def test_what_is_left_after_a_run_that_was_killed_goes(make_host: MakeHost, make_known: MakeFacts) -> None:
-    record = inherited("store", "shop", taken=False)[-1]
+def test_what_is_left_after_a_run_that_was_killed_goes() -> None:
+    *_, record, adopted = inherited("store", "shop", taken=False)
     change = record.plan(State.of({"heir": "yes"}, {"thing": "/var/lib/provision/apps/store"}), {})
     assert change is not None
-    assert change.script.endswith("rm -f /var/lib/provision/apps/shop/takes-over")
+    assert change.script.endswith("uninstall_record store no\nuninstall_inherited store shop")
+    change = adopted.plan(
+        State.of({"heir": "yes"}, {"thing": "user:store"}, {"thing": "passed:/etc/nginx/sites-enabled/a"}), {}
+    )
+    assert change is not None
+    assert (
+        change.summary
+        == "store: pass on what it adopted (/etc/nginx/sites-enabled/a); put back the user store as it was"
+    )
+    assert change.script.splitlines() == [
+        "adopted_pass_on store shop",
+        "layout_app store",
+        "uninstall_adopted store no",
+        "uninstall_inherited store shop",
+    ]
+
+
+def test_an_app_passes_on_the_sites_that_it_adopted(root: Path, call: Callable[..., Run]) -> None:
+    adopted = root / "var/lib/provision/adopted"
+    for app, site in (("store", "a"), ("shop", "b")):
+        enabled = adopted / app / "tree/etc/nginx/sites-enabled"
+        enabled.mkdir(parents=True)
+        (enabled / site).symlink_to(f"../sites-available/{site}")
+        (adopted / app / "sites").write_text(f"/etc/nginx/sites-enabled/{site}\n")
+    (adopted / "store/user").write_text("-\n-\n\n")
+    mark = root / "var/lib/provision/apps/shop/takes-over"
+    mark.parent.mkdir(parents=True)
+    mark.write_text("store\n")
+    modules = [shell]
+    for _ in "again":
+        ran = call(modules, "adopted_pass_on store shop; uninstall_inherited store shop")
+        assert (ran.returncode, ran.stderr) == (0, "")
+        assert (adopted / "shop/sites").read_text().split() == [
+            "/etc/nginx/sites-enabled/b",
+            "/etc/nginx/sites-enabled/a",
+        ]
+        assert sorted(each.name for each in (adopted / "shop/tree/etc/nginx/sites-enabled").iterdir()) == ["a", "b"]
+        assert sorted(each.name for each in (adopted / "store").iterdir()) == ["user"]
+        assert mark.exists(), "as long as something is to be put back"
+    (adopted / "store/user").unlink()
+    (adopted / "store").rmdir()
+    assert call(modules, "uninstall_inherited store shop").returncode == 0
+    assert not mark.exists()
 
 
 def test_data_that_is_still_there_stays(make_host: MakeHost, make_known: MakeFacts) -> None:
