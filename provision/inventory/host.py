@@ -116,6 +116,12 @@ class Host(Model):
         " auto: none for root, sudo for other users.",
         examples=["auto"],
     )
+    environment: Literal["development", "staging", "production"] | None = Field(
+        default=None,
+        description="What the server is for. Before tasks change anything on a production server, they show what, and want its name"
+        " typed; --yes is for where nobody can type.",
+        examples=["production"],
+    )
     groups: list[Name] = Field(
         default_factory=list,
         description="Groups that the host is in; later groups override earlier ones.",
@@ -124,7 +130,7 @@ class Host(Model):
     roles: Annotated[list[Role], AfterValidator(distinct), AfterValidator(_in_order)] = Field(
         min_length=1,
         default_factory=lambda: list(ROLES),
-        description="What the server is for. The order is fixed.",
+        description="What is put on the server. The order is fixed.",
         examples=[list(ROLES)],
     )
     packages: list[Package] = Field(

@@ -99,7 +99,7 @@ EXAMPLES: dict[str, tuple[str, dict[str, Any], str]] = {
     ),
     "production": (
         "Two servers in production",
-        SHARED | {"apps.shop.memory_max": "512M", "apps.shop.health.path": "/health"},
+        SHARED | {"environment": "production", "apps.shop.memory_max": "512M", "apps.shop.health.path": "/health"},
         """\
   web1:
     address: 203.0.113.10

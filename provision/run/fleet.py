@@ -17,13 +17,17 @@ from provision.run.watcher import Watcher
 
 PARALLEL = 20
 Interrupted = Callable[[Sequence[HostRun], Callable[[], bool]], None]
+Agrees = Callable[[Sequence[HostRun]], None]
 
 
-def run(request: Request, watcher: Watcher, interrupted: Interrupted | None = None) -> tuple[Result, ...]:
+def run(
+    request: Request, watcher: Watcher, interrupted: Interrupted | None = None, agrees: Agrees | None = None
+) -> tuple[Result, ...]:
     """Run the request on all its hosts, at most 20 at a time; return the results in the order of the hosts.
 
     A revision is resolved once, so that all hosts get the same commit. On Ctrl-C, `interrupted` decides what
-    happens; it is told how to see that the run has ended meanwhile.
+    happens; it is told how to see that the run has ended meanwhile. Where something is to be changed, `agrees` is called once
+    all hosts have their plans: it raises what ends the run before the first change.
     """
     with (
         ThreadPoolExecutor(max_workers=PARALLEL, thread_name_prefix="resolve") as resolvers,
@@ -31,6 +35,10 @@ def run(request: Request, watcher: Watcher, interrupted: Interrupted | None = No
     ):
         found = _commits(resolvers, request) if request.resolves else {}
         runs = [HostRun(request, host, found.get(host.name, {}), watcher) for host in request.hosts]
+        if agrees:
+            _each(runs, HostRun.make_plan)
+            if any(one.plan and one.plan.changes for one in runs):
+                agrees(runs)
         steps = workers.submit(_all, request, runs)
         while not steps.done():
             try:
@@ -68,7 +76,7 @@ def _all(request: Request, runs: Sequence[HostRun]) -> None:
 
 
 def _steps(request: Request, runs: Sequence[HostRun]) -> None:
-    _each(runs, HostRun.make_plan)
+    _each([one for one in runs if not one.plan], HostRun.make_plan)
     if not request.applies:
         return
     if len(runs) == 1:

@@ -35,11 +35,17 @@ def run(
     skips_unreachable: bool = False,
     stops_first: bool = False,
     agreed: Mapping[str, Sequence[str]] | None = None,
+    yes: bool = False,
 ) -> tuple[Result, ...]:
-    """Run a task on its hosts and print the recap, or the JSON document. The options are those of a Request."""
+    """Run a task on its hosts and print the recap, or the JSON document. The options are those of a Request; where something would
+    change in production, it asks first, unless the answer is `yes`.
+    """
     from provision.run.request import Request
 
     target = command.target()
+    asks = applies and not yes and any(host.environment == "production" for host in target.hosts)
+    if asks:
+        check_asking(command)
     request = Request(
         command.task,
         target.inventory,
@@ -56,7 +62,35 @@ def run(
         app=target.app,
         agreed=agreed,
     )
-    return _silently(command, request) if command.json else _watched(command, request)
+    return _silently(command, request) if command.json else _watched(command, request, asks)
+
+
+def check_asking(command: Command) -> None:
+    """Raises Exit where a task must ask, and cannot: before any connection is made."""
+    if not command.json and sys.stdin.isatty():
+        return
+    said = (
+        f"{command.host} is production, and {command.task} --json asks nothing: add --yes"
+        if command.json
+        else f"{command.host} is production, and there is no terminal to ask on: add --yes"
+    )
+    if command.json:
+        from provision.report import document
+
+        print(document.failure(command.task, (said,), command.seconds))
+    raise Exit(said, 1)
+
+
+def typed(command: Command, what: str) -> None:
+    """Let the name of --host be typed before `what` is done. Raises Exit if anything else is."""
+    print(
+        f"\n{command.host} is production. This {what}. Type {command.host} to go on: ",
+        end="",
+        file=sys.stderr,
+        flush=True,
+    )
+    if sys.stdin.readline().strip() != command.host:
+        raise Exit("nothing was changed", 1)
 
 
 def end(results: Sequence[Result]) -> None:
@@ -82,7 +116,7 @@ def _silently(command: Command, request: Request) -> tuple[Result, ...]:
     return results
 
 
-def _watched(command: Command, request: Request) -> tuple[Result, ...]:
+def _watched(command: Command, request: Request, asks: bool) -> tuple[Result, ...]:
     from provision.report.console import Console
     from provision.run import fleet
 
@@ -94,7 +128,17 @@ def _watched(command: Command, request: Request) -> tuple[Result, ...]:
                 os._exit(130)
             console.resume()
 
-        results = fleet.run(request, console, interrupted)
+        def agrees(runs: Sequence[HostRun]) -> None:
+            if any(not run.ok and not (run.unreachable and request.skips_unreachable) for run in runs):
+                # Nothing is changed anyway, and each host says why.
+                return
+            console.pause()
+            counts = [(len(run.plan.changes), run.host.name) for run in runs if run.plan and run.plan.changes]
+            made = ", ".join(f"{count} change{'s' if count > 1 else ''} on {host}" for count, host in counts)
+            typed(command, f"makes {made}")
+            console.resume()
+
+        results = fleet.run(request, console, interrupted, agrees if asks else None)
         console.recap(results, request.applies)
         good = [result for result in results if not result.error]
         if request.token and request.applies:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @task(
     help=help_for(
-        "host", "app", "revision", "hold", "force", "stop_first", "plan", "skip_unreachable", "json", "inventory"
+        "host", "app", "revision", "hold", "force", "stop_first", "plan", "yes", "skip_unreachable", "json", "inventory"
     )
 )
 def deploy(
@@ -26,6 +26,7 @@ def deploy(
     force: bool = False,
     stop_first: bool = False,
     plan: bool = False,
+    yes: bool = False,
     skip_unreachable: bool = False,
     json: bool = False,
     inventory: str | None = None,
@@ -48,16 +49,18 @@ def deploy(
         force=force,
         skips_unreachable=skip_unreachable,
         stops_first=stop_first,
+        yes=yes,
     )
     changing.end(results)
 
 
-@task(help=help_for("host", "force", "plan", "skip_unreachable", "json", "inventory"))
+@task(help=help_for("host", "force", "plan", "yes", "skip_unreachable", "json", "inventory"))
 def provision(
     context: Context,
     host: str = "",
     force: bool = False,
     plan: bool = False,
+    yes: bool = False,
     skip_unreachable: bool = False,
     json: bool = False,
     inventory: str | None = None,
@@ -67,7 +70,9 @@ def provision(
     from provision.tasks import changing
 
     command = Command("provision", host, inventory, json)
-    results = changing.run(command, roles.server, applies=not plan, force=force, skips_unreachable=skip_unreachable)
+    results = changing.run(
+        command, roles.server, applies=not plan, force=force, skips_unreachable=skip_unreachable, yes=yes
+    )
     changing.end(results)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @task(
     help={
-        **help_for("host", "app", "stop_first", "plan", "skip_unreachable", "json", "inventory"),
+        **help_for("host", "app", "stop_first", "plan", "yes", "skip_unreachable", "json", "inventory"),
         "to": "a release, by its id or its commit's first seven digits, instead of the previous good one",
     }
 )
@@ -25,6 +25,7 @@ def rollback(
     to: str | None = None,
     stop_first: bool = False,
     plan: bool = False,
+    yes: bool = False,
     skip_unreachable: bool = False,
     json: bool = False,
     inventory: str | None = None,
@@ -38,16 +39,19 @@ def rollback(
     command = Command("rollback", host, inventory, json, app)
     what = partial(roles.rolled_back, to=to)
     changing.end(
-        changing.run(command, what, applies=not plan, skips_unreachable=skip_unreachable, stops_first=stop_first)
+        changing.run(
+            command, what, applies=not plan, skips_unreachable=skip_unreachable, stops_first=stop_first, yes=yes
+        )
     )
 
 
-@task(help=help_for("host", "app", "plan", "skip_unreachable", "json", "inventory"))
+@task(help=help_for("host", "app", "plan", "yes", "skip_unreachable", "json", "inventory"))
 def promote(
     context: Context,
     host: str = "",
     app: str = "",
     plan: bool = False,
+    yes: bool = False,
     skip_unreachable: bool = False,
     json: bool = False,
     inventory: str | None = None,
@@ -57,15 +61,16 @@ def promote(
     from provision.tasks import changing
 
     command = Command("promote", host, inventory, json, app)
-    changing.end(changing.run(command, roles.promoted, applies=not plan, skips_unreachable=skip_unreachable))
+    changing.end(changing.run(command, roles.promoted, applies=not plan, skips_unreachable=skip_unreachable, yes=yes))
 
 
-@task(help=help_for("host", "app", "stop_first", "skip_unreachable", "json", "inventory"))
+@task(help=help_for("host", "app", "stop_first", "yes", "skip_unreachable", "json", "inventory"))
 def restart(
     context: Context,
     host: str = "",
     app: str = "",
     stop_first: bool = False,
+    yes: bool = False,
     skip_unreachable: bool = False,
     json: bool = False,
     inventory: str | None = None,
@@ -75,4 +80,6 @@ def restart(
     from provision.tasks import changing
 
     command = Command("restart", host, inventory, json, app)
-    changing.end(changing.run(command, roles.restarted, skips_unreachable=skip_unreachable, stops_first=stop_first))
+    changing.end(
+        changing.run(command, roles.restarted, skips_unreachable=skip_unreachable, stops_first=stop_first, yes=yes)
+    )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from invoke import Exit, task
 
 from provision.errors import UsageError
-from provision.tasks.options import Command, help_for
+from provision.tasks.options import Command, help_for, hosts_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,8 +54,12 @@ def remove(
     agreed: Mapping[str, Sequence[str]] | None = None
     if not (plan or yes):
         planned = changing.run(command, what, applies=False)
-        agreed = _agreed([one for one in planned if not (skip_unreachable and one.status == "unreachable")], app, data)
-    results = changing.run(command, what, applies=not plan, agreed=agreed, skips_unreachable=skip_unreachable)
+        agreed = _agreed(
+            command, [one for one in planned if not (skip_unreachable and one.status == "unreachable")], app, data
+        )
+    results = changing.run(
+        command, what, applies=not plan, agreed=agreed, skips_unreachable=skip_unreachable, yes=yes or bool(agreed)
+    )
     changing.end(results)
     if not json:
         _say_nothing(results, app)
@@ -104,7 +108,7 @@ def _typed(name: str, whose: str) -> str:
     return _answer(f"This removes all data of {whose} for ever. Type {what} to go on: ") or "nothing"
 
 
-def _agreed(results: Sequence[Result], app: str, data: bool) -> dict[str, tuple[str, ...]]:
+def _agreed(command: Command, results: Sequence[Result], app: str, data: bool) -> dict[str, tuple[str, ...]]:
     """By host, what is to be done, when whoever reads it has agreed. Raises Exit if not, and where there is nothing to do."""
     from provision.tasks import changing
 
@@ -115,7 +119,9 @@ def _agreed(results: Sequence[Result], app: str, data: bool) -> dict[str, tuple[
         raise Exit(code=0)
     what = app or WHOLE
     what += (" and all its data" if app else " and all their data") if data else ""
-    if _answer(f"\nThis removes {what} from {', '.join(hosts)}. Go on? [y/N] ").lower() not in ("y", "yes"):
+    if any(host.environment == "production" for host in hosts_of(command.host, command.inventory)[1]):
+        changing.typed(command, f"removes {what} from {', '.join(hosts)}")
+    elif _answer(f"\nThis removes {what} from {', '.join(hosts)}. Go on? [y/N] ").lower() not in ("y", "yes"):
         raise Exit("nothing was removed", 1)
     return {result.host: tuple(change.summary for change in result.changes) for result in results}
 

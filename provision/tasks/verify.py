@@ -38,7 +38,7 @@ def verify(
     command = Command("verify", host, inventory, json)
     target = command.target()
     if disruptive and not yes:
-        _confirm(target.hosts)
+        _confirm(command, target.hosts)
 
     from provision.run import verification
 
@@ -51,13 +51,18 @@ def verify(
         raise Exit(code=1)
 
 
-def _confirm(hosts: Sequence[Host]) -> None:
+def _confirm(command: Command, hosts: Sequence[Host]) -> None:
     """Ask before anything is killed. Raises Exit if the answer is not yes, or there is no terminal to ask on."""
     apps = ", ".join(f"{app} on {host.name}" for host in hosts for app in host.apps)
     if not sys.stdin.isatty():
         raise Exit(
             "verify --disruptive kills each app's main process, and there is no terminal to ask on: add --yes", 1
         )
+    if any(host.environment == "production" for host in hosts):
+        from provision.tasks import changing
+
+        changing.typed(command, f"kills the main process of {apps or 'no app'}")
+        return
     print(f"This kills the main process of {apps or 'no app'}. Go on? [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise Exit("nothing was checked", 1)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import shutil
 import subprocess
 import sys
@@ -101,6 +102,18 @@ class Controller:
         path = self.inventory.with_name(f"{name or self.inventory.stem}.yml")
         path.write_text(text)
         return Controller(path, self.environ)
+
+
+def on_a_terminal(command: list[str], answers: str) -> Answer:
+    """A task whose questions are answered on a terminal; what it prints is all in its stdout."""
+    terminal, inside = pty.openpty()
+    os.write(terminal, answers.encode())
+    ran = subprocess.run(
+        command, cwd=ROOT, stdin=inside, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=SECONDS
+    )
+    os.close(inside)
+    os.close(terminal)
+    return Answer(ran.returncode, ran.stdout, "")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from provision import lab
-from tests.lab.conftest import LAB, https, shell
+from tests.lab.conftest import LAB, https, on_a_terminal, shell
 from tests.lab.refusals import ADDRESS, APP, DOMAIN, MAIN, SERVER, Declared, refused, untouched
 
 pytest_plugins = ("tests.lab.refusals",)
@@ -61,6 +61,24 @@ def test_the_sudo_password_works_and_is_seen_in_no_process_and_no_file(deployed:
     assert not seen
     assert int(rounds) > 10
     assert password not in answer.stdout + answer.stderr
+
+
+def test_production_is_changed_only_where_its_name_is_typed(deployed: Declared) -> None:
+    controller = deployed({"environment": {"COLOUR": "red"}}, environment="production")
+    for options, said in (((), "there is no terminal to ask on"), (("--json",), "deploy --json asks nothing")):
+        with untouched():
+            answer = controller("deploy", SERVER, *options)
+        assert (answer.status, answer.stderr) == (1, f"{SERVER} is production, and {said}: add --yes\n")
+    with untouched():
+        answer = on_a_terminal(controller.command("deploy", SERVER), "lab\n")
+    assert (answer.status, answer.stdout.splitlines()[-1].endswith("nothing was changed")) == (1, True), answer.stdout
+    asked = rf"^{SERVER} is production\. This makes \d changes on {SERVER}\. Type {SERVER} to go on: "
+    assert re.search(asked, answer.stdout, re.MULTILINE), answer.stdout
+    answer = on_a_terminal(controller.command("deploy", SERVER), f"{SERVER}\n")
+    assert (answer.status, "● " in answer.stdout) == (0, True), answer.stdout
+    again = on_a_terminal(controller.command("deploy", SERVER), "lab\n")
+    assert (again.status, "Type" in again.stdout) == (0, False), "where nothing is changed, nothing is asked"
+    assert controller("restart", SERVER, "--yes", "--json").status == 0
 
 
 def test_a_closed_port_is_unreachable(deployed: Declared) -> None:

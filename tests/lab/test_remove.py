@@ -2,9 +2,7 @@
 
 import json
 import os
-import pty
 import re
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +13,7 @@ import yaml
 
 from provision import lab
 from tests.lab import steps
-from tests.lab.conftest import ROOT, SECONDS, Answer, Controller, shell
+from tests.lab.conftest import Answer, Controller, on_a_terminal, shell
 from tests.lab.load import load
 from tests.lab.refusals import lab_values
 from tests.lab.repository import Repository
@@ -161,15 +159,7 @@ def test_what_is_removed_already_is_nothing_to_remove(site: Site) -> None:
 
 def typed(site: Site, answers: str, *options: str) -> Answer:
     """A removal of the app shop whose questions are answered on a terminal."""
-    terminal, inside = pty.openpty()
-    os.write(terminal, answers.encode())
-    command = site.inventory().command("remove", SERVER, "--app", SHOP, *options)
-    ran = subprocess.run(
-        command, cwd=ROOT, stdin=inside, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=SECONDS
-    )
-    os.close(inside)
-    os.close(terminal)
-    return Answer(ran.returncode, ran.stdout, "")
+    return on_a_terminal(site.inventory().command("remove", SERVER, "--app", SHOP, *options), answers)
 
 
 def test_data_goes_when_it_is_named(site: Site) -> None:
