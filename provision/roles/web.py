@@ -23,6 +23,9 @@ SETTINGS = f"{FOLDER}/provision/settings.conf"
 ANSWERS, ANSWERS_LINK = f"{FOLDER}/sites-available/000-answers.conf", f"{FOLDER}/sites-enabled/zz-000-answers.conf"
 # nginx 1.25.1 made `http2` a directive of its own; these come with an older one.
 OLDER = {"debian11", "debian12", "ubuntu22.04", "ubuntu22.10", "ubuntu23.04", "ubuntu23.10", "ubuntu24.04"}
+# Mozilla's groups for key exchange, and before them the post-quantum one where OpenSSL (3.5) has it.
+GROUPS, QUANTUM = "X25519:prime256v1:secp384r1", "X25519MLKEM768"
+WITH_QUANTUM = {"debian13"}
 
 
 def web(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
@@ -112,11 +115,15 @@ def _members(host: Host, facts: Facts, package: Packages, wait: Waiting) -> tupl
     return (
         NoStockSite(nginx.stock, package.ref),
         *_adopted(host, facts),
-        File(SETTINGS, render("nginx/settings.conf.j2", host=host)),
+        File(SETTINGS, render("nginx/settings.conf.j2", host=host, groups=_groups(facts))),
         *_site("000-default", "000-default", default),
         *(member for app in apps for member in _proxied(host, facts, app)),
         *(_answering(wait) if wait.names else map(Absent, sorted(answers, reverse=True))),
     )
+
+
+def _groups(facts: Facts) -> str:
+    return f"{QUANTUM}:{GROUPS}" if facts[SYSTEM].distribution in WITH_QUANTUM else GROUPS
 
 
 def _adopted(host: Host, facts: Facts) -> tuple[AdoptedSite, ...]:

@@ -139,7 +139,7 @@ def build_wheel(folder, settings=None, metadata=None):
 """
 )
 APPS = ("victim", "hostile")
-FILE = {"public/site.txt": "a static file\n"}
+FILE = {"public/site.txt": "a static file\n", "public/.env": "SECRET=1\n", "public/.well-known/site.txt": "known\n"}
 VICTIM = {"main.py": MAIN.replace("NAME", "victim"), "requirements.txt": "fastapi==0.165.0\n", **FILE}
 TREE = {"main.py": MAIN.replace("NAME", "hostile"), "pyproject.toml": PROJECT, "good.py": GOOD, **FILE}
 WELL_BEHAVED = {**TREE, "backend.py": "from good import build_wheel\n"}

@@ -124,6 +124,9 @@ def test_a_build_that_leaves_a_fifo_is_refused_with_one_line(attacked: Attacked)
 def test_static_files_are_served_and_a_link_that_leads_out_of_the_commit_is_refused(attacked: Attacked) -> None:
     domain = f"hostile.{SERVER}.test"
     assert https(SERVER, "/files/site.txt", domain).stdout == "a static file\n"
+    assert https(SERVER, "/files/.well-known/site.txt", domain).stdout == "known\n"
+    for path in ("/files/.env", "/files/%2eenv", "/files//.env", "/files/.well-known/../.env"):
+        assert "SECRET" not in https(SERVER, path, domain, "--path-as-is").stdout, path
     link = attacked.repositories["hostile"].folder / "public/leak"
     link.symlink_to("/etc/passwd")
     attacked.commit(hostile.WELL_BEHAVED)
