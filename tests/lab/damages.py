@@ -52,7 +52,11 @@ class Damage:
     def hand(self) -> str:
         """The command that does it."""
         commands = COMMANDS | {"emptied": EMPTIED.get(self.place.kind, ""), "target": TARGET.get(self.place.kind, "")}
-        return commands[self.how].replace("PATH", self.path)
+        # A damage before this one may have taken along what may be missing.
+        there = (
+            "test -e PATH || : >PATH; " if self.place.kind == "file" and self.name.rpartition("-")[2] in CONTENT else ""
+        )
+        return f"{there}{commands[self.how]}".replace("PATH", self.path)
 
     def __str__(self) -> str:
         return f"{self.name}-{self.how}"

@@ -31,7 +31,7 @@ failed=0
     lane=waits status=0
     on lab2 neighbours moving remove secrets attacks || status=1
     on lab2 commands apps verify sandbox hostile_app || status=1
-    on lab2 releases private || status=1
+    on lab2 releases private image hostile_server || status=1
     exit "$status"
 } >"$out/second" 2>&1 &
 second=$!
@@ -42,5 +42,5 @@ on lab1 supervisor python private_index pushed doctor || failed=1
 wait "$second" || failed=1
 cat "$out/second"
 
-run fleet faults lab image hostile_server || failed=1
+run fleet faults lab || failed=1
 exit "$failed"
