@@ -50,6 +50,10 @@ class Unreachable(ProvisionError):
     """No session can be had on the host."""
 
 
+class LoginRefused(Unreachable):
+    """The server answers, and does not let this login in."""
+
+
 class ConnectionLost(ProvisionError):
     """The connection ended while something was going on."""
 

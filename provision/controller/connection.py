@@ -20,7 +20,7 @@ from paramiko.ssh_exception import (
 )
 
 from provision.engine.shell import words
-from provision.errors import Unreachable
+from provision.errors import LoginRefused, Unreachable
 from provision.inventory import Host, known_as
 from provision.untrusted import line
 
@@ -29,13 +29,17 @@ logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 KEEPALIVE_SECONDS = 5
 DEAD_MILLISECONDS = 20_000
+NO_METHODS = "No authentication methods available"
 
 
-def connect(host: Host) -> Connection:
-    """An open connection to the host. A silent peer counts as gone after 20 s (TCP_USER_TIMEOUT). Raises Unreachable."""
+def connect(host: Host, password: str | None = None) -> Connection:
+    """An open connection to the host, by a key or else by a password. A silent peer counts as gone after 20 s (TCP_USER_TIMEOUT).
+
+    Raises Unreachable; LoginRefused where the server answers.
+    """
     own = (host.user, host.address, host.port)
     with _explained(host, *own):
-        connection = _connection(host)
+        connection = _connection(host, password)
     for each in reversed([*_jump_hosts(connection)]):
         with _explained(host, each.user, each.host, each.port):
             _open(each, host)
@@ -62,7 +66,8 @@ def _explained(host: Host, user: str, address: str, port: int) -> Iterator[None]
     except Unreachable:
         raise
     except (OSError, EOFError, SSHException) as error:
-        raise Unreachable(_why(host, user, address, port, error)) from None
+        refused = isinstance(error, AuthenticationException) or reason(error) == NO_METHODS
+        raise (LoginRefused if refused else Unreachable)(_why(host, user, address, port, error)) from None
 
 
 def _open(connection: Connection, host: Host) -> None:
@@ -118,7 +123,7 @@ def _config() -> Config:
     return Config(lazy=False)
 
 
-def _connection(host: Host) -> Connection:
+def _connection(host: Host, password: str | None) -> Connection:
     options: dict[str, object] = {
         "allow_agent": host.agent,
         "look_for_keys": host.key is None,
@@ -127,12 +132,15 @@ def _connection(host: Host) -> Connection:
     }
     if host.key:
         options["key_filename"] = str(host.key)
+    gateway = _gateway(host, options)
+    if password is not None:
+        options["password"] = password
     return Connection(
         host.address,
         user=host.user,
         port=host.port,
         config=_config(),
-        gateway=_gateway(host, options),
+        gateway=gateway,
         connect_timeout=host.connect_timeout,
         connect_kwargs=options,
     )
@@ -183,7 +191,7 @@ def _why(host: Host, user: str, address: str, port: int, error: Exception) -> st
         case AuthenticationException():
             offered = f"the key {host.key}" if host.key else "the agent's keys and the default ones"
             return f"{login} refused {offered}: is the public key in its authorized_keys?"
-    if reason(error) == "No authentication methods available":
+    if reason(error) == NO_METHODS:
         add = "add one to the SSH agent with ssh-add, or name it" if host.agent else "name it"
         return f"there is no key to log in to {login} with: {add} with key"
     return f"{address} port {port} does not answer ({reason(error)}): is the server on, and the address right?"

@@ -39,24 +39,25 @@ class Output:
 class Session:
     """A connection to one host, opened at first use. `execs` counts the SSH exec requests that were made over it.
 
-    `password` is sudo's, for a host with `become: sudo-password`. `waits` is what an answer had to wait for, if it is known. Methods raise Unreachable where there is no connection
+    `password` is sudo's, for a host with `become: sudo-password`; `login` is that of the user, where no key lets it in. `waits` is what an answer had to wait for, if it is known. Methods raise Unreachable where there is no connection
     and none can be made.
 
     It is long because a script is read in three ways, all over the one connection and with the same mark before its output.
     """
 
-    def __init__(self, host: Host, password: str | None = None) -> None:
+    def __init__(self, host: Host, password: str | None = None, login: str | None = None) -> None:
         self.host = host
         self.execs = 0
         self.waits: Finding | None = None
         self._password = password
+        self._login = login
         self._connection: Connection | None = None
         self._talking: Connection | None = None
 
     def open(self) -> Connection:
         """The connection; a new one where there is none or it has ended. Raises Unreachable."""
         if self._connection is None or not self._connection.is_connected:
-            self._connection = connect(self.host)
+            self._connection = connect(self.host, self._login)
         return self._connection
 
     def close(self) -> None:
@@ -158,7 +159,7 @@ class Session:
                 return transport.open_session(timeout=self.host.connect_timeout)
             time.sleep(CHANNEL_SECONDS)
         if self._connection is self._talking:
-            self._connection = connect(self.host)
+            self._connection = connect(self.host, self._login)
             transport = self._connection.transport
         return transport.open_session(timeout=self.host.connect_timeout)
 

@@ -105,6 +105,20 @@ class Host(Model):
         description="Jump host to connect through, as USER@HOST:PORT or a name from ssh_config.",
         examples=["jump@bastion.example.com:22"],
     )
+    host_key: (
+        Annotated[
+            str,
+            matching(
+                r"SHA256:[A-Za-z0-9+/]{43}", '"{}" is not a fingerprint; write SHA256:..., as ssh-keygen -l prints it'
+            ),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="The fingerprint of the server's host key, with which `invoke bootstrap` compares what the server shows before it"
+        " pins that. If omitted: it asks.",
+        examples=["SHA256:uNiVztksCsDhcc0u9e8BrrNXVHTfmVXmFXC2/hhF5RI"],
+    )
     known_hosts: File | None = Field(
         default=None,
         description="known_hosts file with the server's key. If omitted: your own.",

@@ -15,10 +15,24 @@ sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
 
 def collection() -> Collection:
     """All tasks, as Invoke wants them."""
-    from provision.tasks import demo, deploy, doctor, lab, logs, maintenance, release, remove, secrets, status, verify
+    from provision.tasks import (
+        bootstrap,
+        demo,
+        deploy,
+        doctor,
+        lab,
+        logs,
+        maintenance,
+        release,
+        remove,
+        secrets,
+        status,
+        verify,
+    )
 
     found = Collection()
     tasks: tuple[Any, ...] = (
+        bootstrap.bootstrap,
         deploy.deploy,
         deploy.provision,
         deploy.plan,

@@ -109,7 +109,14 @@ def on_a_terminal(command: list[str], answers: str) -> Answer:
     terminal, inside = pty.openpty()
     os.write(terminal, answers.encode())
     ran = subprocess.run(
-        command, cwd=ROOT, stdin=inside, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=SECONDS
+        command,
+        cwd=ROOT,
+        stdin=inside,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=SECONDS,
+        start_new_session=True,
     )
     os.close(inside)
     os.close(terminal)
