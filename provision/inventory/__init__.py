@@ -8,6 +8,7 @@ from provision.inventory.host import Host
 from provision.inventory.host_keys import host_key, known_as
 from provision.inventory.inventory import Inventory
 from provision.inventory.inventory_file import MODELS, InventoryFile
+from provision.inventory.limits import Limits
 from provision.inventory.load import load
 from provision.inventory.mirrors import Mirrors
 from provision.inventory.model import Model
@@ -27,6 +28,7 @@ __all__ = [
     "Host",
     "Inventory",
     "InventoryFile",
+    "Limits",
     "Mirrors",
     "Model",
     "Python",

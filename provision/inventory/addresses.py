@@ -36,6 +36,16 @@ def is_ip(value: str) -> bool:
     return True
 
 
+def network(value: str) -> str:
+    """A network such as 10.0.0.0/8, or one address."""
+    try:
+        ipaddress.ip_network(value)
+    except ValueError:
+        hint = "" if "/" in value else ", or an address"
+        raise ValueError(f'"{value}" is not a network; write for example 10.0.0.0/8{hint}') from None
+    return value
+
+
 def ssh_address(value: str) -> str:
     """What SSH connects to: a DNS name or an IP address, without user and port."""
     value = value.removeprefix("[").removesuffix("]")

@@ -29,6 +29,7 @@ from provision.inventory.fields import (
 )
 from provision.inventory.health import Health
 from provision.inventory.hooks import Hooks
+from provision.inventory.limits import Limits
 from provision.inventory.model import Context, Model, loaded
 from provision.inventory.netrc import logins
 from provision.inventory.python import Python
@@ -233,6 +234,11 @@ class App(Model):
         description="Seconds for an old release to finish its requests, including websockets and streams, before it is"
         " stopped (0 to 86400). If omitted: the timeout.",
         examples=[60],
+    )
+    limits: Limits = Field(
+        default_factory=Limits,
+        description="What one client may ask of the app: the keys of Limits.",
+        examples=[{}],
     )
     max_body: BodySize = Field(
         default="10m",

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from provision.inventory.addresses import ssh_address
+from provision.inventory.addresses import network, ssh_address
 from provision.inventory.app import App, app_name
 from provision.inventory.fields import File, Name, Text, Whole, distinct, matching
 from provision.inventory.mirrors import Mirrors
@@ -169,6 +169,12 @@ class Host(Model):
         default_factory=dict,
         description="The server's apps, by name: a-z, 0-9 and -, at most 26 characters. The app's system user has the same name.",
         examples=[{}],
+    )
+    trusted_proxies: Annotated[list[Annotated[str, AfterValidator(network)]], AfterValidator(distinct)] = Field(
+        default_factory=list,
+        description="Proxies in front of the server, as networks or addresses. What they say of a client (X-Forwarded-For) is believed: it"
+        " is the client for limits, logs and the app. What others say is not.",
+        examples=[["10.0.0.0/8"]],
     )
     tls: TLS = Field(default_factory=TLS, description="Certificates: the keys of TLS.", examples=[{}])
     rollout: Rollout = Field(

@@ -8,6 +8,7 @@ from provision.inventory.app import App
 from provision.inventory.health import Health
 from provision.inventory.hooks import Hooks
 from provision.inventory.host import Host
+from provision.inventory.limits import Limits
 from provision.inventory.mirrors import Mirrors
 from provision.inventory.model import Model
 from provision.inventory.python import Python
@@ -16,7 +17,7 @@ from provision.inventory.schedule import Schedule
 from provision.inventory.source import Source
 from provision.inventory.tls import TLS
 
-MODELS: tuple[type[Model], ...] = (Host, App, Source, Python, Health, Schedule, Hooks, TLS, Rollout, Mirrors)
+MODELS: tuple[type[Model], ...] = (Host, App, Source, Python, Health, Schedule, Hooks, Limits, TLS, Rollout, Mirrors)
 """All models whose keys a file may have, in the order of the manual."""
 
 

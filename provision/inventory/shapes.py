@@ -12,6 +12,7 @@ from provision.inventory.health import Health
 from provision.inventory.hooks import Hooks
 from provision.inventory.host import Host
 from provision.inventory.inventory_file import MODELS, InventoryFile
+from provision.inventory.limits import Limits
 from provision.inventory.mirrors import Mirrors
 from provision.inventory.model import Model
 from provision.inventory.python import Python
@@ -68,6 +69,7 @@ FULL_NAMES = {
         (TLS, "tls."),
         (Rollout, "rollout."),
         (Hooks, "apps.NAME.hooks."),
+        (Limits, "apps.NAME.limits."),
         (App, "apps.NAME."),
     )
     for name in SHAPES[model]

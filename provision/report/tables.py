@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 MARKS = {"ok": "[green]✓[/]", "changed": "[yellow]●[/]", "failed": "[red]✗[/]", "unreachable": "[red]✗[/]"}
 LEVELS = {"ok": "[green]ok  [/]", "warn": "[yellow]warn[/]", "stop": "[red]stop[/]"}
+# Below it, a certificate should have been renewed.
+RENEWED_DAYS = 21
 STATES = {
     "active": "[green]active[/]",
     "kept": "kept",
@@ -144,6 +146,19 @@ def warn(line: str) -> None:
     Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]{without_markup(visible(line))}[/]")
 
 
+def late(row: AppStatus, issuer: str) -> str:
+    """What to know of a certificate that should have been renewed by now; empty if it need not."""
+    if row.days is None or row.days >= RENEWED_DAYS or issuer == "self-signed":
+        return ""
+    ends = f"ends in {row.days} days" if row.days >= 0 else "has expired"
+    what = (
+        "put another where tls.certificate names it, and deploy"
+        if issuer == "files"
+        else "certbot should have renewed it: /var/log/letsencrypt/letsencrypt.log on the server says why it could not"
+    )
+    return f"{row.host}: {row.app}: the certificate {ends}: {what}"
+
+
 def status(rows: Sequence[AppStatus], mixed: Collection[str] = ()) -> Table:
     """How the apps on the hosts do, a line each; the releases of those that are `mixed` in red."""
     table = _table("host", "app", "release", "since", "slot", "health", "workers", "memory", "certificate", "updates")
@@ -158,10 +173,17 @@ def status(rows: Sequence[AppStatus], mixed: Collection[str] = ()) -> Table:
             health + (" [yellow]maintenance[/]" if row.maintenance else ""),
             str(row.workers),
             f"{row.memory / 1e6:.0f} MB" if row.memory else "-",
-            f"{row.days} days" if row.days is not None else "-",
+            _left(row.days),
             str(row.updates),
         )
     return table
+
+
+def _left(days: int | None) -> str:
+    """What is left of a certificate."""
+    if days is None:
+        return "-"
+    return f"[red]{days} days[/]" if days < RENEWED_DAYS else f"{days} days"
 
 
 def _table(*columns: str, wraps: str = "") -> Table:

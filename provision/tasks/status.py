@@ -56,6 +56,8 @@ def status(context: Context, host: str = "", app: str = "", json: bool = False, 
 
     for each in mixed:
         tables.warn(f"{each}: the hosts do not run the same commit: deploy it to all of them again")
+    for line in filter(None, (tables.late(row, asked[row.host].tls.issuer) for row in rows)):
+        tables.warn(line)
     asking.print_table(tables.status(rows, mixed), answers, others)
 
 

@@ -37,7 +37,7 @@ failed=0
 second=$!
 lane=builds
 on lab1 path remove_all || failed=1
-on lab1 drift recovery services system files swap refused_plans refused_releases sources access bootstrap guest adopt || failed=1
+on lab1 drift recovery services system files swap refused_plans refused_releases sources access bootstrap limits guest adopt || failed=1
 on lab1 supervisor python private_index pushed doctor || failed=1
 wait "$second" || failed=1
 cat "$out/second"

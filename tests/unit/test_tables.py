@@ -58,6 +58,23 @@ def test_a_status_shows_health_in_words_and_a_dash_for_what_is_not_known(capsys:
     assert second == ["web1", "blog", "-", "-", "green", "502", "maintenance", "0", "-", "-", "2"]
 
 
+@pytest.mark.parametrize(
+    ("days", "issuer", "said"),
+    [
+        (21, "letsencrypt", ""),
+        (None, "letsencrypt", ""),
+        (20, "letsencrypt", "ends in 20 days: certbot should have renewed it: "),
+        (-1, "https://acme.test/dir", "has expired: certbot should have renewed it: "),
+        (3, "files", "ends in 3 days: put another where tls.certificate names it, and deploy"),
+        (3, "self-signed", ""),
+    ],
+)
+def test_a_certificate_that_should_have_been_renewed_is_named(days: int | None, issuer: str, said: str) -> None:
+    row = AppStatus("web1", "shop", "one", "yesterday", "blue", "200", 3, 52_400_000, days, False, 2)
+    assert tables.late(row, issuer).startswith(f"web1: shop: the certificate {said}" if said else "")
+    assert bool(tables.late(row, issuer)) == bool(said)
+
+
 ROW = ReleaseInfo("web1", "shop", ID, "abc", "held", "2026-11-21T23:05:00Z", "ann@box", "Ann", "a long subject " * 9)
 STATUS = AppStatus("web1", "shop", ID, "2026-11-21T23:05:00Z", "blue", "502", 3, 52_400_000, 60, True, 2)
 RESULT = Result("web1.example.com", "changed", 103, 2, execs=3, seconds=1.25, releases={"shop": ID, "blog": ID})

@@ -160,6 +160,8 @@ def test_the_preview_address_gives_its_token_as_a_cookie_while_the_release_is_he
 
 
 NGINX = {
+    "binary_remote_addr",
+    "realip_remote_addr",
     "cookie_provision_preview",
     "host",
     "http_upgrade",
@@ -225,6 +227,33 @@ def test_a_name_in_a_pattern_is_as_short_as_pcre_wants_it_and_not_nginxs_own(
     assert names
     assert max(map(len, names)) <= 32
     assert not {"http_cookie", "http_host", "http_user_agent"} & set(names)
+
+
+LIMITED = app("shop", "source: /srv/git/shop, limits: {requests: 20, burst: 10, connections: 5}")
+
+
+def test_a_client_has_the_limits_of_the_inventory_and_no_others(make_host: MakeHost, make_known: MakeFacts) -> None:
+    plain = sites(make_host, make_known, app("shop"))["shop"]
+    assert not re.findall("limit_|429|real_ip", plain)
+    text = sites(make_host, make_known, LIMITED, more="trusted_proxies: [10.0.0.0/8, '2001:db8::/32']\n")["shop"]
+    for line in (
+        "limit_req_zone $app_shop_client zone=provision_shop_requests:10m rate=20r/s;",
+        "limit_conn_zone $app_shop_client zone=provision_shop_connections:10m;",
+        "    set_real_ip_from 10.0.0.0/8;",
+        "    set_real_ip_from 2001:db8::/32;",
+        "    error_page 429 @limited;",
+    ):
+        assert text.count(f"\n{line}\n") == 1, line
+    # Once for each request, in the one location or the other.
+    assert text.count("limit_req zone=provision_shop_requests burst=10 nodelay;") == 2
+    assert text.count("limit_conn provision_shop_connections 5;") == 2
+
+
+def test_whoever_a_proxy_speaks_for_is_never_the_server_itself(make_host: MakeHost, make_known: MakeFacts) -> None:
+    """127.0.0.1 is told more, and has no limits: who is connected counts for that, and not what a header says."""
+    text = sites(make_host, make_known, LIMITED, more="trusted_proxies: [10.0.0.0/8]\n")["shop"]
+    asked = [line for line in text.splitlines() if re.search(r"map .*_(answer|client) |= 127", line)]
+    assert [re.findall(r"\$(?:realip_)?remote_addr", line) for line in asked] == [["$realip_remote_addr"]] * 3
 
 
 def block(text: str, head: str) -> str:

@@ -70,6 +70,9 @@ WRONG = [
     (HOST + "rollout: {batch: 0}\n", at(4, 'rollout.batch: "0" is not a batch; write a number of hosts such as 2, or a percentage such as 25%')),
     (HOST + "rollout: {on_failure: rollbak}\n", at(4, 'rollout.on_failure: "rollbak" is not known; did you mean "rollback"?')),
     (HOST + "rollout: {on_failure: go on}\n", at(4, 'rollout.on_failure: "go on" is not known; write rollback or stop')),
+    (HOST + "trusted_proxies: [10.0.0.1/8]\n", at(4, 'trusted_proxies[0]: "10.0.0.1/8" is not a network; write for example 10.0.0.0/8')),
+    (HOST + "trusted_proxies: [proxy]\n", at(4, 'trusted_proxies[0]: "proxy" is not a network; write for example 10.0.0.0/8, or an address')),
+    (HOST + "environment: prod\n", at(4, "environment: the value is not known; write development or staging or production")),
     (HOST + "rollout: 2\n", at(4, "rollout: 2 is not a mapping; write keys and values below it")),
     (
         HOST + "mirrors: {python: 'https://user:pw@mirror.example.com/python'}\n",
