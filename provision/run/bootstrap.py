@@ -64,18 +64,18 @@ def pin(host: Host, trusts: Callable[[str, str], bool]) -> Iterator[str]:
     if any(_knows(file, name) for file in files):
         return
     key = connection.host_key(host.address, host.port, host.connect_timeout)
-    print_ = fingerprint(key)
-    if host.host_key and host.host_key != print_.partition(" ")[2]:
+    shows = fingerprint(key)
+    if host.host_key and host.host_key != shows.partition(" ")[2]:
         raise LoginRefused(
-            f"the host key of {name} is {print_}, and the inventory's host_key is {host.host_key}: do not connect"
+            f"the host key of {name} is {shows}, and the inventory's host_key is {host.host_key}: do not connect"
         )
-    if not host.host_key and not trusts(name, print_):
-        raise LoginRefused(f"the host key of {name}, {print_}, is not trusted: nothing was changed")
+    if not host.host_key and not trusts(name, shows):
+        raise LoginRefused(f"the host key of {name}, {shows}, is not trusted: nothing was changed")
     file = files[0]
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with file.open("a") as known:
         known.write(f"{name} {key}\n")
-    yield f"pinned its host key, {print_}, in {file}"
+    yield f"pinned its host key, {shows}, in {file}"
 
 
 def fingerprint(key: str) -> str:
