@@ -73,8 +73,10 @@ def pin(host: Host, trusts: Callable[[str, str], bool]) -> Iterator[str]:
         raise LoginRefused(f"the host key of {name}, {shows}, is not trusted: nothing was changed")
     file = files[0]
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    before = file.read_bytes() if file.exists() else b""
     with file.open("a") as known:
-        known.write(f"{name} {key}\n")
+        # The last line may have no end.
+        known.write(("\n" if before and not before.endswith(b"\n") else "") + f"{name} {key}\n")
     yield f"pinned its host key, {shows}, in {file}"
 
 
