@@ -4,6 +4,7 @@ import base64
 import hashlib
 import logging
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -29,6 +30,8 @@ logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 KEEPALIVE_SECONDS = 5
 DEAD_MILLISECONDS = 20_000
+NO_BANNER = "Error reading SSH protocol banner"
+AGAIN_SECONDS, AT_ONCE_SECONDS = (0.5, 2), 3
 NO_METHODS = "No authentication methods available"
 
 
@@ -71,8 +74,19 @@ def _explained(host: Host, user: str, address: str, port: int) -> Iterator[None]
 
 
 def _open(connection: Connection, host: Host) -> None:
-    _trust(connection.client, host)
-    connection.open()
+    """Where many are about to log in, sshd closes connections at random before it says anything (MaxStartups): it is asked again."""
+    for pause in (*AGAIN_SECONDS, None):
+        begun = time.monotonic()
+        _trust(connection.client, host)
+        try:
+            connection.open()
+        except SSHException as error:
+            silent = time.monotonic() - begun > AT_ONCE_SECONDS
+            if pause is None or silent or not str(error).startswith(NO_BANNER):
+                raise
+            time.sleep(pause)
+        else:
+            return
 
 
 def host_key(address: str, port: int, seconds: float = 10) -> str:

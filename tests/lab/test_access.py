@@ -3,13 +3,16 @@
 import json
 import os
 import re
+import socket
 import subprocess
+import threading
 import time
 from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from provision import lab
@@ -86,6 +89,20 @@ def test_a_closed_port_is_unreachable(deployed: Declared) -> None:
         controller = deployed(hosts={SERVER: {"address": ADDRESS, "port": 1}})
         error = refused(controller("deploy", SERVER, "--json"), status="unreachable")
     assert error == (f"{ADDRESS} port 1 does not answer (Connection refused): is the server on, and the address right?")
+
+
+def test_a_server_that_has_too_many_at_its_door_is_asked_again(deployed: Declared) -> None:
+    """sshd closes connections before it has said anything, at random, where it has that many which have not logged in."""
+    shell(SERVER, "echo MaxStartups 1 >/etc/ssh/sshd_config.d/one.conf; systemctl reload ssh; sleep 0.5")
+    try:
+        with socket.create_connection((ADDRESS, 22)) as other:
+            time.sleep(0.5)
+            error = refused(deployed()("plan", SERVER, "--json"), status="unreachable")
+            assert error.startswith(f"{ADDRESS} port 22 does not answer (Error reading SSH protocol banner")
+            threading.Timer(1.5, partial(other.shutdown, socket.SHUT_RDWR)).start()
+            assert deployed().plan(SERVER).host(SERVER)["error"] is None
+    finally:
+        shell(SERVER, "rm /etc/ssh/sshd_config.d/one.conf; systemctl reload ssh")
 
 
 def test_an_address_that_does_not_resolve_is_unreachable(deployed: Declared) -> None:
