@@ -212,6 +212,11 @@ def _why(host: Host, user: str, address: str, port: int, error: Exception) -> st
 
 
 def _fingerprint(key: paramiko.PKey) -> str:
-    """A key's type and fingerprint, as `ssh-keygen -l` prints it."""
-    digest = base64.b64encode(hashlib.sha256(key.asbytes()).digest()).decode().rstrip("=")
-    return f"{key.get_name()} SHA256:{digest}"
+    return fingerprint(f"{key.get_name()} {key.get_base64()}")
+
+
+def fingerprint(key: str) -> str:
+    """Type and fingerprint of a public key (TYPE BASE64), as `ssh-keygen -l` prints them. Raises ValueError for what is none."""
+    kind, text = key.split()[:2]
+    digest = base64.b64encode(hashlib.sha256(base64.b64decode(text)).digest()).decode().rstrip("=")
+    return f"{kind} SHA256:{digest}"

@@ -132,8 +132,8 @@ class Host(Model):
     )
     environment: Literal["development", "staging", "production"] | None = Field(
         default=None,
-        description="What the server is for. Before tasks change anything on a production server, they show what, and want its name"
-        " typed; --yes is for where nobody can type.",
+        description="What the server is for. Before deploy, provision, promote, rollback, restart or remove changes anything in production,"
+        " it shows what, and the name of --host has to be typed; with --yes it does not ask.",
         examples=["production"],
     )
     groups: list[Name] = Field(

@@ -1,7 +1,5 @@
 """First contact with a server as its provider hands it over: its host key is pinned, and the inventory's user can log in and be root."""
 
-import base64
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +48,7 @@ def bootstrap(host: Host, login: str, keys: tuple[str, ...], questions: Question
         raise RunError(f"{host.user} was not let in: {shown(said, 300)}")
     if not _is_root(host):
         raise RunError(
-            f"{host.user} was let in, and cannot log in or use sudo all the same: look at the server's sshd and sudo logs"
+            f"{host.user} was set up, but still cannot log in or use sudo: look at the server's sshd and sudo logs"
         )
     yield f"{host.user} logs in and is root"
 
@@ -64,7 +62,7 @@ def pin(host: Host, trusts: Callable[[str, str], bool]) -> Iterator[str]:
     if any(_knows(file, name) for file in files):
         return
     key = connection.host_key(host.address, host.port, host.connect_timeout)
-    shows = fingerprint(key)
+    shows = connection.fingerprint(key)
     if host.host_key and host.host_key != shows.partition(" ")[2]:
         raise LoginRefused(
             f"the host key of {name} is {shows}, and the inventory's host_key is {host.host_key}: do not connect"
@@ -78,13 +76,6 @@ def pin(host: Host, trusts: Callable[[str, str], bool]) -> Iterator[str]:
         # The last line may have no end.
         known.write(("\n" if before and not before.endswith(b"\n") else "") + f"{name} {key}\n")
     yield f"pinned its host key, {shows}, in {file}"
-
-
-def fingerprint(key: str) -> str:
-    """Type and fingerprint of a key (TYPE BASE64), as `ssh-keygen -l` prints them."""
-    kind, text = key.split()[:2]
-    digest = base64.b64encode(hashlib.sha256(base64.b64decode(text)).digest()).decode().rstrip("=")
-    return f"{kind} SHA256:{digest}"
 
 
 def public_keys(host: Host, file: Path | None = None) -> tuple[str, ...]:
@@ -106,7 +97,7 @@ def public_keys(host: Host, file: Path | None = None) -> tuple[str, ...]:
     keys = tuple(one for one in found if one and not one.startswith("#"))
     for one in keys:
         try:
-            fingerprint(one)
+            connection.fingerprint(one)
         except ValueError:
             raise UsageError(f"{file or host.key}: this is not a public key: {shown(one, 40)}") from None
     if not keys:

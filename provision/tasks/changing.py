@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from invoke import Exit
 
 from provision.errors import ProvisionError
+from provision.tasks.options import production
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -43,7 +44,7 @@ def run(
     from provision.run.request import Request
 
     target = command.target()
-    asks = applies and not yes and any(host.environment == "production" for host in target.hosts)
+    asks = applies and not yes and production(target.hosts)
     if asks:
         check_asking(command)
     request = Request(
@@ -69,11 +70,8 @@ def check_asking(command: Command) -> None:
     """Raises Exit where a task must ask, and cannot: before any connection is made."""
     if not command.json and sys.stdin.isatty():
         return
-    said = (
-        f"{command.host} is production, and {command.task} --json asks nothing: add --yes"
-        if command.json
-        else f"{command.host} is production, and there is no terminal to ask on: add --yes"
-    )
+    why = f"{command.task} --json asks nothing" if command.json else "there is no terminal to ask on"
+    said = f"{command.host} is production, and {why}: add --yes"
     if command.json:
         from provision.report import document
 

@@ -107,6 +107,11 @@ def hosts_of(host: str, inventory: str | None) -> tuple[Inventory, tuple[Host, .
         raise UsageError(str(error)) from None
 
 
+def production(hosts: Sequence[Host]) -> bool:
+    """Whether one of the hosts is production, so that a task asks before it changes anything."""
+    return any(host.environment == "production" for host in hosts)
+
+
 def having(app: str, name: str, hosts: tuple[Host, ...]) -> tuple[Host, ...]:
     """The hosts that have the app, or all if it is empty; `name` is what --host said. Raises UsageError if none has it."""
     from provision.inventory.wording import known_names

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from invoke import Exit, task
 
 from provision.errors import UsageError
-from provision.tasks.options import Command, help_for, hosts_of
+from provision.tasks.options import Command, help_for, hosts_of, production
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -119,7 +119,7 @@ def _agreed(command: Command, results: Sequence[Result], app: str, data: bool) -
         raise Exit(code=0)
     what = app or WHOLE
     what += (" and all its data" if app else " and all their data") if data else ""
-    if any(host.environment == "production" for host in hosts_of(command.host, command.inventory)[1]):
+    if production(hosts_of(command.host, command.inventory)[1]):
         changing.typed(command, f"removes {what} from {', '.join(hosts)}")
     elif _answer(f"\nThis removes {what} from {', '.join(hosts)}. Go on? [y/N] ").lower() not in ("y", "yes"):
         raise Exit("nothing was removed", 1)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from invoke import Exit, task
 
-from provision.tasks.options import Command, help_for
+from provision.tasks.options import Command, help_for, production
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +58,7 @@ def _confirm(command: Command, hosts: Sequence[Host]) -> None:
         raise Exit(
             "verify --disruptive kills each app's main process, and there is no terminal to ask on: add --yes", 1
         )
-    if any(host.environment == "production" for host in hosts):
+    if production(hosts):
         from provision.tasks import changing
 
         changing.typed(command, f"kills the main process of {apps or 'no app'}")

@@ -91,7 +91,7 @@ def test_a_closed_port_is_unreachable(deployed: Declared) -> None:
     assert error == (f"{ADDRESS} port 1 does not answer (Connection refused): is the server on, and the address right?")
 
 
-def test_a_server_that_has_too_many_at_its_door_is_asked_again(deployed: Declared) -> None:
+def test_a_server_that_closes_the_connection_before_its_banner_is_asked_again(deployed: Declared) -> None:
     """sshd closes connections before it has said anything, at random, where it has that many which have not logged in."""
     shell(SERVER, "echo MaxStartups 1 >/etc/ssh/sshd_config.d/one.conf; systemctl reload ssh; sleep 0.5")
     try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from provision.controller import connection
 from provision.errors import UsageError
 from provision.run import bootstrap
 
@@ -25,7 +26,7 @@ def key(folder: Path, comment: str = "ann@laptop") -> Path:
 def test_a_fingerprint_is_what_ssh_keygen_prints(tmp_path: Path) -> None:
     public = key(tmp_path).with_name("key-ann@laptop.pub")
     said = subprocess.run(["ssh-keygen", "-l", "-f", public], check=True, capture_output=True, text=True).stdout.split()
-    assert bootstrap.fingerprint(public.read_text()) == f"ssh-ed25519 {said[1]}"
+    assert connection.fingerprint(public.read_text()) == f"ssh-ed25519 {said[1]}"
 
 
 def test_the_inventorys_key_is_let_in_or_those_of_a_file(tmp_path: Path, make_host: MakeHost) -> None:
