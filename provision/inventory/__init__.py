@@ -2,6 +2,7 @@
 
 from provision.inventory.app import App
 from provision.inventory.find import every, find
+from provision.inventory.hardening import Hardening
 from provision.inventory.health import Health
 from provision.inventory.hooks import Hooks
 from provision.inventory.host import Host
@@ -23,6 +24,7 @@ __all__ = [
     "MODELS",
     "TLS",
     "App",
+    "Hardening",
     "Health",
     "Hooks",
     "Host",

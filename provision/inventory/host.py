@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from provision.inventory.addresses import network, ssh_address
 from provision.inventory.app import App, app_name
 from provision.inventory.fields import File, Name, Text, Whole, distinct, matching
+from provision.inventory.hardening import Hardening
 from provision.inventory.mirrors import Mirrors
 from provision.inventory.model import Model
 from provision.inventory.rollout import Rollout
@@ -175,6 +176,11 @@ class Host(Model):
         description="Proxies in front of the server, as networks or addresses. What they say of a client (X-Forwarded-For) is believed: it"
         " is the client for limits, logs and the app. What others say is not.",
         examples=[["10.0.0.0/8"]],
+    )
+    hardening: Hardening = Field(
+        default_factory=Hardening,
+        description="What is done so that the server is safe: the keys of Hardening.",
+        examples=[{}],
     )
     tls: TLS = Field(default_factory=TLS, description="Certificates: the keys of TLS.", examples=[{}])
     rollout: Rollout = Field(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from provision.inventory.app import App
+from provision.inventory.hardening import Hardening
 from provision.inventory.health import Health
 from provision.inventory.hooks import Hooks
 from provision.inventory.host import Host
@@ -17,7 +18,20 @@ from provision.inventory.schedule import Schedule
 from provision.inventory.source import Source
 from provision.inventory.tls import TLS
 
-MODELS: tuple[type[Model], ...] = (Host, App, Source, Python, Health, Schedule, Hooks, Limits, TLS, Rollout, Mirrors)
+MODELS: tuple[type[Model], ...] = (
+    Host,
+    App,
+    Source,
+    Python,
+    Health,
+    Schedule,
+    Hooks,
+    Limits,
+    Hardening,
+    TLS,
+    Rollout,
+    Mirrors,
+)
 """All models whose keys a file may have, in the order of the manual."""
 
 

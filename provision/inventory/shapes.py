@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from provision.inventory.app import App
+from provision.inventory.hardening import Hardening
 from provision.inventory.health import Health
 from provision.inventory.hooks import Hooks
 from provision.inventory.host import Host
@@ -70,6 +71,7 @@ FULL_NAMES = {
         (Rollout, "rollout."),
         (Hooks, "apps.NAME.hooks."),
         (Limits, "apps.NAME.limits."),
+        (Hardening, "hardening."),
         (App, "apps.NAME."),
     )
     for name in SHAPES[model]

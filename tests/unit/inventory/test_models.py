@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 EVERYTHING = """\
+hardening: {ssh: true}
 tls: {issuer: files, certificate: own.pem, key: own.key, issuer_ca: ca.pem, root_ca: ca.pem}
 mirrors: {ca_bundle: ca.pem}
 apps:
@@ -36,7 +37,12 @@ apps:
 hosts:
   web1: {address: 203.0.113.10, key: login, known_hosts: known, groups: [web]}
 """
-CALLS = {("TLS", "covers"): "shop.example.com", ("Rollout", "size"): 3, ("Inventory", "select"): "web"}
+CALLS = {
+    ("TLS", "covers"): "shop.example.com",
+    ("Rollout", "size"): 3,
+    ("Inventory", "select"): "web",
+    ("Hardening", "wants"): "ssh",
+}
 """Each public method of a model, and what to call it with."""
 
 
