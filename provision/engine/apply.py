@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from provision.engine import found, lease
+from provision.engine import access, found, lease
 from provision.engine.layout import PRELUDE
 from provision.engine.plan import Plan
 from provision.engine.resource import Change
@@ -13,16 +13,16 @@ from provision.engine.shell import joined, library, words
 from provision.errors import ProbeError
 from provision.untrusted import line as shown
 
-LIBRARY = f"{PRELUDE}{library(__file__)}{lease.LIBRARY}{found.LIBRARY}"
+LIBRARY = f"{PRELUDE}{library(__file__)}{lease.LIBRARY}{found.LIBRARY}{library(access.__file__)}"
 # How long the undoing of a fleet's run waits for whatever the run left going on.
 UNDO_SECONDS = 300
 # Characters in one pattern of sed; those that are special there, and how they are written.
 LONGEST = 512
 SPECIAL, ESCAPED = re.compile(r"[\]\[\\.*^$/]"), r"\\\g<0>"
 Kind = Literal[
-    "locked", "stale", "expired", "lost", "begin", "out", "notice", "error", "done", "failed", "stopped", "end"
+    "locked", "stale", "expired", "lost", "begin", "out", "notice", "asks", "error", "done", "failed", "stopped", "end"
 ]
-OF_CHANGES = ("begin", "out", "notice", "error", "done", "failed", "stopped")
+OF_CHANGES = ("begin", "out", "notice", "asks", "error", "done", "failed", "stopped")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,8 @@ class Event:
     """One line of a run's events file.
 
     `change` is the number of the change in the plan, from 0; -1 if there is none. `text` is a line of output, a notice to the user, the reason of a failure, the
-    holder of the lock, or an exit status. `offset` is the line's number in the file, from 1.
+    holder of the lock, an exit status, or, of an event that `asks` for a new login, the token that this gives and
+    how many seconds it is waited for. `offset` is the line's number in the file, from 1.
     """
 
     kind: Kind

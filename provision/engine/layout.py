@@ -105,6 +105,21 @@ class Toolkit(Places):
     undo_at_boot = Place(
         "/etc/systemd/system/multi-user.target.wants/provision-undo.service", "link", "starts that unit at a boot"
     )
+    access = Place(
+        "/var/lib/provision/access",
+        "directory",
+        "what there was before a change to how the server is reached, until a new login confirms that",
+        mode=0o700,
+    )
+    access_undo = Place(
+        "/var/lib/provision/access/undo", "file", "puts it back; gone when the change is confirmed", mode=0o600
+    )
+    access_unit = Place(
+        "/etc/systemd/system/provision-access.service", "file", "runs that where no login confirms it", mode=0o644
+    )
+    access_at_boot = Place(
+        "/etc/systemd/system/multi-user.target.wants/provision-access.service", "link", "starts that unit at a boot"
+    )
     reserve = Place("/var/lib/provision/reserve", "file", "a megabyte, given up when the disk is full", mode=0o600)
     outbox = Place("/var/lib/provision/outbox", "directory", "packed Pythons that wait for the controller", mode=0o755)
     cache = Place("/var/cache/provision", "directory", "the package installer's caches, one for each app", mode=0o755)

@@ -36,6 +36,10 @@ lease_allows() {
         systemctl start --no-block provision-undo.service
         printf 'locked\t\t%s\t%s\t%s\n' 'the server itself (taking back what a fleet did not confirm)' \
             "$(date -u -r "$provision_undo" +%Y-%m-%dT%H:%M:%SZ)" undo
+    elif [ -e "$provision_access_undo" ]; then
+        systemctl start --no-block provision-access.service
+        printf 'locked\t\t%s\t%s\t%s\n' 'the server itself (taking back a change to its access that no login confirmed)' \
+            "$(date -u -r "$provision_access_undo" +%Y-%m-%dT%H:%M:%SZ)" undo
     else
         return 0
     fi

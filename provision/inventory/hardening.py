@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
+from provision.inventory.addresses import network
+from provision.inventory.fields import Text, Whole, distinct, matching
 from provision.inventory.model import Model
 
 Part = Literal["ssh", "firewall", "fail2ban", "updates", "system"]
+Setting = Annotated[
+    str, matching(r"[A-Za-z][A-Za-z0-9]{1,40}", '"{}" is not a setting of sshd; write for example AllowUsers')
+]
+Value = Annotated[Text, matching(r"[ -~]{1,1000}", "a setting of sshd is one line of plain text")]
+PublicKey = Annotated[
+    str,
+    matching(
+        r"(ssh-|sk-ssh-|ecdsa-|sk-ecdsa-)[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,2}( [ -~]{0,200})?",
+        '"{}" is not a public key; write the line of a .pub file',
+    ),
+]
+Port = Annotated[Whole, Field(ge=1, le=65535)]
 
 
 class Hardening(Model):
@@ -24,10 +38,31 @@ class Hardening(Model):
         description="sshd lets nobody in by password, or as root once another user works, and offers modern algorithms only.",
         examples=[True],
     )
+    ssh_settings: dict[Setting, Value] = Field(
+        default_factory=dict,
+        description="More settings of sshd, or other values for those of `ssh`, by sshd_config's names. They stay only if a new login succeeds"
+        " with them.",
+        examples=[{"AllowUsers": "deploy"}],
+    )
+    ssh_keys: list[PublicKey] = Field(
+        default_factory=list,
+        description="Public keys: if there are any, only they let the host's user in, whatever is in its home.",
+        examples=[["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0fQ1yQ2bzv1zPq0v4vR8zC4oKkqgkS2yq1mX3J8b7K me@laptop"]],
+    )
     firewall: bool | None = Field(
         default=None,
         description="The kernel's firewall (nftables) is closed to all but SSH, and HTTP and HTTPS where the server has sites.",
         examples=[True],
+    )
+    open: Annotated[list[Port], AfterValidator(distinct)] = Field(
+        default_factory=list,
+        description="Other TCP ports that the firewall leaves open.",
+        examples=[[5432]],
+    )
+    ssh_from: Annotated[list[Annotated[str, AfterValidator(network)]], AfterValidator(distinct)] = Field(
+        default_factory=list,
+        description="The networks or addresses from which SSH can be reached through the firewall. If omitted: all.",
+        examples=[["203.0.113.0/24"]],
     )
     fail2ban: bool | None = Field(
         default=None,
@@ -49,3 +84,11 @@ class Hardening(Model):
         """Whether a part is asked for."""
         chosen: bool | None = getattr(self, part)
         return self.all if chosen is None else chosen
+
+    @model_validator(mode="after")
+    def _of_parts(self) -> Hardening:
+        for part, keys in (("ssh", ("ssh_settings", "ssh_keys")), ("firewall", ("open", "ssh_from"))):
+            useless = next((key for key in keys if getattr(self, key)), None)
+            if useless and not self.wants(part):  # type: ignore[arg-type]
+                raise ValueError(f"{useless} belongs to a part that is not asked for: add {part}: true")
+        return self

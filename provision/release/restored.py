@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from provision.engine.access import confirmed
 from provision.engine.layout import TOOLKIT
 from provision.engine.resource import Change, Finding, Probe, Record, Ref, State
 from provision.engine.shell import joined, words
 from provision.release import shell
 from provision.release.uninstall import THING
-from provision.resources import certificate, file_set, nginx, package, python, trust
+from provision.resources import certificate, fail2ban, file_set, nginx, package, packet_filter, python, sshd, trust
 from provision.untrusted import line as shown
 from provision.untrusted import word
 
@@ -17,10 +18,15 @@ LIBRARY = joined(
     file_set.LIBRARY,
     nginx.LIBRARY,
     package.LIBRARY,
+    packet_filter.LIBRARY,
     python.LIBRARY,
+    sshd.LIBRARY,
     trust.LIBRARY,
     f"{shell.LIBRARY}{shell.text('restored')}",
 )
+
+
+ACCESS = (sshd.PATH, sshd.KEYS, *packet_filter.PATHS, fail2ban.JAIL)
 
 
 def _list(things: Sequence[Record]) -> str:
@@ -45,6 +51,7 @@ def _packages(things: Sequence[Record]) -> str:
 
 # By part, in the order in which they go: what a plan says of its things, and whether the shell function is told of them.
 PARTS: dict[str, tuple[Callable[[Sequence[Record]], str], bool]] = {
+    "access": (lambda things: f"sshd, firewall: {_paths(things)}, if a new login succeeds then", False),
     "site": (lambda things: f"nginx: {_paths(things)}", False),
     "certificate": (_paths, False),
     "authority": (lambda things: f"trust {len(things)} of mirrors.ca_bundle no longer", False),
@@ -88,6 +95,8 @@ class Restored:
             return None
         said, tells = PARTS[self.part]
         script = words(f"restored_{self.part}", *(names if tells else ()))
+        if self.part == "access":
+            script = confirmed(script, ACCESS, f"{sshd.AFTERWARDS}; {packet_filter.AFTERWARDS}")
         return Change(self.ref, said(things), script, LIBRARY, phase="finish")
 
     def findings(self, state: State, planned: Mapping[Ref, Change] | None) -> tuple[Finding, ...]:

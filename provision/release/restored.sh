@@ -23,6 +23,28 @@ restored_replaced() {
     done <"$provision_found/$1/paths"
 }
 
+restored_access_paths() {
+    printf '%s\n' "$root/etc/ssh/sshd_config.d/10-provision.conf" "$root/etc/ssh/authorized_keys.provision" "$root/etc/provision/firewall.nft" \
+        "$root/etc/systemd/system/provision-firewall.service" "$root/etc/systemd/system/multi-user.target.wants/provision-firewall.service" \
+        "$root/etc/fail2ban/jail.d/provision.conf"
+}
+
+restored_find_access() { restored_access_paths | while read -r path; do restored_things "$path"; done; }
+
+restored_access() {
+    if [ -e "$root/etc/fail2ban/jail.d/provision.conf" ]; then
+        rm -f "$root/etc/fail2ban/jail.d/provision.conf"
+        if systemctl is-active --quiet fail2ban; then systemctl restart fail2ban; fi
+    fi
+    if [ -e "$root/etc/provision/firewall.nft" ]; then
+        packet_filter_remove "$root/etc/provision/firewall.nft" "$root/etc/systemd/system/provision-firewall.service" \
+            "$root/etc/systemd/system/multi-user.target.wants/provision-firewall.service" "$provision_stamps/firewall"
+    fi
+    if [ -e "$root/etc/ssh/sshd_config.d/10-provision.conf" ]; then
+        sshd_remove "$root/etc/ssh/sshd_config.d/10-provision.conf" "$root/etc/ssh/authorized_keys.provision"
+    fi
+}
+
 restored_site_paths() {
     for path in "$nginx_folder/sites-enabled/000-default.conf" "$nginx_folder/sites-available/000-default.conf"; do
         if { [ -e "$path" ] || [ -L "$path" ]; } && [ "$(nginx_owner "$path")" = provision ]; then printf '%s\n' "$path"; fi

@@ -14,7 +14,7 @@ from provision.release.preview import preview_tokens
 from provision.release.removal import RemovedUnit
 from provision.resources.nginx import NGINX
 from provision.resources.python import BUILT
-from provision.roles import app, base, leaving, outside, preflight, python, renaming, tls, web
+from provision.roles import app, base, hardening, leaving, outside, preflight, python, renaming, tls, web
 from provision.roles.wanted import Wanted
 
 FACTS: tuple[Fact[Any], ...] = (SYSTEM, BUILT, RELEASES, PREVIEWS, MANAGED, PUSHED, MIGRATIONS, PRESENT, KNOWN, NGINX)
@@ -31,7 +31,8 @@ def server(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     refuse_taken(host, facts[PRESENT])
     chosen = (role for name, role in SERVER.items() if name in host.roles)
     found = [resource for role in chosen for resource in role(host, facts, wanted)]
-    return (*found, *preflight.preflight(host, found, wanted))
+    safe = hardening.hardening(host, facts, wanted)
+    return (*found, *safe, *preflight.preflight(host, (*found, *safe), wanted))
 
 
 def everything(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:

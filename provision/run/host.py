@@ -24,7 +24,7 @@ from provision.errors import CacheError, ProvisionError, RunError, Unreachable
 from provision.inventory import Host
 from provision.release.outside import PublicName
 from provision.roles.wanted import Wanted
-from provision.run import outside
+from provision.run import access, outside
 from provision.run.follow import Run, follow, new_id
 from provision.run.gather import Commits, gather, inspected
 from provision.run.hold import Hold
@@ -239,6 +239,8 @@ class HostRun:
             if event.kind == "begin":
                 output.clear()
                 begun = time.monotonic()
+            elif event.kind == "asks":
+                output.extend(access.log_in(self.host, self.request.password, event.text))
             elif event.kind in ("out", "error"):
                 output.append(f"error: {event.text}" if event.kind == "error" else event.text)
             self.progress.handle(plan, self.run_id, event, output, time.monotonic() - begun)

@@ -1,0 +1,80 @@
+"""How a server is reached: sshd, the firewall, and who is kept out."""
+
+from provision.engine.facts import Facts
+from provision.engine.resource import Resource
+from provision.inventory import Host
+from provision.resources.fail2ban import JAIL, Jails
+from provision.resources.package import Packages
+from provision.resources.packet_filter import PacketFilter
+from provision.resources.service import Service
+from provision.resources.sshd import SshServer
+from provision.roles.wanted import Wanted
+
+# OpenSSH 9.9 and newer have the first, 8.5 and newer the second; both are safe from a quantum computer. The others are for older clients.
+KEY_EXCHANGE = (
+    "mlkem768x25519-sha256",
+    "sntrup761x25519-sha512",
+    "sntrup761x25519-sha512@openssh.com",
+    "curve25519-sha256",
+    "curve25519-sha256@libssh.org",
+)
+CIPHERS = ("aes256-gcm@openssh.com", "aes128-gcm@openssh.com", "aes256-ctr", "aes192-ctr", "aes128-ctr")
+MACS = ("hmac-sha2-512-etm@openssh.com", "hmac-sha2-256-etm@openssh.com")
+HOST_KEYS = (
+    "ssh-ed25519-cert-v01@openssh.com",
+    "rsa-sha2-512-cert-v01@openssh.com",
+    "ssh-ed25519",
+    "rsa-sha2-512",
+    "rsa-sha2-256",
+)
+
+
+def hardening(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
+    """Those parts that the inventory asks for; what it asks for no longer goes."""
+    return (*_firewall(host), *_fail2ban(host), _sshd(host))
+
+
+def _sshd(host: Host) -> SshServer:
+    if not host.hardening.wants("ssh"):
+        return SshServer()
+    own = {name.lower() for name in host.hardening.ssh_settings}
+    ours = {
+        "PasswordAuthentication": "no",
+        "KbdInteractiveAuthentication": "no",
+        "PermitRootLogin": "prohibit-password" if host.user == "root" else "no",
+        "MaxAuthTries": "4",
+        "LoginGraceTime": "30",
+        "MaxStartups": "20:30:60",
+        "X11Forwarding": "no",
+        "PermitUserEnvironment": "no",
+        "KexAlgorithms": ",".join(KEY_EXCHANGE),
+        "Ciphers": ",".join(CIPHERS),
+        "MACs": ",".join(MACS),
+        "HostKeyAlgorithms": ",".join(HOST_KEYS),
+    }
+    settings = {name: value for name, value in ours.items() if name.lower() not in own}
+    return SshServer(
+        tuple({**settings, **host.hardening.ssh_settings}.items()), host.user, tuple(host.hardening.ssh_keys)
+    )
+
+
+def _firewall(host: Host) -> tuple[Resource, ...]:
+    if not host.hardening.wants("firewall"):
+        return (PacketFilter(wanted=False),)
+    web = (80, 443) if "web" in host.roles else ()
+    ports = tuple(sorted({*web, *host.hardening.open}))
+    return (
+        Packages("firewall", ("nftables",)),
+        PacketFilter(True, ports, host.port, tuple(host.hardening.ssh_from)),
+    )
+
+
+def _fail2ban(host: Host) -> tuple[Resource, ...]:
+    if not host.hardening.wants("fail2ban"):
+        return (Jails(wanted=False),)
+    jails = Jails(wanted=True, web="web" in host.roles)
+    return (
+        Packages("fail2ban", ("fail2ban", "python3-systemd", "nftables")),
+        jails,
+        Service("fail2ban", (jails.ref,), "restart", reads=(JAIL,)),
+    )

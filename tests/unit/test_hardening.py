@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from provision.inventory import Hardening
+from provision.resources.packet_filter import PacketFilter
+from provision.resources.sshd import SshServer
+from provision.roles.hardening import hardening
+
+if TYPE_CHECKING:
+    from provision.engine.resource import Resource
+    from tests.unit.tables import MakeFacts, MakeHost
+
+HOST = "hosts: {web1: {address: 203.0.113.10, user: %s}}\nhardening: %s\n"
+
+
+def made(make_host: MakeHost, make_known: MakeFacts, text: str, user: str = "deploy") -> tuple[Resource, ...]:
+    return hardening(make_host(HOST % (user, text)), *make_known())
+
+
+def sshd(resources: tuple[Resource, ...]) -> SshServer:
+    return next(one for one in resources if isinstance(one, SshServer))
+
+
+def packet_filter(resources: tuple[Resource, ...]) -> PacketFilter:
+    return next(one for one in resources if isinstance(one, PacketFilter))
+
+
+def test_nothing_is_done_that_is_not_asked_for(make_host: MakeHost, make_known: MakeFacts) -> None:
+    found = made(make_host, make_known, "{}")
+    assert (sshd(found).settings, packet_filter(found).wanted) == ((), False)
+    assert [str(one.ref) for one in found if one.ref.kind in ("packages", "service")] == []
+
+
+def test_all_parts_or_all_but_some(make_host: MakeHost, make_known: MakeFacts) -> None:
+    found = made(make_host, make_known, "{all: true, firewall: false}")
+    assert (bool(sshd(found).settings), packet_filter(found).wanted) == (True, False)
+
+
+@pytest.mark.parametrize(("user", "root"), [("root", "prohibit-password"), ("deploy", "no")])
+def test_root_logs_in_only_where_nobody_else_works(
+    make_host: MakeHost, make_known: MakeFacts, user: str, root: str
+) -> None:
+    settings = dict(sshd(made(make_host, make_known, "{ssh: true}", user)).settings)
+    assert (settings["PermitRootLogin"], settings["PasswordAuthentication"]) == (root, "no")
+
+
+def test_the_inventorys_own_settings_win(make_host: MakeHost, make_known: MakeFacts) -> None:
+    found = sshd(made(make_host, make_known, "{ssh: true, ssh_settings: {maxauthtries: 2, AllowUsers: deploy}}"))
+    names = [name for name, _ in found.settings]
+    assert ("maxauthtries", "2") in found.settings
+    assert "MaxAuthTries" not in names
+    assert "AllowUsers" in names
+
+
+def test_the_firewall_opens_what_the_roles_need(make_host: MakeHost, make_known: MakeFacts) -> None:
+    assert packet_filter(made(make_host, make_known, "{firewall: true, open: [25, 80]}")).ports == (25, 80, 443)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{open: [25]}", "open belongs to a part that is not asked for: add firewall: true"),
+        ("{ssh_settings: {AllowUsers: me}}", "ssh_settings belongs to a part that is not asked for: add ssh: true"),
+        ("{ssh: true, ssh_keys: [mine]}", '"mine" is not a public key; write the line of a .pub file'),
+        ("{ssh: true, ssh_settings: {'Allow Users': me}}", '"Allow Users" is not a setting of sshd'),
+        ("{firewall: true, open: [70000]}", "open"),
+        ("{firewall: true, ssh_from: [everywhere]}", "everywhere"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(make_host: MakeHost, text: str, message: str) -> None:
+    with pytest.raises(Exception, match=r"prod\.yml") as refused:
+        make_host(HOST % ("deploy", text))
+    assert message in str(refused.value)
+
+
+def test_a_part_by_itself_wins_over_all() -> None:
+    assert not Hardening.model_validate({"all": True, "ssh": False}).wants("ssh")

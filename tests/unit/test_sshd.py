@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from provision.engine.resource import State
+from provision.errors import PlanError
+from provision.resources.sshd import KEYS, PATH, SshServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+WANTED = SshServer((("PermitRootLogin", "prohibit-password"), ("KexAlgorithms", "new,old"), ("Ciphers", "a")))
+CONTENT = "# Written by provision.\nPermitRootLogin prohibit-password\nKexAlgorithms old\nCiphers a\n"
+
+
+def state(content: str = "", keys: str = "", **more: str) -> State:
+    encoded = {"content": base64.b64encode(content.encode()).decode(), "keys": base64.b64encode(keys.encode()).decode()}
+    present = {"include": "yes", "kex": "older,old", "cipher": "a,b", "mac": "", "key": "", **more}
+    return State.of(encoded, present, {"t.permitrootlogin": more.get("root", "without-password")})
+
+
+def test_settings_are_written_with_the_algorithms_that_the_server_has() -> None:
+    change = WANTED.plan(state(), {})
+    assert change is not None
+    assert change.summary == f"sshd: write {PATH}, if a new login succeeds with that"
+    assert [line[1:] for line in change.diff.splitlines()[3:]] == CONTENT.splitlines()
+    assert WANTED.plan(state(CONTENT), {}) is None
+
+
+def test_a_file_that_comes_before_ours_is_named() -> None:
+    with pytest.raises(PlanError, match=r"sshd has PermitRootLogin yes, although .* says prohibit-password"):
+        WANTED.plan(state(CONTENT, root="yes"), {})
+
+
+def test_a_server_that_does_not_read_the_folder_is_refused() -> None:
+    with pytest.raises(PlanError, match=r"does not read /etc/ssh/sshd_config.d: begin it with the line: Include "):
+        WANTED.plan(state(include="no"), {})
+
+
+def test_keys_are_roots_and_only_for_their_user() -> None:
+    wanted = SshServer(WANTED.settings, "ann", ("ssh-ed25519 AAAA ann",))
+    change = wanted.plan(state(CONTENT), {})
+    assert change is not None
+    assert change.summary.startswith(f"sshd: write {PATH}, {KEYS}/ann, if")
+    assert "+Match User ann\n+    AuthorizedKeysFile /etc/ssh/authorized_keys.provision/%u" in change.diff
+    content = f"{CONTENT}Match User ann\n    AuthorizedKeysFile {KEYS}/%u\n"
+    assert wanted.plan(state(content, "ssh-ed25519 AAAA ann\n"), {}) is None
+    assert wanted.plan(state(content, "ssh-ed25519 BBBB eve\n"), {}) is not None
+
+
+def test_without_settings_our_file_goes_and_that_of_somebody_else_stays() -> None:
+    change = SshServer().plan(state(CONTENT), {})
+    assert change is not None
+    assert change.summary == f"sshd: remove {PATH}"
+    assert SshServer().plan(state("PermitRootLogin yes\n"), {}) is None
+    assert SshServer().plan(state(), {}) is None
+
+
+def test_the_probe_says_what_sshd_has(
+    root: Path, stand_in: Callable[[str, str], Path], observe: Callable[..., Any]
+) -> None:
+    stand_in("ssh", "printf '%s\\n' one two")
+    stand_in("sshd", "printf '%s\\n' 'permitrootlogin yes' 'listenaddress [::]:22' 'ciphers a,b'")
+    path = root / PATH[1:]
+    path.parent.mkdir(parents=True)
+    path.write_text("mine\n")
+    (root / "etc/ssh/sshd_config").write_text("# comment\nInclude /etc/ssh/sshd_config.d/*.conf\n")
+    found, none = observe(WANTED, SshServer())
+    assert (found["kex"], found["include"], found["t.permitrootlogin"]) == ("one,two", "yes", "yes")
+    assert base64.b64decode(found["content"]) == base64.b64decode(none["content"]) == b"mine\n"
+    assert none["kex"] == ""
