@@ -18,6 +18,9 @@ HEADER = "# Written by provision.\n"
 AFTERWARDS = "systemctl --no-block try-reload-or-restart ssh.service"
 # By setting: what `ssh -Q` calls its algorithms.
 QUERIES = {"KexAlgorithms": "kex", "Ciphers": "cipher", "MACs": "mac", "HostKeyAlgorithms": "key"}
+# Key exchange that a quantum computer breaks is for servers without one that it does not, and that Paramiko has, too.
+QUANTUM_SAFE = "mlkem768x25519-sha256"
+CLASSICAL = ("curve25519-sha256", "curve25519-sha256@libssh.org")
 SYNONYMS = {"without-password": "prohibit-password"}
 
 
@@ -25,12 +28,13 @@ SYNONYMS = {"without-password": "prohibit-password"}
 class SshServer:
     """sshd with these settings, in a file of our own that comes before all others; without any, that file is not there.
 
-    Of a list of algorithms, those that the server's OpenSSH does not have are left out. If there are `keys` (lines of
+    Of the `algorithms`, by setting, those that the server's OpenSSH does not have are left out. If there are `keys` (lines of
     authorized_keys(5)), only they let `user` in, whatever is in the user's home. A change stays only if a new login succeeds
     (provision/engine/access.py).
     """
 
     settings: tuple[tuple[str, str], ...] = ()
+    algorithms: tuple[tuple[str, tuple[str, ...]], ...] = ()
     user: str = ""
     keys: tuple[str, ...] = ()
 
@@ -79,26 +83,26 @@ class SshServer:
         return Change(self.ref, f"sshd: remove {PATH}", script, LIBRARY, diff(PATH, before, ""))
 
     def _content(self, state: State) -> str:
-        lines = [f"{name} {value}" for name, value in self._filtered(state)]
+        lines = [f"{name} {value}" for name, value in (*self.settings, *self._algorithms(state))]
         if self.keys:
             lines += [f"Match User {self.user}", f"    AuthorizedKeysFile {KEYS}/%u"]
         return HEADER + "".join(f"{line}\n" for line in lines)
 
-    def _filtered(self, state: State) -> list[tuple[str, str]]:
+    def _algorithms(self, state: State) -> list[tuple[str, str]]:
         found = []
-        for name, value in self.settings:
-            if name in QUERIES:
-                there = state[QUERIES[name]].split(",")
-                value = ",".join(each for each in value.split(",") if each in there)
-            if value:
-                found.append((name, value))
+        for name, wanted in self.algorithms:
+            chosen = [one for one in wanted if one in state[QUERIES[name]].split(",")]
+            if QUANTUM_SAFE in chosen:
+                chosen = [one for one in chosen if one not in CLASSICAL]
+            if chosen:
+                found.append((name, ",".join(chosen)))
         return found
 
     def _check(self, state: State) -> None:
         """Raises PlanError if sshd has another value than the file says: somebody's file comes before it."""
         for name, value in self.settings:
             has = state[f"t.{name.lower()}"]
-            if name not in QUERIES and has and SYNONYMS.get(has, has).lower() != value.lower():
+            if has and SYNONYMS.get(has, has).lower() != value.lower():
                 raise PlanError(
                     f"sshd has {name} {has}, although {PATH} says {value}: another file says so before it",
                     f"take {name} out of sshd_config above its Include, and out of the files in sshd_config.d that come before",

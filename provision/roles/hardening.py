@@ -10,7 +10,7 @@ from provision.resources.service import Service
 from provision.resources.sshd import SshServer
 from provision.roles.wanted import Wanted
 
-# OpenSSH 9.9 and newer have the first, 8.5 and newer the second; both are safe from a quantum computer. The others are for older clients.
+# OpenSSH 9.9 and newer have the first, 8.5 and newer the second; both are safe from a quantum computer.
 KEY_EXCHANGE = (
     "mlkem768x25519-sha256",
     "sntrup761x25519-sha512",
@@ -27,6 +27,7 @@ HOST_KEYS = (
     "rsa-sha2-512",
     "rsa-sha2-256",
 )
+ALGORITHMS = {"KexAlgorithms": KEY_EXCHANGE, "Ciphers": CIPHERS, "MACs": MACS, "HostKeyAlgorithms": HOST_KEYS}
 
 
 def hardening(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
@@ -47,14 +48,13 @@ def _sshd(host: Host) -> SshServer:
         "MaxStartups": "20:30:60",
         "X11Forwarding": "no",
         "PermitUserEnvironment": "no",
-        "KexAlgorithms": ",".join(KEY_EXCHANGE),
-        "Ciphers": ",".join(CIPHERS),
-        "MACs": ",".join(MACS),
-        "HostKeyAlgorithms": ",".join(HOST_KEYS),
     }
     settings = {name: value for name, value in ours.items() if name.lower() not in own}
     return SshServer(
-        tuple({**settings, **host.hardening.ssh_settings}.items()), host.user, tuple(host.hardening.ssh_keys)
+        tuple({**settings, **host.hardening.ssh_settings}.items()),
+        tuple((name, wanted) for name, wanted in ALGORITHMS.items() if name.lower() not in own),
+        host.user,
+        tuple(host.hardening.ssh_keys),
     )
 
 

@@ -7,19 +7,21 @@ import pytest
 
 from provision.engine.resource import State
 from provision.errors import PlanError
-from provision.resources.sshd import KEYS, PATH, SshServer
+from provision.resources.sshd import CLASSICAL, KEYS, PATH, QUANTUM_SAFE, SshServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-WANTED = SshServer((("PermitRootLogin", "prohibit-password"), ("KexAlgorithms", "new,old"), ("Ciphers", "a")))
-CONTENT = "# Written by provision.\nPermitRootLogin prohibit-password\nKexAlgorithms old\nCiphers a\n"
+SETTINGS = (("PermitRootLogin", "prohibit-password"),)
+ALGORITHMS = (("KexAlgorithms", (QUANTUM_SAFE, *CLASSICAL)), ("Ciphers", ("new", "a")))
+WANTED = SshServer(SETTINGS, ALGORITHMS)
+CONTENT = "# Written by provision.\nPermitRootLogin prohibit-password\nKexAlgorithms curve25519-sha256\nCiphers a\n"
 
 
 def state(content: str = "", keys: str = "", **more: str) -> State:
     encoded = {"content": base64.b64encode(content.encode()).decode(), "keys": base64.b64encode(keys.encode()).decode()}
-    present = {"include": "yes", "kex": "older,old", "cipher": "a,b", "mac": "", "key": "", **more}
+    present = {"include": "yes", "kex": "older,curve25519-sha256", "cipher": "a,b", "mac": "", "key": "", **more}
     return State.of(encoded, present, {"t.permitrootlogin": more.get("root", "without-password")})
 
 
@@ -29,6 +31,12 @@ def test_settings_are_written_with_the_algorithms_that_the_server_has() -> None:
     assert change.summary == f"sshd: write {PATH}, if a new login succeeds with that"
     assert [line[1:] for line in change.diff.splitlines()[3:]] == CONTENT.splitlines()
     assert WANTED.plan(state(CONTENT), {}) is None
+
+
+def test_what_a_quantum_computer_breaks_is_for_servers_that_have_nothing_else() -> None:
+    change = WANTED.plan(state(kex=f"{QUANTUM_SAFE},{CLASSICAL[0]}"), {})
+    assert change is not None
+    assert f"+KexAlgorithms {QUANTUM_SAFE}\n" in change.diff
 
 
 def test_a_file_that_comes_before_ours_is_named() -> None:
@@ -42,7 +50,7 @@ def test_a_server_that_does_not_read_the_folder_is_refused() -> None:
 
 
 def test_keys_are_roots_and_only_for_their_user() -> None:
-    wanted = SshServer(WANTED.settings, "ann", ("ssh-ed25519 AAAA ann",))
+    wanted = SshServer(SETTINGS, ALGORITHMS, "ann", ("ssh-ed25519 AAAA ann",))
     change = wanted.plan(state(CONTENT), {})
     assert change is not None
     assert change.summary.startswith(f"sshd: write {PATH}, {KEYS}/ann, if")
