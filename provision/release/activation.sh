@@ -36,6 +36,8 @@ activation_revert() {
     layout_slot "$app" "$new"
     if [ ! -e "$slot_fingerprint" ]; then fail "$app: there is no release to go back to"; fi
     activation_release "$new"
+    # It was healthy in its time, and there is no other way back: on a server that is busy it gets longer.
+    timeout=$((timeout * 3))
     activation_take_over
     activation_finished
 }

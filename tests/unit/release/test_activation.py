@@ -365,3 +365,11 @@ def test_what_was_killed_before_its_switch_is_abandoned_and_nothing_of_it_stands
     assert not (run / "standing-by").exists()
     assert not (run / "previous.sock").is_symlink()
     assert str((static / "current").readlink()) == "blue"
+
+
+def test_on_the_way_back_a_release_has_three_times_as_long_to_become_healthy(slots: Path, shell: Shell) -> None:
+    (slots / "green").mkdir(parents=True, exist_ok=True)
+    (slots / "green/fingerprint").touch()
+    taken = "activation_release() { :; }; activation_take_over() { echo $timeout; }; activation_finished() { :; }"
+    ran = shell(f"timeout=10; {taken}; activation_revert green")
+    assert (ran.returncode, ran.stdout) == (0, "30\n")
