@@ -18,7 +18,7 @@ install = missing=$$(for name in $(1); do dpkg-query -W -f='$${db:Status-Abbrev}
 	  done; test -n "$$installed"; \
 	fi
 
-.PHONY: help demo test check test-unit test-lab test-campaigns lab-down test-trixie test-bullseye test-vagrant test-sample bench clean venv hooks lab-packages vagrant-packages
+.PHONY: help demo test check test-unit test-lab test-campaigns lab-down test-trixie test-bullseye test-vagrant test-sample audit bench clean venv hooks lab-packages vagrant-packages
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -58,12 +58,15 @@ test-bullseye: venv lab-packages ## the life of two apps, with the distribution'
 test-vagrant: venv lab-packages vagrant-packages ## the same path on a Vagrant VM, with libvirt (ten minutes without KVM)
 	$(SUDO) $(BIN)/pytest -q -s -x -p no:cacheprovider tests/vagrant
 
+audit: venv lab-packages .venv-audit/.complete ## independent scanners on a hardened lab server (SUITE=trixie: on Debian 13)
+	$(BIN)/python -m benchmarks.scanners $(if $(SUITE),--suite $(SUITE))
+
 bench: venv lab-packages ## the figures of docs/performance.md
 	$(BIN)/python benchmarks/nothing_to_change.py
 
 clean: ## remove the lab and all that these targets made
 	-test ! -d .lab || $(BIN)/invoke lab.down
-	rm -rf .venv .venv-sample .lab .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-sample .venv-audit .lab .mypy_cache .ruff_cache .pytest_cache
 
 venv: .venv/.complete
 
@@ -76,6 +79,11 @@ venv: .venv/.complete
 .venv-sample/.complete: sample_app/requirements-dev.txt sample_app/requirements.txt
 	@test -x .venv-sample/bin/python || $(PYTHON) -m venv .venv-sample
 	@.venv-sample/bin/python -m pip install --quiet --disable-pip-version-check -r sample_app/requirements-dev.txt
+	@touch $@
+
+.venv-audit/.complete: benchmarks/scanners.txt
+	@test -x .venv-audit/bin/python || $(PYTHON) -m venv .venv-audit
+	@.venv-audit/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/scanners.txt
 	@touch $@
 
 # Vagrant validates the Vagrantfile where it is installed or can be; that needs no provider.
