@@ -119,6 +119,35 @@ restored_python() {
     done
 }
 
+restored_system_paths() {
+    printf '%s\n' "$hardened_journal" "$hardened_dumps" "$hardened_manager" "$hardened_limits" "$hardened_greeting" "$hardened_updates" "$hardened_restarts"
+}
+
+restored_find_system() {
+    restored_system_paths | while read -r path; do restored_things "$path"; done
+    restored_things "$hardened_kernel" "$hardened_swap"
+    if [ -e "$provision_kernel" ]; then printf 'thing=%s\tback=yes\n' /proc/sys; fi
+    if [ -e "$provision_timers" ]; then sed 's/^\([^ ]*\) .*/thing=\1	back=yes/' "$provision_timers"; fi
+}
+
+# restored_system: the kernel's values, the timers, swap and the drop-ins of `hardening`.
+restored_system() {
+    rm -f "$hardened_kernel"
+    # shellcheck disable=SC2046 # the names are words
+    if [ -e "$provision_kernel" ]; then kernel_back $(cut -d ' ' -f 1 "$provision_kernel"); fi
+    # shellcheck disable=SC2046
+    if [ -e "$provision_timers" ]; then dropin_timer_back $(cut -d ' ' -f 1 "$provision_timers"); fi
+    if swap_is_there "${hardened_swap#"$root"}"; then swap_remove "${hardened_swap#"$root"}"; fi
+    restored_system_paths | while read -r path; do
+        if [ -e "$path" ]; then
+            rm -f "$path"
+            dropin_end "$path" ''
+        fi
+    done
+    systemctl daemon-reload
+    systemctl try-restart systemd-journald
+}
+
 restored_find_settings() { restored_replaced settings; }
 
 restored_settings() {

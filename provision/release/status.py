@@ -57,6 +57,25 @@ class AppStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """What waits for a restart on a host since it was updated: whether that is for a reboot, the packages that ask for that, and the
+    services that run old libraries.
+    """
+
+    reboot: bool
+    packages: tuple[str, ...]
+    services: tuple[str, ...]
+
+    def lines(self, host: str) -> tuple[str, ...]:
+        """What to know of it, and what to do."""
+        needs = f" ({', '.join(self.packages)})" if self.packages else ""
+        old = ", ".join(self.services)
+        reboot = f"{host}: an update waits for a reboot{needs}: hardening.reboot can name a time for it"
+        outdated = f"{host}: {old} run libraries from before an update: invoke restart for an app's, systemctl restart for others"
+        return (*((reboot,) if self.reboot else ()), *((outdated,) if old else ()))
+
+
+@dataclass(frozen=True, slots=True)
 class DeployKey:
     """The public half of the key with which a host reads an app's repository; empty if there is none yet."""
 
@@ -185,6 +204,13 @@ def _app(host: str, row: Mapping[str, str], updates: int) -> AppStatus:
         maintenance=row["maintenance"] == "yes",
         updates=updates,
     )
+
+
+def waiting(lines: Iterable[str]) -> Waiting:
+    """What waits for a restart, in an answer to `apps_call`."""
+    row = next((row for row in map(_record, lines) if "reboot" in row), {})
+    packages, services = (tuple(_printable(row.get(key, "")).split()) for key in ("for", "outdated"))
+    return Waiting(row.get("reboot") == "yes", packages, services)
 
 
 def unlisted(host: Host, lines: Iterable[str]) -> tuple[PresentApp, ...]:

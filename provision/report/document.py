@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from provision.release.present import PresentApp
-    from provision.release.status import AppStatus, DeployKey, ReleaseInfo
+    from provision.release.status import AppStatus, DeployKey, ReleaseInfo, Waiting
     from provision.run.ask import HostOutput
     from provision.run.check import Checked
     from provision.run.doctor import Diagnosis
@@ -39,11 +39,16 @@ def failure(task: str, errors: Sequence[str], seconds: float) -> str:
 
 
 def listing(
-    task: str, answers: Sequence[HostOutput], rows: Sequence[Row], others: Others | None = None, **more: object
+    task: str,
+    answers: Sequence[HostOutput],
+    rows: Sequence[Row],
+    others: Others | None = None,
+    waiting: Mapping[str, Waiting] | None = None,
+    **more: object,
 ) -> str:
     """The document of a task that lists something: each host's error, and its rows under the task's name; and `more`.
 
-    `others`, if there are any, stand under `unlisted`.
+    `others`, if there are any, stand under `unlisted`, and what is `waiting` for a restart under that.
     """
     listed: dict[str, list[dict[str, object]]] = {answer.host: [] for answer in answers}
     for row in rows:
@@ -52,6 +57,7 @@ def listing(
     hosts = {
         answer.host: {"error": answer.error, task: listed[answer.host]}
         | ({} if others is None else {"unlisted": [asdict(app) for app in others.get(answer.host, ())]})
+        | ({"waiting": asdict(waiting[answer.host])} if waiting and answer.host in waiting else {})
         for answer in answers
     }
     found = {"task": task, "ok": not any(answer.error for answer in answers), "hosts": hosts, **more}
