@@ -48,16 +48,22 @@ class Hardening(Model):
 
     reboot: str | None = Field(
         default=None,
-        description='When the server may reboot after an update that needs that, in its own time zone: "HH:MM", in quotes. Needs'
+        description='When the server may reboot after an update that needs that, in its own time zone: "HH:MM". Needs'
         " `updates`. If omitted: it does not reboot by itself, and `invoke status` says when it should.",
         examples=["04:00"],
+    )
+
+    logins: list[str] = Field(
+        default_factory=list,
+        description="Users who log in to the server besides the host's `user`, and may use sudo: `invoke audit` does not name them.",
+        examples=[["ops"]],
     )
 
     @field_validator("reboot", mode="before")
     @classmethod
     def _time(cls, value: Any) -> Any:
         if value is not None and not (isinstance(value, str) and re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value)):
-            raise ValueError(f'{value} is not a time of day; write it in quotes, for example "04:00"')
+            raise ValueError(f'{value} is not a time of day; write for example "04:00"')
         return value
 
     @model_validator(mode="after")

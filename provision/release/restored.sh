@@ -87,7 +87,7 @@ restored_running() {
         case $program in [!/]* | *[!A-Za-z0-9/._+@:-]*) continue ;; esac
         case $users in *" $user "*) continue ;; esac
         unit=$(sed -n 's|^0::.*/\([^/]*\)\.service$|\1|p' "/proc/$process/cgroup" 2>/dev/null)
-        case " nginx cron certbot $process_managers " in *" ${unit:-/} "*) continue ;; esac
+        case " nginx cron certbot unattended-upgrades $process_managers " in *" ${unit:-/} "*) continue ;; esac
         printf '%s %s\n' "$program" "$process"
     done
 }
@@ -268,10 +268,16 @@ restored_packages() {
     done
 }
 
-# restored_leavings NAME...: what a purge of these packages would leave: nginx's page, and systemd's notes of when timers ran.
+# restored_leavings NAME...: what a purge of these packages would leave: nginx's page, unattended-upgrades' program, and systemd's notes
+# of when timers ran.
 restored_leavings() {
     page=$root/var/www/html/index.nginx-debian.html
     case " $* " in *' nginx-common '*) if cmp -s "$root/usr/share/nginx/html/index.html" "$page"; then rm -f "$page"; fi ;; esac
+    case " $* " in *' unattended-upgrades '*)
+        systemctl stop unattended-upgrades || true
+        rm -f "$root/run/unattended-upgrades.lock"
+        ;;
+    esac
     for timer in $(dpkg -L "$@" 2>/dev/null | sed -n 's|.*/systemd/system/\([^/]*\.timer\)$|\1|p'); do
         systemctl stop "$timer" || true
         rm -f "$root/var/lib/systemd/timers/stamp-$timer"

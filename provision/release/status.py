@@ -14,7 +14,14 @@ from provision.release.process_manager import process_manager
 from provision.resources import certificate, git
 
 LIBRARY = joined(
-    PRELUDE, shell.LIBRARY, shell.PRESENT, certificate.LIBRARY, git.LIBRARY, sandbox.LIBRARY, shell.text("status")
+    PRELUDE,
+    shell.LIBRARY,
+    shell.PRESENT,
+    certificate.LIBRARY,
+    git.LIBRARY,
+    sandbox.LIBRARY,
+    shell.text("status"),
+    shell.text("audit"),
 )
 JOURNAL = re.compile(r"[A-Z][a-z]{2} ([\d-]{10}) ([\d:]{8}) UTC \S+ (\S+?)\[(\d+)\]: (.*)")
 

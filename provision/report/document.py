@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from provision.release.present import PresentApp
     from provision.release.status import AppStatus, DeployKey, ReleaseInfo, Waiting
     from provision.run.ask import HostOutput
+    from provision.run.audit import Audit
     from provision.run.check import Checked
     from provision.run.doctor import Diagnosis
     from provision.run.result import Result
@@ -81,6 +82,19 @@ def diagnoses(found: Sequence[Diagnosis], seconds: float) -> str:
         for one in found
     }
     whole = {"task": "doctor", "ok": all(one.ok for one in found), "seconds": round(seconds, 3), "hosts": hosts}
+    return json.dumps(whole, indent=2)
+
+
+def audits(found: Sequence[Audit], seconds: float) -> str:
+    """The document of `audit`."""
+    hosts = {
+        one.host: {
+            "error": one.error,
+            "unexplained": [{"check": each.check, "what": each.what, "fix": each.fix} for each in one.unexplained],
+        }
+        for one in found
+    }
+    whole = {"task": "audit", "ok": all(one.ok for one in found), "seconds": round(seconds, 3), "hosts": hosts}
     return json.dumps(whole, indent=2)
 
 

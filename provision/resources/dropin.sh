@@ -52,7 +52,11 @@ dropin_timer_on() {
 dropin_timer_back() {
     for timer; do
         case $(sed -n "s/^$timer //p" "$provision_timers" 2>/dev/null) in disabled*) systemctl disable --quiet "$timer" || true ;; esac
-        case $(sed -n "s/^$timer //p" "$provision_timers" 2>/dev/null) in *' inactive') systemctl stop "$timer" || true ;; esac
+        case $(sed -n "s/^$timer //p" "$provision_timers" 2>/dev/null) in *' inactive')
+            systemctl stop "$timer" || true
+            rm -f "$root/var/lib/systemd/timers/stamp-$timer"
+            ;;
+        esac
         if [ -e "$provision_timers" ]; then
             awk -v timer="$timer" '$1 != timer' "$provision_timers" | put "$provision_timers" root root 600
             if [ ! -s "$provision_timers" ]; then rm -f "$provision_timers"; fi

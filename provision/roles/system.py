@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from provision.engine.facts import SYSTEM, Facts
 from provision.engine.resource import Resource
 from provision.inventory import Host
+from provision.release.facts import HARDENED
 from provision.release.layout import Hardened
 from provision.resources.dropin import DropIn
 from provision.resources.kernel import Kernel, Setting
@@ -12,7 +13,7 @@ from provision.resources.swap import NoSwap, Swap, size_for
 from provision.resources.timesync import TimeSync
 from provision.roles.wanted import Wanted
 
-HARDENED = Hardened()
+PLACES = Hardened()
 # What Lynis (KRNL-6000), the CIS benchmarks and the kernel's self-protection project advise, but for what takes something from a server: no
 # forwarding (containers), no strict rp_filter (several networks), no router advertisements, and nothing that only a boot undoes.
 KERNEL: Mapping[str, str] = {
@@ -58,14 +59,14 @@ STRICTER: Mapping[str, tuple[str, ...]] = {
 HEAD = "# Written by provision (hardening: system).\n"
 # By place: the text, and the command with which its program reads it.
 SETTINGS: Mapping[str, tuple[str, str]] = {
-    HARDENED.journal: (
+    PLACES.journal: (
         f"{HEAD}[Journal]\nSystemMaxUse=1G\nRuntimeMaxUse=128M\n",
         "systemctl restart systemd-journald",
     ),
-    HARDENED.dumps: (f"{HEAD}[Coredump]\nStorage=none\nProcessSizeMax=0\n", ""),
-    HARDENED.manager: (f"{HEAD}[Manager]\nDefaultLimitCORE=0\n", "systemctl daemon-reload"),
-    HARDENED.limits: (f"{HEAD}* hard core 0\nroot hard core 0\n", ""),
-    HARDENED.greeting: (
+    PLACES.dumps: (f"{HEAD}[Coredump]\nStorage=none\nProcessSizeMax=0\n", ""),
+    PLACES.manager: (f"{HEAD}[Manager]\nDefaultLimitCORE=0\n", "systemctl daemon-reload"),
+    PLACES.limits: (f"{HEAD}* hard core 0\nroot hard core 0\n", ""),
+    PLACES.greeting: (
         "This server is managed by provision: what is changed by hand may be changed back by the next deploy.\n",
         "",
     ),
@@ -75,11 +76,13 @@ SETTINGS: Mapping[str, tuple[str, str]] = {
 def system(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     """The kernel's settings, drop-ins, what sets the clock, and swap."""
     on = host.hardening.wants("system")
+    if not on and "system" not in facts[HARDENED]:
+        return ()
     settings = tuple(Setting(name, value, STRICTER.get(name, ())) for name, value in KERNEL.items()) if on else ()
     drop_ins = (DropIn(path, text if on else "", then) for path, (text, then) in SETTINGS.items())
     return (
-        Kernel(HARDENED.kernel, settings),
+        Kernel(PLACES.kernel, settings),
         *drop_ins,
         *((TimeSync(),) if on else ()),
-        Swap(size_for(facts[SYSTEM].memory), HARDENED.swap, optional=True) if on else NoSwap(HARDENED.swap),
+        Swap(size_for(facts[SYSTEM].memory), PLACES.swap, optional=True) if on else NoSwap(PLACES.swap),
     )

@@ -3,12 +3,14 @@
 from provision.engine.facts import Facts
 from provision.engine.resource import Resource
 from provision.inventory import Host
+from provision.release.facts import HARDENED
 from provision.release.layout import Hardened
+from provision.release.process_manager import PROCESS_MANAGERS
 from provision.resources.dropin import DropIn, Timer
 from provision.resources.package import Packages
 from provision.roles.wanted import Wanted
 
-HARDENED = Hardened()
+PLACES = Hardened()
 # apt's own timers: one reads the package lists, the other installs.
 TIMERS = ("apt-daily.timer", "apt-daily-upgrade.timer")
 # In apt.conf.d, this is read after the files of the distribution; without the first two lines, its lists would be added to theirs.
@@ -40,10 +42,12 @@ HEAD = "# Written by provision (hardening: updates): these units have releases, 
 def updates(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     """unattended-upgrades with its settings and its timers, and needrestart's hands off the apps."""
     on = host.hardening.wants("updates")
+    if not on and "updates" not in facts[HARDENED]:
+        return ()
     return (
         *((Packages("updates", ("unattended-upgrades",)),) if on else ()),
-        DropIn(HARDENED.updates, settings(host.hardening.reboot) if on else ""),
-        DropIn(HARDENED.restarts, restarts(tuple(host.apps)) if on else ""),
+        DropIn(PLACES.updates, settings(host.hardening.reboot) if on else ""),
+        DropIn(PLACES.restarts, restarts(tuple(host.apps)) if on else ""),
         *(Timer(name, on) for name in TIMERS),
     )
 
@@ -55,5 +59,5 @@ def settings(reboot: str | None) -> str:
 
 def restarts(apps: tuple[str, ...]) -> str:
     """needrestart's settings, in Perl: units that it never restarts by itself."""
-    ours = (*(rf"^{app}[\@.-]" for app in apps), r"^supervisor\.") if apps else ()
+    ours = (*(rf"^{app}[\@.-]" for app in apps), *(rf"^{name}\." for name in PROCESS_MANAGERS)) if apps else ()
     return "".join((HEAD, *(f"$nrconf{{override_rc}}->{{qr({each})}} = 0;\n" for each in ours))) if ours else ""
