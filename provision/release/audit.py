@@ -8,6 +8,7 @@ from provision.engine.resource import Finding, Record, record
 from provision.engine.shell import words
 from provision.inventory import Host
 from provision.release.layout import Hardened
+from provision.release.process_manager import PROCESS_MANAGERS
 from provision.untrusted import line as shown
 
 # Files that Debian and Ubuntu ship with the set-user-ID or set-group-ID bit. dpkg does not keep modes, so that one of another file of a package
@@ -109,7 +110,7 @@ def _listens(host: Host, each: Record) -> Finding | None:
         ssh = program == "sshd" or (program == "systemd" and port == str(host.port))
         if serves or ssh or program in NETWORK or _named(host, each["package"]):
             return None
-    if _is_apps(host, unit) or (host.apps and unit == "supervisor.service"):
+    if _is_apps(host, unit) or (host.apps and unit.removesuffix(".service") in PROCESS_MANAGERS):
         return None
     who = (
         f"{each['path']} (process {each['process']}{', ' + unit if unit else ''})" if each["process"] else "the kernel"

@@ -47,8 +47,8 @@ STRANGERS = {
         ),
     ),
     "another program in place of a package's": (
-        "cp -a /usr/bin/chsh /usr/bin/.chsh; cat /bin/true >/usr/bin/chsh; chmod 4755 /usr/bin/chsh",
-        "mv /usr/bin/.chsh /usr/bin/chsh",
+        "cp /usr/bin/chsh /root/chsh; cat /bin/true >/usr/bin/chsh; chmod 4755 /usr/bin/chsh",
+        "install -m 4755 /root/chsh /usr/bin/chsh; rm /root/chsh",
         ("suid", "/usr/bin/chsh is not what passwd had"),
     ),
     "a timer": (
