@@ -22,11 +22,14 @@ kernel_probe() {
     done
 }
 
-# kernel_paths NAME...: those that there are.
+# kernel_paths NAME...: those that there are, but for those of interfaces with unusual names.
 kernel_paths() {
     for name; do
         # shellcheck disable=SC2086
-        for each in $kernel_live/$name; do if [ -e "$each" ]; then echo "$each"; fi; done
+        for each in $kernel_live/$name; do
+            case ${each#"$kernel_live/"} in *[!A-Za-z0-9_.:@/-]*) continue ;; esac
+            if [ -e "$each" ]; then echo "$each"; fi
+        done
     done
 }
 
@@ -35,7 +38,7 @@ kernel_set() {
     for each; do
         name=${each%%=*}
         if [ ! -e "$kernel_live/$name" ]; then continue; fi
-        was=$(cat "$kernel_live/$name")
+        was=$(cat "$kernel_live/$name") || continue
         if ! grep -qs "^$name " "$provision_kernel"; then printf '%s %s\n' "$name" "$was" >>"$provision_kernel"; fi
     done
     if [ -e "$provision_kernel" ]; then sync "$provision_kernel"; fi

@@ -177,3 +177,51 @@ def test_a_reboot_has_a_time_and_needs_updates(make_host: MakeHost, text: str, s
     with pytest.raises(InventoryError) as refused:
         make_host(f"{HOST}hardening: {text}\n")
     assert said in str(refused.value)
+
+
+def test_a_drop_ins_folder_and_its_note_go_with_it(
+    root: Path,
+    observe: Callable[..., tuple[State, ...]],
+    make: Callable[..., subprocess.CompletedProcess[str]],
+    owners: Callable[[], list[str]],
+) -> None:
+    (root / "var/lib/provision/found").mkdir(parents=True)
+    path = root / "etc/x.d/a.conf"
+    (root / "etc").mkdir()
+    killed, read = (DropIn(str(path), "a\n", then) for then in ("false", f"cp {path} {root}/read"))
+    assert make(killed.plan(observe(killed)[0], {})).returncode != 0
+    assert observe(read)[0]["unread"] == "yes"
+    assert make(read.plan(observe(read)[0], {})).returncode == 0
+    assert (root / "read").read_text() == "a\n"
+    assert observe(read)[0]["unread"] == ""
+    gone = DropIn(str(path), "")
+    assert make(gone.plan(observe(gone)[0], {})).returncode == 0
+    assert not path.parent.exists()
+    assert gone.plan(observe(gone)[0], {}) is None
+
+
+def test_a_timer_is_enabled_and_put_back(
+    root: Path,
+    observe: Callable[..., tuple[State, ...]],
+    make: Callable[..., subprocess.CompletedProcess[str]],
+    stand_in: Callable[[str, str], Path],
+    owners: Callable[[], list[str]],
+) -> None:
+    (root / "var/lib/provision").mkdir(parents=True)
+    stand_in(
+        "systemctl",
+        f"case $1 in is-enabled) echo disabled; exit 1 ;; is-active) echo inactive; exit 3 ;; esac; echo $* >>{root}/did",
+    )
+    on, off = Timer("a.timer"), Timer("a.timer", False)
+    assert off.plan(observe(off)[0], {}) is None
+    assert make(on.plan(observe(on)[0], {})).returncode == 0
+    change = off.plan(observe(off)[0], {})
+    assert change is not None
+    assert change.summary == "a.timer: disabled inactive, as it was"
+    assert make(change).returncode == 0
+    assert (root / "did").read_text().splitlines() == [
+        "enable --quiet --now a.timer",
+        "disable --quiet a.timer",
+        "stop a.timer",
+    ]
+    assert off.plan(observe(off)[0], {}) is None
