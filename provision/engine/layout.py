@@ -95,6 +95,13 @@ class Toolkit(Places):
         "what the server had before: which packages came with the toolkit, and the settings that it replaced",
         mode=0o700,
     )
+    kernel = Place(
+        "/var/lib/provision/kernel", "file", "what the kernel's settings were before they were changed", mode=0o600
+    )
+    timers = Place("/var/lib/provision/timers", "file", "what timers were before they were enabled", mode=0o600)
+    unread = Place(
+        "/var/lib/provision/unread", "directory", "a file for each drop-in that is yet to be read", mode=0o755
+    )
     unconfirmed = Place(
         "/var/lib/provision/unconfirmed", "directory", "what a fleet activated and has not confirmed yet", mode=0o700
     )

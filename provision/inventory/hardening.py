@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from provision.inventory.addresses import network
 from provision.inventory.fields import Text, Whole, distinct, matching
@@ -79,6 +80,32 @@ class Hardening(Model):
         description="Safe settings of the kernel, the journal, the clock and the processes.",
         examples=[True],
     )
+
+    reboot: str | None = Field(
+        default=None,
+        description='When the server may reboot after an update that needs that, in its own time zone: "HH:MM". Needs'
+        " `updates`. If omitted: it does not reboot by itself, and `invoke status` says when it should.",
+        examples=["04:00"],
+    )
+
+    logins: list[str] = Field(
+        default_factory=list,
+        description="Users who log in to the server besides the host's `user`, and may use sudo: `invoke audit` does not name them.",
+        examples=[["ops"]],
+    )
+
+    @field_validator("reboot", mode="before")
+    @classmethod
+    def _time(cls, value: Any) -> Any:
+        if value is not None and not (isinstance(value, str) and re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value)):
+            raise ValueError(f'{value} is not a time of day; write for example "04:00"')
+        return value
+
+    @model_validator(mode="after")
+    def _reboots_after_updates(self) -> Hardening:
+        if self.reboot is not None and not self.wants("updates"):
+            raise ValueError("reboot is for updates, and there are none: write updates: true, or remove reboot")
+        return self
 
     def wants(self, part: Part) -> bool:
         """Whether a part is asked for."""

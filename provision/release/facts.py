@@ -89,6 +89,10 @@ def _migrations(records: Sequence[Record]) -> tuple[DoneMigration, ...]:
     return tuple(DoneMigration(**each) for each in records)
 
 
+def _hardened(records: Sequence[Record]) -> frozenset[str]:
+    return frozenset(word(each, "part", "system|updates") for each in records)
+
+
 RELEASES = Fact("release", "release_facts", shell.FACTS, _releases)
 PREVIEWS = Fact("preview", "preview_facts", shell.FACTS, _previews)
 MANAGED = Fact("managed", "managed_facts", shell.FACTS, _files)
@@ -97,3 +101,5 @@ MIGRATIONS = Fact("migration", "migration_facts", shell.FACTS, _migrations)
 KNOWN = Fact("known", "known_facts", shell.FACTS, _known)
 # The commit that each app was last sent by the controller.
 PUSHED = Fact("pushed", "pushed_facts", shell.FACTS, _pushed)
+# The parts of `hardening` of which the server has something.
+HARDENED = Fact("hardened", "hardened_facts", shell.FACTS, _hardened)

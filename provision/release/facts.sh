@@ -114,3 +114,15 @@ pushed_facts() {
         if [ -r "$ref" ]; then printf 'pushed\tapp=%s\tcommit=%s\n' "$app" "$(cat "$ref")"; fi
     done
 }
+
+# Out: a record for each part of `hardening` of which something is there: part.
+hardened_facts() {
+    hardened_part system "$hardened_kernel" "$hardened_journal" "$hardened_dumps" "$hardened_manager" "$hardened_limits" "$hardened_greeting" "$hardened_swap" "$provision_kernel"
+    hardened_part updates "$hardened_updates" "$hardened_restarts" "$provision_timers"
+}
+
+hardened_part() {
+    part=$1
+    shift
+    for path; do if [ -e "$path" ]; then printf 'hardened\tpart=%s\n' "$part" && return 0; fi; done
+}

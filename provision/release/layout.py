@@ -212,7 +212,25 @@ class Tools(Places):
     uv = Place("/opt/uv/{version}", "directory", "the pinned installer of packages", mode=0o755)
 
 
-PRELUDE = "".join(table.shell() for table in (Tools, Layout, SlotLayout, ReleaseLayout))
+class Hardened(Places):
+    """What a server has of `hardening: {system: true, updates: true}`: files beside those of the distribution."""
+
+    prefix = "hardened"
+
+    kernel = Place("/etc/sysctl.d/zz-provision.conf", "file", "the kernel's settings", mode=0o644)
+    journal = Place("/etc/systemd/journald.conf.d/zz-provision.conf", "file", "how large the journal gets", mode=0o644)
+    dumps = Place("/etc/systemd/coredump.conf.d/zz-provision.conf", "file", "no core dump is kept", mode=0o644)
+    manager = Place("/etc/systemd/system.conf.d/zz-provision.conf", "file", "services dump no core", mode=0o644)
+    limits = Place("/etc/security/limits.d/zz-provision.conf", "file", "whoever logs in dumps no core", mode=0o644)
+    greeting = Place("/etc/motd.d/provision", "file", "tells whoever logs in what manages the server", mode=0o644)
+    updates = Place("/etc/apt/apt.conf.d/zz-provision", "file", "which updates are installed, and when", mode=0o644)
+    restarts = Place(
+        "/etc/needrestart/conf.d/provision.conf", "file", "needrestart leaves the apps' units alone", mode=0o644
+    )
+    swap = Place("/swapfile.provision", "file", "swap, where the server had none", mode=0o600)
+
+
+PRELUDE = "".join(table.shell() for table in (Hardened, Tools, Layout, SlotLayout, ReleaseLayout))
 
 
 def directory(places: Places, place: Place) -> Directory:

@@ -9,18 +9,34 @@ from provision.engine.resource import Change, Finding, Probe, Record, Ref, State
 from provision.engine.shell import joined, words
 from provision.release import shell
 from provision.release.uninstall import THING
-from provision.resources import certificate, fail2ban, file_set, nginx, package, packet_filter, python, sshd, trust
+from provision.resources import (
+    certificate,
+    dropin,
+    fail2ban,
+    file_set,
+    kernel,
+    nginx,
+    package,
+    packet_filter,
+    python,
+    sshd,
+    swap,
+    trust,
+)
 from provision.untrusted import line as shown
 from provision.untrusted import word
 
 LIBRARY = joined(
     certificate.LIBRARY,
+    dropin.LIBRARY,
     file_set.LIBRARY,
+    kernel.LIBRARY,
     nginx.LIBRARY,
     package.LIBRARY,
     packet_filter.LIBRARY,
     python.LIBRARY,
     sshd.LIBRARY,
+    swap.LIBRARY,
     trust.LIBRARY,
     f"{shell.LIBRARY}{shell.text('restored')}",
 )
@@ -56,6 +72,7 @@ PARTS: dict[str, tuple[Callable[[Sequence[Record]], str], bool]] = {
     "certificate": (_paths, False),
     "authority": (lambda things: f"trust {len(things)} of mirrors.ca_bundle no longer", False),
     "python": (_paths, True),
+    "system": (lambda things: f"hardening: {_paths(things)}", False),
     "settings": (_paths, False),
     "packages": (_packages, True),
     "units": (_paths, True),

@@ -109,7 +109,7 @@ restored_running() {
         case $program in [!/]* | *[!A-Za-z0-9/._+@:-]*) continue ;; esac
         case $users in *" $user "*) continue ;; esac
         unit=$(sed -n 's|^0::.*/\([^/]*\)\.service$|\1|p' "/proc/$process/cgroup" 2>/dev/null)
-        case " nginx cron certbot $process_managers " in *" ${unit:-/} "*) continue ;; esac
+        case " nginx cron certbot unattended-upgrades $process_managers " in *" ${unit:-/} "*) continue ;; esac
         printf '%s %s\n' "$program" "$process"
     done
 }
@@ -139,6 +139,35 @@ restored_python() {
     restored_python_paths | while read -r own; do
         for path; do if [ "$root$path" = "$own" ]; then uninstall_rm "$own"; fi; done
     done
+}
+
+restored_system_paths() {
+    printf '%s\n' "$hardened_journal" "$hardened_dumps" "$hardened_manager" "$hardened_limits" "$hardened_greeting" "$hardened_updates" "$hardened_restarts"
+}
+
+restored_find_system() {
+    restored_system_paths | while read -r path; do restored_things "$path"; done
+    restored_things "$hardened_kernel" "$hardened_swap"
+    if [ -e "$provision_kernel" ]; then printf 'thing=%s\tback=yes\n' /proc/sys; fi
+    if [ -e "$provision_timers" ]; then sed 's/^\([^ ]*\) .*/thing=\1	back=yes/' "$provision_timers"; fi
+}
+
+# restored_system: the kernel's values, the timers, swap and the drop-ins of `hardening`.
+restored_system() {
+    rm -f "$hardened_kernel"
+    # shellcheck disable=SC2046 # the names are words
+    if [ -e "$provision_kernel" ]; then kernel_back $(cut -d ' ' -f 1 "$provision_kernel"); fi
+    # shellcheck disable=SC2046
+    if [ -e "$provision_timers" ]; then dropin_timer_back $(cut -d ' ' -f 1 "$provision_timers"); fi
+    if swap_is_there "${hardened_swap#"$root"}"; then swap_remove "${hardened_swap#"$root"}"; fi
+    restored_system_paths | while read -r path; do
+        if [ -e "$path" ]; then
+            rm -f "$path"
+            dropin_end "$path" ''
+        fi
+    done
+    systemctl daemon-reload
+    systemctl try-restart systemd-journald
 }
 
 restored_find_settings() { restored_replaced settings; }
@@ -261,10 +290,16 @@ restored_packages() {
     done
 }
 
-# restored_leavings NAME...: what a purge of these packages would leave: nginx's page, and systemd's notes of when timers ran.
+# restored_leavings NAME...: what a purge of these packages would leave: nginx's page, unattended-upgrades' program, and systemd's notes
+# of when timers ran.
 restored_leavings() {
     page=$root/var/www/html/index.nginx-debian.html
     case " $* " in *' nginx-common '*) if cmp -s "$root/usr/share/nginx/html/index.html" "$page"; then rm -f "$page"; fi ;; esac
+    case " $* " in *' unattended-upgrades '*)
+        systemctl stop unattended-upgrades || true
+        rm -f "$root/run/unattended-upgrades.lock"
+        ;;
+    esac
     for timer in $(dpkg -L "$@" 2>/dev/null | sed -n 's|.*/systemd/system/\([^/]*\.timer\)$|\1|p'); do
         systemctl stop "$timer" || true
         rm -f "$root/var/lib/systemd/timers/stamp-$timer"

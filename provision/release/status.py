@@ -14,7 +14,14 @@ from provision.release.process_manager import process_manager
 from provision.resources import certificate, git
 
 LIBRARY = joined(
-    PRELUDE, shell.LIBRARY, shell.PRESENT, certificate.LIBRARY, git.LIBRARY, sandbox.LIBRARY, shell.text("status")
+    PRELUDE,
+    shell.LIBRARY,
+    shell.PRESENT,
+    certificate.LIBRARY,
+    git.LIBRARY,
+    sandbox.LIBRARY,
+    shell.text("status"),
+    shell.text("audit"),
 )
 JOURNAL = re.compile(r"[A-Z][a-z]{2} ([\d-]{10}) ([\d:]{8}) UTC \S+ (\S+?)\[(\d+)\]: (.*)")
 
@@ -54,6 +61,25 @@ class AppStatus:
     maintenance: bool
     updates: int
     commit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What waits for a restart on a host since it was updated: whether that is for a reboot, the packages that ask for that, and the
+    services that run old libraries.
+    """
+
+    reboot: bool
+    packages: tuple[str, ...]
+    services: tuple[str, ...]
+
+    def lines(self, host: str) -> tuple[str, ...]:
+        """What to know of it, and what to do."""
+        needs = f" ({', '.join(self.packages)})" if self.packages else ""
+        old = ", ".join(self.services)
+        reboot = f"{host}: an update waits for a reboot{needs}: hardening.reboot can name a time for it"
+        outdated = f"{host}: {old} run libraries from before an update: invoke restart for an app's, systemctl restart for others"
+        return (*((reboot,) if self.reboot else ()), *((outdated,) if old else ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +211,13 @@ def _app(host: str, row: Mapping[str, str], updates: int) -> AppStatus:
         maintenance=row["maintenance"] == "yes",
         updates=updates,
     )
+
+
+def waiting(lines: Iterable[str]) -> Waiting:
+    """What waits for a restart, in an answer to `apps_call`."""
+    row = next((row for row in map(_record, lines) if "reboot" in row), {})
+    packages, services = (tuple(_printable(row.get(key, "")).split()) for key in ("for", "outdated"))
+    return Waiting(row.get("reboot") == "yes", packages, services)
 
 
 def unlisted(host: Host, lines: Iterable[str]) -> tuple[PresentApp, ...]:

@@ -21,7 +21,7 @@ status_releases() {
 }
 
 # status_apps APP DOMAIN HEALTH_PATH ...: a record for each app, with the keys of AppStatus (release/status.py); then
-# updates=COUNT, the security updates, and a record of present_facts for each app on the server.
+# updates=COUNT, the security updates, what waits for a restart (status_waiting), and a record of present_facts for each app on the server.
 status_apps() {
     while [ "$#" -ge 3 ]; do
         app=$1 domain=$2 health=$3
@@ -40,7 +40,22 @@ status_apps() {
             "$(slot_workers "${main:-0}" | wc -w)" "$(slot_memory "${main:-0}")" "$(certificate_days "$certificate_folder/$app/fullchain.pem")" "$maintenance"
     done
     printf 'updates=%s\n' "$(apt-get -s -o Debug::NoLocking=1 upgrade 2>/dev/null | grep -c '^Inst.*[Ss]ecurity')"
+    status_waiting
     present_facts
+}
+
+# status_waiting: reboot (yes or no), for (the packages that wait for it), and outdated (services that run old libraries, as far as needrestart
+# is installed and says so).
+status_waiting() {
+    reboot=no packages='' outdated=''
+    if [ -e "$root/run/reboot-required" ]; then
+        reboot=yes
+        packages=$(sort -u "$root/run/reboot-required.pkgs" 2>/dev/null | tr '\n' ' ')
+    fi
+    if command -v needrestart >/dev/null; then
+        outdated=$(timeout 30 needrestart -b -l -r l 2>/dev/null | sed -n 's/^NEEDRESTART-SVC: *//p' | sort -u | tr '\n' ' ')
+    fi
+    printf 'reboot=%s\tfor=%s\toutdated=%s\n' "$reboot" "$packages" "$outdated"
 }
 
 # status_deploy_keys APP...: a record for each app: app, and public (the public half of its key; empty if there is none).

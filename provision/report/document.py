@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from provision.release.present import PresentApp
-    from provision.release.status import AppStatus, DeployKey, ReleaseInfo
+    from provision.release.status import AppStatus, DeployKey, ReleaseInfo, Waiting
     from provision.run.ask import HostOutput
+    from provision.run.audit import Audit
     from provision.run.check import Checked
     from provision.run.doctor import Diagnosis
     from provision.run.result import Result
@@ -39,11 +40,16 @@ def failure(task: str, errors: Sequence[str], seconds: float) -> str:
 
 
 def listing(
-    task: str, answers: Sequence[HostOutput], rows: Sequence[Row], others: Others | None = None, **more: object
+    task: str,
+    answers: Sequence[HostOutput],
+    rows: Sequence[Row],
+    others: Others | None = None,
+    waiting: Mapping[str, Waiting] | None = None,
+    **more: object,
 ) -> str:
     """The document of a task that lists something: each host's error, and its rows under the task's name; and `more`.
 
-    `others`, if there are any, stand under `unlisted`.
+    `others`, if there are any, stand under `unlisted`, and what is `waiting` for a restart under that.
     """
     listed: dict[str, list[dict[str, object]]] = {answer.host: [] for answer in answers}
     for row in rows:
@@ -52,6 +58,7 @@ def listing(
     hosts = {
         answer.host: {"error": answer.error, task: listed[answer.host]}
         | ({} if others is None else {"unlisted": [asdict(app) for app in others.get(answer.host, ())]})
+        | ({"waiting": asdict(waiting[answer.host])} if waiting and answer.host in waiting else {})
         for answer in answers
     }
     found = {"task": task, "ok": not any(answer.error for answer in answers), "hosts": hosts, **more}
@@ -75,6 +82,19 @@ def diagnoses(found: Sequence[Diagnosis], seconds: float) -> str:
         for one in found
     }
     whole = {"task": "doctor", "ok": all(one.ok for one in found), "seconds": round(seconds, 3), "hosts": hosts}
+    return json.dumps(whole, indent=2)
+
+
+def audits(found: Sequence[Audit], seconds: float) -> str:
+    """The document of `audit`."""
+    hosts = {
+        one.host: {
+            "error": one.error,
+            "unexplained": [{"check": each.check, "what": each.what, "fix": each.fix} for each in one.unexplained],
+        }
+        for one in found
+    }
+    whole = {"task": "audit", "ok": all(one.ok for one in found), "seconds": round(seconds, 3), "hosts": hosts}
     return json.dumps(whole, indent=2)
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from provision.release.status import AppStatus, ReleaseInfo
+    from provision.run.audit import Audit
     from provision.run.check import Checked
     from provision.run.doctor import Diagnosis
     from provision.run.result import Result
@@ -124,6 +125,19 @@ def diagnoses(found: Sequence[Diagnosis]) -> None:
         said += f", {warnings} warning{'s' * (warnings != 1)}" if warnings else ""
         mark = MARKS["ok" if one.ok else "failed"]
         terminal.print(f"[bold]{one.host}[/] {mark} {escape(one.error or said)}")
+
+
+def audits(found: Sequence[Audit]) -> None:
+    """Print what `audit` found: a line each, and one below with what to do about it; then what it comes to."""
+    terminal = Console(highlight=False, soft_wrap=True)
+    for one in found:
+        for each in one.unexplained:
+            terminal.print(f"[bold]{one.host}[/]  {each.check:<7}  {escape(each.what)}")
+            terminal.print(f"{' ' * len(one.host)}  [dim]{'to do':<7}[/]  {escape(each.fix)}")
+    for one in found:
+        count = len(one.unexplained)
+        said = f"{count} thing{'s' * (count != 1)} unexplained" if count else "everything is explained"
+        terminal.print(f"[bold]{one.host}[/] {MARKS['ok' if one.ok else 'failed']} {escape(one.error or said)}")
 
 
 def checked(found: Sequence[Checked]) -> None:

@@ -90,3 +90,24 @@ swap_write() {
     mv -fT "$beside" "$1"
     sync "${1%/*}/"
 }
+
+# In: NUMBER PATH. Out: there=yes where there is a file, or a unit for one.
+swap_file_probe() {
+    while IFS='	' read -r number path; do
+        if swap_is_there "$path"; then printf '%s\tthere=yes\n' "$number"; fi
+    done
+}
+
+# swap_is_there PATH, which has none of the characters that systemd-escape(1) changes, but for its slashes.
+swap_is_there() { [ -e "$root$1" ] || [ -e "$swap_units/$(printf '%s' "${1#/}" | tr / -).swap" ]; }
+
+# swap_remove PATH
+swap_remove() {
+    if swap_in_use | grep -qxF "$root$1"; then
+        said=$(swapoff "$root$1" 2>&1) || fail "$1 cannot be taken out of use: $said"
+    fi
+    name=$(swap_unit_name "$1")
+    rm -f "$swap_units/swap.target.wants/$name" "$swap_units/$name" "$root$1"
+    rmdir "$swap_units/swap.target.wants" 2>/dev/null || true
+    if [ -d "$root/run/systemd/system" ]; then systemctl daemon-reload; fi
+}

@@ -7,7 +7,7 @@ from provision.engine.facts import SYSTEM, Fact, Facts
 from provision.engine.resource import Finding, Ref, Resource
 from provision.inventory import Host
 from provision.release.activation import Activation
-from provision.release.facts import KNOWN, MANAGED, MIGRATIONS, PREVIEWS, PUSHED, RELEASES
+from provision.release.facts import HARDENED, KNOWN, MANAGED, MIGRATIONS, PREVIEWS, PUSHED, RELEASES
 from provision.release.migration import staying
 from provision.release.present import PRESENT, refuse_taken, removal, taken, unlisted
 from provision.release.preview import preview_tokens
@@ -17,7 +17,19 @@ from provision.resources.python import BUILT
 from provision.roles import app, base, hardening, leaving, outside, preflight, python, renaming, tls, web
 from provision.roles.wanted import Wanted
 
-FACTS: tuple[Fact[Any], ...] = (SYSTEM, BUILT, RELEASES, PREVIEWS, MANAGED, PUSHED, MIGRATIONS, PRESENT, KNOWN, NGINX)
+FACTS: tuple[Fact[Any], ...] = (
+    SYSTEM,
+    BUILT,
+    RELEASES,
+    PREVIEWS,
+    MANAGED,
+    PUSHED,
+    MIGRATIONS,
+    PRESENT,
+    KNOWN,
+    HARDENED,
+    NGINX,
+)
 # What is true where these guards have nothing to say.
 FINE = {
     "claim": "{}: the name is free, or this toolkit's, or to be adopted",

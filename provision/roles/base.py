@@ -13,6 +13,8 @@ from provision.resources.locale import Locale
 from provision.resources.package import Packages
 from provision.resources.trust import TrustedCertificates
 from provision.resources.user import Group, User
+from provision.roles.system import system
+from provision.roles.updates import updates
 from provision.roles.wanted import Wanted
 
 BUILT_IN = ("C.UTF-8", "C", "POSIX")
@@ -31,6 +33,8 @@ def base(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
         directory(TOOLKIT, Toolkit.state),
         directory(TOOLKIT, Toolkit.cache),
         *(resource for app in host.apps.values() for resource in _users(host, facts, app, wanted.inventory)),
+        *system(host, facts, wanted),
+        *updates(host, facts, wanted),
     )
 
 

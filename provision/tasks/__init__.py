@@ -16,6 +16,7 @@ sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
 def collection() -> Collection:
     """All tasks, as Invoke wants them."""
     from provision.tasks import (
+        audit,
         bootstrap,
         demo,
         deploy,
@@ -38,6 +39,7 @@ def collection() -> Collection:
         deploy.plan,
         doctor.doctor,
         doctor.check,
+        audit.audit,
         release.promote,
         release.rollback,
         release.restart,

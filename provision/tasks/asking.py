@@ -11,11 +11,12 @@ from invoke import Exit
 from provision.untrusted import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from rich.table import Table
 
     from provision.inventory import Host
+    from provision.release.status import Waiting
     from provision.report.document import Others, Row
     from provision.run.ask import HostOutput
     from provision.tasks.options import Command, Target
@@ -56,15 +57,20 @@ def follow(target: Target, call: Callable[[Host], str], tell: Callable[[str, str
 
 
 def print_document(
-    name: str, answers: Sequence[HostOutput], rows: Sequence[Row], others: Others | None = None, **more: object
+    name: str,
+    answers: Sequence[HostOutput],
+    rows: Sequence[Row],
+    others: Others | None = None,
+    waiting: Mapping[str, Waiting] | None = None,
+    **more: object,
 ) -> None:
     """Print the JSON document of a list, with `more` in it; exit with status 1 where a host could not be asked.
 
-    `others` are the apps of each host that the inventory does not have.
+    `others` are the apps of each host that the inventory does not have, and `waiting` is what waits for a restart on it.
     """
     from provision.report import document
 
-    print(document.listing(name, answers, rows, others, **more))
+    print(document.listing(name, answers, rows, others, waiting, **more))
     if any(answer.error for answer in answers):
         raise Exit(code=1)
 

@@ -49,14 +49,17 @@ def status(context: Context, host: str = "", app: str = "", json: bool = False, 
     )
     others = {} if app else dict(strangers)
     mixed = query.mixed(asked.values(), rows)
+    waiting = {answer.host: query.waiting(answer.lines) for answer in answers if not answer.error}
     if json:
-        asking.print_document("status", answers, rows, others, mixed=mixed)
+        asking.print_document("status", answers, rows, others, waiting, mixed=mixed)
         return
     from provision.report import tables
 
     for each in mixed:
         tables.warn(f"{each}: the hosts do not run the same commit: deploy it to all of them again")
     for line in filter(None, (tables.late(row, asked[row.host].tls.issuer) for row in rows)):
+        tables.warn(line)
+    for line in (line for name, each in waiting.items() for line in each.lines(name)):
         tables.warn(line)
     asking.print_table(tables.status(rows, mixed), answers, others)
 

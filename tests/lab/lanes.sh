@@ -30,7 +30,7 @@ failed=0
 {
     lane=waits status=0
     on lab2 neighbours moving remove secrets attacks || status=1
-    on lab2 commands apps verify sandbox hostile_app || status=1
+    on lab2 commands apps verify sandbox hostile_app hardened audit || status=1
     on lab2 releases private image bootstrap lockout limits doctor hostile_server || status=1
     exit "$status"
 } >"$out/second" 2>&1 &

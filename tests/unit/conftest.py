@@ -24,6 +24,7 @@ from provision.engine.shell import joined
 from provision.inventory import load
 from provision.release.choice import release_id
 from provision.release.facts import (
+    HARDENED,
     KNOWN,
     MANAGED,
     MIGRATIONS,
@@ -101,6 +102,7 @@ def make_known() -> Callable[..., Known]:
         managed: Collection[tuple[str, str]] = (),
         pushed: Mapping[str, str] | None = None,
         present: Collection[PresentApp] = (),
+        hardened: Collection[str] = (),
         nginx: Nginx | None = None,
         commits: Mapping[str, str] | None = None,
         wanted: Mapping[str, Any] | None = None,
@@ -116,6 +118,7 @@ def make_known() -> Callable[..., Known]:
                 PUSHED: dict(pushed or {}),
                 MIGRATIONS: (),
                 KNOWN: (),
+                HARDENED: frozenset(hardened),
                 PRESENT: tuple(present),
                 NGINX: nginx or Nginx(),
             }

@@ -9,7 +9,7 @@ import pytest
 from provision.engine.resource import State
 from provision.errors import PlanError
 from provision.resources import swap
-from provision.resources.swap import GIB, MIB, Swap, size_for
+from provision.resources.swap import GIB, MIB, NoSwap, Swap, size_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -248,3 +248,16 @@ def test_a_killed_run_leaves_no_swap_file_and_what_it_left_counts_as_room_and_go
     call([swap], f"swap_make /swapfile {8 * MIB}")
     assert list(root.glob(".provision.*")) == []
     assert observe(WANTED)[0]["content"] == "swap"
+
+
+@pytest.mark.usefixtures("machine")
+def test_a_swap_file_goes_with_its_unit(
+    root: Path, observe: Callable[..., tuple[State, ...]], make: Callable[..., Run]
+) -> None:
+    swap, none = Swap(MIB, "/swapfile.provision", optional=True), NoSwap("/swapfile.provision")
+    assert none.plan(observe(none)[0], {}) is None
+    make(swap.plan(observe(swap)[0], {}))
+    assert make(none.plan(observe(none)[0], {})).returncode == 0
+    assert (root / "off").read_text() == f"off {root}/swapfile.provision\n"
+    assert list(root.rglob("*swapfile*")) == []
+    assert none.plan(observe(none)[0], {}) is None
