@@ -8,7 +8,7 @@ from pydantic import Field
 
 from provision.inventory.model import Model
 
-Part = Literal["ssh", "firewall", "fail2ban", "updates", "system"]
+Part = Literal["ssh", "firewall", "fail2ban", "updates", "system", "nginx"]
 
 
 class Hardening(Model):
@@ -42,6 +42,12 @@ class Hardening(Model):
     system: bool | None = Field(
         default=None,
         description="Safe settings of the kernel, the journal, the clock and the processes.",
+        examples=[True],
+    )
+
+    nginx: bool | None = Field(
+        default=None,
+        description="nginx runs in a sandbox of systemd's: of the disk it writes to its logs and caches only.",
         examples=[True],
     )
 
