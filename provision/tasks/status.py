@@ -58,6 +58,9 @@ def status(context: Context, host: str = "", app: str = "", json: bool = False, 
         tables.warn(f"{each}: the hosts do not run the same commit: deploy it to all of them again")
     for line in filter(None, (tables.late(row, asked[row.host].tls.issuer) for row in rows)):
         tables.warn(line)
+    for row in rows:
+        if row.renewal_failed:
+            tables.warn(f"{row.host}: {row.app}: the certificate could not be renewed: {row.renewal_failed}")
     asking.print_table(tables.status(rows, mixed), answers, others)
 
 

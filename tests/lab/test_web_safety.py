@@ -1,41 +1,15 @@
 """What nginx says to browsers, and what it is itself allowed, on a real server."""
 
-from collections.abc import Iterator
 from subprocess import run
 
 import pytest
 
-from provision import lab
-from tests.lab import refusals
 from tests.lab.conftest import Controller, shell
-from tests.lab.refusals import ADDRESS, DOMAIN, SERVER, Declared
-from tests.lab.repository import Repository
+from tests.lab.refusals import ADDRESS, DOMAIN, SERVER
+from tests.lab.safe_site import POLICY
 
-MAIN = """\
-import os
+pytest_plugins = ("tests.lab.safe_site",)
 
-from fastapi import FastAPI
-from fastapi.responses import JSONResponse
-
-app = FastAPI()
-OWN = {"X-Frame-Options": "DENY", "Content-Security-Policy": "default-src 'none'", "Referrer-Policy": "no-referrer"}
-
-
-@app.get("/health")
-def health():
-    return {"greeting": "hello", "release": os.environ["PROVISION_RELEASE"]}
-
-
-@app.get("/own")
-def own():
-    return JSONResponse("mine", headers=OWN)
-
-
-@app.get("/broken")
-def broken():
-    return JSONResponse("broken", 500)
-"""
-POLICY = "default-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 SENT = {
     "strict-transport-security": "max-age=63072000; includeSubDomains",
     "x-content-type-options": "nosniff",
@@ -44,26 +18,6 @@ SENT = {
     "permissions-policy": "bluetooth=(), hid=(), midi=(), serial=(), usb=()",
     "content-security-policy": POLICY,
 }
-
-
-@pytest.fixture(scope="module")
-def safe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]:
-    """The app on a bare server, with static files, a policy of the inventory's and the modern profile."""
-    repository = Repository.create(f"safe-{SERVER}", tmp_path_factory.mktemp("repository") / "tree")
-    repository.commit({"main.py": MAIN, "requirements.txt": refusals.REQUIREMENTS, "files/a.txt": "a file\n"})
-    declared = Declared(tmp_path_factory.mktemp("inventory"), repository)
-    tls = refusals.lab_values()["tls"] | {"hsts": "subdomains", "profile": "modern"}
-    wanted = {
-        "python": "system",
-        "static": {"/files": "files"},
-        "headers": {"content_security_policy": POLICY},
-        "health": {"watch": 0},
-    }
-    lab.reset(SERVER, used=True)
-    controller = declared(wanted, tls=tls)
-    controller.deploy(SERVER)
-    yield controller
-    repository.remove()
 
 
 def ask(path: str, *options: str, address: str = ADDRESS) -> tuple[int, list[tuple[str, str]]]:
