@@ -88,6 +88,22 @@ def ask(address: str, port: int, question: Question, trust: ssl.SSLContext | Non
     return Reply("trust", reply.why, again.status, again.said)
 
 
+def serial(address: str, port: int, name: str) -> int | str:
+    """The serial number of the certificate that is served under a name at an address, whoever trusts it; or why there is none."""
+    from cryptography import x509
+
+    plain = _connected(address, port)
+    if isinstance(plain, Reply):
+        return plain.why
+    plain.settimeout(ANSWER_SECONDS)
+    with plain:
+        try:
+            with _careless().wrap_socket(plain, server_hostname=name) as secure:
+                return x509.load_der_x509_certificate(secure.getpeercert(binary_form=True) or b"").serial_number
+        except (OSError, ValueError) as error:
+            return _why(error)
+
+
 def together(calls: Mapping[Key, Callable[[], Found]], seconds: float) -> dict[Key, Found]:
     """What the calls return, by key, made at the same time; those that take longer are left out, and keep no process from ending."""
     found: dict[Key, Found] = {}

@@ -3,6 +3,7 @@
 from provision.inventory.app import App
 from provision.inventory.find import every, find
 from provision.inventory.hardening import Hardening
+from provision.inventory.headers import Headers
 from provision.inventory.health import Health
 from provision.inventory.hooks import Hooks
 from provision.inventory.host import Host
@@ -25,6 +26,7 @@ __all__ = [
     "TLS",
     "App",
     "Hardening",
+    "Headers",
     "Health",
     "Hooks",
     "Host",

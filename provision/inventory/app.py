@@ -27,6 +27,7 @@ from provision.inventory.fields import (
     relative_folder,
     whole_number,
 )
+from provision.inventory.headers import Headers
 from provision.inventory.health import Health
 from provision.inventory.hooks import Hooks
 from provision.inventory.limits import Limits
@@ -238,6 +239,11 @@ class App(Model):
     limits: Limits = Field(
         default_factory=Limits,
         description="What one client may ask of the app: the keys of Limits.",
+        examples=[{}],
+    )
+    headers: Headers = Field(
+        default_factory=Headers,
+        description="Headers by which browsers protect the app's pages: the keys of Headers.",
         examples=[{}],
     )
     max_body: BodySize = Field(

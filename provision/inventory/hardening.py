@@ -11,7 +11,7 @@ from provision.inventory.addresses import network
 from provision.inventory.fields import Text, Whole, distinct, matching
 from provision.inventory.model import Model
 
-Part = Literal["ssh", "firewall", "fail2ban", "updates", "system"]
+Part = Literal["ssh", "firewall", "fail2ban", "updates", "system", "nginx"]
 Setting = Annotated[
     str, matching(r"[A-Za-z][A-Za-z0-9]{1,40}", '"{}" is not a setting of sshd; write for example AllowUsers')
 ]
@@ -106,6 +106,12 @@ class Hardening(Model):
         if self.reboot is not None and not self.wants("updates"):
             raise ValueError("reboot is for updates, and there are none: write updates: true, or remove reboot")
         return self
+
+    nginx: bool | None = Field(
+        default=None,
+        description="nginx runs in a sandbox of systemd's: of the disk it writes to its logs and caches only.",
+        examples=[True],
+    )
 
     def wants(self, part: Part) -> bool:
         """Whether a part is asked for."""

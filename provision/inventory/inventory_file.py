@@ -6,6 +6,7 @@ from pydantic import Field
 
 from provision.inventory.app import App
 from provision.inventory.hardening import Hardening
+from provision.inventory.headers import Headers
 from provision.inventory.health import Health
 from provision.inventory.hooks import Hooks
 from provision.inventory.host import Host
@@ -27,6 +28,7 @@ MODELS: tuple[type[Model], ...] = (
     Schedule,
     Hooks,
     Limits,
+    Headers,
     Hardening,
     TLS,
     Rollout,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from provision.inventory.app import App
 from provision.inventory.hardening import Hardening
+from provision.inventory.headers import Headers
 from provision.inventory.health import Health
 from provision.inventory.hooks import Hooks
 from provision.inventory.host import Host
@@ -71,6 +72,7 @@ FULL_NAMES = {
         (Rollout, "rollout."),
         (Hooks, "apps.NAME.hooks."),
         (Limits, "apps.NAME.limits."),
+        (Headers, "apps.NAME.headers."),
         (Hardening, "hardening."),
         (App, "apps.NAME."),
     )

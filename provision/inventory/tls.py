@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
 from provision.inventory import pem
 from provision.inventory.fields import CaFile, File, matching, parsed_by, parsed_from
 from provision.inventory.model import Context, Model, loaded
-from provision.inventory.wording import suggestion
+from provision.inventory.wording import display, suggestion
 
 ISSUERS = ("letsencrypt", "letsencrypt-staging", "self-signed", "files")
 
@@ -24,6 +24,14 @@ def _issuer(value: str) -> str:
     return value
 
 
+def _hsts(value: object) -> object:
+    if isinstance(value, str) and value.lower() in ("yes", "no", "on", "off", "true", "false"):
+        return value.lower() in ("yes", "on", "true")
+    if not isinstance(value, bool) and value not in ("subdomains", "preload"):
+        raise ValueError(f"{display(value)} is no way to use HSTS; write true, false, subdomains or preload")
+    return value
+
+
 Email = Annotated[
     str,
     matching(r"[^@\s'\"]+@[^@\s'\"]+\.[^@\s'\"]+", '"{}" is not an email address; write for example ops@example.com'),
@@ -31,7 +39,10 @@ Email = Annotated[
 
 
 class TLS(Model):
-    """Certificates."""
+    """Certificates.
+
+    It has many fields because a flat mapping is easier to write and to merge than a deep one.
+    """
 
     issuer: Annotated[str, AfterValidator(_issuer)] = Field(
         default="letsencrypt",
@@ -72,9 +83,16 @@ class TLS(Model):
         description="Before requesting a certificate, check that the domains point to the server.",
         examples=[True],
     )
-    hsts: bool = Field(
+    profile: Literal["intermediate", "modern"] = Field(
+        default="intermediate",
+        description="What clients must be able to do, as Mozilla's guideline 5.7 has it. intermediate: TLS 1.2 or 1.3; modern: TLS 1.3,"
+        " which browsers have had since 2018 to 2020.",
+        examples=["modern"],
+    )
+    hsts: Annotated[bool | Literal["subdomains", "preload"], BeforeValidator(_hsts)] = Field(
         default=True,
-        description="Tell browsers to use HTTPS only (Strict-Transport-Security).",
+        description="Tell browsers to use HTTPS only (Strict-Transport-Security), for two years. subdomains: for all names below the"
+        " domains, too; preload: and with the word that lets a domain be added to browsers' own lists, which takes months to undo.",
         examples=[True],
     )
     authorities: Annotated[tuple[str, ...], parsed_from("issuer_ca", pem.certificates)] = loaded(())
@@ -85,6 +103,12 @@ class TLS(Model):
     """The text of the file that `key` names; empty if it names none. Never print it."""
     names: Annotated[frozenset[str], parsed_from("certificate", pem.leaf_names)] = loaded(frozenset())
     """The DNS names that `certificate` is for, in lower case."""
+
+    @property
+    def transport_security(self) -> str:
+        """The value of Strict-Transport-Security; empty if it is not to be sent."""
+        more = {"subdomains": "; includeSubDomains", "preload": "; includeSubDomains; preload"}
+        return f"max-age=63072000{more.get(str(self.hsts), '')}" if self.hsts else ""
 
     @model_validator(mode="after")
     def _files_belong_together(self, info: ValidationInfo) -> TLS:

@@ -12,6 +12,7 @@ from provision.release import present, sandbox, shell
 from provision.release.present import PresentApp
 from provision.release.process_manager import process_manager
 from provision.resources import certificate, git
+from provision.untrusted import line as shown
 
 LIBRARY = joined(
     PRELUDE,
@@ -22,6 +23,7 @@ LIBRARY = joined(
     sandbox.LIBRARY,
     shell.text("status"),
     shell.text("audit"),
+    shell.text("certificates"),
 )
 JOURNAL = re.compile(r"[A-Z][a-z]{2} ([\d-]{10}) ([\d:]{8}) UTC \S+ (\S+?)\[(\d+)\]: (.*)")
 
@@ -45,7 +47,7 @@ class ReleaseInfo:
 class AppStatus:
     """The state of an app on a host.
 
-    `commit` is the release's, `since` is UTC, `health` an HTTP status, `memory` in bytes, `days` what is left of the certificate; `updates` counts
+    `renewal_failed` is when certbot could not renew the certificate, and why; empty if the last renewal succeeded. `commit` is the release's, `since` is UTC, `health` an HTTP status, `memory` in bytes, `days` what is left of the certificate; `updates` counts
     the host's security updates.
     """
 
@@ -61,6 +63,7 @@ class AppStatus:
     maintenance: bool
     updates: int
     commit: str = ""
+    renewal_failed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +212,7 @@ def _app(host: str, row: Mapping[str, str], updates: int) -> AppStatus:
         memory=int(row["memory"]) if row["memory"].isdigit() else None,
         days=int(row["days"]) if row["days"].lstrip("-").isdigit() else None,
         maintenance=row["maintenance"] == "yes",
+        renewal_failed=shown(row.get("failed", ""), 400),
         updates=updates,
     )
 

@@ -35,9 +35,9 @@ status_apps() {
         if [ -e "$app_maintenance" ]; then maintenance=yes; fi
         commit=
         if [ -r "$app_current/.release" ]; then IFS='	' read -r commit _ <"$app_current/.release"; fi
-        printf 'app=%s\trelease=%s\tcommit=%s\tsince=%s\tslot=%s\thealth=%s\tworkers=%s\tmemory=%s\tdays=%s\tmaintenance=%s\n' "$app" \
+        printf 'app=%s\trelease=%s\tcommit=%s\tsince=%s\tslot=%s\thealth=%s\tworkers=%s\tmemory=%s\tdays=%s\tmaintenance=%s\tfailed=%s\n' "$app" \
             "${release##*/}" "$commit" "${since:--}" "${slot:--}" "$(slot_http_status "$app_current_socket" "$domain" "$health")" \
-            "$(slot_workers "${main:-0}" | wc -w)" "$(slot_memory "${main:-0}")" "$(certificate_days "$certificate_folder/$app/fullchain.pem")" "$maintenance"
+            "$(slot_workers "${main:-0}" | wc -w)" "$(slot_memory "${main:-0}")" "$(certificate_days "$certificate_folder/$app/fullchain.pem")" "$maintenance" "$(certificate_failed "$app")"
     done
     printf 'updates=%s\n' "$(apt-get -s -o Debug::NoLocking=1 upgrade 2>/dev/null | grep -c '^Inst.*[Ss]ecurity')"
     status_waiting

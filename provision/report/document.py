@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from provision.release.certificates import CertificateInfo
     from provision.release.present import PresentApp
     from provision.release.status import AppStatus, DeployKey, ReleaseInfo, Waiting
     from provision.run.ask import HostOutput
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from provision.run.verification import Outcome
 
     Others = Mapping[str, Sequence[PresentApp]]
-    Row = ReleaseInfo | AppStatus | DeployKey
+    Row = ReleaseInfo | AppStatus | DeployKey | CertificateInfo
 
 
 def document(task: str, results: Sequence[Result], seconds: float) -> str:

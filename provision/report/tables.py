@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from provision.release.certificates import CertificateInfo
     from provision.release.status import AppStatus, ReleaseInfo
     from provision.run.audit import Audit
     from provision.run.check import Checked
@@ -190,6 +191,16 @@ def status(rows: Sequence[AppStatus], mixed: Collection[str] = ()) -> Table:
             _left(row.days),
             str(row.updates),
         )
+    return table
+
+
+def certificates(rows: Sequence[CertificateInfo]) -> Table:
+    """The apps' certificates, a line each."""
+    table = _table("host", "app", "domains", "issuer", "until", "left", "renewed by", "last renewal", wraps="domains")
+    for row in rows:
+        last = f"[red]failed {escape(row.failed[:20])}[/]" if row.failed else escape(row.renewed or "-")
+        cells = (row.host, row.app, row.domains or "-", row.issuer or "-", row.until or "-")
+        table.add_row(*map(escape, cells), _left(row.days), escape(row.renewal), last)
     return table
 
 

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from provision.engine.resource import Change, Probe, Ref, State
+from provision.engine.resource import Change, Finding, Probe, Ref, State
 from provision.engine.shell import heredoc, library, words
 from provision.errors import PlanError
 from provision.resources import domains, file
@@ -71,7 +71,7 @@ class Certificate:
 
     `address` is the host's address in the inventory. Unless `check_dns` is off, every domain must resolve to it or
     to one of the server's own addresses, and to one of their IPv6 addresses if it has any. A certificate that is about
-    to end is renewed; where the directory gives none, what is left of it is used. `ca` is a file on the server with the CAs to trust for the directory's
+    to end is renewed. As long as what nginx reads is good for all domains, nothing fails without another: it is a warning. `ca` is a file on the server with the CAs to trust for the directory's
     API. A lineage of certbot's that fits is used, whatever its name. The directory is asked once an hour at most,
     unless it is to be asked `again`. If it is `held`, nginx goes on reading what it reads: its sites have other names until a
     Switch comes with theirs.
@@ -111,10 +111,14 @@ class Certificate:
         lineage, spare = state["lineage"] or self.app, state["spare"]
         if fits and not renew and not spare and self._in_order(state, lineage):
             return None
-        wrong = misled(self.app, self.domains, self.address, state) if self.check_dns and not fits else ()
-        if wrong:
-            raise wrong[0]
-        how = "no" if fits and not renew else "force" if state["server"] else "new"
+        serves = self._serves(state)
+        if wrong := self._misled(state):
+            if serves:
+                return None
+            raise wrong
+        how = "no" if fits and not renew else "replace" if serves else "force" if state["server"] else "new"
+        if how == "replace" and state["wait"] and not self.again:
+            return None
         if renew and int(state["days"] or 0) > 0:
             # It is good for some days more, so nothing fails without a new one.
             how = "no" if state["wait"] and not self.again else "renew"
@@ -129,11 +133,30 @@ class Certificate:
         script = words(
             "certificate_obtain",
             *(self.app, self.server, self.email, self.ca, how, WEBROOT, lineage, spare, "yes" if self.held else "no"),
+            "yes" if self.check_dns else "no",
             *self.domains,
         )
         return Change(
             self.ref, f"{self._what(how, renew)} for {', '.join(self.domains)} from {self.server}", script, LIBRARY
         )
+
+    def findings(self, state: State, planned: Mapping[Ref, Change] | None) -> tuple[Finding, ...]:
+        wrong = self._misled(state)
+        if state["unread"] or not wrong or not self._serves(state):
+            return ()
+        what = f"{wrong.what}; no other certificate is asked for, and the one that there is serves on"
+        return (Finding("certificate", "warn", what, wrong.fix),)
+
+    def _misled(self, state: State) -> PlanError | None:
+        """Why DNS keeps the directory from giving a certificate that is needed."""
+        fits = state["server"] == self.server and state["names"] == " ".join(sorted(self.domains))
+        found = misled(self.app, self.domains, self.address, state) if self.check_dns and not fits else ()
+        return found[0] if found else None
+
+    def _serves(self, state: State) -> bool:
+        """Whether nginx reads a certificate that is good for all domains, whoever gave it."""
+        good = int(state["days"] or 0) > 0 and {*self.domains} <= {*state["names"].split()}
+        return good and not self.held and self._in_order(state, state["lineage"] or self.app)
 
     def _in_order(self, state: State, lineage: str) -> bool:
         leads = (state["target"], state["next"]) if self.held else (state["target"],)

@@ -171,11 +171,11 @@ certificate_link() {
     for kind in cert chain fullchain privkey; do point "$certificate_certbot/live/$1/$kind.pem" "../../archive/$1/$kind$newest.pem"; done
 }
 
-# certificate_obtain APP SERVER EMAIL CA no|new|force|renew WEBROOT LINEAGE "SPARE SPARE..." HELD DOMAIN...: if HELD is yes, nginx
-# reads what it reads until the link that is left in before/ takes the place of its own.
+# certificate_obtain APP SERVER EMAIL CA no|new|force|renew|replace WEBROOT LINEAGE "SPARE SPARE..." HELD CHECKS_DNS DOMAIN...: if HELD is
+# yes, nginx reads what it reads until the link that is left in before/ takes the place of its own.
 certificate_obtain() {
-    app=$1 server=$2 email=$3 ca=$4 how=$5 webroot=$6 lineage=$7 spare=$8 held=$9
-    shift 9
+    app=$1 server=$2 email=$3 ca=$4 how=$5 webroot=$6 lineage=$7 spare=$8 held=$9 checks=${10}
+    shift 10
     for name in $spare; do certificate_put_aside "$app" "$name"; done
     if [ "$how" = no ]; then
         certificate_look "$lineage"
@@ -215,35 +215,110 @@ certificate_release() {
     rm -rf "$certificate_folder/before/$app"
 }
 
-# certificate_ask DOMAIN...: of the directory, by certbot. The mark stays, unless the directory has certainly given none. A renewal
-# that fails leaves what there is, which is still good, and the mark, so that the directory is not asked at each deploy.
-certificate_ask() {
+# certificate_answers DOMAIN...: whether what the directory will ask for under each name comes from this server's nginx; otherwise sets
+# unanswered. Asked are the server itself and, if checks is yes, all addresses of the name. Where one cannot be reached from here, the
+# directory may still reach it: a server often has no way to its own public address.
+certificate_answers() {
+    token=provision-$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n') unanswered=''
+    place=/.well-known/acme-challenge/$token
+    if ! command -v curl >/dev/null; then return 0; fi
+    (umask 022 && mkdir -p "$webroot${place%/*}" && printf '%s' "$token" >"$webroot$place")
+    for domain; do
+        for address in 127.0.0.1 $(if [ "$checks" = yes ]; then domains_addresses "$domain"; fi); do
+            case $address in *:*) at="[$address]" ;; *) at=$address ;; esac
+            said=$(curl -s -m 5 --noproxy '*' --resolve "$domain:80:$at" "http://$domain$place" | head -c 100) || true
+            if [ "$said" = "$token" ] || { [ "$address" != 127.0.0.1 ] && [ -z "$said" ]; }; then continue; fi
+            unanswered="http://$domain${place%/*}/ at $at, port 80, is not answered by this server's nginx, and the issuer would ask there"
+        done
+    done
+    rm -f "$webroot$place"
+    [ -z "$unanswered" ]
+}
+
+# certificate_mark DOMAIN...: the directory is about to be asked.
+certificate_mark() {
     mark=$provision_certificates/$app
     wanted=$(printf '%s\n' "$@" | sort | tr '\n' ' ')
-    count=$#
-    for domain; do set -- "$@" -d "$domain"; done
-    shift "$count"
-    case $how in force | renew) set -- "$@" --force-renewal --renew-with-new-domains ;; esac
-    if [ -n "$email" ]; then set -- "$@" --email "$email"; else set -- "$@" --register-unsafely-without-email; fi
     if [ -n "$ca" ]; then export REQUESTS_CA_BUNDLE="$ca"; fi
     mkdir -p "$provision_certificates"
     printf '%s\n' "$server ${wanted% }" | put "$mark" root root 600
     log=$root/var/log/letsencrypt/letsencrypt.log
     logged=$(stat -c %s "$log" 2>/dev/null || echo 0)
+}
+
+# certificate_unmark: it was asked, and may be again, if it has certainly given none.
+certificate_unmark() {
+    # Debian's certbot goes on with the log of before.
+    if [ "$(stat -c %s "$log" 2>/dev/null || echo 0)" -lt "$logged" ]; then logged=0; fi
+    if ! tail -c "+$((logged + 1))" "$log" 2>/dev/null | grep -q 'BEGIN CERTIFICATE-'; then rm -f "$mark"; fi
+}
+
+# certificate_serves_on WHY: nothing fails, as the certificate that there is can still be used.
+certificate_serves_on() {
+    days=$(certificate_days "$certificate_certbot/live/$lineage/fullchain.pem")
+    notice "$app: $1: the certificate that there is serves on, and ends in $days days"
+}
+
+# certificate_ask DOMAIN...: of the directory, by certbot. The mark stays, unless the directory has certainly given none. A renewal
+# that fails leaves what there is, which is still good, and the mark, so that the directory is not asked at each deploy.
+certificate_ask() {
+    if ! certificate_answers "$@"; then
+        case $how in renew | replace) certificate_serves_on "$server was not asked for another, as $unanswered" && return 0 ;; esac
+        if [ "$held" = yes ]; then certificate_release; fi
+        fail "$app: $server was not asked for a certificate, as $unanswered"
+    fi
+    certificate_mark "$@"
+    count=$#
+    for domain; do set -- "$@" -d "$domain"; done
+    shift "$count"
+    case $how in force | renew | replace) set -- "$@" --force-renewal --renew-with-new-domains ;; esac
+    if [ -n "$email" ]; then set -- "$@" --email "$email"; else set -- "$@" --register-unsafely-without-email; fi
     certbot certonly --non-interactive --agree-tos --webroot -w "$webroot" --key-type ecdsa --cert-name "$lineage" --server "$server" "$@" || {
-        if [ "$how" = renew ]; then
-            days=$(certificate_days "$certificate_certbot/live/$lineage/fullchain.pem")
-            notice "$app: the certificate ends in $days days, and $server gave no other: certbot goes on trying; /var/log/letsencrypt/letsencrypt.log on the server says why"
-            return 0
-        fi
-        # Debian's certbot goes on with the log of before.
-        if [ "$(stat -c %s "$log" 2>/dev/null || echo 0)" -lt "$logged" ]; then logged=0; fi
-        if ! tail -c "+$((logged + 1))" "$log" 2>/dev/null | grep -q 'BEGIN CERTIFICATE-'; then rm -f "$mark"; fi
+        case $how in
+        renew) certificate_serves_on "$server gave no other certificate, and certbot goes on trying (/var/log/letsencrypt/letsencrypt.log on the server says why)" && return 0 ;;
+        replace) certificate_serves_on "$server gave no other certificate, and the next deploy asks again; its reason stands above" && return 0 ;;
+        esac
+        certificate_unmark
         if [ "$held" = yes ]; then certificate_release; fi
         fail "$app: $server gave no certificate; its reason stands above"
     }
     certificate_look "$lineage"
     if [ "$its" != whole ]; then fail "$app: certbot says that it has a certificate, and $certificate_certbot/live/$lineage is not whole"; fi
+}
+
+# certificate_renew APP SERVER CA WEBROOT LINEAGE CHECKS_DNS DOMAIN...: now, whatever is left of it. certbot's own hook would let nginx
+# reload, which the caller does.
+certificate_renew() {
+    app=$1 server=$2 ca=$3 webroot=$4 lineage=$5 checks=$6
+    shift 6
+    if ! certificate_answers "$@"; then fail "$app: $server was not asked, and the certificate that there is serves on, as $unanswered"; fi
+    certificate_mark "$@"
+    certbot renew --non-interactive --no-random-sleep-on-renew --no-directory-hooks --force-renewal --cert-name "$lineage" || {
+        certificate_unmark
+        fail "$app: $server gave no certificate, and the one that there is serves on; the reason stands above"
+    }
+    certificate_look "$lineage"
+    if [ "$its" != whole ]; then fail "$app: certbot says that it has a certificate, and $certificate_certbot/live/$lineage is not whole"; fi
+}
+
+# certificate_last LINEAGE: when certbot last renewed it, and the reason of an attempt since then that failed: "TIME", or "TIME REASON".
+certificate_last() {
+    made=$(stat -L -c %Y "$certificate_certbot/live/$1/cert.pem" 2>/dev/null || echo 0)
+    said=$(cat "$root/var/log/letsencrypt/letsencrypt.log.1" "$root/var/log/letsencrypt/letsencrypt.log" 2>/dev/null |
+        grep -F ":Failed to renew certificate $1 with error: " | tail -n 1 | tr '\t' ' ' | cut -c 1-400)
+    at=$(date -d "${said%%,*}" +%s 2>/dev/null || echo 0)
+    if [ -n "$said" ] && [ "$at" -gt "$made" ]; then
+        printf '%s %s\n' "$(date -u -d "@$at" +%Y-%m-%dT%H:%M:%SZ)" "${said#*" with error: "}"
+    elif [ "$made" != 0 ]; then
+        date -u -d "@$made" +%Y-%m-%dT%H:%M:%SZ
+    fi
+}
+
+# certificate_failed APP: the time of a renewal that failed, and the reason, if none succeeded since.
+certificate_failed() {
+    case $(readlink "$certificate_folder/$1" || true) in
+    */live/*) certificate_last "$(basename "$(readlink "$certificate_folder/$1")")" | grep ' ' || true ;;
+    esac
 }
 
 # In: NUMBER APP. Out: target (of the link), chain and key (SHA-256), and access ("MODE OWNER:GROUP", the key's), if both are there.

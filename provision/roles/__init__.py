@@ -111,6 +111,7 @@ def strangers(host: Host, facts: Facts) -> tuple[str, ...]:
 
 promoted = app.promoted
 removed = app.removed
+renewed = tls.renewed
 left = leaving.left
 public = outside.public
 serving = outside.serving

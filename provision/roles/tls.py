@@ -2,11 +2,13 @@
 
 from provision.engine.facts import Facts
 from provision.engine.resource import Resource
-from provision.inventory import Host
+from provision.errors import PlanError
+from provision.inventory import App, Host
 from provision.release.systemd import UNITS
 from provision.resources.certificate import Certificate, Placeholder, ProvidedCertificate
 from provision.resources.file import Directory, File
 from provision.resources.package import Packages
+from provision.resources.renewal import Renewal
 from provision.resources.service import Service
 from provision.roles.app import meant
 from provision.roles.waiting import waiting
@@ -40,21 +42,31 @@ def tls(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
         File("/etc/letsencrypt/renewal-hooks/deploy/nginx", HOOK, mode=0o755),
         *_authority(host),
         Service("certbot.timer"),
-        *(
-            Certificate(
-                app=app.name,
-                domains=tuple(app.domains),
-                server=DIRECTORIES.get(host.tls.issuer, host.tls.issuer),
-                email=host.tls.email or "",
-                address=host.address,
-                check_dns=host.tls.check_dns,
-                ca=CA if host.tls.authorities else "",
-                again=wanted.force,
-                held=app.name in wait.apps,
-            )
-            for app in host.apps.values()
-        ),
+        *(_certificate(host, app, wanted, held=app.name in wait.apps) for app in host.apps.values()),
         *last,
+    )
+
+
+def renewed(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
+    """A new certificate for each app that is meant, and nginx serves it. Raises PlanError where no issuer gives any."""
+    read = reading(host)
+    if not read or host.tls.issuer == "files":
+        why = "tls.issuer: files has yours" if host.tls.issuer == "files" else "none of its certificates is an issuer's"
+        raise PlanError(f"{host.name}: there is nothing to renew: {why}")
+    return (*(Renewal(_certificate(host, app, wanted)) for app in meant(host, wanted)), read)
+
+
+def _certificate(host: Host, app: App, wanted: Wanted, held: bool = False) -> Certificate:
+    return Certificate(
+        app=app.name,
+        domains=tuple(app.domains),
+        server=DIRECTORIES.get(host.tls.issuer, host.tls.issuer),
+        email=host.tls.email or "",
+        address=host.address,
+        check_dns=host.tls.check_dns,
+        ca=CA if host.tls.authorities else "",
+        again=wanted.force,
+        held=held,
     )
 
 

@@ -190,7 +190,16 @@ def _proxy(host: Host, facts: Facts, app: App) -> str:
         certificate=link(app.name),
         settings=SETTINGS,
         webroot=WEBROOT,
-        hsts=host.tls.hsts and "tls" in host.roles and host.tls.issuer != "self-signed",
+        headers=_headers(host, app),
         http2_directive=not older,
         http2_sockets=_beside(host, facts).http2() if older else (),
     )
+
+
+def _headers(host: Host, app: App) -> dict[str, str]:
+    """What the site adds to each answer: the names of the headers, and what nginx has as their values."""
+    hsts = host.tls.transport_security if "tls" in host.roles and host.tls.issuer != "self-signed" else ""
+    prefix = f"app_{app.name}_".replace("-", "_")
+    return ({"Strict-Transport-Security": f'"{hsts}"'} if hsts else {}) | {
+        name: f"${prefix}{name.lower().replace('-', '_')}" for name in app.headers.sent
+    }

@@ -28,6 +28,7 @@ def collection() -> Collection:
         remove,
         secrets,
         status,
+        tls,
         verify,
     )
 
@@ -58,6 +59,7 @@ def collection() -> Collection:
     found.add_collection(
         Collection("secrets", edit=secrets.edit, show=secrets.show, set=secrets.set_, rekey=secrets.rekey)
     )
+    found.add_collection(Collection("tls", tls.status, tls.renew))
     found.add_collection(Collection.from_module(lab, name="lab"))
     return found
 

@@ -61,6 +61,9 @@ def status(context: Context, host: str = "", app: str = "", json: bool = False, 
         tables.warn(line)
     for line in (line for name, each in waiting.items() for line in each.lines(name)):
         tables.warn(line)
+    for row in rows:
+        if row.renewal_failed:
+            tables.warn(f"{row.host}: {row.app}: the certificate could not be renewed: {row.renewal_failed}")
     asking.print_table(tables.status(rows, mixed), answers, others)
 
 

@@ -37,7 +37,7 @@ failed=0
 second=$!
 lane=builds
 on lab1 path remove_all || failed=1
-on lab1 drift recovery services system files swap refused_plans refused_releases sources access guest adopt || failed=1
+on lab1 drift recovery services system files swap refused_plans refused_releases sources access guest adopt web_safety renewal || failed=1
 on lab1 supervisor python private_index pushed || failed=1
 wait "$second" || failed=1
 cat "$out/second"

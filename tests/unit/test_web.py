@@ -170,6 +170,10 @@ NGINX = {
     "document_root",
     "realpath_root",
     "upstream_addr",
+    "upstream_http_x_content_type_options",
+    "upstream_http_x_frame_options",
+    "upstream_http_referrer_policy",
+    "upstream_http_permissions_policy",
     "remote_addr",
     "request_uri",
     "scheme",
@@ -318,3 +322,49 @@ def test_a_site_tells_whether_it_has_the_release_that_it_is_asked_for_and_never_
     assert told("20261121T230500-abc1235", release) == "another"
     for forged in (f"{release},/srv/shop/releases/{release}", ".*", f"x{release}", f"/srv/shop/releases/{release}"):
         assert told(forged, "20261101T000000-0000000") == "another"
+
+
+def test_every_place_that_adds_a_header_adds_all_of_them(make_host: MakeHost, make_known: MakeFacts) -> None:
+    """A location with headers of its own takes over none of the server's."""
+    strict = (
+        "limits: {requests: 5}, headers: {content_security_policy: \"default-src 'self'\", opener_policy: same-origin}"
+    )
+    text = sites(make_host, make_known, app("shop", f"source: /srv/git/shop, {strict}"))["shop"]
+    names = (
+        "Strict-Transport-Security",
+        "X-Content-Type-Options",
+        "X-Frame-Options",
+        "Referrer-Policy",
+        "Permissions-Policy",
+        "Cross-Origin-Opener-Policy",
+        "Content-Security-Policy",
+    )
+    places = [text.partition("listen 443")[2].partition("location")[0]]
+    places += [block(text, f"location {where}") for where in ("@limited", "@maintenance")]
+    places.append(text.partition('location ~ "^/\\.preview')[2].partition("location")[0])
+    for place in places:
+        assert [place.count(f"add_header {name} ") for name in names] == [1] * len(names), place
+
+
+def test_a_header_is_left_out_on_request_and_its_quotes_are_nginxs(make_host: MakeHost, make_known: MakeFacts) -> None:
+    more = (
+        """source: /srv/git/shop, headers: {frame_options: none, permissions_policy: 'camera=("https://a.example")'}"""
+    )
+    text = sites(make_host, make_known, app("shop", more))["shop"]
+    assert "X-Frame-Options" not in text
+    assert r""""" "camera=(\"https://a.example\")";""" in text
+
+
+@pytest.mark.parametrize(
+    ("hsts", "sent"),
+    [
+        ("true", "max-age=63072000"),
+        ("subdomains", "max-age=63072000; includeSubDomains"),
+        ("preload", "max-age=63072000; includeSubDomains; preload"),
+    ],
+)
+def test_subdomains_are_told_to_use_https_on_request(
+    hsts: str, sent: str, make_host: MakeHost, make_known: MakeFacts
+) -> None:
+    text = site(make_host, make_known, f"tls: {{hsts: {hsts}}}\n")
+    assert text.count(f'add_header Strict-Transport-Security "{sent}" always;') == 3
