@@ -27,7 +27,10 @@ Port = Annotated[Whole, Field(ge=1, le=65535)]
 
 
 class Hardening(Model):
-    """What is done so that the server is safe. Each part can be chosen by itself; nothing is changed that is not asked for."""
+    """What is done so that the server is safe. Each part can be chosen by itself; nothing is changed that is not asked for.
+
+    It has many fields because a flat mapping is easier to write and to merge than a deep one.
+    """
 
     all: bool = Field(
         default=False,
