@@ -59,5 +59,9 @@ def settings(reboot: str | None) -> str:
 
 def restarts(apps: tuple[str, ...]) -> str:
     """needrestart's settings, in Perl: units that it never restarts by itself."""
-    ours = (*(rf"^{app}[\@.-]" for app in apps), *(rf"^{name}\." for name in PROCESS_MANAGERS)) if apps else ()
+    ours = (
+        (*(rf"^{app}[\@.-]" for app in apps), *(rf"^{name}\." for name in PROCESS_MANAGERS if name != "systemd"))
+        if apps
+        else ()
+    )
     return "".join((HEAD, *(f"$nrconf{{override_rc}}->{{qr({each})}} = 0;\n" for each in ours))) if ours else ""

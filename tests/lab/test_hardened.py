@@ -26,9 +26,11 @@ DRIFT = {
 
 @dataclass(frozen=True)
 class Hardening:
-    """Provisions the server with one role and no app."""
+    """Provisions the server with one role and no app; what it had as a bare one."""
 
     folder: Path
+    bare: set[str]
+    kernel: str
 
     def controller(self, **parts: Any) -> Controller:
         """One whose inventory asks for these parts."""
@@ -52,7 +54,7 @@ class Hardening:
 def provision(tmp_path_factory: pytest.TempPathFactory) -> Hardening:
     """For a server that has been reset."""
     lab.reset(SERVER)
-    return Hardening(tmp_path_factory.mktemp("inventory"))
+    return Hardening(tmp_path_factory.mktemp("inventory"), listing(SERVER), values())
 
 
 def values() -> str:
@@ -118,10 +120,8 @@ def test_status_names_what_waits_for_a_reboot(provision: Hardening) -> None:
 
 
 def test_the_toolkit_leaves_nothing_of_it(provision: Hardening) -> None:
-    lab.reset(SERVER)
-    before, kernel = listing(SERVER), values()
     provision(system=True, updates=True)
     answer = provision.controller(system=True, updates=True)("remove", SERVER, "--yes", "--json")
     assert answer.status == 0, answer.stdout + answer.stderr
-    assert values() == kernel
-    assert changed(SERVER, before) == ""
+    assert values() == provision.kernel
+    assert changed(SERVER, provision.bare) == ""

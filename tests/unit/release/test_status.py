@@ -354,3 +354,15 @@ def test_an_app_is_mixed_where_hosts_that_want_the_same_revision_run_different_c
     assert status.mixed(hosts, rows) == {}
     rows[1] = replace(rows[1], commit="c")
     assert status.mixed(hosts, rows) == {"shop": {"web1": "a", "web2": "c"}}
+
+
+def test_what_waits_for_a_restart_is_said_with_what_to_do() -> None:
+    waiting = status.waiting(
+        ("updates=0", "reboot=yes\tfor=libc6 linux-image-amd64 \toutdated=cron.service shop@blue.service ")
+    )
+    assert waiting.lines("web1") == (
+        "web1: an update waits for a reboot (libc6, linux-image-amd64): hardening.reboot can name a time for it",
+        "web1: cron.service, shop@blue.service run libraries from before an update: invoke restart for an app's, systemctl restart"
+        " for others",
+    )
+    assert status.waiting(("updates=0", "reboot=no\tfor=\toutdated=")).lines("web1") == ()
