@@ -108,7 +108,10 @@ def test_no_attempt_is_spent_where_the_issuer_would_find_nothing(safe: Controlle
         shell(SERVER, "chmod 755 /var/www/acme")
     said = answer.stdout + answer.stderr
     assert answer.status == 1
-    assert f"http://{DOMAIN}/.well-known/acme-challenge/ at {ADDRESS}, port 80, is not answered by this server's nginx" in said
+    assert (
+        f"http://{DOMAIN}/.well-known/acme-challenge/ at {ADDRESS}, port 80, is not answered by this server's nginx"
+        in said
+    )
     assert shell(SERVER, "stat -c %s /var/log/letsencrypt/letsencrypt.log") == size
     assert shell(SERVER, "ls -A /var/www/acme/.well-known/acme-challenge") == ""
 
