@@ -44,7 +44,7 @@ class ReleaseInfo:
 
 @dataclass(frozen=True, slots=True)
 class AppStatus:
-    """The state of an app on a host.
+    """The state of an app on a host, with many fields because a row of a table is flat.
 
     `renewal_failed` is when certbot could not renew the certificate, and why; empty if the last renewal succeeded. `commit` is the release's, `since` is UTC, `health` an HTTP status, `memory` in bytes, `days` what is left of the certificate; `updates` counts
     the host's security updates.

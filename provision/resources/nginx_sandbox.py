@@ -8,7 +8,8 @@ from provision.engine.resource import Change, Probe, Ref, State
 from provision.engine.shell import heredoc, joined, library, words
 from provision.resources import service
 
-LIBRARY = joined(service.LIBRARY, library(__file__))
+PROBES = library(__file__)
+LIBRARY = joined(service.LIBRARY, PROBES)
 PATH = "/etc/systemd/system/nginx.service.d/provision.conf"
 # As others' sites may need it, homes can be read, and the main process stays root's, with what it needs to read keys that are root's
 # alone, to bind ports, and to run its workers and open its logs for another user. systemd 247 (Debian 11) has all of them.
@@ -66,7 +67,7 @@ class NginxSandbox:
         return Ref("sandbox", "nginx")
 
     def probe(self) -> Probe:
-        return Probe("nginx_sandbox_probe", LIBRARY, (PATH,))
+        return Probe("nginx_sandbox_probe", PROBES, (PATH,))
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         right = hashlib.sha256(CONTENT.encode()).hexdigest()
