@@ -45,6 +45,8 @@ restored_access() {
     fi
 }
 
+restored_sandbox=$root/etc/systemd/system/nginx.service.d/provision.conf
+
 restored_site_paths() {
     for path in "$nginx_folder/sites-enabled/000-default.conf" "$nginx_folder/sites-available/000-default.conf"; do
         if { [ -e "$path" ] || [ -L "$path" ]; } && [ "$(nginx_owner "$path")" = provision ]; then printf '%s\n' "$path"; fi
@@ -54,7 +56,7 @@ restored_site_paths() {
 
 restored_find_site() {
     restored_site_paths | sed 's/^/thing=/'
-    uninstall_there "$nginx_folder/provision" "$provision_stamps/nginx" "$provision_stamps/nginx-certificates" "$provision_before/nginx" | sed 's/^/thing=/'
+    uninstall_there "$nginx_folder/provision" "$provision_stamps/nginx" "$provision_stamps/nginx-certificates" "$provision_before/nginx" "$restored_sandbox" | sed 's/^/thing=/'
     restored_replaced nginx
 }
 
@@ -69,8 +71,16 @@ restored_site() {
     if command -v nginx >/dev/null; then check='nginx -t'; else check=true; fi
     file_set_check nginx "$check" ''
     rmdir "$nginx_folder/provision" 2>/dev/null || true
-    if systemctl is-active --quiet nginx; then service_reload nginx; fi
-    rm -f "$provision_stamps/nginx" "$provision_stamps/nginx-certificates"
+    if [ -e "$restored_sandbox" ]; then
+        # Only a restart leaves a sandbox.
+        rm -f "$restored_sandbox"
+        rmdir "${restored_sandbox%/*}" 2>/dev/null || true
+        systemctl daemon-reload
+        if systemctl is-active --quiet nginx; then systemctl restart nginx; fi
+    elif systemctl is-active --quiet nginx; then
+        service_reload nginx
+    fi
+    rm -f "$provision_stamps/nginx" "$provision_stamps/nginx-certificates" "$provision_stamps/nginx-sandbox"
 }
 
 restored_hook=$certificate_certbot/renewal-hooks/deploy/nginx restored_authority=$root/etc/systemd/system/certbot.service.d/authority.conf

@@ -13,6 +13,7 @@ from provision.resources.certificate import WEBROOT, Placeholder, Switch, link
 from provision.resources.file import Absent, Directory, File, Link
 from provision.resources.file_set import FileSet, Member
 from provision.resources.nginx import DEFAULT, FOLDER, LONG, NGINX, AdoptedSite, Nginx, NoStockSite, conflicts, refuse
+from provision.resources.nginx_sandbox import NginxSandbox
 from provision.resources.package import Packages
 from provision.resources.ports import Ports
 from provision.resources.service import Service
@@ -61,6 +62,7 @@ def web(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
         sites,
         # If nobody has to be answered in between, nginx reads all at the end, at once.
         *((load,) if not wait.apps or wait.names or wait.first else ()),
+        NginxSandbox(host.hardening.wants("nginx")),
     )
 
 

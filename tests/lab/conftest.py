@@ -20,7 +20,10 @@ from provision.inventory import load
 from tests.lab import starter
 
 pytest.register_assert_rewrite(
-    *(f"tests.lab.{name}" for name in ("apps", "bad_days", "interruptions", "refusals", "releases", "sample_site"))
+    *(
+        f"tests.lab.{name}"
+        for name in ("apps", "bad_days", "interruptions", "refusals", "releases", "safe_site", "sample_site")
+    )
 )
 
 ROOT = Path(__file__).parents[2]

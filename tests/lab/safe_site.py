@@ -6,7 +6,7 @@ import pytest
 
 from provision import lab
 from tests.lab import refusals
-from tests.lab.conftest import Controller, shell
+from tests.lab.conftest import SEEDED, Controller, shell
 from tests.lab.refusals import SERVER, Declared
 from tests.lab.repository import Repository
 
@@ -54,6 +54,7 @@ def safe(tmp_path_factory: pytest.TempPathFactory) -> Controller:
     if KEPT.controller and not lab.shell(SERVER, f"test -e {MARK}").returncode:
         return KEPT.controller
     repository = Repository.create(f"safe-{SERVER}", tmp_path_factory.mktemp("repository") / "tree")
+    SEEDED.append(repository.path)
     repository.commit({"main.py": MAIN, "requirements.txt": refusals.REQUIREMENTS, "files/a.txt": "a file\n"})
     declared = Declared(tmp_path_factory.mktemp("inventory"), repository)
     tls = refusals.lab_values()["tls"] | {"hsts": "subdomains", "profile": "modern"}

@@ -64,3 +64,56 @@ def test_the_modern_profile_speaks_tls_1_3_alone(safe: Controller) -> None:
         return run(words, input="", capture_output=True, text=True, timeout=20).returncode == 0
 
     assert (connects("-tls1_3"), connects("-tls1_2")) == (True, False)
+
+
+def mark(controller: Controller, wanted: str) -> Controller:
+    """The same inventory, in which nginx's sandbox is asked for or not, beside it."""
+    return controller.with_text(
+        f"{controller.inventory.read_text()}hardening: {{nginx: {wanted}}}\n", f"nginx-{wanted}"
+    )
+
+
+def unconfined() -> bool:
+    """nginx serves, and in no sandbox of ours."""
+    there = "ls /etc/systemd/system/nginx.service.d 2>/dev/null; grep NoNewPrivs: /proc/$(cat /run/nginx.pid)/status"
+    return ask("/health")[0] == 200 and shell(SERVER, there).split() == ["NoNewPrivs:", "0"]
+
+
+def test_nginx_does_in_its_sandbox_all_that_it_has_to_do(safe: Controller) -> None:
+    boxed = mark(safe, "true")
+    assert boxed.deploy(SERVER).changed(SERVER) == ["sandbox:nginx"]
+    assert boxed.plan(SERVER).status == 0
+    rated = shell(SERVER, "systemd-analyze security --no-pager nginx | tail -n 1")
+    assert float(rated.split(":")[1].split()[0]) <= 2.7, rated
+    # As logrotate does, once the log has another name.
+    shell(SERVER, "cd /var/log/nginx; mv access.log access.log.1; kill -USR1 $(cat /run/nginx.pid); sleep 0.5")
+    assert [ask(path)[0] for path in ("/health", "/files/a.txt")] == [200, 200]
+    assert '"GET /health' in shell(SERVER, "cat /var/log/nginx/access.log")
+    assert shell(SERVER, "stat -c %U /var/log/nginx/access.log; systemctl reload nginx") == "www-data"
+    shell(SERVER, "nsenter -t $(cat /run/nginx.pid) -m sh -c '! touch /etc/nginx/no /usr/no /home/no 2>/dev/null'")
+    renewed = boxed("tls.renew", SERVER, "--force")
+    assert renewed.status == 0, renewed.stdout + renewed.stderr
+    shell(SERVER, "systemctl kill -s KILL nginx; sleep 0.5; systemctl start nginx")
+    assert boxed.plan(SERVER).status == 0
+    assert mark(safe, "false").deploy(SERVER).changed(SERVER) == ["sandbox:nginx"]
+    assert unconfined()
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("proxy_cache_path /srv/odd keys_zone=odd:1m;", "does what its sandbox forbids: proxy_cache_path /srv/odd"),
+        ("access_log /srv/odd.log;", "nginx -t fails in its sandbox"),
+    ],
+)
+def test_a_site_that_a_sandbox_would_break_goes_on_without_one(safe: Controller, line: str, why: str) -> None:
+    shell(SERVER, f"echo '{line}' >/etc/nginx/conf.d/odd.conf; systemctl reload nginx")
+    before = shell(SERVER, "cat /run/nginx.pid")
+    try:
+        answer = mark(safe, "true")("deploy", SERVER, "--json")
+        assert answer.status == 1
+        assert why in answer.host(SERVER)["error"]
+        assert unconfined()
+        assert shell(SERVER, "cat /run/nginx.pid") == before, "it was not restarted"
+    finally:
+        shell(SERVER, "rm -rf /etc/nginx/conf.d/odd.conf /srv/odd /srv/odd.log; systemctl reload nginx")

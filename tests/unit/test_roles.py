@@ -61,7 +61,8 @@ def test_all_ids_are_unique(text: str, make_host: MakeHost, make_known: MakeFact
 
 def test_every_change_has_the_id_of_its_resource(make_host: MakeHost, make_known: MakeFacts) -> None:
     for resource in roles.everything(
-        make_host(f"{TWO}{PRIVATE}tls: {{check_dns: false}}\n"), *make_known(commits={"shop": COMMIT, "blog": COMMIT})
+        make_host(f"{TWO}{PRIVATE}tls: {{check_dns: false}}\nhardening: {{nginx: true}}\n"),
+        *make_known(commits={"shop": COMMIT, "blog": COMMIT}),
     ):
         change = resource.plan(State(), {})
         if resource.ref.kind in (*GUARDS, "sshd", "fail2ban"):
