@@ -31,10 +31,12 @@ dropin_timer_probe() {
     while IFS='	' read -r number name wanted; do
         enabled='' active=''
         if [ "$wanted" = yes ]; then
-            enabled=$(systemctl is-enabled "$name" 2>/dev/null) || true
-            active=$(systemctl is-active "$name" 2>/dev/null) || true
+            shown=$(systemctl show -p ActiveState -p UnitFileState "$name" 2>/dev/null) || true
+            enabled=${shown##*UnitFileState=} enabled=${enabled%%
+*} active=${shown##*ActiveState=} active=${active%%
+*}
         fi
-        was=$(sed -n "s/^$name //p" "$provision_timers" 2>/dev/null) || true
+        was=$(if [ -e "$provision_timers" ]; then sed -n "s/^$name //p" "$provision_timers"; fi)
         printf '%s\tenabled=%s\tactive=%s\twas=%s\n' "$number" "$enabled" "$active" "$was"
     done
 }

@@ -210,11 +210,12 @@ def test_a_timer_is_enabled_and_put_back(
     (root / "var/lib/provision").mkdir(parents=True)
     stand_in(
         "systemctl",
-        f"case $1 in is-enabled) echo disabled; exit 1 ;; is-active) echo inactive; exit 3 ;; esac; echo $* >>{root}/did",
+        f"case $1 in is-enabled) echo disabled; exit 1 ;; is-active) echo inactive; exit 3 ;; show) echo ActiveState=active; echo UnitFileState=enabled; exit ;; esac; echo $* >>{root}/did",
     )
     on, off = Timer("a.timer"), Timer("a.timer", False)
     assert off.plan(observe(off)[0], {}) is None
-    assert make(on.plan(observe(on)[0], {})).returncode == 0
+    assert on.plan(observe(on)[0], {}) is None
+    assert make(on.plan(State.of({"enabled": "disabled", "active": "inactive"}), {})).returncode == 0
     change = off.plan(observe(off)[0], {})
     assert change is not None
     assert change.summary == "a.timer: disabled inactive, as it was"
