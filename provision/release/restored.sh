@@ -119,7 +119,7 @@ restored_running() {
         case $program in [!/]* | *[!A-Za-z0-9/._+@:-]*) continue ;; esac
         case $users in *" $user "*) continue ;; esac
         unit=$(sed -n 's|^0::.*/\([^/]*\)\.service$|\1|p' "/proc/$process/cgroup" 2>/dev/null)
-        case " nginx cron certbot unattended-upgrades $process_managers " in *" ${unit:-/} "*) continue ;; esac
+        case " nginx cron certbot fail2ban unattended-upgrades $process_managers " in *" ${unit:-/} "*) continue ;; esac
         printf '%s %s\n' "$program" "$process"
     done
 }
