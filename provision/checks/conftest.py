@@ -34,9 +34,14 @@ def verification(config: pytest.Config) -> Verification:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A check that takes `app` is for each app of each host with its roles; another one for each such host."""
+    """A check that takes `app` is for each app of each host with its roles and parts of `hardening`; another one for each such host."""
     roles = {marker.args[0] for marker in metafunc.definition.iter_markers("role")}
-    hosts = [host for host in verification(metafunc.config).hosts if roles <= set(host.roles)]
+    parts = [marker.args[0] for marker in metafunc.definition.iter_markers("hardening")]
+    hosts = [
+        host
+        for host in verification(metafunc.config).hosts
+        if roles <= set(host.roles) and all(map(host.hardening.wants, parts))
+    ]
     if "app" in metafunc.fixturenames:
         pairs = [pytest.param(host, app, id=f"{host.name}-{app.name}") for host in hosts for app in host.apps.values()]
         metafunc.parametrize(("declared", "app"), pairs)

@@ -46,6 +46,7 @@ def _sshd(host: Host) -> SshServer:
         "MaxAuthTries": "4",
         "LoginGraceTime": "30",
         "MaxStartups": "20:30:60",
+        "LogLevel": "VERBOSE",
         "X11Forwarding": "no",
         "PermitUserEnvironment": "no",
     }
