@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from provision.inventory import dotenv, reserved
+from provision.inventory.egress import Egress
 from provision.inventory.fields import (
     Command,
     Domain,
@@ -239,6 +240,11 @@ class App(Model):
     limits: Limits = Field(
         default_factory=Limits,
         description="What one client may ask of the app: the keys of Limits.",
+        examples=[{}],
+    )
+    egress: Egress = Field(
+        default_factory=Egress,
+        description="Where the app may connect to: the keys of Egress.",
         examples=[{}],
     )
     headers: Headers = Field(

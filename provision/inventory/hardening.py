@@ -11,7 +11,7 @@ from provision.inventory.addresses import network
 from provision.inventory.fields import Text, Whole, distinct, matching
 from provision.inventory.model import Model
 
-Part = Literal["ssh", "firewall", "fail2ban", "updates", "system", "nginx"]
+Part = Literal["ssh", "firewall", "egress", "fail2ban", "updates", "system", "nginx"]
 Setting = Annotated[
     str, matching(r"[A-Za-z][A-Za-z0-9]{1,40}", '"{}" is not a setting of sshd; write for example AllowUsers')
 ]
@@ -67,6 +67,12 @@ class Hardening(Model):
         default_factory=list,
         description="The networks or addresses from which SSH can be reached through the firewall. If omitted: all.",
         examples=[["203.0.113.0/24"]],
+    )
+    egress: bool | None = Field(
+        default=None,
+        description="Apps and their builds reach no metadata address of a cloud, and on the server itself only what `egress` of the app names"
+        " (nftables).",
+        examples=[True],
     )
     fail2ban: bool | None = Field(
         default=None,

@@ -205,6 +205,16 @@ class Host(Model):
             raise ValueError("with connect: vagrant, this comes from Vagrant; remove one of the two")
         return value
 
+    @model_validator(mode="after")
+    def _limits_egress_if_it_says_so(self) -> Host:
+        if not self.hardening.wants("egress"):
+            one = next((app.name for app in self.apps.values() if app.egress.local or app.egress.to is not None), "")
+            if one:
+                raise ValueError(
+                    f"egress of {one} has no effect without hardening: {{egress: true}}: add that, or remove it"
+                )
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _name_apps(cls, data: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from provision.inventory.app import App
+from provision.inventory.egress import Egress
 from provision.inventory.hardening import Hardening
 from provision.inventory.headers import Headers
 from provision.inventory.health import Health
@@ -28,6 +29,7 @@ MODELS: tuple[type[Model], ...] = (
     Schedule,
     Hooks,
     Limits,
+    Egress,
     Headers,
     Hardening,
     TLS,

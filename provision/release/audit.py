@@ -9,7 +9,7 @@ from provision.engine.shell import words
 from provision.inventory import Host
 from provision.release.layout import Hardened
 from provision.release.process_manager import PROCESS_MANAGERS
-from provision.resources import packet_filter
+from provision.resources import egress, packet_filter
 from provision.untrusted import line as shown
 
 # Files that Debian and Ubuntu ship with the set-user-ID or set-group-ID bit. dpkg does not keep modes, so that one of another file of a package
@@ -188,9 +188,10 @@ def _named(host: Host, package: str) -> bool:
     return any(package == name or package.startswith(f"{name}-") for name in host.packages)
 
 
-OWN = {each.rpartition("/")[2] for each in (Toolkit.undo_unit.path, Toolkit.access_unit.path, packet_filter.UNIT)} | {
-    "provision-access-timer.timer"
-}
+OWN = {
+    each.rpartition("/")[2]
+    for each in (Toolkit.undo_unit.path, Toolkit.access_unit.path, packet_filter.UNIT, egress.UNIT)
+} | {"provision-access-timer.timer"}
 
 
 def _is_apps(host: Host, unit: str) -> bool:

@@ -12,6 +12,7 @@ from provision.release.uninstall import THING
 from provision.resources import (
     certificate,
     dropin,
+    egress,
     fail2ban,
     file_set,
     kernel,
@@ -29,6 +30,7 @@ from provision.untrusted import word
 LIBRARY = joined(
     certificate.LIBRARY,
     dropin.LIBRARY,
+    egress.LIBRARY,
     file_set.LIBRARY,
     kernel.LIBRARY,
     nginx.LIBRARY,
@@ -42,7 +44,7 @@ LIBRARY = joined(
 )
 
 
-ACCESS = (sshd.PATH, sshd.KEYS, *packet_filter.PATHS, fail2ban.JAIL)
+ACCESS = (sshd.PATH, sshd.KEYS, *packet_filter.PATHS, egress.FOLDER, egress.UNIT, egress.AT_BOOT, fail2ban.JAIL)
 
 
 def _list(things: Sequence[Record]) -> str:

@@ -26,7 +26,8 @@ restored_replaced() {
 restored_access_paths() {
     printf '%s\n' "$root/etc/ssh/sshd_config.d/10-provision.conf" "$root/etc/ssh/authorized_keys.provision" "$root/etc/provision/firewall.nft" \
         "$root/etc/systemd/system/provision-firewall.service" "$root/etc/systemd/system/multi-user.target.wants/provision-firewall.service" \
-        "$root/etc/fail2ban/jail.d/provision.conf"
+        "$root/etc/fail2ban/jail.d/provision.conf" "$root/etc/provision/egress" "$root/etc/systemd/system/provision-egress.service" \
+        "$root/etc/systemd/system/multi-user.target.wants/provision-egress.service"
 }
 
 restored_find_access() { restored_access_paths | while read -r path; do restored_things "$path"; done; }
@@ -36,6 +37,8 @@ restored_access() {
         rm -f "$root/etc/fail2ban/jail.d/provision.conf"
         if systemctl is-active --quiet fail2ban; then systemctl restart fail2ban; fi
     fi
+    egress_remove_all "$root/etc/provision/egress" "$root/etc/systemd/system/provision-egress.service" \
+        "$root/etc/systemd/system/multi-user.target.wants/provision-egress.service"
     if [ -e "$root/etc/provision/firewall.nft" ]; then
         packet_filter_remove "$root/etc/provision/firewall.nft" "$root/etc/systemd/system/provision-firewall.service" \
             "$root/etc/systemd/system/multi-user.target.wants/provision-firewall.service" "$provision_stamps/firewall"

@@ -172,13 +172,20 @@ uninstall_certificate() {
 uninstall_own() {
     for each in $process_managers; do "${each}_places" "$1"; done
     printf '%s\n' "$app_tmpfiles" "$app_sockets" "$app_uv_cache" "$app_current" "$app_preview" "$app_static" \
-        "$app_build" "$app_venvs" "$app_releases" "$app_repository" "$app_configuration"
+        "$app_build" "$app_venvs" "$app_releases" "$app_repository" "$app_configuration" \
+        "$root/etc/provision/egress/$1.nft" "$provision_stamps/$(uninstall_table "$1")"
 }
+
+# uninstall_table APP: that of nftables which says where it may connect to.
+uninstall_table() { printf 'provision_app_%s' "$(printf '%s' "$1" | tr - _)"; }
 
 uninstall_find_files() { uninstall_own "$1" | while read -r path; do uninstall_there "$path"; done; }
 
 # uninstall_files APP
-uninstall_files() { uninstall_own "$1" | while read -r path; do uninstall_rm "$path"; done; }
+uninstall_files() {
+    if command -v nft >/dev/null; then nft delete table inet "$(uninstall_table "$1")" 2>/dev/null || true; fi
+    uninstall_own "$1" | while read -r path; do uninstall_rm "$path"; done
+}
 
 # uninstall_strange APP: what somebody else put into the app's home, on one line.
 uninstall_strange() {

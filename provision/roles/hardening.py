@@ -3,6 +3,8 @@
 from provision.engine.facts import Facts
 from provision.engine.resource import Resource
 from provision.inventory import Host
+from provision.release.layout import Layout
+from provision.resources.egress import Egress
 from provision.resources.fail2ban import JAIL, Jails
 from provision.resources.package import Packages
 from provision.resources.packet_filter import PacketFilter
@@ -32,7 +34,7 @@ ALGORITHMS = {"KexAlgorithms": KEY_EXCHANGE, "Ciphers": CIPHERS, "MACs": MACS, "
 
 def hardening(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     """Those parts that the inventory asks for; what it asks for no longer goes."""
-    return (*_firewall(host), *_fail2ban(host), _sshd(host))
+    return (*_firewall(host), *_egress(host), *_fail2ban(host), _sshd(host))
 
 
 def _sshd(host: Host) -> SshServer:
@@ -68,6 +70,22 @@ def _firewall(host: Host) -> tuple[Resource, ...]:
         Packages("firewall", ("nftables",)),
         PacketFilter(True, ports, host.port, tuple(host.hardening.ssh_from)),
     )
+
+
+def _egress(host: Host) -> tuple[Resource, ...]:
+    wanted = host.hardening.wants("egress")
+    names = {app: Layout(app).builder for app in host.apps}
+    tables = (
+        Egress(
+            app.name,
+            names[app.name],
+            wanted,
+            tuple(app.egress.local),
+            None if app.egress.to is None else tuple(app.egress.to),
+        )
+        for app in host.apps.values()
+    )
+    return (*((Packages("egress", ("nftables",)),) if wanted and names else ()), *tables)
 
 
 def _fail2ban(host: Host) -> tuple[Resource, ...]:
