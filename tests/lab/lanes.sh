@@ -39,7 +39,7 @@ lane=builds
 on lab1 path remove_all || failed=1
 {
     lane=waits
-    on lab3 hardened audit lockout egress web_safety renewal
+    on lab3 hardened audit lockout egress from_outside web_safety renewal
 } >"$out/third" 2>&1 &
 third=$!
 on lab1 drift recovery services system files swap refused_plans refused_releases sources access guest adopt || failed=1
