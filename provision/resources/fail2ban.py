@@ -12,6 +12,7 @@ REMOVE = f"rm -f {JAIL}\nif systemctl is-active --quiet fail2ban; then systemctl
 # It follows the journal, as Debian 12 and newer write no /var/log/auth.log. Other modes also count who
 # connects and goes away: a monitor of the port, or a client that has no common algorithm.
 # Nobody is kept out from where somebody has logged in within a week: whoever works here may mistype, or have many keys.
+# Only what root logged counts: an app can write any line under the name of sshd.
 SSH = """\
 # Written by provision.
 [DEFAULT]
@@ -20,7 +21,7 @@ banaction_allports = nftables-allports
 findtime = 10m
 maxretry = 5
 bantime = 10m
-ignorecommand = sh -c 'journalctl -q -t sshd -t sshd-session -S -7d -n 1 -g "^Accepted .* from <ip> port " | grep -q .'
+ignorecommand = sh -c 'journalctl -q _UID=0 -t sshd -t sshd-session -S -7d -n 1 -g "^Accepted .* from <ip> port " | grep -q .'
 
 [sshd]
 enabled = true

@@ -24,7 +24,7 @@ def log_in(host: Host, password: str | None, asked: str) -> tuple[str, ...]:
     found = re.fullmatch(r"([0-9a-f]{32}) (\d{1,3})", asked)
     if not found:
         return (f"a new login: the server asks for it with {shown(asked, 60)}",)
-    token, deadline = found[1], time.monotonic() + int(found[2]) * SHARE
+    token, deadline = found[1], time.monotonic() + min(int(found[2]), access.SECONDS) * SHARE
     while True:
         session = Session(host, password)
         try:
