@@ -133,8 +133,15 @@ class _UnknownKey(paramiko.MissingHostKeyPolicy):
 
 
 @cache
+def _ssh_config() -> paramiko.SSHConfig:
+    """What the user's and the controller's ssh_config say; read once."""
+    read: paramiko.SSHConfig = Config(lazy=False).base_ssh_config
+    return read
+
+
 def _config() -> Config:
-    return Config(lazy=False)
+    """A configuration for one connection: Fabric writes into that of a connection, so threads cannot share one."""
+    return Config(ssh_config=_ssh_config())
 
 
 def _connection(host: Host, password: str | None) -> Connection:
@@ -166,11 +173,7 @@ def _gateway(host: Host, options: Mapping[str, object]) -> Connection | None:
     They are offered the same keys as the host. All other ways to a host are Fabric's, which would take several jump hosts in the
     wrong order.
     """
-    jumps = (
-        [host.proxy_jump]
-        if host.proxy_jump
-        else _config().base_ssh_config.lookup(host.address).get("proxyjump", "").split(",")
-    )
+    jumps = [host.proxy_jump] if host.proxy_jump else _ssh_config().lookup(host.address).get("proxyjump", "").split(",")
     if len(jumps) == 1 and not host.proxy_jump:
         return None
     gateway = None
