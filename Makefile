@@ -18,7 +18,7 @@ install = missing=$$(for name in $(1); do dpkg-query -W -f='$${db:Status-Abbrev}
 	  done; test -n "$$installed"; \
 	fi
 
-.PHONY: help demo test check test-unit test-lab test-campaigns lab-down test-trixie test-bullseye test-vagrant test-sample audit bench clean venv hooks lab-packages vagrant-packages
+.PHONY: help demo test check test-unit test-lab test-all test-campaigns lab-down test-trixie test-bullseye test-vagrant test-sample audit bench clean venv hooks lab-packages vagrant-packages
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -26,7 +26,7 @@ help: ## this list
 demo: venv lab-packages ## a server on this machine, and the sample app on it over HTTPS
 	$(BIN)/invoke demo
 
-test: venv test-unit test-sample test-lab ## all tests: unit, sample app, lab
+test: venv test-unit test-sample test-lab ## the tests of each change: unit, sample app, and those on real servers that are not long
 
 check: venv .venv/.vagrantfile ## lint, formatting, types and shell: the hooks of .pre-commit-config.yaml
 	PRE_COMMIT_HOME=$(CURDIR)/.venv/pre-commit $(BIN)/pre-commit run --all-files
@@ -40,11 +40,14 @@ test-unit: venv ## the tests that need no server
 test-sample: .venv-sample/.complete ## the sample app's own tests
 	cd sample_app && ../.venv-sample/bin/python -m pytest -q
 
-test-lab: venv lab-packages ## the tests on real servers; T=EXPRESSION: only those (pytest -k); KEEP=1: the lab stays up
+test-lab: venv lab-packages ## a sample of the tests on real servers; T=EXPRESSION: those (pytest -k); KEEP=1: the lab stays up
 	$(if $(KEEP),PROVISION_KEEP_LAB=1) $(if $(T),$(BIN)/pytest -q tests/lab -k '$(T)',sh tests/lab/lanes.sh $(BIN)/python)
 
+test-all: venv test-unit test-sample ## all tests, the long ones on real servers, too (over an hour)
+	PROVISION_ALL=1 $(MAKE) test-lab
+
 test-campaigns: venv lab-packages ## the tests on real servers with every step, damage and reboot, and 100,000 requests (hours)
-	PROVISION_EVERY_STEP=1 PROVISION_EVERY_PATH=1 PROVISION_EVERY_MANAGER=1 PROVISION_REBOOTS=1 PROVISION_KILLS=10 PROVISION_HEAVY_LOAD=1 sh tests/lab/lanes.sh $(BIN)/python
+	PROVISION_ALL=1 PROVISION_EVERY_STEP=1 PROVISION_EVERY_PATH=1 PROVISION_EVERY_MANAGER=1 PROVISION_REBOOTS=1 PROVISION_KILLS=10 PROVISION_HEAVY_LOAD=1 sh tests/lab/lanes.sh $(BIN)/python
 
 lab-down: venv ## remove the lab
 	$(BIN)/invoke lab.down

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.lab import probe_app
-from tests.lab.conftest import shell
+from tests.lab.conftest import sampled, shell
 from tests.lab.load import load, post
 from tests.lab.probe_site import ADDRESS, DOMAIN, SERVER, Site
 
@@ -114,6 +114,7 @@ class BadDays:
             shell(SERVER, "umount -l /var/lib/provision")
             site.with_text(text)
 
+    @pytest.mark.long
     def test_a_rollback_succeeds_on_a_full_disk(self, site: Site) -> None:
         site.deploy("--revision", "one")
         site.deploy("--revision", "two")
@@ -130,15 +131,20 @@ class BadDays:
 
     @pytest.mark.parametrize(
         ("wrong", "said"),
-        [
-            ("module: probe:nothing", "nothing"),
-            ("module: probe:app\n    source: {repository: URL, folder: nowhere}", "nowhere"),
-            (
-                "module: probe:app\n    processes: {worker: sleep 0.2}\n    memory_max: 200M",
-                "worker does not keep running",
-            ),
-            ("module: probe:app\n    hooks: {before: exit 3}\n    workers: 1", "the hook before the activation failed"),
-        ],
+        sampled(
+            [
+                ("module: probe:nothing", "nothing"),
+                ("module: probe:app\n    source: {repository: URL, folder: nowhere}", "nowhere"),
+                (
+                    "module: probe:app\n    processes: {worker: sleep 0.2}\n    memory_max: 200M",
+                    "worker does not keep running",
+                ),
+                (
+                    "module: probe:app\n    hooks: {before: exit 3}\n    workers: 1",
+                    "the hook before the activation failed",
+                ),
+            ]
+        ),
         ids=["module", "folder", "process", "hook"],
     )
     def test_a_deploy_that_fails_changes_nothing_that_a_start_needs(self, site: Site, wrong: str, said: str) -> None:

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -223,6 +223,14 @@ def seed(path: Path, pythons: Path) -> Path:
 def fresh() -> Callable[[str], None]:
     """Makes a server bare again."""
     return lab.reset
+
+
+def sampled(values: Sequence[Any], stride: int = 2) -> list[Any]:
+    """The values of a test's parameter, of which `make test` takes each `stride`-th, beginning with the first, and `make test-all` all."""
+    return [
+        pytest.param(*(each if isinstance(each, tuple) else (each,)), marks=pytest.mark.long if number % stride else ())
+        for number, each in enumerate(values)
+    ]
 
 
 def shell(name: str, command: str) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from provision import lab
 from tests.lab import steps
-from tests.lab.conftest import shell
+from tests.lab.conftest import sampled, shell
 from tests.lab.load import load
 from tests.lab.probe_site import ADDRESS, DOMAIN, SERVER, Manager, Site
 
@@ -19,7 +19,7 @@ STEPS: dict[Manager, int] = {}
 class Interruptions:
     """Whatever ends an activation, a whole release serves afterwards. A test module has the site."""
 
-    @pytest.mark.parametrize("stops", [False, True], ids=["serves without its link", "is stopped"])
+    @pytest.mark.parametrize("stops", sampled([False, True]), ids=["serves without its link", "is stopped"])
     def test_a_site_that_was_taken_down_by_hand_is_brought_back_by_a_deploy(self, site: Site, stops: bool) -> None:
         name, commit = site.next()
         slot = site.slot()
@@ -76,6 +76,7 @@ class Interruptions:
             assert (site.serving(), site.running()) == (commit, [site.slot()]), before
             assert site.left() == [], before
 
+    @pytest.mark.long
     def test_a_reboot_in_an_activation_leaves_a_whole_release_that_serves_by_itself_after_the_boot(
         self, site: Site
     ) -> None:

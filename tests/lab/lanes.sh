@@ -1,11 +1,13 @@
 #!/bin/sh
 # The lab tests, as `make test-lab` runs them: lanes in parallel, each with a server of its own, then the tests that need all servers.
 # The first lane begins with the whole path, which builds the Python of most tests; the second, with those that need none; the third starts
-# once that Python is there, with tests that wait more than they compute. `pytest tests/lab` runs the same tests one after another.
+# once that Python is there, with tests that wait more than they compute. Of tests that are marked `long` it runs none, unless PROVISION_ALL
+# is set. `pytest tests/lab` runs all of them, one after another.
 set -u
 python=${1:-.venv/bin/python}
 out=$(mktemp -d)
 keep=${PROVISION_KEEP_LAB:-}
+marks=$([ -n "${PROVISION_ALL:-}" ] || echo 'not long')
 export PROVISION_KEEP_LAB=1
 trap '[ -n "$keep" ] || "$python" -m invoke lab.down; rm -rf "$out"' EXIT
 trap 'exit 130' INT TERM
@@ -15,14 +17,14 @@ files() { printf 'tests/lab/test_%s.py\n' "$@"; }
 
 # run NAME...
 # shellcheck disable=SC2046 # the paths are words
-run() { "$python" -m pytest -q --durations=12 $(files "$@"); }
+run() { "$python" -m pytest -q -m "$marks" --durations=12 $(files "$@"); }
 
 # on SERVER NAME...: with the lab as it is, because the other lane may be making a server bare.
 on() {
     server=$1
     shift
     # shellcheck disable=SC2046
-    env PROVISION_LANE="$lane" PROVISION_TEST_SERVER="$server" "$python" -m pytest -q --durations=12 $(files "$@")
+    env PROVISION_LANE="$lane" PROVISION_TEST_SERVER="$server" "$python" -m pytest -q -m "$marks" --durations=12 $(files "$@")
 }
 
 failed=0
@@ -31,21 +33,22 @@ failed=0
     lane=waits status=0
     on lab2 neighbours moving remove secrets attacks || status=1
     on lab2 commands apps verify sandbox hostile_app || status=1
-    on lab2 releases private image bootstrap limits hostile_server || status=1
+    on lab2 releases private image || status=1
     exit "$status"
 } >"$out/second" 2>&1 &
 second=$!
 lane=builds
-on lab1 path remove_all || failed=1
+on lab1 path || failed=1
 {
     lane=waits status=0
     on lab3 hardened audit lockout egress from_outside web_safety renewal || status=1
-    on lab3 access guest adopt doctor || status=1
+    on lab3 access guest adopt doctor python private_index pushed || status=1
+    on lab3 bootstrap limits hostile_server || status=1
     exit "$status"
 } >"$out/third" 2>&1 &
 third=$!
-on lab1 drift recovery services system files swap refused_plans refused_releases sources || failed=1
-on lab1 supervisor python private_index pushed || failed=1
+on lab1 remove_all drift recovery services system files swap refused_plans refused_releases sources || failed=1
+on lab1 supervisor || failed=1
 wait "$third" || failed=1
 wait "$second" || failed=1
 cat "$out/third" "$out/second"

@@ -7,7 +7,7 @@ import pytest
 
 from provision import lab
 from tests.lab import steps
-from tests.lab.conftest import Controller, shell
+from tests.lab.conftest import Controller, sampled, shell
 from tests.lab.neighbours import INSTALL, ask
 from tests.lab.refusals import APP, DOMAIN, SERVER, Declared, refused
 from tests.lab.repository import Repository
@@ -120,7 +120,7 @@ NEVER = {
 }
 
 
-@pytest.mark.parametrize("case", NEVER)
+@pytest.mark.parametrize("case", sampled(list(NEVER)))
 def test_who_is_more_than_an_apps_user_is_never_adopted(lived_in: Declared, case: str) -> None:
     makes, undoes, why = NEVER[case]
     with with_change(makes, undoes):

@@ -19,7 +19,7 @@ from provision.run import fleet
 from provision.run.request import Request
 from provision.run.result import Result
 from provision.run.watcher import Silence
-from tests.lab.conftest import LAB, SUITE, Controller, shell
+from tests.lab.conftest import LAB, SUITE, Controller, sampled, shell
 from tests.lab.refusals import ADDRESS, SERVER
 
 SECONDS = 60
@@ -288,7 +288,7 @@ def test_what_an_inventory_says_wrongly_of_access_is_taken_back(make: Make, hard
     assert make().plan(SERVER).changed(SERVER) == []
 
 
-@pytest.mark.parametrize("fault", ["controller killed", "reboot"])
+@pytest.mark.parametrize("fault", sampled(["controller killed", "reboot"]))
 def test_a_change_that_nobody_confirmed_is_taken_back_in_time_or_at_the_boot(make: Make, fault: str) -> None:
     make().deploy(SERVER)
     before = state()

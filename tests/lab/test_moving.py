@@ -191,6 +191,7 @@ def test_an_app_goes_on_under_another_name_with_its_data_and_loses_no_request(si
     ]
 
 
+@pytest.mark.long
 def test_an_app_of_supervisor_does_so_too_and_changes_its_process_manager_with_its_name(site: Site) -> None:
     """Each change is an ordinary deploy: the same app under Supervisor, under another name there, and back under systemd."""
     works = {**WORKS, "process_manager": "supervisor", "schedules": {"tidy": {"at": "*:*", "run": "id"}}}
@@ -222,6 +223,7 @@ def test_an_app_of_supervisor_does_so_too_and_changes_its_process_manager_with_i
 
 
 @steps.noted(SERVER)
+@pytest.mark.long
 def test_a_takeover_that_is_killed_is_carried_on_by_the_next_deploy(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

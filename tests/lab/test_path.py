@@ -15,6 +15,8 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pytest
+
 from provision import lab
 from provision.lab import folder, source
 from tests.lab.conftest import ROOT, SUITE, Built, Controller, https, shell
@@ -193,6 +195,7 @@ def test_packages_wait_for_whoever_holds_dpkgs_lock(controller: Controller) -> N
     assert time.monotonic() - begun > 4
 
 
+@pytest.mark.long
 def test_a_server_behind_another_is_reached_through_it(controller: Controller) -> None:
     through = controller.with_text(
         controller.inventory.read_text() + f"hosts: {{{SERVER}: {{proxy_jump: admin@10.213.0.12}}}}\n"

@@ -139,6 +139,7 @@ def test_a_python_that_the_app_does_not_allow_is_refused_and_nothing_is_switched
     assert shell(SERVER, "ls /srv/probe/releases /srv/probe/venvs; readlink /run/probe/current.sock") == before
 
 
+@pytest.mark.long
 def test_an_app_that_fails_with_another_python_goes_on_with_its_own_over_a_restart(site: Site) -> None:
     site.with_python("system").deploy(SERVER, "--revision", "picky")
     before, serving = runs(), https(SERVER, "/commit", DOMAIN).stdout

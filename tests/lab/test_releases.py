@@ -104,6 +104,7 @@ def begin_to_migrate(site: Site, revision: str) -> "subprocess.Popen[str]":
 
 
 @steps.noted(SERVER)
+@pytest.mark.long
 def test_a_power_cut_while_a_release_is_prepared_or_migrated_leaves_the_old_one_serving(migrating: Site) -> None:
     site, before = migrating, migrating.serving()
     for change in ("release:", "venv:", "check:", "migration"):
@@ -127,6 +128,7 @@ def test_a_power_cut_while_a_release_is_prepared_or_migrated_leaves_the_old_one_
     assert site("plan", "--revision", "cut").status == 0
 
 
+@pytest.mark.long
 def test_a_migration_of_a_killed_run_ends_before_the_next_one_begins(migrating: Site) -> None:
     site, (name, commit) = migrating, migrating.next()
     process = begin_to_migrate(site, name)

@@ -182,6 +182,7 @@ def test_data_goes_when_it_is_named(site: Site) -> None:
     assert_as_before(site)
 
 
+@pytest.mark.long
 def test_an_app_of_supervisor_goes_with_its_logs_and_jobs_and_its_data(site: Site) -> None:
     site.inventory(TALK).deploy(SERVER)
     assert shell(SERVER, "ls /etc/cron.d /etc/supervisor/conf.d").count("talk-") >= 3
@@ -193,6 +194,7 @@ def test_an_app_of_supervisor_goes_with_its_logs_and_jobs_and_its_data(site: Sit
 
 
 @steps.noted(SERVER)
+@pytest.mark.long
 def test_a_removal_that_is_killed_is_finished_by_the_next(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """The script on the server, by SIGKILL: while nginx is told, units stop, and certificates and files go."""
     # Each run does again what the one before it did not finish, which takes its time on a machine that is busy.
@@ -214,6 +216,7 @@ def test_a_removal_that_is_killed_is_finished_by_the_next(site: Site, monkeypatc
     assert site.remove(SHOP, "--yes", "--json").changed(SERVER) == []
 
 
+@pytest.mark.long
 def test_nothing_is_left_of_what_was_killed(site: Site) -> None:
     assert_as_before(site)
 

@@ -192,6 +192,7 @@ for _ in $(seq 50); do if curl -sf http://127.0.0.1:9001/; then break; fi; sleep
 ASKED = ((OTHER, False), (OTHER, True), ("nobody.example.com", True), (SECOND, False), (COUNTER, False))
 
 
+@pytest.mark.long
 def test_a_server_with_a_life_of_its_own_goes_on_with_it(declared: Declared) -> None:
     lab.reset(SERVER)
     shell(SERVER, LIVED_IN)

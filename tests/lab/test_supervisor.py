@@ -26,14 +26,17 @@ class TestSwitches(Switches):
     pass
 
 
+@pytest.mark.long
 class TestProcesses(Processes):
     pass
 
 
+@pytest.mark.long
 class TestBadDays(BadDays):
     pass
 
 
+@pytest.mark.long
 class TestResisting(Resisting):
     pass
 
