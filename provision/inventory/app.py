@@ -118,6 +118,9 @@ Process = Annotated[
     matching(r"[a-z][a-z0-9-]{0,30}", '"{}" is not a process name; use a-z, 0-9 and -, and begin with a letter'),
 ]
 BodySize = Annotated[Text, matching(r"\d{1,12}[kKmMgG]?", '"{}" is not a size for nginx; write for example 10m')]
+CacheSize = Annotated[
+    Text, matching(r"[1-9]\d{0,9}[kKmMgG]", '"{}" is not the size of a cache for nginx; write for example 100m')
+]
 Memory = Annotated[
     Text,
     matching(r"\d{1,15}[KMGT]?|\d{1,2}%|100%|infinity", '"{}" is not a size for systemd; write for example 512M'),
@@ -256,6 +259,12 @@ class App(Model):
         default="10m",
         description="Largest request body, as nginx writes it; 0 means no limit.",
         examples=["10m"],
+    )
+    cache: CacheSize | None = Field(
+        default=None,
+        description="How much nginx keeps on disk of the app's answers to GET that say `Cache-Control: public` or `s-maxage`, as nginx"
+        " writes it, to answer with them for as long as they say. If omitted: nothing is kept.",
+        examples=["100m"],
     )
     memory_max: Memory = Field(
         default="75%",

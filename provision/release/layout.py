@@ -185,6 +185,15 @@ class Layout(Places):
     migrations = Place(
         "/var/lib/provision/apps/{app}/migrations", "file", "which releases migrated the database, and how", mode=0o644
     )
+    answers = Place(
+        "/var/lib/nginx/provision-{app}",
+        "directory",
+        "with `cache`, the answers that nginx keeps; it makes the folder itself",
+        NGINX,
+        "root",
+        0o700,
+        "root, nginx",
+    )
     uv_cache = Place(
         "/var/cache/provision/build-{app}", "directory", "uv's cache", BUILDER, BUILDER, 0o700, "root, the builder"
     )

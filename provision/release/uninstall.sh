@@ -68,6 +68,7 @@ uninstall_find_site() {
         return 0
     fi
     uninstall_there "$site"
+    uninstall_there "$app_answers"
 }
 
 # uninstall_sites: the sites that were adopted and are not there, one a line.
@@ -98,7 +99,7 @@ uninstall_site() {
         done
     fi
     rm -f "$site"
-    rm -rf "$app_adopted/tree" "$app_adopted/sites"
+    rm -rf "$app_answers" "$app_adopted/tree" "$app_adopted/sites"
     rmdir "$app_adopted" "${app_adopted%/*}" 2>/dev/null || true
 }
 

@@ -17,6 +17,7 @@ ABSENT = {
     "known_hosts",
     "takes_over",
     "adopted",
+    "answers",
 }
 SOCKETS = {"socket", "sockets", "current_socket", "previous_socket"} | {
     f"preview_{name}" for name in ("socket", "tokens", "slot")

@@ -253,6 +253,15 @@ def test_a_client_has_the_limits_of_the_inventory_and_no_others(make_host: MakeH
     assert text.count("limit_conn provision_shop_connections 5;") == 2
 
 
+def test_answers_are_kept_only_where_the_inventory_says_so(make_host: MakeHost, make_known: MakeFacts) -> None:
+    assert not re.findall("cache_path|proxy_cache|X-Cache", sites(make_host, make_known, app("shop"))["shop"])
+    text = sites(make_host, make_known, app("shop", "source: /srv/git/shop, cache: 20m"))["shop"]
+    assert "\nproxy_cache_path /var/lib/nginx/provision-shop levels=1:2 " in text
+    # At a switch, two releases answer: nothing of that is kept.
+    assert text.count("proxy_cache provision_shop_answers;") == 1
+    assert text.count("add_header X-Provision-Release ") == 3 + 1
+
+
 def test_whoever_a_proxy_speaks_for_is_never_the_server_itself(make_host: MakeHost, make_known: MakeFacts) -> None:
     """127.0.0.1 is told more, and has no limits: who is connected counts for that, and not what a header says."""
     text = sites(make_host, make_known, LIMITED, more="trusted_proxies: [10.0.0.0/8]\n")["shop"]
