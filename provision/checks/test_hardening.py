@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from provision.release.layout import Hardened
+
 if TYPE_CHECKING:
     from provision import inventory
 
@@ -48,3 +50,34 @@ def test_security_updates_come_by_themselves(host: Any) -> None:
         assert host.service(timer).is_running, f"{timer} does not run"
     said = host.check_output("apt-config dump APT::Periodic::Unattended-Upgrade")
     assert '"1"' in said, f"unattended upgrades are off: {said}"
+
+
+@pytest.mark.hardening("egress")
+def test_an_apps_user_reaches_no_metadata_address(host: Any, declared: inventory.Host, app: inventory.App) -> None:
+    # Refused at once (7), instead of asked until the time is over (28), or answered.
+    asked = host.run(f"runuser -u {app.name} -- curl -s -o /dev/null -m 5 http://169.254.169.254/")
+    assert asked.rc == 7, f"{app.name} may ask a cloud for this server's secrets"
+
+
+@pytest.mark.hardening("system")
+def test_the_kernels_settings_hold(host: Any) -> None:
+    lines = host.check_output(f"grep -v '^#' {Hardened.kernel.path}").splitlines()
+    settings = [tuple(map(str.strip, line.lstrip("-").split("="))) for line in lines if "=" in line]
+    assert settings
+    for name, value in settings:
+        # The stars are for the network's interfaces.
+        now = host.check_output(f"cat /proc/sys/{name.replace('.', '/')}").split()
+        assert {*now} == {value}, f"{name} is not {value}"
+
+
+@pytest.mark.hardening("system")
+def test_no_service_dumps_core_and_the_journal_has_a_limit(host: Any) -> None:
+    assert host.check_output("systemctl show -P DefaultLimitCORE") == "0"
+    assert "\nSystemMaxUse=" in host.check_output("systemd-analyze cat-config systemd/journald.conf")
+
+
+@pytest.mark.hardening("nginx")
+def test_nginx_runs_in_its_sandbox(host: Any) -> None:
+    status = host.check_output("cat /proc/$(systemctl show -P MainPID nginx)/status")
+    assert "NoNewPrivs:\t1" in status, "nginx runs as it was before the sandbox: restart it"
+    assert host.check_output("systemctl show -P ProtectSystem nginx") == "strict"

@@ -10,6 +10,8 @@ from provision.resources.package import Packages
 from provision.resources.packet_filter import PacketFilter
 from provision.resources.service import Service
 from provision.resources.sshd import SshServer
+from provision.roles.system import system
+from provision.roles.updates import updates
 from provision.roles.wanted import Wanted
 
 # OpenSSH 9.9 and newer have the first, 8.5 and newer the second; both are safe from a quantum computer.
@@ -34,7 +36,10 @@ ALGORITHMS = {"KexAlgorithms": KEY_EXCHANGE, "Ciphers": CIPHERS, "MACs": MACS, "
 
 def hardening(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     """Those parts that the inventory asks for; what it asks for no longer goes."""
-    return (*_firewall(host), *_egress(host), *_fail2ban(host), _sshd(host))
+    # Otherwise they come early, because a build may need the swap.
+    late = "base" not in host.roles
+    whole = (*system(host, facts, wanted), *updates(host, facts, wanted)) if late else ()
+    return (*whole, *_firewall(host), *_egress(host), *_fail2ban(host), _sshd(host))
 
 
 def _sshd(host: Host) -> SshServer:

@@ -54,6 +54,13 @@ class Answer:
         host: dict[str, Any] = self.document["hosts"][name]
         return host
 
+    def failing(self, name: str) -> set[str]:
+        """The checks of `verify` that a host fails, without test_ and what they are for."""
+        checks = self.host(name)["checks"]
+        assert checks, self.stderr
+        failed = (check["id"].partition("[")[0] for check in checks if check["outcome"] == "failed")
+        return {each.removeprefix("test_") for each in failed}
+
     def changed(self, name: str) -> list[str]:
         """The ids of a host's changes."""
         return [change["id"] for change in self.host(name)["changes"]]

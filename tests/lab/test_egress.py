@@ -115,7 +115,10 @@ def test_what_an_app_will_not_reach_is_said_before_and_networks_can_be_named(mak
 def test_drift_is_mended_a_boot_brings_the_rules_back_and_without_the_key_they_go(make: Make) -> None:
     controller = make("{egress: true}")
     provision(controller)
+    asks = ("verify", SERVER, "--json", "--only", "metadata")
+    assert controller(*asks).failing(SERVER) == set()
     shell(SERVER, "nft delete table inet provision_app_shop")
+    assert controller(*asks).failing(SERVER) == {"an_apps_user_reaches_no_metadata_address"}
     assert provision(controller) == ["egress:shop"]
     lab.kill(SERVER)
     lab.start(SERVER)

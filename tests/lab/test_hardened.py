@@ -89,6 +89,16 @@ def test_services_and_logins_dump_no_core_and_a_login_says_what_manages_the_serv
     assert "managed by provision" in shell(SERVER, "cat /etc/motd.d/*")
 
 
+def test_verify_finds_settings_that_do_not_hold(provision: Hardening) -> None:
+    provision(system=True)
+    verify = provision.controller(system=True)
+    assert verify("verify", SERVER, "--json").failing(SERVER) == set()
+    shell(SERVER, f"echo 0 >{NET}/host0/log_martians; rm /etc/systemd/journald.conf.d/zz-provision.conf")
+    wrong = {"the_kernels_settings_hold", "no_service_dumps_core_and_the_journal_has_a_limit"}
+    assert verify("verify", SERVER, "--json").failing(SERVER) == wrong
+    shell(SERVER, f"echo 1 >{NET}/host0/log_martians")
+
+
 def test_security_updates_are_installed_by_day_until_they_are_asked_for_no_longer(provision: Hardening) -> None:
     provision()
     before = shell(SERVER, TIMERS)

@@ -175,9 +175,7 @@ def test_the_parts_that_the_inventory_asks_for_are_set_and_go_again(make: Make) 
 
 def failing(controller: Controller) -> set[str]:
     """The checks of `verify` that fail."""
-    checks = controller("verify", SERVER, "--json").host(SERVER)["checks"]
-    assert checks
-    return {check["id"].partition("[")[0].removeprefix("test_") for check in checks if check["outcome"] == "failed"}
+    return controller("verify", SERVER, "--json").failing(SERVER)
 
 
 def test_what_the_firewall_does_not_open_is_closed_and_what_it_closes_is_said_before(make: Make) -> None:

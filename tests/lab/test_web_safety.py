@@ -83,6 +83,7 @@ def test_nginx_does_in_its_sandbox_all_that_it_has_to_do(safe: Controller) -> No
     boxed = mark(safe, "true")
     assert boxed.deploy(SERVER).changed(SERVER) == ["sandbox:nginx"]
     assert boxed.plan(SERVER).status == 0
+    assert boxed("verify", SERVER, "--json").failing(SERVER) == set()
     rated = shell(SERVER, "systemd-analyze security --no-pager nginx | tail -n 1")
     assert float(rated.split(":")[1].split()[0]) <= 2.7, rated
     # As logrotate does, once the log has another name.

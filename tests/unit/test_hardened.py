@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from provision import roles
 from provision.engine.resource import State
 from provision.errors import InventoryError
 from provision.resources.dropin import DropIn, Timer
@@ -34,6 +35,13 @@ def test_a_server_that_never_had_it_and_is_not_to_have_it_is_not_even_asked(
 ) -> None:
     known = make_known()
     assert (*system(make_host(), *known), *updates(make_host(), *known)) == ()
+
+
+def test_a_server_without_the_role_base_has_it_too(make_host: MakeHost, make_known: MakeFacts) -> None:
+    host = make_host(f"{HOST}roles: [python]\nhardening: {{system: true, updates: true}}\n")
+    found = ids(roles.server(host, *make_known()))
+    assert {"kernel:/etc/sysctl.d/zz-provision.conf", "dropin:/etc/apt/apt.conf.d/zz-provision"} <= {*found}
+    assert len(found) == len({*found})
 
 
 def test_what_is_there_and_not_asked_for_goes(make_host: MakeHost, make_known: MakeFacts) -> None:
