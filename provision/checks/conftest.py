@@ -43,7 +43,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         if roles <= set(host.roles) and all(map(host.hardening.wants, parts))
     ]
     if "app" in metafunc.fixturenames:
-        pairs = [pytest.param(host, app, id=f"{host.name}-{app.name}") for host in hosts for app in host.apps.values()]
+        keys = [marker.args[0] for marker in metafunc.definition.iter_markers("declares")]
+        pairs = [
+            pytest.param(host, app, id=f"{host.name}-{app.name}")
+            for host in hosts
+            for app in host.apps.values()
+            if all(getattr(app, key) for key in keys)
+        ]
         metafunc.parametrize(("declared", "app"), pairs)
     else:
         metafunc.parametrize("declared", [pytest.param(host, id=host.name) for host in hosts])

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from provision.inventory import dotenv, reserved
+from provision.inventory.database import Database
 from provision.inventory.egress import Egress
 from provision.inventory.fields import (
     Command,
@@ -81,6 +82,11 @@ def _variable(value: object) -> object:
     if not isinstance(value, str | int | float):
         raise ValueError("not a single value; write text, a number, true or false")
     return dotenv.variable_value(str(value))
+
+
+def _filled(value: str, parts: dict[str, str]) -> str:
+    """A variable's value with the parts of the database in it."""
+    return re.sub(r"\{database\.\w+\}", lambda found: parts.get(found.group(), found.group()), value)
 
 
 def _secret(name: str, info: ValidationInfo) -> str:
@@ -166,6 +172,12 @@ class App(Model):
         description="Environment variables, passed on as written here; they override `env_file` and `secrets`.",
         examples=[{"LOG_LEVEL": "info"}],
         repr=False,
+    )
+    database: Database | None = Field(
+        default=None,
+        description="A database of the app's own: postgresql, or a mapping with the keys of Database. `DATABASE_URL` is then in the app's"
+        " environment, and {database.host}, .port, .user, .name and .url in values of `environment` stand for its parts.",
+        examples=["postgresql"],
     )
     env_file: EnvFile | None = Field(
         default=None,
@@ -319,7 +331,12 @@ class App(Model):
             return value
         file = context.parse(data["env_file"], dotenv.variables) if data.get("env_file") else {}
         secrets = {name: context.secrets.variable(name) for name in data.get("secrets", ())}
-        return {**file, **secrets, **data.get("environment", {})}
+        database, parts = data.get("database"), {}
+        if isinstance(database, Database):
+            parts = {f"{{database.{name}}}": value for name, value in database.parts(str(data.get("name"))).items()}
+        own = {name: _filled(value, parts) for name, value in data.get("environment", {}).items()}
+        url = {"DATABASE_URL": parts["{database.url}"]} if parts else {}
+        return {**url, **file, **secrets, **own}
 
     @field_validator("schedules")
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from provision.inventory.app import App
+from provision.inventory.database import Database
 from provision.inventory.egress import Egress
 from provision.inventory.hardening import Hardening
 from provision.inventory.headers import Headers
@@ -28,6 +29,7 @@ MODELS: tuple[type[Model], ...] = (
     Health,
     Schedule,
     Hooks,
+    Database,
     Limits,
     Egress,
     Headers,

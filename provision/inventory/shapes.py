@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from provision.inventory.app import App
+from provision.inventory.database import Database
 from provision.inventory.egress import Egress
 from provision.inventory.hardening import Hardening
 from provision.inventory.headers import Headers
@@ -72,6 +73,7 @@ FULL_NAMES = {
         (TLS, "tls."),
         (Rollout, "rollout."),
         (Hooks, "apps.NAME.hooks."),
+        (Database, "apps.NAME.database."),
         (Limits, "apps.NAME.limits."),
         (Egress, "apps.NAME.egress."),
         (Headers, "apps.NAME.headers."),

@@ -155,7 +155,8 @@ restored_python() {
 }
 
 restored_system_paths() {
-    printf '%s\n' "$hardened_journal" "$hardened_dumps" "$hardened_manager" "$hardened_limits" "$hardened_greeting" "$hardened_updates" "$hardened_restarts"
+    printf '%s\n' "$hardened_journal" "$hardened_dumps" "$hardened_manager" "$hardened_limits" "$hardened_greeting" "$hardened_updates" "$hardened_restarts" \
+        "$root/etc/systemd/system/postgresql@.service.d/provision.conf"
 }
 
 restored_find_system() {

@@ -9,11 +9,11 @@ from provision.engine.shell import words
 from provision.errors import PlanError
 from provision.release import shell
 from provision.release.layout import Layout
-from provision.resources import certificate
+from provision.resources import certificate, postgresql
 from provision.untrusted import line as shown
 from provision.untrusted import word
 
-LIBRARY = f"{certificate.LIBRARY}{shell.LIBRARY}"
+LIBRARY = f"{certificate.LIBRARY}{postgresql.LIBRARY}{shell.LIBRARY}"
 OWNER = "[A-Za-z0-9._-]{1,255} [0-9TZ:-]{1,30}"
 THING = "[A-Za-z0-9@:._+/-]{1,300}"
 
@@ -60,7 +60,7 @@ PARTS: dict[str, tuple[str, Callable[[Sequence[str]], str]]] = {
     "runs": ("uninstall_runs", lambda things: f"stop and remove {_names(things)}"),
     "certificate": ("uninstall_certificate", lambda things: f"remove its certificates ({_certificates(things)})"),
     "files": ("uninstall_files", lambda things: f"remove {_list(things)}"),
-    "data": ("uninstall_data", lambda things: f"remove {_list(things)}"),
+    "data": ("uninstall_data", lambda things: f"remove {_list(things)}".replace("database:", "PostgreSQL's database ")),
     "users": ("uninstall_remove_users", lambda things: f"remove {_users(things)}"),
     "record": ("uninstall_record", lambda things: f"forget the app ({_list(things)})"),
     "adopted": ("uninstall_adopted", _adopted),

@@ -17,7 +17,13 @@ uninstall_users() {
 uninstall_adopted_user() { adopted_has 1 >/dev/null && [ "$(getent passwd "$1" | cut -d: -f6)" = "${app_shared#"$root"}" ]; }
 
 # uninstall_keeps yes|no: whether the app's data stays, and so its owner: data that is not to go.
-uninstall_keeps() { [ "$1" = no ] && [ -n "$(ls -A "$app_shared" 2>/dev/null)" ]; }
+uninstall_keeps() { [ "$1" = no ] && [ -n "$(uninstall_kept)" ]; }
+
+# uninstall_kept: where its data is, in words.
+uninstall_kept() {
+    if [ -n "$(ls -A "$app_shared" 2>/dev/null)" ]; then printf '%s' "${app_shared#"$root"}"; fi
+    if postgresql_ours "${app_home##*/}"; then printf ' and the PostgreSQL database %s' "${app_home##*/}"; fi
+}
 
 # uninstall_there PATH...: those that there are, one a line.
 uninstall_there() { for path; do if [ -e "$path" ] || [ -L "$path" ]; then printf '%s\n' "${path#"$root"}"; fi; done; }
@@ -41,7 +47,7 @@ uninstall_probe() {
         "uninstall_find_$part" "$app" "$data" </dev/null | sed "s/^/$number	thing=/"
         if [ "$part" = adopted ] && [ "$heir" != - ]; then uninstall_sites | sed "s/^/$number	thing=passed:/"; fi
         if [ "$part" = record ] && [ -r "$app_owner" ]; then printf '%s\towner=%s\n' "$number" "$(head -n 1 "$app_owner")"; fi
-        if uninstall_keeps "$data"; then printf '%s\tkept=%s\n' "$number" "${app_shared#"$root"}"; fi
+        if uninstall_keeps "$data"; then printf '%s\tkept=%s\n' "$number" "$(uninstall_kept | sed 's/^ and //')"; fi
         if uninstall_holds "$app" "$data"; then printf '%s\tholds=yes\n' "$number"; fi
         if [ "$part" = adopted ] && adopted_moved "$app_home" && [ -n "$(uninstall_strange "$app")" ]; then
             printf '%s\tblocked=%s\n' "$number" "$(uninstall_strange "$app")"
@@ -202,6 +208,7 @@ uninstall_strange() {
 uninstall_find_data() {
     if uninstall_keeps "$2"; then return 0; fi
     uninstall_there "$app_shared"
+    if postgresql_ours "$1"; then echo "database:$1"; fi
     if [ -z "$(uninstall_strange "$1")" ]; then uninstall_there "$app_home"; fi
 }
 
@@ -209,6 +216,7 @@ uninstall_find_data() {
 uninstall_data() {
     if [ "$2" = yes ]; then
         uninstall_rm "$app_shared"
+        if postgresql_ours "$1"; then postgresql_remove "$1"; fi
     elif [ -d "$app_shared" ]; then
         rmdir "$app_shared" || fail "$1: its data appeared in $app_shared meanwhile: run again"
     fi
@@ -236,7 +244,7 @@ uninstall_remove_users() {
     if uninstall_holds "$1" "$2"; then
         notice "$1: $app_shared stays, and so does what the app adopted: --with-data $1 removes the one and puts back the other"
     elif uninstall_keeps "$2"; then
-        notice "$1: $app_shared stays, and its owner, the user $1: --with-data $1 removes both"
+        notice "$1: $(uninstall_kept | sed 's/^ and //') stays, and its owner, the user $1: --with-data $1 removes both"
     fi
     for each in $(uninstall_find_users "$1" "$2"); do
         case $each in user:*) userdel "${each#*:}" ;; esac

@@ -19,6 +19,10 @@ from provision.release.removal import left
 from provision.release.repository import deploy_key, mirror
 from provision.release.settings import with_settings
 from provision.release.uninstall import uninstalled
+from provision.resources.dropin import DropIn
+from provision.resources.package import Packages
+from provision.resources.postgresql import RESTARTING, RESTARTS, PostgresDatabase
+from provision.resources.service import Service
 from provision.roles.wanted import Wanted
 
 
@@ -27,6 +31,7 @@ def app(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     apps = tuple(host.apps.values())
     return (
         *_process_managers(apps),
+        *_databases(apps),
         *(resource for one in apps for resource in _place(host, facts, one)),
     )
 
@@ -44,6 +49,16 @@ def _place(host: Host, facts: Facts, app: App) -> tuple[Resource, ...]:
         *_managed(app),
         *deploy_key(host, app),
     )
+
+
+def _databases(apps: tuple[App, ...]) -> Iterable[Resource]:
+    """Before releases are prepared, which may ask for their data."""
+    found = [(app.name, app.database) for app in apps if app.database]
+    if found:
+        yield Packages("postgresql", ("postgresql",))
+        yield DropIn(RESTARTS, RESTARTING, "systemctl daemon-reload")
+        yield Service("postgresql")
+        yield from (PostgresDatabase(name, tuple(database.extensions)) for name, database in found)
 
 
 def _process_managers(apps: tuple[App, ...]) -> Iterable[Resource]:
@@ -70,6 +85,11 @@ def releases(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
 
 def _served(new: Deployment, wanted: Wanted) -> tuple[Resource, ...]:
     old = taken(new.host, new.facts[PRESENT]).get(new.app.name)
+    if old and new.app.database:
+        raise PlanError(
+            f"{new.app.name}: takes over from {old.app}, and the database would not come along",
+            f"keep the name {old.app}, or move the data by pg_dump to an app without renamed_from",
+        )
     if old:
         return new.taken_over(old.app)
     return (*new.migrated(), *new.activated(stops_first=wanted.stops_first))

@@ -164,6 +164,7 @@ WRONG = [
     (APP + "    migrate_on: all\n" + HOST, at(6, 'apps.shop.migrate_on: "all" is not known; write first or every')),
     (APP + "    timeout: soon\n" + HOST, at(6, 'apps.shop.timeout: "soon" is not a whole number; write digits only')),
     (APP + "    max_body: big\n" + HOST, at(6, 'apps.shop.max_body: "big" is not a size for nginx; write for example 10m')),
+    (APP + "    database: mysql\n" + HOST, at(6, 'apps.shop.database: "mysql" is not known; write postgresql')),
     (APP + "    cache: 0m\n" + HOST, at(6, 'apps.shop.cache: "0m" is not the size of a cache for nginx; write for example 100m')),
     (APP + "    memory_max: big\n" + HOST, at(6, 'apps.shop.memory_max: "big" is not a size for systemd; write for example 512M')),
     (APP + "    keep_releases: 0\n" + HOST, at(6, "apps.shop.keep_releases: 0 is too small; at least 1")),

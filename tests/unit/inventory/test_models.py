@@ -32,6 +32,7 @@ apps:
     env_file: shop.env
     secrets: [TOKEN]
     environment: {GREETING: hello}
+    database: postgresql
     schedules: {cleanup: {at: hourly, run: python -m shop.cleanup}}
   blog: {source: {push: code}, module: blog.main:app, domains: [blog.example.com]}
 hosts:
@@ -42,6 +43,7 @@ CALLS = {
     ("Rollout", "size"): 3,
     ("Inventory", "select"): "web",
     ("Hardening", "wants"): "ssh",
+    ("Database", "parts"): "shop",
 }
 """Each public method of a model, and what to call it with."""
 
@@ -113,7 +115,8 @@ def test_every_file_is_read_while_an_inventory_is_loaded(loaded: Inventory, monk
     assert (host.tls.private_key, host.tls.chain, host.tls.names) == (key, chain, frozenset({"*.example.com"}))
     assert "".join(host.tls.authorities) == "".join(host.mirrors.authorities) == CAS
     assert (shop.name, shop.source.private_key, host.apps["blog"].source.private_key) == ("shop", deploy_key, "")
-    assert shop.env == {"A": "1", "TOKEN": "secret", "GREETING": "hello"}
+    url = {"DATABASE_URL": "postgresql://shop@/shop?host=/run/postgresql"}
+    assert shop.env == {"A": "1", "TOKEN": "secret", "GREETING": "hello", **url}
 
 
 def test_a_file_is_read_once_however_often_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,16 @@ def test_values_of_the_environment_stay_as_they_are_written() -> None:
     }
 
 
+def test_a_database_is_in_the_environment_and_its_parts_in_values() -> None:
+    text = f"{HOST}{APP}    database: {{engine: postgresql, driver: asyncpg}}\n"
+    url = "postgresql+asyncpg://shop@/shop?host=/run/postgresql"
+    assert host(text).apps["shop"].env == {"DATABASE_URL": url}
+    values = "{A: '{database.user}@{database.host}:{database.port}/{database.name}', B: '{database.x}', DATABASE_URL: sqlite://}"
+    parts = {"A": "shop@/run/postgresql:5432/shop", "B": "{database.x}", "DATABASE_URL": "sqlite://"}
+    assert host(f"{text}    environment: {values}\n").apps["shop"].env == parts
+    assert host(f"{HOST}{APP}    environment: {{A: '{{database.url}}'}}\n").apps["shop"].env == {"A": "{database.url}"}
+
+
 NO_LINE = "not NAME=value; correct that line, and quote a value of several lines"
 CONTROL = "the value has a control character other than tab and newline; encode it, for example as base64"
 ENV_FILE = "# shop\nA=file\nB='file value'\nexport C=file\nD=${A}-more\n"

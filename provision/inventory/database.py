@@ -1,0 +1,50 @@
+"""An app's database."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, Field
+
+from provision.inventory.fields import distinct, matching
+from provision.inventory.model import Model
+
+SOCKET = "/run/postgresql"
+
+Driver = Annotated[
+    str, matching(r"[a-z][a-z0-9]{1,20}", '"{}" is not a driver of SQLAlchemy; write for example asyncpg')
+]
+Extension = Annotated[
+    str, matching(r"[a-z][a-z0-9_-]{0,60}", '"{}" is not an extension of PostgreSQL; write for example pg_trgm')
+]
+
+
+class Database(Model):
+    """A PostgreSQL database of the app's own, on its server. A plain string is the engine.
+
+    The app's user logs in over the Unix socket, as itself: there is no password, and no other user of the server gets in.
+    """
+
+    shorthand: ClassVar[str] = "engine"
+
+    engine: Literal["postgresql"] = Field(
+        description="The distribution's PostgreSQL. `DATABASE_URL` in the app's environment leads to the database.",
+        examples=["postgresql"],
+    )
+    driver: Driver | None = Field(
+        default=None,
+        description="The driver in `DATABASE_URL`, as SQLAlchemy has it: with asyncpg, it begins with postgresql+asyncpg://. If omitted: none.",
+        examples=["asyncpg"],
+    )
+    extensions: Annotated[list[Extension], AfterValidator(distinct)] = Field(
+        default_factory=list,
+        description="Extensions that the database has. Debian's PostgreSQL brings those of PostgreSQL itself; `packages` of the host those"
+        " of others.",
+        examples=[["pg_trgm"]],
+    )
+
+    def parts(self, app: str) -> dict[str, str]:
+        """How the app of this name reaches its database: host (the socket's folder), port, user, name, and url."""
+        scheme = f"{self.engine}+{self.driver}" if self.driver else self.engine
+        url = f"{scheme}://{app}@/{app}?host={SOCKET}"
+        return {"host": SOCKET, "port": "5432", "user": app, "name": app, "url": url}

@@ -1,0 +1,62 @@
+"""PostgreSQL: databases of apps."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from provision.engine.resource import Change, Probe, Ref, State
+from provision.engine.shell import library, words
+from provision.errors import PlanError
+from provision.untrusted import line as shown
+
+LIBRARY = library(__file__)
+RESTARTS = "/etc/systemd/system/postgresql@.service.d/provision.conf"
+# Debian 12's unit leaves PostgreSQL down after a crash. It gives up after five in a minute, as what is broken would be so again.
+RESTARTING = """\
+# PostgreSQL comes back after a crash. Written by provision.
+[Unit]
+StartLimitIntervalSec=60
+StartLimitBurst=5
+
+[Service]
+Restart=on-failure
+RestartSec=1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresDatabase:
+    """A database in the server's PostgreSQL, and a role that owns it, both of this name, with these extensions.
+
+    The role is for the system's user of its name, who logs in over the Unix socket without a password (peer authentication,
+    https://www.postgresql.org/docs/current/auth-peer.html). No other role may connect to the database. The toolkit knows what is its own
+    by a comment on the role; what somebody else made is refused.
+    """
+
+    name: str
+    extensions: tuple[str, ...] = ()
+
+    @property
+    def ref(self) -> Ref:
+        return Ref("database", self.name)
+
+    def probe(self) -> Probe:
+        return Probe("postgresql_probe", LIBRARY, (self.name,))
+
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
+        if state["role"] == "theirs" or state["owner"] not in ("", self.name):
+            whose = f"belongs to {shown(state['owner'], 70)}" if state["owner"] else "is somebody else's"
+            what = "database" if state["owner"] else "role"
+            raise PlanError(
+                f"{self.name}: PostgreSQL has a {what} of this name that {whose}",
+                f"rename the app, or rename that {what}",
+            )
+        missing = [one for one in self.extensions if one not in state.all("extension")]
+        steps = (
+            *(() if state["owner"] else ("create it",)),
+            *(("let no other role in",) if state["open"] == "yes" else ()),
+            *((f"add {', '.join(missing)}",) if missing else ()),
+        )
+        if not steps:
+            return None
+        script = words("postgresql_make", self.name, *missing)
+        return Change(self.ref, f"PostgreSQL's database {self.name}: {', '.join(steps)}", script, LIBRARY)

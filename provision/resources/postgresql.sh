@@ -1,0 +1,64 @@
+# shellcheck shell=sh disable=SC2154
+# Names of databases are those of apps, and need no escaping within quotes.
+
+# postgresql_ask DATABASE SQL: what PostgreSQL answers its own superuser; the folder is one that this may enter.
+postgresql_ask() { (cd / && runuser -u postgres -- env PGCONNECT_TIMEOUT=5 psql -XAtq -v ON_ERROR_STOP=1 -d "$1" -c "$2"); }
+
+# In: NUMBER NAME. Out, if PostgreSQL answers: role (ours or theirs) and owner (of the database), if there are such, open (yes: other roles may
+# connect), and extension, in a record for each.
+postgresql_probe() {
+    while IFS='	' read -r number name; do
+        command -v psql >/dev/null || continue
+        postgresql_ask postgres "
+            select 'role=' || case when shobj_description(oid, 'pg_authid') = 'Made by provision.' then 'ours' else 'theirs' end
+                from pg_roles where rolname = '$name'
+            union all select 'owner=' || pg_get_userbyid(datdba) from pg_database where datname = '$name'
+            union all select distinct 'open=yes' from pg_database, aclexplode(coalesce(datacl, acldefault('d', datdba))) as acl
+                where datname = '$name' and acl.grantee = 0" 2>/dev/null | sed "s/^/$number	/"
+        postgresql_ask "$name" "select 'extension=' || extname from pg_extension" 2>/dev/null | sed "s/^/$number	/"
+    done
+}
+
+# postgresql_ours NAME: whether the toolkit made the database, or is about to.
+postgresql_ours() {
+    command -v psql >/dev/null || return 1
+    [ "$(postgresql_ask postgres "select shobj_description(oid, 'pg_authid') from pg_roles where rolname = '$1'" 2>/dev/null)" = 'Made by provision.' ]
+}
+
+# postgresql_wait: until it answers, which takes some seconds after an installation or a boot.
+postgresql_wait() {
+    tries=0
+    until said=$(postgresql_ask postgres 'select 1' 2>&1); do
+        tries=$((tries + 1))
+        if [ "$tries" -ge 60 ]; then
+            printf '%s\n' "$said"
+            fail "PostgreSQL does not answer: its reason stands above; pg_lsclusters on the server shows its log"
+        fi
+        sleep 0.5
+    done
+}
+
+# postgresql_make NAME EXTENSION...: whatever of it there is not yet.
+postgresql_make() {
+    name=$1
+    shift
+    postgresql_wait
+    if [ -z "$(postgresql_ask postgres "select 1 from pg_roles where rolname = '$name'")" ]; then
+        postgresql_ask postgres "begin; create role \"$name\" login; comment on role \"$name\" is 'Made by provision.'; commit"
+    fi
+    if [ -z "$(postgresql_ask postgres "select 1 from pg_database where datname = '$name'")" ]; then
+        # A minimal server has no locale, and its PostgreSQL would know of no UTF-8.
+        postgresql_ask postgres "create database \"$name\" owner \"$name\" template template0 encoding 'UTF8' lc_collate 'C.UTF-8' lc_ctype 'C.UTF-8'"
+    fi
+    postgresql_ask postgres "revoke all on database \"$name\" from public"
+    for extension; do
+        postgresql_ask "$name" "create extension if not exists \"$extension\"" ||
+            fail "$name: PostgreSQL has no extension $extension: add its package to the host's packages, such as postgresql-15-pgvector"
+    done
+}
+
+# postgresql_remove NAME: the database with all its data, whoever is connected, and its role.
+postgresql_remove() {
+    postgresql_ask postgres "drop database if exists \"$1\" with (force)"
+    postgresql_ask postgres "drop role if exists \"$1\""
+}
