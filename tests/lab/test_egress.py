@@ -37,16 +37,18 @@ def served() -> Iterator[None]:
     lab.reset(SERVER, SUITE, used=True)
     for port in (80, 5432, 6379):
         shell(SERVER, f"systemd-run -q --unit open-{port} python3 -m http.server --bind 127.0.0.1 {port}")
-    place = (f"{METADATA}/32", "dev", network.BRIDGE)
-    subprocess.run(("ip", "address", "add", *place), check=True)
-    servers = [HTTPServer((address, PORT), Answers) for address in (METADATA, network.GATEWAY)]
+    own = (f"{METADATA}/32", "dev", network.BRIDGE)
+    subprocess.run(("ip", "address", "add", *own), check=True)
+    # The last one is where `verify` asks, as clouds answer there.
+    places = ((METADATA, PORT), (network.GATEWAY, PORT), (METADATA, 80))
+    servers = [HTTPServer(place, Answers) for place in places]
     for each in servers:
         threading.Thread(target=each.serve_forever, daemon=True).start()
     yield
     for each in servers:
         each.shutdown()
         each.server_close()
-    subprocess.run(("ip", "address", "delete", *place), check=True)
+    subprocess.run(("ip", "address", "delete", *own), check=True)
     lab.reset(SERVER, SUITE)
 
 
