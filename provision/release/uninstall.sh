@@ -21,8 +21,10 @@ uninstall_keeps() { [ "$1" = no ] && [ -n "$(uninstall_kept)" ]; }
 
 # uninstall_kept: where its data is, in words.
 uninstall_kept() {
-    if [ -n "$(ls -A "$app_shared" 2>/dev/null)" ]; then printf '%s' "${app_shared#"$root"}"; fi
-    if postgresql_ours "${app_home##*/}"; then printf ' and the PostgreSQL database %s' "${app_home##*/}"; fi
+    {
+        if [ -n "$(ls -A "$app_shared" 2>/dev/null)" ]; then printf '%s' "${app_shared#"$root"}"; fi
+        if postgresql_ours "${app_home##*/}"; then printf ' and the PostgreSQL database %s' "${app_home##*/}"; fi
+    } | sed 's/^ and //'
 }
 
 # uninstall_there PATH...: those that there are, one a line.
@@ -47,7 +49,7 @@ uninstall_probe() {
         "uninstall_find_$part" "$app" "$data" </dev/null | sed "s/^/$number	thing=/"
         if [ "$part" = adopted ] && [ "$heir" != - ]; then uninstall_sites | sed "s/^/$number	thing=passed:/"; fi
         if [ "$part" = record ] && [ -r "$app_owner" ]; then printf '%s\towner=%s\n' "$number" "$(head -n 1 "$app_owner")"; fi
-        if uninstall_keeps "$data"; then printf '%s\tkept=%s\n' "$number" "$(uninstall_kept | sed 's/^ and //')"; fi
+        if uninstall_keeps "$data"; then printf '%s\tkept=%s\n' "$number" "$(uninstall_kept)"; fi
         if uninstall_holds "$app" "$data"; then printf '%s\tholds=yes\n' "$number"; fi
         if [ "$part" = adopted ] && adopted_moved "$app_home" && [ -n "$(uninstall_strange "$app")" ]; then
             printf '%s\tblocked=%s\n' "$number" "$(uninstall_strange "$app")"
@@ -244,7 +246,7 @@ uninstall_remove_users() {
     if uninstall_holds "$1" "$2"; then
         notice "$1: $app_shared stays, and so does what the app adopted: --with-data $1 removes the one and puts back the other"
     elif uninstall_keeps "$2"; then
-        notice "$1: $(uninstall_kept | sed 's/^ and //') stays, and its owner, the user $1: --with-data $1 removes both"
+        notice "$1: $(uninstall_kept) stays, and its owner, the user $1: --with-data $1 removes both"
     fi
     for each in $(uninstall_find_users "$1" "$2"); do
         case $each in user:*) userdel "${each#*:}" ;; esac

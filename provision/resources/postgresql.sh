@@ -1,8 +1,9 @@
 # shellcheck shell=sh disable=SC2154
 # Names of databases are those of apps, and need no escaping within quotes.
 
-# postgresql_ask DATABASE SQL: what PostgreSQL answers its own superuser; the folder is one that this may enter.
-postgresql_ask() { (cd / && runuser -u postgres -- env PGCONNECT_TIMEOUT=5 psql -XAtq -v ON_ERROR_STOP=1 -d "$1" -c "$2"); }
+# postgresql_ask DATABASE SQL: what PostgreSQL answers its own superuser; the folder is one that this may enter. Roles can put functions and
+# views of their own before PostgreSQL's, with a search path that they set for their database: the superuser looks at none of them.
+postgresql_ask() { (cd / && runuser -u postgres -- env PGCONNECT_TIMEOUT=5 PGOPTIONS='-c search_path=pg_catalog' psql -XAtq -v ON_ERROR_STOP=1 -d "$1" -c "$2"); }
 
 # In: NUMBER NAME. Out, if PostgreSQL answers: role (ours or theirs) and owner (of the database), if there are such, open (yes: other roles may
 # connect), and extension, in a record for each.
@@ -52,7 +53,7 @@ postgresql_make() {
     fi
     postgresql_ask postgres "revoke all on database \"$name\" from public"
     for extension; do
-        postgresql_ask "$name" "create extension if not exists \"$extension\"" ||
+        postgresql_ask "$name" "create extension if not exists \"$extension\" schema public" ||
             fail "$name: PostgreSQL has no extension $extension: add its package to the host's packages, such as postgresql-15-pgvector"
     done
 }

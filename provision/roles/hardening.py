@@ -36,7 +36,7 @@ ALGORITHMS = {"KexAlgorithms": KEY_EXCHANGE, "Ciphers": CIPHERS, "MACs": MACS, "
 
 def hardening(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     """Those parts that the inventory asks for; what it asks for no longer goes."""
-    # Otherwise they come early, because a build may need the swap.
+    # With the role base they come early, because a build may need the swap.
     late = "base" not in host.roles
     whole = (*system(host, facts, wanted), *updates(host, facts, wanted)) if late else ()
     return (*whole, *_firewall(host), *_egress(host), *_fail2ban(host), _sshd(host))

@@ -150,6 +150,27 @@ def test_what_a_hand_changed_is_put_right_and_a_database_of_somebody_elses_is_re
     assert make().plan(SERVER).status == 0
 
 
+def test_what_the_app_puts_into_its_database_is_not_run_by_the_superuser(make: Make) -> None:
+    evil = (
+        "create schema evil; create table public.ran (who name); grant all on public.ran to public; create function evil.note() returns text"
+        " language sql as $$ insert into public.ran values (current_user) returning who::text $$;"
+        " create view evil.pg_extension as select evil.note()::name as extname;"
+        f" alter database {APP} set search_path = evil, public, pg_catalog"
+    )
+    shell(SERVER, f"cd /; runuser -u {APP} -- psql -qXd {APP} <<'END'\n{evil}\nEND")
+    ran = f"cd /; runuser -u {APP} -- psql -XAtqd {APP} -c 'select who from public.ran'"
+    shell(SERVER, f"cd /; runuser -u postgres -- psql -qXd {APP} -c 'select extname from pg_extension'")
+    assert shell(SERVER, ran) == "postgres", "whoever looks without care is caught"
+    shell(SERVER, f"cd /; runuser -u {APP} -- psql -qXd {APP} -c 'truncate public.ran'")
+    shell(SERVER, f"cd /; runuser -u postgres -- psql -qXd {APP} -c 'drop extension pg_trgm'")
+    assert make().deploy(SERVER).changed(SERVER) == [f"database:{APP}"]
+    assert make().plan(SERVER).status == 0
+    assert shell(SERVER, ran) == ""
+    undo = ("drop schema evil cascade", f"alter database {APP} reset search_path")
+    for sql in undo:
+        shell(SERVER, f"cd /; runuser -u {APP} -- psql -qXd {APP} -c '{sql}'")
+
+
 def test_it_goes_with_the_apps_data_alone(make: Make, tmp_path: Path) -> None:
     listed = (
         "cd /; runuser -u postgres -- psql -XAtc 'select datname from pg_database union select rolname from pg_roles'"
