@@ -47,7 +47,7 @@ test-all: venv test-unit test-sample ## all tests, the long ones on real servers
 	PROVISION_ALL=1 $(MAKE) test-lab
 
 test-campaigns: venv lab-packages ## the tests on real servers with every step, damage and reboot, and 100,000 requests (hours)
-	PROVISION_ALL=1 PROVISION_EVERY_STEP=1 PROVISION_EVERY_PATH=1 PROVISION_EVERY_MANAGER=1 PROVISION_REBOOTS=1 PROVISION_KILLS=10 PROVISION_HEAVY_LOAD=1 sh tests/lab/lanes.sh $(BIN)/python
+	PROVISION_ALL=1 PROVISION_EVERY_STEP=1 PROVISION_EVERY_PATH=1 PROVISION_EVERY_MANAGER=1 PROVISION_REBOOTS=1 PROVISION_KILLS=10 PROVISION_DEPLOYS=4 PROVISION_HEAVY_LOAD=1 sh tests/lab/lanes.sh $(BIN)/python
 
 lab-down: venv ## remove the lab
 	$(BIN)/invoke lab.down

@@ -176,15 +176,16 @@ activation_check_through_nginx() {
 activation_watch() {
     layout_slot "$app" "$new"
     workers=$(slot_workers "$(slot_pid "$app" "$new")")
-    deadline=$((switched + watch)) bad='' times=0 limit=0.8
+    deadline=$((switched + watch)) bad='' times=0 limit=0.8 pause=0.2
     if [ "$took" -gt 50 ]; then limit=5; fi
     while [ "$(date +%s)" -lt "$deadline" ] || [ "$bad" != no ]; do
         activation_check_workers
         asked=$(slot_clock)
         answer=$(slot_http_status "$slot_socket" "$domain" "$health" "$limit")
         if [ "$answer" = 200 ]; then
-            bad=no times=0
+            bad=no times=0 pause=0.2
         else
+            pause=0.1
             case $bad in '' | no) bad=$asked ;; esac
             times=$((times + 1))
             if [ "$times" -ge 2 ] && [ "$(($(slot_clock) - bad))" -ge 100 ]; then
@@ -192,7 +193,7 @@ activation_watch() {
                 fail "$app: $release was no longer healthy with the traffic ($health answered $answer for a second); its last log lines stand above$(slot_hint '')"
             fi
         fi
-        sleep 0.2
+        sleep "$pause"
     done
 }
 

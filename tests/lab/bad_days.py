@@ -15,6 +15,8 @@ from tests.lab.probe_site import ADDRESS, DOMAIN, SERVER, Site
 # How often a test kills; a campaign sets 10.
 KILLS = int(os.environ.get("PROVISION_KILLS", "2"))
 SICKENS = (0.5, 1, 2, 5) if KILLS > 2 else (0.5,)
+# Seconds within which a sick release is gone; lanes that run beside each other share two cores, and get the time that that costs.
+BACK = 4 if "PROVISION_LANE" in os.environ else 2
 WATCHED = "timeout: 10, watch: 1"
 MODULE = "module: probe:app"
 
@@ -94,7 +96,7 @@ class BadDays:
             )
             assert (seen.failed, seen.failures[:3]) == (0, []), "the old release answers what may be asked again"
             assert bad, "no request was asked that may not be asked again"
-            assert bad[-1] - bad[0] < 2, f"sick after {seconds} s: bad answers for {bad[-1] - bad[0]:.1f} s"
+            assert bad[-1] - bad[0] < BACK, f"sick after {seconds} s: bad answers for {bad[-1] - bad[0]:.1f} s"
             assert (site.serving(), site.slot(), site.running()) == (before, slot, [slot])
         site.with_text(text)
 

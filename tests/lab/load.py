@@ -111,7 +111,7 @@ def load(address: str, domain: str, seconds: int, path: str = "/commit", heavy: 
         deadline = time.monotonic() + seconds
         while not over.is_set() and time.monotonic() < deadline:
             _ask(connection, path, seen, keep)
-            time.sleep(0.002 if heavy else 0.03)
+            time.sleep(0.002 if heavy else 0.1)
 
     pollers = [threading.Thread(target=poll, args=(keep,)) for keep in (True, False)]
     for poller in pollers:

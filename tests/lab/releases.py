@@ -19,7 +19,7 @@ from tests.lab.conftest import LAB, https, shell
 from tests.lab.load import load, stream
 from tests.lab.probe_site import ADDRESS, DOMAIN, SERVER, Site
 
-DEPLOYS = int(os.environ.get("PROVISION_DEPLOYS", "4"))
+DEPLOYS = int(os.environ.get("PROVISION_DEPLOYS", "2"))
 
 
 class Switches:
