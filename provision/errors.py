@@ -50,8 +50,16 @@ class Unreachable(ProvisionError):
     """No session can be had on the host."""
 
 
-class LoginRefused(Unreachable):
-    """The server answers, and does not let this login in."""
+class Stranger(Unreachable):
+    """The server answers, and it and this login do not know one another yet, or no longer."""
+
+
+class LoginRefused(Stranger):
+    """The server does not let this login in."""
+
+
+class UnknownHost(Stranger):
+    """Nobody has said that the server's host key is its own."""
 
 
 class ConnectionLost(ProvisionError):

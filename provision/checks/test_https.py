@@ -22,13 +22,13 @@ pytestmark = pytest.mark.role("web")
 
 @pytest.mark.role("app")
 def test_every_domain_answers_the_health_check_over_https(site: Site, app: App) -> None:
-    for domain in app.domains:
+    for domain in app.asked:
         status = site.https(domain, app.health.path).status
         assert status == 200, f"https://{domain}{app.health.path} answers {status}"
 
 
 def test_http_leads_to_https(site: Site, app: App) -> None:
-    for domain in app.domains:
+    for domain in app.asked:
         answer = site.http(domain, "/a/path?and=query")
         status, location = answer.status, answer.getheader("Location")
         assert status in (301, 308)
@@ -39,7 +39,7 @@ def test_browsers_are_told_to_stay_with_https_where_the_inventory_says_so(
     declared: inventory.Host, site: Site, app: App
 ) -> None:
     wanted = declared.tls.hsts and "tls" in declared.roles and declared.tls.issuer != "self-signed"
-    for domain in app.domains:
+    for domain in app.asked:
         header = site.https(domain, app.health.path).getheader("Strict-Transport-Security")
         assert ("max-age=" in (header or "")) == wanted, f"{domain} sends {header}"
 

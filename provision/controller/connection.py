@@ -21,7 +21,7 @@ from paramiko.ssh_exception import (
 )
 
 from provision.engine.shell import words
-from provision.errors import LoginRefused, Unreachable
+from provision.errors import LoginRefused, UnknownHost, Unreachable
 from provision.inventory import Host, known_as
 from provision.untrusted import line
 
@@ -93,14 +93,37 @@ def host_key(address: str, port: int, seconds: float = 10) -> str:
     """The host key that a server shows, as known_hosts has it: type and key. Raises Unreachable."""
     try:
         with socket.create_connection((address, port), seconds) as connection:
-            transport = paramiko.Transport(connection)
-            try:
-                transport.start_client(timeout=seconds)
-                key = transport.get_remote_server_key()
-            finally:
-                transport.close()
+            return _shown(connection, seconds)
     except (OSError, EOFError, SSHException) as error:
         raise Unreachable(f"{address} port {port} does not answer ({reason(error)})") from None
+
+
+def shown_key(host: Host) -> str:
+    """The host key that a host shows, through its jump hosts if it has any. Raises Unreachable, also for a jump host that lets nobody in."""
+    with _explained(host, host.user, host.address, host.port):
+        connection = _connection(host, None)
+    jumps = [*_jump_hosts(connection)]
+    if not jumps:
+        return host_key(connection.host, connection.port or host.port, host.connect_timeout)
+    try:
+        for each in reversed(jumps):
+            with _explained(host, each.user, each.host, each.port):
+                _open(each, host)
+        return _shown(connection.open_gateway(), host.connect_timeout)
+    except (OSError, EOFError, SSHException) as error:
+        raise Unreachable(f"{host.address} port {host.port} does not answer ({reason(error)})") from None
+    finally:
+        for each in jumps:
+            each.close()
+
+
+def _shown(connection: socket.socket | paramiko.Channel, seconds: float) -> str:
+    transport = paramiko.Transport(connection)
+    try:
+        transport.start_client(timeout=seconds)
+        key = transport.get_remote_server_key()
+    finally:
+        transport.close()
     return f"{key.get_name()} {key.get_base64()}"
 
 
@@ -126,7 +149,7 @@ class _UnknownKey(paramiko.MissingHostKeyPolicy):
     def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
         address, _, port = hostname.removeprefix("[").partition("]:")
         scan = f"ssh-keyscan -p {port} {address}" if port else f"ssh-keyscan {address}"
-        raise Unreachable(
+        raise UnknownHost(
             f"the host key of {hostname}, {_fingerprint(key)}, is not known: compare it with the server's own, "
             f"then {scan} >>{self.known}"
         )

@@ -7,12 +7,16 @@ import re
 from urllib.parse import urlsplit
 
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+ASKED = "provision"
+"""What stands for the star where a name below a wildcard is asked."""
 
 
 def domain(value: str) -> str:
     """A DNS name in lower case, its international labels encoded (RFC 1035, RFC 3490)."""
     if "*" in value:
-        raise ValueError(f'"{value}" is a wildcard, and HTTP-01 gives no certificate for those; list each name')
+        raise ValueError(
+            f'"{value}" is not a DNS name; a wildcard is all names one level below a domain: *.shop.example.com'
+        )
     if "://" in value or "/" in value:
         raise ValueError(f'"{value}" is a URL; write the DNS name alone')
     if is_ip(value):
@@ -25,6 +29,29 @@ def domain(value: str) -> str:
     if len(name) > 253 or not re.fullmatch(rf"({LABEL}\.)*{LABEL}", name) or name.rpartition(".")[2].isdigit():
         raise ValueError(f'"{value}" is not a DNS name; write for example shop.example.com')
     return name
+
+
+def site_name(value: str) -> str:
+    """A DNS name, or a wildcard for all names one level below one (RFC 9525, 6.3), in lower case."""
+    below = value.removeprefix("*.")
+    if below == value:
+        return domain(value)
+    name = domain(below)
+    if "." not in name:
+        raise ValueError(f'"{value}" is a wildcard for a whole top-level domain; write for example *.shop.example.com')
+    return f"*.{name}"
+
+
+def site_names(value: list[str]) -> list[str]:
+    """A site's names. Raises ValueError if the first, which is the site's own address, is a wildcard."""
+    if value and value[0].startswith("*"):
+        raise ValueError(f"a wildcard has no address of its own; write a name before it, such as {value[0][2:]}")
+    return value
+
+
+def concrete(name: str) -> str:
+    """A name that a site's name covers: itself, or one below a wildcard."""
+    return f"{ASKED}{name[1:]}" if name.startswith("*") else name
 
 
 def is_ip(value: str) -> bool:

@@ -9,15 +9,15 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from provision.inventory import dotenv, reserved
+from provision.inventory import addresses, dotenv, reserved
 from provision.inventory.database import Database
 from provision.inventory.egress import Egress
 from provision.inventory.fields import (
     Command,
-    Domain,
     EnvFile,
     File,
     RelativeFolder,
+    SiteName,
     Text,
     Variable,
     Whole,
@@ -191,9 +191,10 @@ class App(Model):
         " environment; each must be in one of them.",
         examples=[["SHOP_SECRET_KEY"]],
     )
-    domains: Annotated[list[Domain], AfterValidator(distinct)] = Field(
+    domains: Annotated[list[SiteName], AfterValidator(distinct), AfterValidator(addresses.site_names)] = Field(
         min_length=1,
-        description='DNS names that the app answers to. "{host}" stands for the host\'s name.',
+        description='DNS names that the app answers to; "{host}" stands for the host\'s name. After the first, wildcards may follow:'
+        " *.shop.example.com is all names one level below (`tls.dns`).",
         examples=[["shop.example.com", "{host}.shop.example.com"]],
     )
     process_manager: Literal["systemd", "supervisor"] = Field(
@@ -366,6 +367,11 @@ class App(Model):
             if name in reserved.PROCESSES:
                 raise ValueError(f'"{name}" is a name that the app uses itself; rename the process')
         return self
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The names under which the site is asked whether it answers: its own, and one below each wildcard."""
+        return tuple(map(addresses.concrete, self.domains))
 
     @property
     def drain_seconds(self) -> int:

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from provision.inventory.app import App
 from provision.inventory.database import Database
+from provision.inventory.dns_challenge import DnsChallenge
 from provision.inventory.egress import Egress
 from provision.inventory.hardening import Hardening
 from provision.inventory.headers import Headers
@@ -35,6 +36,7 @@ MODELS: tuple[type[Model], ...] = (
     Headers,
     Hardening,
     TLS,
+    DnsChallenge,
     Rollout,
     Mirrors,
 )

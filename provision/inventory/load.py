@@ -26,6 +26,8 @@ from provision.inventory.wording import display, suggestion
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from provision.inventory.tls import TLS
+
 
 def load(path: Path, environ: Mapping[str, str] = os.environ) -> Inventory:
     """The inventory in a file, with the files that it includes.
@@ -170,7 +172,15 @@ def _check_together(
     for name, host in hosts.items():
         for app in host.apps.values():
             for index, domain in enumerate(app.domains):
-                if host.tls.issuer == "files" and not host.tls.covers(domain):
+                if message := _unobtainable(host.tls, domain):
                     path = ("apps", app.name, "domains", index)
-                    message = f"the certificate in {host.tls.certificate} is not for {domain}; get one that is"
                     problems.add(locate(nodes[name], path), discreet(message, nodes[name], path, hidden))
+
+
+def _unobtainable(tls: TLS, domain: str) -> str:
+    """Why there is no certificate for a domain; empty if there is one."""
+    if tls.issuer == "files" and not tls.covers(domain):
+        return f"the certificate in {tls.certificate} is not for {domain}; get one that is"
+    if domain.startswith("*") and tls.issuer not in ("files", "self-signed") and not tls.dns:
+        return f"issuers give a certificate for {domain} by DNS only; set tls.dns, or list each name"
+    return ""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from provision.inventory.app import App
 from provision.inventory.database import Database
+from provision.inventory.dns_challenge import DnsChallenge
 from provision.inventory.egress import Egress
 from provision.inventory.hardening import Hardening
 from provision.inventory.headers import Headers
@@ -71,6 +72,7 @@ FULL_NAMES = {
         (Python, "apps.NAME.python."),
         (Source, "apps.NAME.source."),
         (TLS, "tls."),
+        (DnsChallenge, "tls.dns."),
         (Rollout, "rollout."),
         (Hooks, "apps.NAME.hooks."),
         (Database, "apps.NAME.database."),

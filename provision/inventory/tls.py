@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
 from provision.inventory import pem
+from provision.inventory.dns_challenge import DnsChallenge
 from provision.inventory.fields import CaFile, File, matching, parsed_by, parsed_from
 from provision.inventory.model import Context, Model, loaded
 from provision.inventory.wording import display, suggestion
@@ -78,9 +79,17 @@ class TLS(Model):
         " against it, and so does the controller after an activation.",
         examples=["../ca/root.pem"],
     )
+    dns: DnsChallenge | None = Field(
+        default=None,
+        description="Show the issuer by DNS records, instead of over HTTP, that the domains are yours: for wildcards, and for servers that"
+        " the issuer cannot reach. A mapping with the keys of DnsChallenge.",
+        examples=[
+            {"plugin": "rfc2136", "credentials": {"server": "192.0.2.53", "name": "shop-key.", "secret": "c2VjcmV0"}}
+        ],
+    )
     check_dns: bool = Field(
         default=True,
-        description="Before requesting a certificate, check that the domains point to the server.",
+        description="Before requesting a certificate over HTTP, check that the domains point to the server.",
         examples=[True],
     )
     profile: Literal["intermediate", "modern"] = Field(

@@ -1,4 +1,4 @@
-"""Names for the servers: every name at or below labN.test is labN's address."""
+"""Names for the servers: every name at or below labN.test is labN's address, and dns.labN.test is what labN's own name server says."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ ACME = "acme.test"
 def service(folder: Folder) -> Service:
     """dnsmasq, with its configuration written."""
     names = [f"address=/lab{n}.test/{network.address(n)}" for n in range(1, network.MOST + 1)]
+    zones = [f"server=/dns.lab{n}.test/{network.address(n)}" for n in range(1, network.MOST + 1)]
     lines = [
         "# Made by invoke lab.up. All other names are asked of this machine's own resolvers.",
         f"listen-address={network.GATEWAY}",
@@ -25,6 +26,7 @@ def service(folder: Folder) -> Service:
         "local=/test/",
         f"address=/{ACME}/{network.GATEWAY}",
         *names,
+        *zones,
         "user=root",
         "pid-file=",
         "log-facility=-",

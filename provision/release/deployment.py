@@ -146,7 +146,7 @@ def slot(host: Host, app: App, *copied: File) -> Slot:
             timeout=health.timeout,
             watch=health.watch,
             domain=app.domains[0] if "web" in host.roles else "",
-            domains=tuple(app.domains) if "web" in host.roles else (),
+            domains=app.asked if "web" in host.roles else (),
         ),
         drain=app.drain_seconds,
         keep=app.keep_releases,

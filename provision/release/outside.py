@@ -78,7 +78,7 @@ def activated(resources: Iterable[Resource], telling: Collection[str]) -> tuple[
 
 def active(app: App, release: str, tells: bool) -> tuple[PublicName, ...]:
     """The public names of a release that serves."""
-    return tuple(PublicName(app.name, name, app.health.path, release, tells) for name in app.domains)
+    return tuple(PublicName(app.name, name, app.health.path, release, tells) for name in app.asked)
 
 
 def findings(seen: Sequence[Seen], host: Host, strict: bool) -> tuple[Finding, ...]:

@@ -90,7 +90,7 @@ restored_hook=$certificate_certbot/renewal-hooks/deploy/nginx restored_authority
 
 restored_certificate_paths() {
     if grep -qs 'Written by provision\.$' "$restored_hook"; then printf '%s\n' "$restored_hook"; fi
-    printf '%s\n' "$restored_authority" "$root/etc/provision/acme-ca.pem" "$certificate_folder" "$certificate_certbot/put-aside" "$root/var/www/acme"
+    printf '%s\n' "$restored_authority" "$root/etc/provision/acme-ca.pem" "$root/etc/provision/dns.ini" "$certificate_folder" "$certificate_certbot/put-aside" "$root/var/www/acme"
 }
 
 restored_find_certificate() { restored_certificate_paths | while read -r path; do restored_things "$path"; done; }

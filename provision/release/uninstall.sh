@@ -183,6 +183,17 @@ uninstall_own() {
     printf '%s\n' "$app_tmpfiles" "$app_sockets" "$app_uv_cache" "$app_current" "$app_preview" "$app_static" \
         "$app_build" "$app_venvs" "$app_releases" "$app_repository" "$app_configuration" \
         "$root/etc/provision/egress/$1.nft" "$provision_stamps/$(uninstall_table "$1")"
+    if uninstall_last_rules "$1"; then
+        printf '%s\n' "$root/etc/provision/egress" "$root/etc/systemd/system/provision-egress.service" \
+            "$root/etc/systemd/system/multi-user.target.wants/provision-egress.service"
+    fi
+}
+
+# uninstall_last_rules APP: whether no other app has rules of where it may connect to; the unit that loads them goes with the last.
+uninstall_last_rules() {
+    for rules in "$root"/etc/provision/egress/*.nft; do
+        if [ -e "$rules" ] && [ "$rules" != "$root/etc/provision/egress/$1.nft" ]; then return 1; fi
+    done
 }
 
 # uninstall_table APP: that of nftables which says where it may connect to.
@@ -193,7 +204,13 @@ uninstall_find_files() { uninstall_own "$1" | while read -r path; do uninstall_t
 # uninstall_files APP
 uninstall_files() {
     if command -v nft >/dev/null; then nft delete table inet "$(uninstall_table "$1")" 2>/dev/null || true; fi
+    unit=$root/etc/systemd/system/provision-egress.service
+    if [ ! -e "$unit" ] || ! uninstall_last_rules "$1"; then unit=; else systemctl stop provision-egress.service 2>/dev/null || true; fi
     uninstall_own "$1" | while read -r path; do uninstall_rm "$path"; done
+    if [ -n "$unit" ]; then
+        rmdir "$root/etc/provision" 2>/dev/null || true
+        systemctl daemon-reload
+    fi
 }
 
 # uninstall_strange APP: what somebody else put into the app's home, on one line.

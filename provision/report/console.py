@@ -196,8 +196,8 @@ class Console:
 def addresses(host: Host, app: App) -> list[str]:
     """Where an app answers: its URLs, or for a Vagrant machine, which no DNS knows, curl commands."""
     if host.connect != "vagrant":
-        return [f"https://{domain}/" for domain in app.domains]
+        return [f"https://{domain}/" for domain in app.domains if not domain.startswith("*")]
     port = host.forwarded.get(443, 443)
     site = "" if port == 443 else f":{port}"
     trust = "--insecure " if host.tls.issuer == "self-signed" else ""
-    return [f"curl {trust}--resolve {name}:{port}:{host.address} https://{name}{site}/" for name in app.domains]
+    return [f"curl {trust}--resolve {name}:{port}:{host.address} https://{name}{site}/" for name in app.asked]

@@ -17,19 +17,29 @@ if TYPE_CHECKING:
     from provision.run.check import Checked
     from provision.run.doctor import Diagnosis
     from provision.run.result import Result
+    from provision.run.served import Served
     from provision.run.verification import Outcome
 
     Others = Mapping[str, Sequence[PresentApp]]
     Row = ReleaseInfo | AppStatus | DeployKey | CertificateInfo
 
 
-def document(task: str, results: Sequence[Result], seconds: float) -> str:
-    """The document of a task that changes hosts. A host's `release` is null unless it has exactly one app to release."""
+def document(
+    task: str, results: Sequence[Result], seconds: float, served: Mapping[str, Sequence[Served]] | None = None
+) -> str:
+    """The document of a task that changes hosts. A host's `release` is null unless it has exactly one app to release.
+
+    What is `served` after a renewal stands under `certificates`; where that is wrong, the task has failed.
+    """
+    hosts = {result.host: _host(result) for result in results}
+    for host, each in (served or {}).items():
+        hosts[host]["certificates"] = [asdict(one) for one in each]
+    wrong = any(one.wrong for each in (served or {}).values() for one in each)
     found = {
         "task": task,
-        "ok": all(result.error is None for result in results),
+        "ok": not wrong and all(result.error is None for result in results),
         "seconds": round(seconds, 3),
-        "hosts": {result.host: _host(result) for result in results},
+        "hosts": hosts,
     }
     return json.dumps(found, indent=2)
 

@@ -1,4 +1,4 @@
-"""TLS certificates: a self-signed placeholder, one by certbot over HTTP-01 (RFC 8555), and one that the
+"""TLS certificates: a self-signed placeholder, one by certbot over HTTP-01 or DNS-01 (RFC 8555), and one that the
 inventory provides.
 """
 
@@ -16,6 +16,7 @@ LIBRARY = f"{domains.LIBRARY}{library(__file__)}"
 WEBROOT = "/var/www/acme"
 LIVE = "/etc/letsencrypt/live"
 BEFORE = "/etc/ssl/provision/before"
+CREDENTIALS = "/etc/provision/dns.ini"
 RENEW_BELOW = 14  # days; certbot's timer renews below 30
 
 
@@ -74,7 +75,8 @@ class Certificate:
     to end is renewed. As long as what nginx reads is good for all domains, nothing fails without another: it is a warning. `ca` is a file on the server with the CAs to trust for the directory's
     API. A lineage of certbot's that fits is used, whatever its name. The directory is asked once an hour at most,
     unless it is to be asked `again`. If it is `held`, nginx goes on reading what it reads: its sites have other names until a
-    Switch comes with theirs.
+    Switch comes with theirs. `dns` is certbot's plugin for DNS-01, with its file at CREDENTIALS, and `wait` the seconds between the
+    record and the directory's look; without a plugin, it is HTTP-01.
     """
 
     app: str
@@ -86,6 +88,8 @@ class Certificate:
     ca: str = ""
     again: bool = False
     held: bool = False
+    dns: str = ""
+    wait: int = 0
 
     @staticmethod
     def ref_to(app: str) -> Ref:
@@ -100,13 +104,26 @@ class Certificate:
         return Probe(
             "certificate_probe",
             LIBRARY,
-            (self.app, self.server, self.address, " ".join(sorted(self.domains))),
+            (self.app, self.server, "-" if self.dns else self.address, " ".join(sorted(self.domains))),
+        )
+
+    @property
+    def checks(self) -> str:
+        """What has to answer before the directory is asked: yes (nginx, under all names), no (at loopback alone), or none."""
+        return "none" if self.dns else "yes" if self.check_dns else "no"
+
+    def fits(self, state: State) -> bool:
+        """Whether there is a certificate from this directory for exactly these domains, to be renewed in this way."""
+        return (state["server"], state["names"], state["dns"]) == (
+            self.server,
+            " ".join(sorted(self.domains)),
+            self.dns,
         )
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         if state["unread"]:
             return None
-        fits = state["server"] == self.server and state["names"] == " ".join(sorted(self.domains))
+        fits = self.fits(state)
         renew = fits and int(state["days"] or 0) <= RENEW_BELOW
         lineage, spare = state["lineage"] or self.app, state["spare"]
         if fits and not renew and not spare and self._in_order(state, lineage):
@@ -133,7 +150,7 @@ class Certificate:
         script = words(
             "certificate_obtain",
             *(self.app, self.server, self.email, self.ca, how, WEBROOT, lineage, spare, "yes" if self.held else "no"),
-            "yes" if self.check_dns else "no",
+            *(self.checks, self.dns or "-", str(self.wait)),
             *self.domains,
         )
         return Change(
@@ -149,8 +166,8 @@ class Certificate:
 
     def _misled(self, state: State) -> PlanError | None:
         """Why DNS keeps the directory from giving a certificate that is needed."""
-        fits = state["server"] == self.server and state["names"] == " ".join(sorted(self.domains))
-        found = misled(self.app, self.domains, self.address, state) if self.check_dns and not fits else ()
+        asks = self.checks == "yes" and not self.fits(state)
+        found = misled(self.app, self.domains, self.address, state) if asks else ()
         return found[0] if found else None
 
     def _serves(self, state: State) -> bool:

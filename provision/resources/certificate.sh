@@ -1,6 +1,7 @@
 # shellcheck shell=sh disable=SC2154
 certificate_folder=$root/etc/ssl/provision
 certificate_certbot=$root/etc/letsencrypt
+certificate_credentials=/etc/provision/dns.ini
 
 # certificate_read FILE: sets its_names (the DNS names of a certificate, sorted), its_days (whole days until it expires) and its_public (the
 # public key, in PEM); empty if it is none. One openssl for all: OpenSSL 3 takes 40 ms for each.
@@ -65,9 +66,10 @@ certificate_look() {
 }
 
 # certificate_find APP SERVER "DOMAIN DOMAIN...": sets lineage (of this directory and for these domains, or else the one with the
-# app's name, if it is whole; or empty), state, from (its directory), names, days, and spare (those that have to go).
+# app's name, if it is whole; or empty), state, from (its directory), dns (the plugin that it is renewed with, if that has the
+# inventory's credentials), names, days, and spare (those that have to go).
 certificate_find() {
-    lineage='' state='' from='' names='' days='' spare=''
+    lineage='' state='' from='' dns='' names='' days='' spare=''
     own=$(certificate_lineages "$1")
     all=
     for path in "$certificate_certbot"/renewal/*.conf; do if [ -e "$path" ]; then path=${path##*/} all="$all ${path%.conf}"; fi; done
@@ -82,6 +84,7 @@ certificate_find() {
         fi
         if [ "$fits" = yes ]; then break; fi
     done
+    if [ -n "$lineage" ]; then dns=$(sed -n "s|^dns_\\([a-z0-9]*\\)_credentials = $certificate_credentials\$|\\1|p" "$certificate_certbot/renewal/$lineage.conf"); fi
     for name in $own; do if [ "$name" != "$lineage" ]; then spare="$spare $name"; fi; done
 }
 
@@ -94,11 +97,11 @@ certificate_wait() {
     fi
 }
 
-# In: NUMBER APP SERVER|- ADDRESS "DOMAIN DOMAIN..."|-. Out: target (of the link), placeholder_names and placeholder_days (unless the
-# domains are -, as another certificate will follow), lineage, state, server (the ACME directory), names and days of the certificate
-# that there is, spare (lineages that have to go), wait (when the directory may be asked again) and next (where the link to one that is
-# held leads). If a certificate still has to be obtained, also a record with here (the server's addresses), and one with domain and
-# addresses for each domain. Without openssl, nothing can be said of what there is: unread=yes, if it is in use.
+# In: NUMBER APP SERVER|- ADDRESS|- "DOMAIN DOMAIN..."|-. Out: target (of the link), placeholder_names and placeholder_days (unless the
+# domains are -, as another certificate will follow), lineage, state, server (the ACME directory), dns (certbot's plugin), names and days of
+# the certificate that there is, spare (lineages that have to go), wait (when the directory may be asked again) and next (where the link to
+# one that is held leads). If a certificate still has to be obtained, and ADDRESS is not -, also a record with here (the server's
+# addresses), and one with domain and addresses for each domain. Without openssl, nothing can be said of what there is: unread=yes, if it is in use.
 certificate_probe() {
     while IFS='	' read -r number app server address domains; do
         target=$(readlink "$certificate_folder/$app" || true)
@@ -114,10 +117,10 @@ certificate_probe() {
             continue
         fi
         certificate_find "$app" "$server" "$domains"
-        printf '%s\ttarget=%s\tlineage=%s\tstate=%s\tserver=%s\tnames=%s\tdays=%s\tspare=%s\twait=%s\tnext=%s\n' "$number" "$target" "$lineage" "$state" \
-            "$from" "$names" "$days" "${spare# }" "$(certificate_wait "$app" "$server" "$domains")" \
+        printf '%s\ttarget=%s\tlineage=%s\tstate=%s\tserver=%s\tdns=%s\tnames=%s\tdays=%s\tspare=%s\twait=%s\tnext=%s\n' "$number" "$target" "$lineage" "$state" \
+            "$from" "$dns" "$names" "$days" "${spare# }" "$(certificate_wait "$app" "$server" "$domains")" \
             "$(readlink "$certificate_folder/before/$app.next" || true)"
-        if [ "$from" != "$server" ] || [ "$names" != "$domains" ]; then
+        if [ "$address" != - ] && { [ "$from" != "$server" ] || [ "$names" != "$domains" ]; }; then
             domains_records "$number" "$address" "$domains"
         fi
     done
@@ -171,11 +174,12 @@ certificate_link() {
     for kind in cert chain fullchain privkey; do point "$certificate_certbot/live/$1/$kind.pem" "../../archive/$1/$kind$newest.pem"; done
 }
 
-# certificate_obtain APP SERVER EMAIL CA no|new|force|renew|replace WEBROOT LINEAGE "SPARE SPARE..." HELD CHECKS_DNS DOMAIN...: if HELD is
-# yes, nginx reads what it reads until the link that is left in before/ takes the place of its own.
+# certificate_obtain APP SERVER EMAIL CA no|new|force|renew|replace WEBROOT LINEAGE "SPARE SPARE..." HELD yes|no|none DNS|- WAIT DOMAIN...:
+# yes, no or none is what certificate_answers asks, DNS a plugin of certbot's, and WAIT its seconds. If HELD is yes, nginx reads what it
+# reads until the link that is left in before/ takes the place of its own.
 certificate_obtain() {
-    app=$1 server=$2 email=$3 ca=$4 how=$5 webroot=$6 lineage=$7 spare=$8 held=$9 checks=${10}
-    shift 10
+    app=$1 server=$2 email=$3 ca=$4 how=$5 webroot=$6 lineage=$7 spare=$8 held=$9 checks=${10} dns=${11} wait=${12}
+    shift 12
     for name in $spare; do certificate_put_aside "$app" "$name"; done
     if [ "$how" = no ]; then
         certificate_look "$lineage"
@@ -216,12 +220,12 @@ certificate_release() {
 }
 
 # certificate_answers DOMAIN...: whether what the directory will ask for under each name comes from this server's nginx; otherwise sets
-# unanswered. Asked are the server itself and, if checks is yes, all addresses of the name. Where one cannot be reached from here, the
-# directory may still reach it: a server often has no way to its own public address.
+# unanswered. Asked are the server itself and, if checks is yes, all addresses of the name; if it is none, nothing. Where one cannot
+# be reached from here, the directory may still reach it: a server often has no way to its own public address.
 certificate_answers() {
     token=provision-$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n') unanswered=''
     place=/.well-known/acme-challenge/$token
-    if ! command -v curl >/dev/null; then return 0; fi
+    if [ "$checks" = none ] || ! command -v curl >/dev/null; then return 0; fi
     (umask 022 && mkdir -p "$webroot${place%/*}" && printf '%s' "$token" >"$webroot$place")
     for domain; do
         for address in 127.0.0.1 $(if [ "$checks" = yes ]; then domains_addresses "$domain"; fi); do
@@ -273,7 +277,12 @@ certificate_ask() {
     shift "$count"
     case $how in force | renew | replace) set -- "$@" --force-renewal --renew-with-new-domains ;; esac
     if [ -n "$email" ]; then set -- "$@" --email "$email"; else set -- "$@" --register-unsafely-without-email; fi
-    certbot certonly --non-interactive --agree-tos --webroot -w "$webroot" --key-type ecdsa --cert-name "$lineage" --server "$server" "$@" || {
+    if [ "$dns" = - ]; then
+        set -- "$@" --webroot -w "$webroot"
+    else
+        set -- "$@" --authenticator "dns-$dns" "--dns-$dns-credentials" "$certificate_credentials" "--dns-$dns-propagation-seconds" "$wait"
+    fi
+    certbot certonly --non-interactive --agree-tos --key-type ecdsa --cert-name "$lineage" --server "$server" "$@" || {
         case $how in
         renew) certificate_serves_on "$server gave no other certificate, and certbot goes on trying (/var/log/letsencrypt/letsencrypt.log on the server says why)" && return 0 ;;
         replace) certificate_serves_on "$server gave no other certificate, and the next deploy asks again; its reason stands above" && return 0 ;;
@@ -286,7 +295,7 @@ certificate_ask() {
     if [ "$its" != whole ]; then fail "$app: certbot says that it has a certificate, and $certificate_certbot/live/$lineage is not whole"; fi
 }
 
-# certificate_renew APP SERVER CA WEBROOT LINEAGE CHECKS_DNS DOMAIN...: now, whatever is left of it. certbot's own hook would let nginx
+# certificate_renew APP SERVER CA WEBROOT LINEAGE yes|no|none DOMAIN...: now, whatever is left of it. certbot's own hook would let nginx
 # reload, which the caller does.
 certificate_renew() {
     app=$1 server=$2 ca=$3 webroot=$4 lineage=$5 checks=$6

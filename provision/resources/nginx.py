@@ -296,5 +296,5 @@ class AdoptedSite:
 
 def conflicts(domains: Iterable[str]) -> str:
     """What nginx's warning has when it ignores one of these names, as two sites have it: an extended regular expression."""
-    names = "|".join(domain.replace(".", r"\.") for domain in domains)
+    names = "|".join(re.sub(r"([.*])", r"\\\1", domain) for domain in domains)
     return f'conflicting server name "({names})"' if names else ""

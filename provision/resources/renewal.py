@@ -28,8 +28,7 @@ class Renewal:
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         one = self.certificate
-        fits = (state["server"], state["names"]) == (one.server, " ".join(sorted(one.domains)))
-        if not fits or state["state"] != "whole" or state["target"] != f"{LIVE}/{state['lineage']}":
+        if not one.fits(state) or state["state"] != "whole" or state["target"] != f"{LIVE}/{state['lineage']}":
             raise PlanError(
                 f"{one.app}: the server has no certificate from {one.server} for {', '.join(one.domains)} that could be renewed",
                 "deploy, which obtains one",
@@ -39,9 +38,8 @@ class Renewal:
                 f"{one.app}: {one.server} was asked less than an hour ago, and issuers limit how many certificates they give: it may "
                 f"be asked again at {state['wait']}, or now with --force"
             )
-        checks = "yes" if one.check_dns else "no"
         script = words(
-            "certificate_renew", one.app, one.server, one.ca, WEBROOT, state["lineage"], checks, *one.domains
+            "certificate_renew", one.app, one.server, one.ca, WEBROOT, state["lineage"], one.checks, *one.domains
         )
         what = (
             f"renew the certificate for {', '.join(one.domains)} from {one.server}, {state['days']} days before its end"

@@ -65,5 +65,5 @@ def examined(host: Host) -> tuple[Resource, ...]:
     return (
         *(Memory(name, Activation.ref_to(name)) for name in host.apps if "app" in host.roles),
         Sources(),
-        *(Domains(app.name, tuple(app.domains), host.address) for app in host.apps.values() if asked),
+        *(Domains(app.name, app.asked, host.address) for app in host.apps.values() if asked),
     )

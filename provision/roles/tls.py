@@ -5,8 +5,8 @@ from provision.engine.resource import Resource
 from provision.errors import PlanError
 from provision.inventory import App, Host
 from provision.release.systemd import UNITS
-from provision.resources.certificate import Certificate, Placeholder, ProvidedCertificate
-from provision.resources.file import Directory, File
+from provision.resources.certificate import CREDENTIALS, Certificate, Placeholder, ProvidedCertificate
+from provision.resources.file import Absent, Directory, File
 from provision.resources.package import Packages
 from provision.resources.renewal import Renewal
 from provision.resources.service import Service
@@ -41,8 +41,10 @@ def tls(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
         Directory("/etc/letsencrypt/renewal-hooks/deploy"),
         File("/etc/letsencrypt/renewal-hooks/deploy/nginx", HOOK, mode=0o755),
         *_authority(host),
+        *_challenge(host),
         Service("certbot.timer"),
         *(_certificate(host, app, wanted, held=app.name in wait.apps) for app in host.apps.values()),
+        *(() if host.tls.dns else (Absent(CREDENTIALS),)),
         *last,
     )
 
@@ -67,6 +69,8 @@ def _certificate(host: Host, app: App, wanted: Wanted, held: bool = False) -> Ce
         ca=CA if host.tls.authorities else "",
         again=wanted.force,
         held=held,
+        dns=host.tls.dns.plugin if host.tls.dns else "",
+        wait=host.tls.dns.wait if host.tls.dns else 0,
     )
 
 
@@ -76,6 +80,18 @@ def reading(host: Host) -> Service | None:
         return None
     watched = tuple(ref for app in host.apps for ref in (Placeholder.ref_to(app), Certificate.ref_to(app)))
     return Service("nginx", watched, "reload", "nginx -t", stamp="nginx-certificates")
+
+
+def _challenge(host: Host) -> tuple[Resource, ...]:
+    """What sets DNS records to show that the domains are the inventory's, with the login that it needs."""
+    dns = host.tls.dns
+    if not dns:
+        return ()
+    return (
+        Packages("certbot-dns", (f"python3-certbot-dns-{dns.plugin}",)),
+        *(() if host.tls.authorities else (Directory("/etc/provision"),)),
+        File(CREDENTIALS, dns.text, mode=0o600, secret=True),
+    )
 
 
 def _authority(host: Host) -> tuple[Resource, ...]:

@@ -26,11 +26,13 @@ class Questions:
     password: Callable[[str], str]
 
 
-def bootstrap(host: Host, login: str, keys: tuple[str, ...], questions: Questions) -> Iterator[str]:
+def bootstrap(
+    host: Host, login: str, keys: tuple[str, ...], questions: Questions, only_new: bool = False
+) -> Iterator[str]:
     """Let the inventory's user in, by way of another `login` (such as root) that has a key or a password; yield what was done, a
     line each.
 
-    Where the user is root already, nothing is changed. At the end the user has logged in over a new connection. Raises
+    Where the user is root already, nothing is changed, and if `only_new`, neither on a server that this toolkit has been on. At the end the user has logged in over a new connection. Raises
     ProvisionError.
     """
     yield from pin(host, questions.trusts)
@@ -39,7 +41,9 @@ def bootstrap(host: Host, login: str, keys: tuple[str, ...], questions: Question
         return
     session = _enter(host, login, questions.password)
     try:
-        output = session.run(f"{LIBRARY}set -eu\n{words('bootstrap_login', host.user, chr(10).join(keys))}\n")
+        output = session.run(
+            f"{LIBRARY}set -eu\n{words('bootstrap_login', host.user, chr(10).join(keys), 'new' if only_new else 'any')}\n"
+        )
     finally:
         session.close()
     yield from (shown(each) for each in output.stdout.splitlines())
@@ -61,7 +65,7 @@ def pin(host: Host, trusts: Callable[[str, str], bool]) -> Iterator[str]:
     files = [host.known_hosts] if host.known_hosts else [Path.home() / ".ssh/known_hosts", *map(Path, ANYWHERE)]
     if any(_knows(file, name) for file in files):
         return
-    key = connection.host_key(host.address, host.port, host.connect_timeout)
+    key = connection.shown_key(host)
     shows = connection.fingerprint(key)
     if host.host_key and host.host_key != shows.partition(" ")[2]:
         raise LoginRefused(

@@ -1,9 +1,13 @@
 # shellcheck shell=sh
 # First contact: whoever is root for now lets the inventory's user in, with keys and with sudo. Each line that is printed says what was done.
 
-# bootstrap_login USER KEYS
+# bootstrap_login USER KEYS new|any
 bootstrap_login() {
     user=$1 keys=$2
+    if [ "$3" = new ] && [ -e /var/lib/provision ]; then
+        echo "this server is not new, so nothing was changed: where $user is to be let in again, use invoke bootstrap" >&2
+        exit 1
+    fi
     umask 022
     if ! getent passwd "$user" >/dev/null; then
         useradd --create-home --shell /bin/bash "$user"

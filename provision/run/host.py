@@ -20,7 +20,7 @@ from provision.engine import apply
 from provision.engine.facts import Facts
 from provision.engine.plan import Plan, plan
 from provision.engine.resource import Finding, Phase, Transfer
-from provision.errors import CacheError, ProvisionError, RunError, Unreachable
+from provision.errors import CacheError, ProvisionError, RunError, Stranger, Unreachable
 from provision.inventory import Host
 from provision.release.outside import PublicName
 from provision.roles.wanted import Wanted
@@ -59,6 +59,7 @@ class HostRun:
     run_id: str = ""
     folder: TemporaryDirectory[str] | None = None
     hold: Hold | None = None
+    stranger: bool = False
     session: Session = field(init=False)
     mask: Mask = field(init=False, repr=False)
 
@@ -86,6 +87,7 @@ class HostRun:
             step()
         except ProvisionError as problem:
             progress.status = "unreachable" if isinstance(problem, Unreachable) else "failed"
+            self.stranger = isinstance(problem, Stranger)
             progress.error = self.mask(str(problem))
             progress.output = problem.output if isinstance(problem, RunError) else ()
         except (OSError, EOFError, SSHException) as problem:
@@ -303,4 +305,5 @@ def _result(run: HostRun) -> Result:
         output=tuple(map(mask, progress.output)),
         notices=tuple(progress.notices),
         warnings=(*(run.plan.warnings if run.plan else ()), *map(str, run.seen_outside)),
+        stranger=run.stranger,
     )

@@ -15,7 +15,8 @@ class Result:
 
     `ok`, `changed`, `failed` and `skipped` count resources; `execs` counts SSH exec requests; `seconds` is wall
     time. `took` has the seconds of each change that was made, `previews` the token of each app's previewed release,
-    `notices` what changes had to tell the user, `warnings` what the plan found that changes nothing and may matter.
+    `notices` what changes had to tell the user, `warnings` what the plan found that changes nothing and may matter. A `stranger` answers,
+    and does not let the inventory's user in, or is not known.
     """
 
     host: str
@@ -34,3 +35,4 @@ class Result:
     output: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    stranger: bool = False

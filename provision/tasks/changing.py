@@ -37,9 +37,10 @@ def run(
     stops_first: bool = False,
     agreed: Mapping[str, Sequence[str]] | None = None,
     yes: bool = False,
+    prints: bool = True,
 ) -> tuple[Result, ...]:
-    """Run a task on its hosts and print the recap, or the JSON document. The options are those of a Request; where something would
-    change in production, it asks first, unless the answer is `yes`.
+    """Run a task on its hosts and print the recap, or the JSON document, unless it is not to be printed here (`prints`). The options are those of a
+    Request; where something would change in production, it asks first, unless the answer is `yes`.
     """
     from provision.run.request import Request
 
@@ -63,7 +64,14 @@ def run(
         app=target.app,
         agreed=agreed,
     )
-    return _silently(command, request) if command.json else _watched(command, request, asks)
+    if not command.json:
+        return _watched(command, request, asks)
+    results = _silently(command, request)
+    if prints:
+        from provision.report import document
+
+        print(document.document(command.task, results, command.seconds))
+    return results
 
 
 def check_asking(command: Command) -> None:
@@ -109,9 +117,7 @@ def _silently(command: Command, request: Request) -> tuple[Result, ...]:
             print(document.failure(request.task, [left(runs)], command.seconds), flush=True)
             os._exit(130)
 
-    results = fleet.run(request, Silence(), interrupted)
-    print(document.document(request.task, results, command.seconds))
-    return results
+    return fleet.run(request, Silence(), interrupted)
 
 
 def _watched(command: Command, request: Request, asks: bool) -> tuple[Result, ...]:

@@ -11,6 +11,8 @@ from provision.tasks.options import Command, help_for
 if TYPE_CHECKING:
     from invoke import Context
 
+    from provision.run.result import Result
+
 
 @task(
     help=help_for(
@@ -35,23 +37,26 @@ def deploy(
     from secrets import token_hex
 
     from provision import roles
-    from provision.tasks import changing
+    from provision.tasks import changing, first_contact
 
     command = Command("deploy", host, inventory, json, app)
     what, token = (roles.previewed, token_hex(16)) if hold else (roles.everything, "")
-    results = changing.run(
-        command,
-        what,
-        applies=not plan,
-        resolves=True,
-        revision=revision,
-        token=token,
-        force=force,
-        skips_unreachable=skip_unreachable,
-        stops_first=stop_first,
-        yes=yes,
-    )
-    changing.end(results)
+
+    def run() -> tuple[Result, ...]:
+        return changing.run(
+            command,
+            what,
+            applies=not plan,
+            resolves=True,
+            revision=revision,
+            token=token,
+            force=force,
+            skips_unreachable=skip_unreachable,
+            stops_first=stop_first,
+            yes=yes,
+        )
+
+    changing.end(run() if plan else first_contact.before(command, run))
 
 
 @task(help=help_for("host", "force", "plan", "yes", "skip_unreachable", "json", "inventory"))
@@ -67,13 +72,16 @@ def provision(
 ) -> None:
     """The server, without the app's release."""
     from provision import roles
-    from provision.tasks import changing
+    from provision.tasks import changing, first_contact
 
     command = Command("provision", host, inventory, json)
-    results = changing.run(
-        command, roles.server, applies=not plan, force=force, skips_unreachable=skip_unreachable, yes=yes
-    )
-    changing.end(results)
+
+    def run() -> tuple[Result, ...]:
+        return changing.run(
+            command, roles.server, applies=not plan, force=force, skips_unreachable=skip_unreachable, yes=yes
+        )
+
+    changing.end(run() if plan else first_contact.before(command, run))
 
 
 @task(help=help_for("host", "app", "revision", "force", "json", "inventory"))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from provision.inventory import Host
     from provision.release.certificates import CertificateInfo
     from provision.run.ask import HostOutput
+    from provision.run.served import Served
 
 
 @task(help=help_for("host", "app", "json", "inventory"))
@@ -34,39 +35,50 @@ def status(context: Context, host: str = "", app: str = "", json: bool = False, 
     asking.print_table(tables.certificates(rows), answers)
 
 
-@task(help=help_for("host", "app", "force", "yes", "inventory"))
+@task(help=help_for("host", "app", "force", "yes", "json", "inventory"))
 def renew(
     context: Context,
     host: str = "",
     app: str = "",
     force: bool = False,
     yes: bool = False,
+    json: bool = False,
     inventory: str | None = None,
 ) -> None:
     """Renew the certificates now, let nginx read them, and see from here that it serves them."""
     from provision import roles
-    from provision.run.served import unserved
     from provision.tasks import asking, changing
 
-    command = Command("tls.renew", host, inventory, app=app)
+    command = Command("tls.renew", host, inventory, json, app)
     _, _, before = _ask(command)
-    results = changing.run(command, roles.renewed, force=force, yes=yes)
+    results = changing.run(command, roles.renewed, force=force, yes=yes, prints=False)
     hosts, answers, after = _ask(command)
     old = {(row.host, row.app): row.serial for row in before}
     failed = {result.host for result in results if result.error}
-    wrong = []
+    served: dict[str, list[Served]] = {}
     for row in (row for row in after if row.host not in failed):
-        if row.serial == old.get((row.host, row.app)):
-            wrong.append(f"{row.host}: {row.app}: certbot renewed nothing: {row.serial} is the certificate of before")
-            continue
-        missing = unserved(hosts[row.host], row.app, row.serial)
-        wrong += [f"{row.host}: {row.app}: {line}" for line in missing]
-        if not missing:
+        one = _served(hosts[row.host], row, old.get((row.host, row.app), ""))
+        served.setdefault(row.host, []).append(one)
+        if not one.wrong and not json:
             print(visible(f"{row.host}: {row.app}: serves the certificate {row.serial}, until {row.until}"))
+    if json:
+        from provision.report import document
+
+        print(document.document(command.task, results, command.seconds, served))
+    wrong = [f"{name}: {one.app}: {line}" for name, each in served.items() for one in each for line in one.wrong]
     if wrong:
         raise Exit(visible("\n".join(wrong)), code=1)
     changing.end(results)
     asking.fail(answers)
+
+
+def _served(host: Host, row: CertificateInfo, before: str) -> Served:
+    """What clients get of an app's certificate, whose serial number was another `before`."""
+    from provision.run.served import Served, unserved
+
+    same = (f"certbot renewed nothing: {row.serial} is the certificate of before",)
+    wrong = same if row.serial == before else unserved(host, row.app, row.serial)
+    return Served(row.app, row.serial, row.until, wrong)
 
 
 def _ask(command: Command) -> tuple[dict[str, Host], tuple[HostOutput, ...], list[CertificateInfo]]:

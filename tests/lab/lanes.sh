@@ -43,7 +43,7 @@ on lab1 path || failed=1
     lane=waits status=0
     on lab3 hardened audit lockout egress from_outside web_safety renewal || status=1
     on lab3 access guest adopt doctor python private_index pushed || status=1
-    on lab3 bootstrap limits kept_answers database hostile_server || status=1
+    on lab3 bootstrap limits kept_answers database wildcard hostile_server || status=1
     exit "$status"
 } >"$out/third" 2>&1 &
 third=$!

@@ -28,7 +28,7 @@ NOISE = {
     "locks, and what a boot or a login brings": r"/etc/\.pwd\.lock|/var/tmp/systemd-private-|/run/(lock|mount|utmp|agetty|motd|sshd|nologin|initctl|cloud)"
     r"|unit (session-|user-|user@)|/\.sudo_as_admin_successful|^unit (network-online\.target|systemd-networkd-wait-online\.service) ",
     "what the first boot of an image does, and no other": r"^unit (ldconfig|systemd-(journal-catalog-update|sysusers|update-done))\.service ",
-    "in memory, what packages do not take along": r"/run/(adduser|crond\.(pid|reboot))\t",
+    "in memory, what packages do not take along": r"/run/(adduser|unattended-upgrades\.progress|crond\.(pid|reboot))\t",
     "the timers of the system itself": r"/var/lib/systemd/(timers/stamp-(apt|dpkg|e2scrub|fstrim|logrotate|man)|random-seed|timesync|catalog|deb-systemd)",
 }
 

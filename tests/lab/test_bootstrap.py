@@ -1,14 +1,17 @@
 """First contact with a server as its provider hands it over: root with a password, or a user with sudo, and a host key to be trusted."""
 
 import os
+import pty
+import select
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from provision import lab
-from tests.lab.conftest import LAB, Answer, Controller, on_a_terminal, shell
+from tests.lab.conftest import LAB, ROOT, Answer, Controller, on_a_terminal, shell
 from tests.lab.refusals import ADDRESS, SERVER
 
 PASSWORD = "correct horse battery staple"
@@ -134,3 +137,75 @@ def test_what_bootstrap_cannot_do_is_said_before_any_connection(make: Make) -> N
     assert (told.status, told.stderr) == (1, "new: the user gets sudo without a password: leave become out\n")
     missing = make()("bootstrap", "new", "--keys", os.devnull)
     assert (missing.status, "there is no public key to let in" in missing.stderr) == (1, True), missing.stderr
+
+
+def conversation(command: list[str], answers: dict[str, str]) -> tuple[int, str]:
+    """The exit status of a task on a terminal of its own, and all that stood there; each answer is typed once its question stands."""
+    process, terminal = pty.fork()
+    if not process:
+        os.chdir(ROOT)
+        os.execvp(command[0], command)
+    said, waiting = "", dict(answers)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        try:
+            part = os.read(terminal, 65536) if select.select([terminal], [], [], 1)[0] else b""
+        except OSError:
+            break
+        said += part.decode(errors="replace")
+        question = next((each for each in waiting if said.rstrip().endswith(each)), None)
+        if question:
+            # getpass throws away what was typed before it asked.
+            time.sleep(0.3)
+            os.write(terminal, f"{waiting.pop(question)}\n".encode())
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), said
+
+
+def test_a_password_is_asked_for_and_stands_nowhere(make: Make) -> None:
+    controller = make(password="")
+    status, said = conversation(
+        controller.command("bootstrap", "new"), {"shows it? [y/N]": "y", f"password of root@{ADDRESS}:": PASSWORD}
+    )
+    assert (status, "new: deploy logs in and is root" in said, PASSWORD in said) == (0, True, False), said
+
+
+def test_through_a_jump_host(make: Make) -> None:
+    """The server itself is the jump host, and the loopback address the one behind it."""
+    controller = make(f", host_key: '{fingerprint()}'")
+    assert controller("bootstrap", "new").status == 0
+    text = controller.inventory.read_text()
+    behind = text.replace(
+        f"address: {ADDRESS}, user: deploy", f"address: 127.0.0.1, proxy_jump: deploy@{ADDRESS}, user: behind"
+    )
+    controller.inventory.write_text(behind)
+    told = controller("bootstrap", "new")
+    try:
+        assert (told.status, told.stdout.splitlines()[-1]) == (0, "new: behind logs in and is root"), told.stderr
+        assert [line.split()[0] for line in known(controller).splitlines()] == [ADDRESS, "127.0.0.1"]
+        assert plan(controller).host("new")["error"] is None
+    finally:
+        shell(
+            SERVER,
+            "pkill -u behind || true; userdel -rf behind 2>/dev/null || true; rm -f /etc/sudoers.d/provision-behind",
+        )
+
+
+def test_a_deploy_begins_with_it_on_a_new_server_and_on_no_other(make: Make) -> None:
+    controller = make()
+    refused = controller("provision", "new")
+    assert (refused.status, "made the user" in refused.stdout) == (1, False), (
+        "nobody has said that the host key is the server's"
+    )
+    status, said = conversation(
+        controller.command("provision", "new"),
+        {"leave it as it is:": "root", "shows it? [y/N]": "y", f"password of root@{ADDRESS}:": PASSWORD},
+    )
+    assert (status, "new: deploy logs in and is root" in said) == (0, True), said
+    assert plan(controller).status == 0
+    shell(SERVER, f"pkill -u deploy || true; userdel -rf deploy 2>/dev/null || true; rm -f {RULES}")
+    again = make(f", host_key: '{fingerprint()}'")("provision", "new")
+    assert (again.status, "this server is not new" in again.stderr) == (1, True), again.stdout + again.stderr
+    shell(SERVER, "rm -r /var/lib/provision")
+    by_itself = make(f", host_key: '{fingerprint()}'")("provision", "new")
+    assert (by_itself.status, f"new: let deploy use sudo ({RULES})" in by_itself.stdout) == (0, True), by_itself.stderr

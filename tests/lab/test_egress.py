@@ -127,7 +127,8 @@ def test_drift_is_mended_a_boot_brings_the_rules_back_and_without_the_key_they_g
     assert "provision_app_shop" in shell(SERVER, "nft list tables")
     assert controller("provision", SERVER, "--json").changed(SERVER) == []
     assert provision(make("{}")) == ["egress:shop"]
-    left = shell(
-        SERVER, "nft list tables; ls -d /etc/provision /etc/systemd/system/provision-egress.service 2>/dev/null || true"
-    )
-    assert left == ""
+    left = "nft list tables; ls -d /etc/provision /etc/systemd/system/provision-egress.service 2>/dev/null || true"
+    assert shell(SERVER, left) == ""
+    provision(controller)
+    removed = controller("remove", SERVER, "--app", "shop", "--yes", "--json")
+    assert (removed.status, shell(SERVER, left)) == (0, ""), removed.stdout

@@ -67,9 +67,9 @@ def test_a_forced_renewal_is_served_and_drops_no_request(safe: Controller) -> No
 
 def test_an_issuer_is_not_asked_twice_within_an_hour(safe: Controller) -> None:
     before = served()
-    answer = renew(safe)
-    assert answer.status == 1
-    assert "less than an hour ago" in answer.stdout + answer.stderr
+    answer = renew(safe, "--json")
+    assert (answer.status, answer.document["ok"]) == (1, False)
+    assert "less than an hour ago" in answer.host(SERVER)["error"]
     assert served() == before
 
 

@@ -121,6 +121,23 @@ def test_the_authority_is_asked_only_for_what_is_not_there(row: dict[str, str], 
     assert f" {how} {WEBROOT} " in change.script
 
 
+def test_a_certificate_by_dns_is_renewed_by_dns_and_needs_no_name_that_leads_here() -> None:
+    dns = replace(SHOP, domains=("shop.example.com", "*.shop.example.com"), dns="rfc2136", wait=7)
+    names = "*.shop.example.com shop.example.com"
+    first = dns.plan(State.of(seen()), {})
+    assert first is not None
+    assert "none rfc2136 7 shop.example.com '*.shop.example.com'" in first.script
+    ours = {**seen(LIVE, server=ACME, names=names, days="60"), "dns": "rfc2136"}
+    assert dns.plan(State.of(ours), {}) is None
+    over_http = dns.plan(State.of({**ours, "dns": ""}), {})
+    assert over_http is not None
+    assert " replace " in over_http.script
+    back = replace(SHOP, domains=("shop.example.com",)).plan(
+        State.of({**ours, "names": "shop.example.com"}, HERE[0], HERE[2]), {}
+    )
+    assert back is not None
+
+
 def test_an_issuer_that_was_just_asked_is_asked_again_only_if_that_is_wished() -> None:
     asked = State.of({**seen(), "wait": "2026-05-04T12:00:00Z"}, *HERE)
     with pytest.raises(
@@ -239,8 +256,12 @@ def test_an_acme_certificate_is_seen_with_its_directory_names_and_days(
     lineage(tmp_path, "shop")
     (state,) = observe(SHOP)
     assert (state["server"], state["names"], state["lineage"], state["state"]) == (ACME, NAMES, "shop", "whole")
-    assert int(state["days"]) > 3600
+    assert (int(state["days"]) > 3600, state["dns"]) == (True, "")
     assert len(state) == 1
+    renewal = tmp_path / "etc/letsencrypt/renewal/shop.conf"
+    renewal.write_text(f"{renewal.read_text()}dns_rfc2136_credentials = /etc/provision/dns.ini\n")
+    (state,) = observe(SHOP)
+    assert state["dns"] == "rfc2136"
 
 
 @pytest.mark.parametrize(

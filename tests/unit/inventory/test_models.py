@@ -37,6 +37,9 @@ apps:
   blog: {source: {push: code}, module: blog.main:app, domains: [blog.example.com]}
 hosts:
   web1: {address: 203.0.113.10, key: login, known_hosts: known, groups: [web]}
+  web2:
+    address: 203.0.113.11
+    tls: {issuer: letsencrypt, certificate: null, key: null, dns: {plugin: gandi, credentials: {token: secret}}}
 """
 CALLS = {
     ("TLS", "covers"): "shop.example.com",
