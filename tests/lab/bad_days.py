@@ -164,6 +164,7 @@ class BadDays:
         finally:
             site.with_text(text)
 
+    @pytest.mark.long
     def test_a_rollback_runs_a_release_as_it_ran(self, site: Site) -> None:
         """The app's module moves, and so does its health check: the release before has neither where they are now."""
         site.deploy("--revision", "one")

@@ -12,7 +12,7 @@ from tests.lab.load import load
 from tests.lab.probe_site import ADDRESS, DOMAIN, SERVER, Manager, Site
 
 # Tests kill at one in so many steps of an activation; 1 means all of them.
-EVERY = int(os.environ.get("PROVISION_EVERY_STEP", "30"))
+EVERY = int(os.environ.get("PROVISION_EVERY_STEP", "60"))
 STEPS: dict[Manager, int] = {}
 
 
@@ -38,7 +38,7 @@ class Interruptions:
     def test_whatever_is_killed_before_a_step_the_site_answers_and_the_next_deploy_ends_right(self, site: Site) -> None:
         """The script on the server or the controller, by SIGKILL, before one step of the activation after the other."""
         last = how_many_steps(site)
-        for victim, first in (("script", 1), ("controller", 1 + EVERY // 2)):
+        for victim, first in (("script", 1 + EVERY * 2 // 3), ("controller", 1 + EVERY // 2)):
             with load(ADDRESS, DOMAIN, 1800) as seen:
                 for number in range(first, last + 1, EVERY):
                     name, commit = site.next()

@@ -1,7 +1,6 @@
 #!/bin/sh
 # The lab tests, as `make test-lab` runs them: lanes in parallel, each with a server of its own, then the tests that need all servers.
-# The first lane begins with the whole path, which builds the Python of most tests; the second, with those that need none; the third starts
-# once that Python is there, with tests that wait more than they compute. Of tests that are marked `long` it runs none, unless PROVISION_ALL
+# The first lane begins with the whole path, which builds the Python of most tests; the others, with tests that need none. Of tests that are marked `long` it runs none, unless PROVISION_ALL
 # is set. `pytest tests/lab` runs all of them, one after another.
 set -u
 python=${1:-.venv/bin/python}
@@ -33,22 +32,22 @@ failed=0
     lane=waits status=0
     on lab2 neighbours moving remove secrets attacks || status=1
     on lab2 commands apps verify sandbox hostile_app || status=1
-    on lab2 releases private image || status=1
+    on lab2 releases || status=1
     exit "$status"
 } >"$out/second" 2>&1 &
 second=$!
-lane=builds
-on lab1 path || failed=1
 {
     lane=waits status=0
     on lab3 hardened audit lockout egress from_outside web_safety renewal || status=1
-    on lab3 access guest adopt doctor python private_index pushed || status=1
-    on lab3 bootstrap limits kept_answers database wildcard hostile_server || status=1
+    on lab3 bootstrap limits kept_answers database wildcard || status=1
+    on lab3 access guest adopt doctor python private_index pushed hostile_server || status=1
     exit "$status"
 } >"$out/third" 2>&1 &
 third=$!
+lane=builds
+on lab1 path || failed=1
 on lab1 remove_all drift recovery services system files swap refused_plans refused_releases sources || failed=1
-on lab1 supervisor || failed=1
+on lab1 supervisor private image || failed=1
 wait "$third" || failed=1
 wait "$second" || failed=1
 cat "$out/third" "$out/second"

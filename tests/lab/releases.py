@@ -22,8 +22,8 @@ from tests.lab.probe_site import ADDRESS, DOMAIN, SERVER, Site
 DEPLOYS = int(os.environ.get("PROVISION_DEPLOYS", "2"))
 
 
-class Switches:
-    """No request fails when another release takes over, and a broken one never does. A test module has the site."""
+class Deploys:
+    """No request fails when another release takes over. A test module has the site."""
 
     def test_no_request_fails_over_deploys_under_load(self, site: Site) -> None:
         site.deploy("--revision", "one")
@@ -39,6 +39,10 @@ class Switches:
         assert seen.order() == [site.commits[0], *(site.commits[(1, 0)[number % 2]] for number in range(DEPLOYS))]
         assert seen.requests >= 1000 * DEPLOYS
         print(f"{site.manager}: {seen.requests} requests over {DEPLOYS} deploys, none failed; p99 {seen.p99}")
+
+
+class Switches:
+    """What has begun ends, and a broken or a held release harms nobody. A test module has the site."""
 
     def test_what_the_old_release_has_begun_it_ends_and_what_has_no_end_lives_until_the_drain_limit(
         self, site: Site
@@ -88,6 +92,7 @@ class Switches:
         ("memory", "healthy"),
     )
 
+    @pytest.mark.long
     def test_a_broken_release_never_harms_a_request(self, site: Site) -> None:
         before, slot, text = site.serving(), site.slot(), site.text
         try:

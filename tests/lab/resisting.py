@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from tests.lab import probe_app
 from tests.lab.conftest import shell
 from tests.lab.probe_site import SERVER, Site
@@ -27,6 +29,7 @@ class Resisting:
         assert site.running() == [site.slot()]
         assert site.controller.plan(SERVER, "--revision", name).status == 0
 
+    @pytest.mark.long
     def test_a_release_cannot_put_off_its_end(self, site: Site) -> None:
         """An ordinary deploy ends it, within the time that the app's own limit allows. In systemd's sandbox it does not see its
         successor's processes, so it cannot look for them to kill them.

@@ -110,6 +110,7 @@ def test_a_second_deploy_of_all_apps_changes_nothing(every_app: Controller) -> N
     assert every_app.plan(SERVER).status == 0
 
 
+@pytest.mark.long
 def test_a_new_commit_changes_the_answers_and_shares_the_venvs_of_the_same_requirements(
     every_app: Controller, apps: dict[str, App]
 ) -> None:
@@ -123,6 +124,7 @@ def test_a_new_commit_changes_the_answers_and_shares_the_venvs_of_the_same_requi
         assert (app.venv == before[name]) == (name != "built")
 
 
+@pytest.mark.long
 def test_a_changed_requirement_builds_another_venv_for_that_app_alone(
     every_app: Controller, apps: dict[str, App]
 ) -> None:
@@ -140,6 +142,7 @@ def test_a_changed_requirement_builds_another_venv_for_that_app_alone(
         assert app.answer()["greeting"] == f"good morning from {name}"
 
 
+@pytest.mark.long
 def test_when_one_apps_release_fails_those_that_were_switched_in_the_same_deploy_go_back(
     every_app: Controller, apps: dict[str, App]
 ) -> None:

@@ -249,6 +249,7 @@ def test_a_server_takes_the_times_that_the_inventory_takes(two: Two) -> None:
     assert taken == calendars.ACCEPTED
 
 
+@pytest.mark.long
 def test_a_task_with_app_is_for_that_app_alone(two: Two) -> None:
     second = two.commit("second", {"note": "second"})
     answer = two("deploy", "--app", "blog", "--revision", "second")
@@ -303,6 +304,7 @@ def test_a_migration_that_fails_says_why_in_its_line(two: Two) -> None:
     assert two.serving("shop") == two.first
 
 
+@pytest.mark.long
 def test_a_migration_that_stays_is_named_where_its_release_fails_and_where_one_goes_back(two: Two) -> None:
     broken = "raise SystemExit(3)\n" + WEB
     two.commit("broken", {**version("0002", "0001", "CREATE TABLE two (id INT)"), "guard.py": broken})

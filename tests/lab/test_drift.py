@@ -269,7 +269,7 @@ DRIFTS = (
 )
 
 
-@pytest.mark.parametrize("drift", sampled(DRIFTS, 3), ids=lambda drift: drift.name.replace(" ", "-"))
+@pytest.mark.parametrize("drift", sampled(DRIFTS, 5), ids=lambda drift: drift.name.replace(" ", "-"))
 def test_what_a_hand_changed_is_all_that_is_planned_and_is_repaired(site: Site, drift: Drift) -> None:
     workers = set(shell(SERVER, WORKERS).split())
     shell(SERVER, drift.hand)

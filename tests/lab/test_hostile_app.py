@@ -185,6 +185,7 @@ touch /opt/pyenv/.revision
 """
 
 
+@pytest.mark.long
 def test_the_data_of_an_app_that_attacks_changes_hands_and_nothing_else_does(server: Server) -> None:
     owned = f"stat -c '%n %F %U:%G %a' {OTHERS}"
     before = shell(SERVER, owned)
@@ -199,6 +200,7 @@ def test_the_data_of_an_app_that_attacks_changes_hands_and_nothing_else_does(ser
     assert https(SERVER, "/", f"victim.{SERVER}.test").stdout == '"hello from victim"'
 
 
+@pytest.mark.long
 def test_what_an_app_that_attacks_has_planted_takes_nothing_along_when_all_is_removed(server: Server) -> None:
     owned = "stat -c '%n %F %U:%G %a' /root /root/victim /home /home/*"
     shell(SERVER, PROGRAM)

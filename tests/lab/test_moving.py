@@ -80,6 +80,7 @@ def answers(domain: str) -> bool:
     return "20" in https(SERVER, "/health", domain, "-k").stdout
 
 
+@pytest.mark.long
 def test_a_domain_is_changed_once_there_is_a_certificate_for_the_new_one(site: Site) -> None:
     cut = f"ipproto tcp dport {acme.PORT} unreachable"
     before = shell(SERVER, "cat /etc/nginx/sites-enabled/zz-mover.conf")

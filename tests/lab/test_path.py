@@ -204,6 +204,7 @@ def test_a_server_behind_another_is_reached_through_it(controller: Controller) -
     assert (answer.status, answer.host(SERVER)["error"]) == (0, None)
 
 
+@pytest.mark.long
 def test_an_installed_package_has_all_that_the_tasks_need(controller: Controller, tmp_path: Path) -> None:
     run = partial(subprocess.run, check=True, capture_output=True, text=True, cwd=tmp_path)
     run([sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(ROOT)])

@@ -108,6 +108,7 @@ def test_a_lineage_that_certbot_did_not_finish_is_put_aside_and_the_next_has_its
     assert_all_is_well(site)
 
 
+@pytest.mark.long
 def test_a_lineage_of_another_name_that_fits_is_used(site: Site, an_hour_later: None) -> None:
     before = shell(SERVER, SERIAL)
     shell(
@@ -207,6 +208,7 @@ def test_a_name_that_another_site_of_nginx_has_too_is_an_error(site: Site, thief
     )
 
 
+@pytest.mark.long
 def test_an_activation_succeeds_only_if_each_name_answers_from_the_release(
     site: Site, thief: Callable[[str], None]
 ) -> None:

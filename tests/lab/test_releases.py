@@ -14,13 +14,17 @@ from tests.lab.conftest import https, shell
 from tests.lab.interruptions import Interruptions
 from tests.lab.load import load
 from tests.lab.probe_site import ADDRESS, DOMAIN, SERVER, Site, make
-from tests.lab.releases import Processes, Switches
+from tests.lab.releases import Deploys, Processes, Switches
 from tests.lab.resisting import Resisting
 
 
 @pytest.fixture(scope="module")
 def site(pythons: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     yield from make("systemd", tmp_path_factory.mktemp("probe"), pythons)
+
+
+class TestDeploys(Deploys):
+    pass
 
 
 class TestSwitches(Switches):
@@ -185,6 +189,7 @@ def test_a_restart_is_the_same_release_in_the_other_slot_and_no_request_fails(si
     assert shell(SERVER, "readlink /run/probe/current.sock") != slot
 
 
+@pytest.mark.long
 def test_old_releases_and_their_environments_go_and_those_in_use_stay(site: Site) -> None:
     site.with_text(site.text.replace("workers: 2", "workers: 2\n    keep_releases: 2"))
     for number in range(3):

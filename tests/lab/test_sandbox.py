@@ -124,7 +124,7 @@ def test_hooks_migrations_schedules_processes_and_run_see_the_same(boxed: Contro
         assert "MemoryMax=infinity" not in limits
 
 
-@pytest.mark.parametrize(("when", "needs", "unsandbox", "says"), sampled(list(REFUSED.values())), ids=REFUSED)
+@pytest.mark.parametrize(("when", "needs", "unsandbox", "says"), sampled(list(REFUSED.values()), 4), ids=REFUSED)
 def test_an_error_says_which_key_to_set_and_the_active_release_keeps_its_environment(
     boxed: Controller, when: str, needs: str, unsandbox: str, says: str
 ) -> None:
@@ -141,6 +141,7 @@ def test_an_error_says_which_key_to_set_and_the_active_release_keeps_its_environ
     assert said.stdout.splitlines() == ["first"], said.stderr
 
 
+@pytest.mark.long
 def test_an_app_that_does_without_a_directive_gets_what_that_forbids(boxed: Controller) -> None:
     text = boxed.inventory.read_text()
     for needs, directive in (("executable memory", "MemoryDenyWriteExecute"), ("priority", "SystemCallFilter")):

@@ -13,7 +13,7 @@ from tests.lab.conftest import Answer, shell
 from tests.lab.interruptions import Interruptions
 from tests.lab.load import load
 from tests.lab.probe_site import ADDRESS, DOMAIN, SERVER, Site, make
-from tests.lab.releases import Processes, Switches
+from tests.lab.releases import Deploys, Processes, Switches
 from tests.lab.resisting import Resisting
 
 
@@ -22,6 +22,11 @@ def site(pythons: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
     yield from make("supervisor", tmp_path_factory.mktemp("probe"), pythons)
 
 
+class TestDeploys(Deploys):
+    pass
+
+
+@pytest.mark.long
 class TestSwitches(Switches):
     pass
 
@@ -42,6 +47,7 @@ class TestResisting(Resisting):
 
 
 class TestInterruptions(Interruptions):
+    @pytest.mark.long
     def test_a_slot_that_has_just_ended_by_itself_is_stopped_all_the_same(self, site: Site) -> None:
         """Supervisor does not count such a slot as running, and would restart it a moment later."""
         site.deploy("--revision", "one")

@@ -163,7 +163,7 @@ def test_a_deployed_server_passes(deployed: Controller) -> None:
     assert f"test_the_service_runs_as_the_apps_user[{SERVER}-sample] PASSED" in answer.stdout
 
 
-@pytest.mark.parametrize("broken", sampled(list(BREAKAGES)), indirect=True)
+@pytest.mark.parametrize("broken", sampled(list(BREAKAGES), 3), indirect=True)
 def test_what_is_wrong_is_found(deployed: Controller, broken: set[str]) -> None:
     assert failed(deployed, "") == broken
 
@@ -202,6 +202,7 @@ def test_nothing_is_killed_unless_that_is_asked_for_and_nobody_changes_the_serve
     assert shell(SERVER, f"echo {MAIN}") == before
 
 
+@pytest.mark.long
 def test_a_certificate_of_ones_own_is_installed_replaced_and_given_up_again(
     deployed: Controller, tmp_path: Path
 ) -> None:
