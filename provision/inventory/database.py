@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from provision.inventory.fields import distinct, matching
+from provision.inventory.fields import Whole, distinct, matching
 from provision.inventory.model import Model
 
 SOCKET = "/run/postgresql"
@@ -41,6 +41,13 @@ class Database(Model):
         description="Extensions that the database has. Debian's PostgreSQL brings those of PostgreSQL itself; `packages` of the host those"
         " of others.",
         examples=[["pg_trgm"]],
+    )
+
+    pool: Annotated[Whole, Field(ge=1, le=1000)] = Field(
+        default=5,
+        description="How many connections each process of the app keeps, as its pool is set up (SQLAlchemy's pool_size). A plan warns where"
+        " all of them are more than PostgreSQL allows: during a deploy two releases run.",
+        examples=[5],
     )
 
     def parts(self, app: str) -> dict[str, str]:

@@ -21,8 +21,13 @@ def _quoted(value: str) -> str:
     return f'"{value}"'
 
 
+def workers_of(app: App, cpus: int) -> int:
+    """How many workers an app has on a server with so many processors."""
+    return min(2 * cpus + 1, 8) if app.workers == "auto" else app.workers
+
+
 def gunicorn(app: App, cpus: int) -> File:
     """Gunicorn's configuration. By default 2 x CPUs + 1 workers, at most 8."""
-    layout, workers = Layout(app.name), min(2 * cpus + 1, 8) if app.workers == "auto" else app.workers
+    layout, workers = Layout(app.name), workers_of(app, cpus)
     content = render("gunicorn.conf.py.j2", app=app, layout=layout, workers=workers)
     return file(layout, Layout.gunicorn, content)

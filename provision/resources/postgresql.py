@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from provision.engine.resource import Change, Probe, Ref, State
+from provision.engine.resource import Change, Finding, Probe, Ref, State
 from provision.engine.shell import library, words
 from provision.errors import PlanError
 from provision.untrusted import line as shown
+from provision.untrusted import word
 
 LIBRARY = library(__file__)
 RESTARTS = "/etc/systemd/system/postgresql@.service.d/provision.conf"
@@ -60,3 +61,38 @@ class PostgresDatabase:
             return None
         script = words("postgresql_make", self.name, *missing)
         return Change(self.ref, f"PostgreSQL's database {self.name}: {', '.join(steps)}", script, LIBRARY)
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresConnections:
+    """PostgreSQL allows as many connections as apps keep at once. Never a change.
+
+    `wanted` has how many each app keeps, by its name, with two releases of it running. Where PostgreSQL does not answer, nothing is known.
+    """
+
+    wanted: tuple[tuple[str, int], ...]
+
+    @property
+    def ref(self) -> Ref:
+        return Ref("connections", "postgresql")
+
+    def probe(self) -> Probe:
+        return Probe("postgresql_probe_connections", LIBRARY, ())
+
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
+        return None
+
+    def findings(self, state: State, planned: Mapping[Ref, Change] | None) -> tuple[Finding, ...]:
+        if not state:
+            return ()
+        free, wanted = int(word(state.records[0], "free", "[0-9]{1,7}")), sum(count for _, count in self.wanted)
+        each = ", ".join(f"{app} {count}" for app, count in self.wanted)
+        if wanted <= free:
+            return (
+                Finding(
+                    "connections", "ok", f"PostgreSQL allows {free} connections; during a deploy the apps keep {each}"
+                ),
+            )
+        what = f"PostgreSQL allows {free} connections, and during a deploy the apps keep up to {wanted} ({each}): what is more is refused"
+        fix = "use fewer workers, smaller pools (and say so with database.pool), or raise max_connections of PostgreSQL and restart it"
+        return (Finding("connections", "warn", what, fix),)

@@ -20,6 +20,15 @@ postgresql_probe() {
     done
 }
 
+# In: NUMBER. Out, if PostgreSQL answers: free (how many connections all but its superuser may have).
+postgresql_probe_connections() {
+    while read -r number; do
+        command -v psql >/dev/null || continue
+        postgresql_ask postgres "select 'free=' || current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int" \
+            2>/dev/null | sed "s/^/$number	/"
+    done
+}
+
 # postgresql_ours NAME: whether the toolkit made the database, or is about to.
 postgresql_ours() {
     command -v psql >/dev/null || return 1

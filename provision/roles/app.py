@@ -10,6 +10,7 @@ from provision.release.activation import Promotion
 from provision.release.choice import release_before, release_named
 from provision.release.claim import Claim
 from provision.release.deployment import Deployment, slot
+from provision.release.environment import workers_of
 from provision.release.facts import MANAGED, PREVIEWS, RELEASES, ServerRelease
 from provision.release.layout import Layout, directory, file
 from provision.release.present import PRESENT, taken
@@ -21,7 +22,7 @@ from provision.release.settings import with_settings
 from provision.release.uninstall import uninstalled
 from provision.resources.dropin import DropIn
 from provision.resources.package import Packages
-from provision.resources.postgresql import RESTARTING, RESTARTS, PostgresDatabase
+from provision.resources.postgresql import RESTARTING, RESTARTS, PostgresConnections, PostgresDatabase
 from provision.resources.service import Service
 from provision.roles.wanted import Wanted
 
@@ -31,7 +32,7 @@ def app(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     apps = tuple(host.apps.values())
     return (
         *_process_managers(apps),
-        *_databases(apps),
+        *_databases(apps, facts),
         *(resource for one in apps for resource in _place(host, facts, one)),
     )
 
@@ -51,14 +52,17 @@ def _place(host: Host, facts: Facts, app: App) -> tuple[Resource, ...]:
     )
 
 
-def _databases(apps: tuple[App, ...]) -> Iterable[Resource]:
+def _databases(apps: tuple[App, ...], facts: Facts) -> Iterable[Resource]:
     """Before releases are prepared, which may ask for their data."""
     found = [(app.name, app.database) for app in apps if app.database]
+    cpus = facts[SYSTEM].cpus
+    processes = {app.name: 2 * workers_of(app, cpus) + len(app.processes) for app in apps}
     if found:
         yield Packages("postgresql", ("postgresql",))
         yield DropIn(RESTARTS, RESTARTING, "systemctl daemon-reload")
         yield Service("postgresql")
         yield from (PostgresDatabase(name, tuple(database.extensions)) for name, database in found)
+        yield PostgresConnections(tuple((name, database.pool * processes[name]) for name, database in found))
 
 
 def _process_managers(apps: tuple[App, ...]) -> Iterable[Resource]:

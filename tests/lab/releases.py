@@ -102,13 +102,14 @@ class Switches:
                 site.with_text(text.replace("timeout: 10, watch: 1", f"timeout: {timeout}, watch: 3"))
                 site.repository.commit(probe_app.files(breaks, note=breaks), "broken")
                 with load(ADDRESS, DOMAIN, 60) as seen:
-                    answer = site("deploy", "--revision", "broken", "--json")
+                    answer = site.controller("deploy", SERVER, "--revision", "broken", "--json")
                 assert answer.status == 1, breaks
                 assert said in answer.host(SERVER)["error"]
                 assert (seen.failed, seen.failures[:3]) == (0, []), breaks
                 if breaks != "exit":
                     assert {commit for _, commit in seen.answers} == {before}
                 assert (site.serving(), site.slot(), site.running()) == (before, slot, [slot])
+                site.starts_again(before)
         finally:
             site.with_text(text)
         states = {row["state"] for row in site("releases", "--json").document["hosts"][SERVER]["releases"]}

@@ -103,6 +103,15 @@ def test_the_first_deploy_makes_it_and_the_next_changes_nothing(make: Make) -> N
     assert make()("verify", SERVER, "--json", "--only", "database").failing(SERVER) == set()
 
 
+def test_a_plan_warns_where_pools_are_larger_than_postgresql_allows(make: Make) -> None:
+    large = make(database={"engine": "postgresql", "extensions": ["pg_trgm"], "pool": 60})
+    (said,) = (each for each in large("plan", SERVER, "--json").host(SERVER)["warnings"] if "connections" in each)
+    assert said.startswith(
+        f"PostgreSQL allows 97 connections, and during a deploy the apps keep up to 120 ({APP} 120)"
+    ), said
+    assert make()("plan", SERVER, "--json").host(SERVER)["warnings"] == []
+
+
 def test_another_release_has_the_data_and_no_request_fails(make: Make, repository: Repository) -> None:
     repository.commit({"main.py": MAIN.replace('"first"', '"second"')})
     with load(ADDRESS, DOMAIN, 60) as seen:

@@ -9,7 +9,7 @@ import pytest
 from provision import roles
 from provision.engine.resource import State
 from provision.errors import PlanError
-from provision.resources.postgresql import PostgresDatabase
+from provision.resources.postgresql import PostgresConnections, PostgresDatabase
 from tests.unit.tables import HOST, SHOP, ids
 
 if TYPE_CHECKING:
@@ -54,6 +54,21 @@ def test_what_is_missing_is_made(state: State, steps: str, arguments: str) -> No
 def test_what_is_somebody_elses_is_refused(state: dict[str, str], said: str) -> None:
     with pytest.raises(PlanError, match=f"shop: PostgreSQL has {said}"):
         DATABASE.plan(State.of(state), {})
+
+
+@pytest.mark.parametrize(("free", "level"), [("97", "ok"), ("69", "warn"), ("70", "ok")])
+def test_connections_are_added_up_and_more_than_there_are_is_a_warning(free: str, level: str) -> None:
+    wanted = PostgresConnections((("shop", 50), ("blog", 20)))
+    (finding,) = wanted.findings(State.of({"free": free}), {})
+    assert (finding.level, "shop 50, blog 20" in finding.what) == (level, True)
+    assert wanted.findings(State(), {}) == ()
+    assert wanted.plan(State.of({"free": free}), {}) is None
+
+
+def test_both_releases_of_an_app_and_its_processes_have_connections(make_host: MakeHost, make_known: MakeFacts) -> None:
+    text = f"{HOST}apps:\n{SHOP[:-2]}, workers: 3, processes: {{mail: python -m mail}}, database: {{engine: postgresql, pool: 7}}}}\n"
+    (found,) = (one for one in roles.everything(make_host(text), *make_known()) if isinstance(one, PostgresConnections))
+    assert found.wanted == (("shop", 7 * (2 * 3 + 1)),)
 
 
 def test_an_app_has_one_if_the_inventory_says_so(make_host: MakeHost, make_known: MakeFacts) -> None:
