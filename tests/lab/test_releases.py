@@ -55,12 +55,13 @@ def test_a_release_that_cannot_be_prepared_is_not_begun(site: Site, breaks: str,
     before, slot = site.serving(), site.slot()
     site.repository.commit(probe_app.files(breaks, note=breaks), "broken")
     with load(ADDRESS, DOMAIN, 60) as seen:
-        answer = site("deploy", "--revision", "broken", "--json")
+        answer = site.controller("deploy", SERVER, "--revision", "broken", "--json")
     assert answer.status == 1
     assert said in answer.host(SERVER)["error"]
     assert {commit for _, commit in seen.answers} == {before}
     assert (seen.failed, seen.failures[:3]) == (0, [])
     assert (site.slot(), site.running()) == (slot, [slot])
+    site.starts_again(before)
 
 
 def test_a_failing_migration_stops_the_deploy_with_nothing_switched(site: Site) -> None:
