@@ -103,14 +103,19 @@ package_install() {
 # shellcheck disable=SC2016 # dpkg-query's own variables
 package_states() { dpkg-query -W -f='${db:Status-Abbrev} ${binary:Package}\n' | sed 's/^.\(.\)[^ ]* */\1 /' | grep -v '^n '; }
 
-# package_before NAME...: note what there is, and what is asked for.
+# package_before NAME...: note what there is, what somebody has asked apt for, and what is asked for now.
 package_before() {
     if [ ! -d "$provision_found" ]; then return 0; fi
     rm -f "$provision_found/leaving"
     # What Debian's packages leave when they go.
     found_folder "$root/var/www/html"
     found_folder "$root/var/lib/letsencrypt"
-    { printf 'asked %s\n' "$@" && package_principals && package_states; } | put "$provision_found/before" root root 600
+    {
+        printf 'asked %s\n' "$@"
+        apt-mark showmanual 2>/dev/null | sed 's/^/manual /'
+        package_principals
+        package_states
+    } | put "$provision_found/before" root root 600
 }
 
 # package_principals: each user and group of the system, as user:NAME or group:NAME.
@@ -120,13 +125,19 @@ package_principals() {
 }
 
 # package_note: since the note of what there was, these came: NAME, then asked or needed, and rest where files of it were there (as of a
-# package that had been removed). If that run was killed, what else came since counts, too.
+# package that had been removed). If that run was killed, what else came since counts, too. What was needed before, and is asked for only
+# now, and by nobody else, is asked.
 package_note() {
     if [ ! -e "$provision_found/before" ]; then return 0; fi
     {
-        cat "$provision_found/packages" 2>/dev/null || true
+        if [ -e "$provision_found/packages" ]; then
+            awk '
+                NR == FNR { if ($1 == "asked") asked[$2] = 1; else if ($1 == "manual") manual[$2] = 1; next }
+                { name = $1; sub(/:.*/, "", name); if ($2 == "needed" && name in asked && !(name in manual)) $2 = "asked"; print }' \
+                "$provision_found/before" "$provision_found/packages"
+        fi
         package_states | awk '
-            NR == FNR { if ($1 == "asked") asked[$2] = 1; else was[$2] = $1; next }
+            NR == FNR { if ($1 == "asked") asked[$2] = 1; else if ($1 != "manual") was[$2] = $1; next }
             $1 != "c" && was[$2] !~ /[^c]/ { name = $2; sub(/:.*/, "", name); print $2, (name in asked ? "asked" : "needed"), was[$2] == "c" ? "rest" : "new" }' \
             "$provision_found/before" -
     } | sort -u -k 1,1 | put "$provision_found/packages" root root 600

@@ -8,15 +8,15 @@ from contextlib import contextmanager
 import pytest
 
 from tests.lab import probe_app
-from tests.lab.conftest import sampled, shell
+from tests.lab.conftest import ALONE, sampled, shell
 from tests.lab.load import load, post
 from tests.lab.probe_site import ADDRESS, DOMAIN, SERVER, Site
 
 # How often a test kills; a campaign sets 10.
 KILLS = int(os.environ.get("PROVISION_KILLS", "2"))
 SICKENS = (0.5, 1, 2, 5) if KILLS > 2 else (0.5,)
-# Seconds within which a sick release is gone; lanes that run beside each other share two cores, and get the time that that costs.
-BACK = 4 if "PROVISION_LANE" in os.environ else 2
+# Seconds within which a sick release is gone.
+BACK = 2 if ALONE else 4
 WATCHED = "timeout: 10, watch: 1"
 MODULE = "module: probe:app"
 

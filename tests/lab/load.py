@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from tests.lab.again import busy
 from tests.lab.conftest import LAB
 
 # wrk keeps both cores of a small machine busy and slows other tests: by default, only tests that count requests use it.
@@ -117,7 +118,8 @@ def load(address: str, domain: str, seconds: int, path: str = "/commit", heavy: 
     for poller in pollers:
         poller.start()
     try:
-        yield seen
+        with busy("load"):
+            yield seen
     finally:
         over.set()
         said = ""
@@ -158,7 +160,8 @@ def post(address: str, domain: str, seconds: int, path: str = "/commit", keep: b
     poller = threading.Thread(target=ask)
     poller.start()
     try:
-        yield bad
+        with busy("post"):
+            yield bad
     finally:
         over.set()
         poller.join()

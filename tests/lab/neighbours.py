@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from tests.lab.again import busy
 from tests.lab.conftest import shell
 from tests.lab.refusals import ADDRESS, SERVER
 
@@ -129,7 +130,8 @@ def asking(asked: tuple[tuple[str, bool], ...] = ASKED) -> Iterator[Asking]:
     thread = threading.Thread(target=all_the_time)
     thread.start()
     try:
-        yield during
+        with busy("asking"):
+            yield during
     finally:
         ended.set()
         thread.join()

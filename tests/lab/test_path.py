@@ -19,7 +19,7 @@ import pytest
 
 from provision import lab
 from provision.lab import folder, source
-from tests.lab.conftest import ROOT, SUITE, Built, Controller, https, shell
+from tests.lab.conftest import ALONE, ROOT, SUITE, Built, Controller, https, shell
 
 SERVER = os.environ.get("PROVISION_TEST_SERVER", "lab1")
 
@@ -81,7 +81,7 @@ def test_a_bare_server_gets_its_python_from_the_cache_and_serves_https(controlle
     changes = {change["id"]: change["summary"] for change in answer.host(SERVER)["changes"]}
     assert changes["python:3.13.5"].startswith("place Python 3.13.5 from the controller's cache")
     assert "<html" in page.stdout
-    assert seconds <= 120
+    assert seconds <= (120 if ALONE else 300)
     print(f"from nothing to HTTPS with the cached Python, on {SUITE}: {seconds:.1f} s")
 
 

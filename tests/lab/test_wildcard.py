@@ -67,6 +67,11 @@ def test_a_wildcard_has_a_certificate_and_each_name_below_it_the_site(make: Make
     assert answer.status == 0, answer.stdout
     assert KEY not in answer.stdout + answer.stderr
     assert shell(SERVER, "stat -c '%a %U' /etc/provision/dns.ini").split() == ["600", "root"]
+    found = shell(
+        SERVER,
+        f"grep -rlsF '{KEY}' /etc /run /tmp /var/log /var/lib /var/tmp /root; journalctl -q | grep -cF '{KEY}' || true",
+    )
+    assert sorted(found.split()) == ["/etc/bind/named.conf.local", "/etc/provision/dns.ini", "0"]
     for name in (ZONE, f"one.{ZONE}", f"another.{ZONE}"):
         assert served(name)[1] == {ZONE, BELOW}
         assert "hello" in https(SERVER, "/", name).stdout
