@@ -32,8 +32,8 @@ def bootstrap(
     """Let the inventory's user in, by way of another `login` (such as root) that has a key or a password; yield what was done, a
     line each.
 
-    Where the user is root already, nothing is changed, and if `only_new`, neither on a server that this toolkit has been on. At the end the user has logged in over a new connection. Raises
-    ProvisionError.
+    Nothing is changed where the user is root already or, if `only_new`, on a server that this toolkit has been on. At the end the user has
+    logged in over a new connection. Raises ProvisionError.
     """
     yield from pin(host, questions.trusts)
     if _is_root(host):

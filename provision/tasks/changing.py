@@ -39,8 +39,8 @@ def run(
     yes: bool = False,
     prints: bool = True,
 ) -> tuple[Result, ...]:
-    """Run a task on its hosts and print the recap, or the JSON document, unless it is not to be printed here (`prints`). The options are those of a
-    Request; where something would change in production, it asks first, unless the answer is `yes`.
+    """Run a task on its hosts and print the recap, or the JSON document if it `prints` that. The options are those of a Request; where
+    something would change in production, it asks first, unless the answer is `yes`.
     """
     from provision.run.request import Request
 
