@@ -98,6 +98,9 @@ class Toolkit(Places):
     kernel = Place(
         "/var/lib/provision/kernel", "file", "what the kernel's settings were before they were changed", mode=0o600
     )
+    postgresql = Place(
+        "/var/lib/provision/postgresql", "file", "PostgreSQL's settings that the toolkit set", mode=0o600
+    )
     timers = Place("/var/lib/provision/timers", "file", "what timers were before they were enabled", mode=0o600)
     unread = Place(
         "/var/lib/provision/unread", "directory", "a file for each drop-in that is yet to be read", mode=0o755

@@ -14,6 +14,7 @@ from provision.inventory.fields import File, Name, Text, Whole, distinct, matchi
 from provision.inventory.hardening import Hardening
 from provision.inventory.mirrors import Mirrors
 from provision.inventory.model import Model
+from provision.inventory.postgresql import PostgreSQL
 from provision.inventory.rollout import Rollout
 from provision.inventory.tls import TLS
 from provision.inventory.wording import suggestion
@@ -180,6 +181,11 @@ class Host(Model):
     hardening: Hardening = Field(
         default_factory=Hardening,
         description="What is done so that the server is safe: the keys of Hardening.",
+        examples=[{}],
+    )
+    postgresql: PostgreSQL = Field(
+        default_factory=PostgreSQL,
+        description="PostgreSQL, where apps have a `database`: the keys of PostgreSQL.",
         examples=[{}],
     )
     tls: TLS = Field(default_factory=TLS, description="Certificates: the keys of TLS.", examples=[{}])

@@ -16,6 +16,7 @@ from provision.inventory.host import Host
 from provision.inventory.limits import Limits
 from provision.inventory.mirrors import Mirrors
 from provision.inventory.model import Model
+from provision.inventory.postgresql import PostgreSQL
 from provision.inventory.python import Python
 from provision.inventory.rollout import Rollout
 from provision.inventory.schedule import Schedule
@@ -35,6 +36,7 @@ MODELS: tuple[type[Model], ...] = (
     Egress,
     Headers,
     Hardening,
+    PostgreSQL,
     TLS,
     DnsChallenge,
     Rollout,

@@ -20,6 +20,7 @@ from provision.inventory.inventory_file import MODELS, InventoryFile
 from provision.inventory.limits import Limits
 from provision.inventory.mirrors import Mirrors
 from provision.inventory.model import Model
+from provision.inventory.postgresql import PostgreSQL
 from provision.inventory.python import Python
 from provision.inventory.rollout import Rollout
 from provision.inventory.source import Source
@@ -80,6 +81,7 @@ FULL_NAMES = {
         (Egress, "apps.NAME.egress."),
         (Headers, "apps.NAME.headers."),
         (Hardening, "hardening."),
+        (PostgreSQL, "postgresql."),
         (App, "apps.NAME."),
     )
     for name in SHAPES[model]

@@ -154,7 +154,7 @@ def project() -> Path:
 def current() -> Folder:
     """The lab of PROVISION_LAB or, if that is not set, of the project. Raises LabError."""
     chosen = os.environ.get("PROVISION_LAB")
-    return Folder(Path(chosen).absolute() if chosen else project() / ".lab")
+    return Folder((Path(chosen) if chosen else project() / ".lab").resolve())
 
 
 def cache() -> Path:

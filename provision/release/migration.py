@@ -52,3 +52,33 @@ class Migration:
         what = f"{self.app}: migrate ({self.command or 'alembic upgrade head, where there is an alembic.ini'})"
         follow = "" if self.every else words("mark_write", self.app, "migrated", self.fingerprint)
         return Change(self.ref, what, script, shell.LIBRARY, phase="once", follower_script=follow)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownRevision:
+    """The release's Alembic knows the revision that later releases have brought the database to, where it is asked at the start.
+
+    That is where the `hook` before its start names Alembic, a shell script does, or its code imports Alembic's Python interface.
+    """
+
+    app: str
+    release: str
+    folder: str
+    hook: bool
+
+    @property
+    def ref(self) -> Ref:
+        return Ref("revision", self.app)
+
+    def probe(self) -> Probe:
+        return Probe(
+            "migration_uses_probe", shell.LIBRARY, (self.app, self.release, self.folder, "yes" if self.hook else "no")
+        )
+
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
+        if state["uses"] != "yes":
+            return None
+        script = words("migration_check", self.app, self.release, self.folder)
+        return Change(
+            self.ref, f"{self.app}: check that {self.release} knows the database's revision", script, shell.LIBRARY
+        )

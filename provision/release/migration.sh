@@ -30,6 +30,32 @@ migration_revision() {
 
 migration_current() { command_run "$@" sh -c 'alembic current' 2>/dev/null; }
 
+# In: NUMBER APP RELEASE FOLDER yes|no (whether the hook before its start names Alembic). Out: uses=yes where the release asks Alembic as it starts.
+migration_uses_probe() {
+    while IFS='	' read -r number app release folder hook; do
+        layout_release "$app" "$release"
+        if [ -e "$release_folder/$folder/alembic.ini" ] && { [ "$hook" = yes ] || migration_is_imported "$release_folder/$folder"; }; then printf '%s\tuses=yes\n' "$number"; fi
+    done
+}
+
+# migration_is_imported FOLDER: whether code there, apart from the migrations themselves, imports what runs Alembic, or a script runs it.
+migration_is_imported() {
+    if grep -rlw --include='*.sh' --exclude-dir='.?*' alembic "$1" | grep -q .; then return 0; fi
+    grep -rlE --include='*.py' --exclude=env.py --exclude-dir=versions --exclude-dir='.?*' --exclude-dir=tests \
+        '^[[:space:]]*(from alembic import .*(command|config|script)|(from|import) alembic\.(command|config|script|runtime))' "$1" | grep -q .
+}
+
+# migration_check APP RELEASE FOLDER: that this release's Alembic knows the revision of the database.
+migration_check() {
+    layout_release "$1" "$2"
+    said=$(command_run "$1" "$2" "$3" sh -c 'alembic current' 2>&1) || case $said in
+    *"Can't locate revision"*)
+        at=$(printf '%s\n' "$said" | sed -n "s/.*Can't locate revision identified by '\([A-Za-z0-9_-]*\)'.*/ \1/p" | tail -n 1)
+        fail "$1: the database is at revision$at, which $2 does not know, and it asks Alembic as it starts: go back with alembic downgrade (invoke run) first, or add --force"
+        ;;
+    esac
+}
+
 # migration_note APP RELEASE FOLDER BEFORE: say and write down what has become of the database. Reads command and said.
 migration_note() {
     layout_app "$1"

@@ -9,13 +9,14 @@ from provision.release import shell
 from provision.release.activation import Activation
 from provision.release.layout import Layout
 from provision.release.migration import Migration
+from provision.resources import postgresql
 
 
 @dataclass(frozen=True, slots=True)
 class Takeover:
-    """The release serves as in `activation`, and the app `old` does not; what that had in its shared folder is this app's.
+    """The release serves as in `activation`, and the app `old` does not; its database and what it had in its shared folder are this app's.
 
-    The database may be in there, so the `migration` comes in between. If anything fails, the old app has all of it back.
+    They need not be as this release wants them, so the `migration` comes in between. If anything fails, the old app has all of it back.
     """
 
     activation: Activation
@@ -58,4 +59,5 @@ class Takeover:
             fingerprint=one.fingerprint,
         )
         summary = f"{app}: takes over from {self.old}, with its data: activate {one.release}"
-        return replace(change, summary=summary, script=script, undo="", phase="rolling")
+        library = f"{postgresql.LIBRARY}{change.library}"
+        return replace(change, summary=summary, script=script, library=library, undo="", phase="rolling")

@@ -96,7 +96,7 @@ takeover_end_old() {
     )
 }
 
-# takeover_move FROM TO: the shared folder of one app becomes that of the other, whose own has nothing in it that matters: it has not
+# takeover_move FROM TO: the database and the shared folder of one app become those of the other, whose own has nothing in it that matters: it has not
 # served. Neither has a process now that could change what root looks at here: what keeps the socket open is none of the app's, and nothing
 # else of its user was there to get hold of it. What is not the old user's own, such as a file of root's that has a second name there, stays
 # as it is.
@@ -115,6 +115,7 @@ takeover_move() {
         mv -T "$source" "$app_shared"
         sync "$app_home" "${source%/*}"
     fi
+    if postgresql_ours "$1"; then postgresql_move "$1" "$2"; fi
     find "$app_shared" -xdev -user "$1" -exec chown -h "$2" {} +
     find "$app_shared" -xdev -group "$1" -exec chgrp -h "$2" {} +
     layout_app "$app"

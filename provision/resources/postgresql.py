@@ -11,12 +11,11 @@ from provision.untrusted import word
 
 LIBRARY = library(__file__)
 RESTARTS = "/etc/systemd/system/postgresql@.service.d/provision.conf"
-# Debian 12's unit leaves PostgreSQL down after a crash. It gives up after five in a minute, as what is broken would be so again.
+# Debian 12's unit leaves PostgreSQL down after a crash. It is tried again for as long as it takes: a disk that is full has room again some day.
 RESTARTING = """\
 # PostgreSQL comes back after a crash. Written by provision.
 [Unit]
-StartLimitIntervalSec=60
-StartLimitBurst=5
+StartLimitIntervalSec=0
 
 [Service]
 Restart=on-failure

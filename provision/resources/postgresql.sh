@@ -67,6 +67,25 @@ postgresql_make() {
     done
 }
 
+# postgresql_move FROM TO: the database and its role have another name, at once; the app that was connected has ended. What has that name
+# already, of an app that has not served, gets another.
+postgresql_move() {
+    if postgresql_ours "$2"; then
+        aside=$2-$(date -u +%Y%m%dT%H%M%S)
+        postgresql_rename "$2" "$aside"
+        notice "$2: there was a PostgreSQL database of this name before $2 had that of $1: it is now $aside"
+    fi
+    postgresql_rename "$1" "$2"
+}
+
+# postgresql_rename FROM TO. Whoever else is connected, such as a person, would keep a database from getting another name.
+postgresql_rename() {
+    postgresql_ask postgres "select pg_terminate_backend(pid) from pg_stat_activity where datname = '$1'" >/dev/null
+    change="alter role \"$1\" rename to \"$2\""
+    if [ -n "$(postgresql_ask postgres "select 1 from pg_database where datname = '$1'")" ]; then change="alter database \"$1\" rename to \"$2\"; $change"; fi
+    postgresql_ask postgres "begin; $change; commit"
+}
+
 # postgresql_remove NAME: the database with all its data, whoever is connected, and its role.
 postgresql_remove() {
     postgresql_ask postgres "drop database if exists \"$1\" with (force)"

@@ -10,9 +10,9 @@ from provision.release.activation import Promotion
 from provision.release.choice import release_before, release_named
 from provision.release.claim import Claim
 from provision.release.deployment import Deployment, slot
-from provision.release.environment import workers_of
-from provision.release.facts import MANAGED, PREVIEWS, RELEASES, ServerRelease
+from provision.release.facts import MANAGED, MIGRATIONS, PREVIEWS, RELEASES, ServerRelease
 from provision.release.layout import Layout, directory, file
+from provision.release.migration import KnownRevision, staying
 from provision.release.present import PRESENT, taken
 from provision.release.preview import NoPreview
 from provision.release.process_manager import PROCESS_MANAGERS, process_manager
@@ -20,10 +20,7 @@ from provision.release.removal import left
 from provision.release.repository import deploy_key, mirror
 from provision.release.settings import with_settings
 from provision.release.uninstall import uninstalled
-from provision.resources.dropin import DropIn
-from provision.resources.package import Packages
-from provision.resources.postgresql import RESTARTING, RESTARTS, PostgresConnections, PostgresDatabase
-from provision.resources.service import Service
+from provision.roles.database import databases
 from provision.roles.wanted import Wanted
 
 
@@ -32,7 +29,7 @@ def app(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     apps = tuple(host.apps.values())
     return (
         *_process_managers(apps),
-        *_databases(apps, facts),
+        *databases(host, facts),
         *(resource for one in apps for resource in _place(host, facts, one)),
     )
 
@@ -50,19 +47,6 @@ def _place(host: Host, facts: Facts, app: App) -> tuple[Resource, ...]:
         *_managed(app),
         *deploy_key(host, app),
     )
-
-
-def _databases(apps: tuple[App, ...], facts: Facts) -> Iterable[Resource]:
-    """Before releases are prepared, which may ask for their data."""
-    found = [(app.name, app.database) for app in apps if app.database]
-    cpus = facts[SYSTEM].cpus
-    processes = {app.name: 2 * workers_of(app, cpus) + len(app.processes) for app in apps}
-    if found:
-        yield Packages("postgresql", ("postgresql",))
-        yield DropIn(RESTARTS, RESTARTING, "systemctl daemon-reload")
-        yield Service("postgresql")
-        yield from (PostgresDatabase(name, tuple(database.extensions)) for name, database in found)
-        yield PostgresConnections(tuple((name, database.pool * processes[name]) for name, database in found))
 
 
 def _process_managers(apps: tuple[App, ...]) -> Iterable[Resource]:
@@ -89,11 +73,6 @@ def releases(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
 
 def _served(new: Deployment, wanted: Wanted) -> tuple[Resource, ...]:
     old = taken(new.host, new.facts[PRESENT]).get(new.app.name)
-    if old and new.app.database:
-        raise PlanError(
-            f"{new.app.name}: takes over from {old.app}, and the database would not come along",
-            f"keep the name {old.app}, or move the data by pg_dump to an app without renamed_from",
-        )
     if old:
         return new.taken_over(old.app)
     return (*new.migrated(), *new.activated(stops_first=wanted.stops_first))
@@ -139,7 +118,21 @@ def rolled_back(host: Host, facts: Facts, wanted: Wanted, to: str | None = None)
     if dropped and not to:
         return tuple(NoPreview(slot(host, app), facts[PREVIEWS][app.name].release) for app in dropped)
     kept = [release_named(app.name, facts, to) if to else release_before(app.name, facts) for app in apps]
-    return _kept(host, facts, wanted, kept)
+    checked = (
+        () if wanted.force else tuple(_revision_known(host, facts, one) for one in kept if _is_migrated(one, facts))
+    )
+    return (*checked, *_kept(host, facts, wanted, kept))
+
+
+def _is_migrated(one: ServerRelease, facts: Facts) -> bool:
+    """Whether later releases have migrated the database."""
+    done = facts[MIGRATIONS]
+    return bool(staying(one.app, one.id, done))
+
+
+def _revision_known(host: Host, facts: Facts, one: ServerRelease) -> Resource:
+    ran = _as_it_ran(host.apps[one.app], one)
+    return KnownRevision(one.app, one.id, one.folder, "alembic" in (ran.hooks.before or ""))
 
 
 def restarted(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:

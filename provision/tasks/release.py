@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 @task(
     help={
         **help_for("host", "app", "stop_first", "plan", "yes", "skip_unreachable", "json", "inventory"),
+        "force": "go back although the release does not know the database's revision",
         "to": "a release, by its id or its commit's first seven digits, instead of the previous good one",
     }
 )
@@ -24,6 +25,7 @@ def rollback(
     app: str = "",
     to: str | None = None,
     stop_first: bool = False,
+    force: bool = False,
     plan: bool = False,
     yes: bool = False,
     skip_unreachable: bool = False,
@@ -40,7 +42,13 @@ def rollback(
     what = partial(roles.rolled_back, to=to)
     changing.end(
         changing.run(
-            command, what, applies=not plan, skips_unreachable=skip_unreachable, stops_first=stop_first, yes=yes
+            command,
+            what,
+            applies=not plan,
+            skips_unreachable=skip_unreachable,
+            stops_first=stop_first,
+            force=force,
+            yes=yes,
         )
     )
 

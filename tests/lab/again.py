@@ -14,6 +14,10 @@ REBOOTS = "PROVISION_REBOOTS" in os.environ
 SECONDS = 60
 BUSY: list[str] = []
 """What would not survive a reboot of a server, such as a load on it."""
+COMPARING: list[str] = []
+"""What would see a restart on a server, such as a comparison of its files before and after a deploy."""
+WAITING: list[tuple[Path, str]] = []
+"""The deploys that are looked at when the comparison has been made."""
 
 # Each app that has the traffic of its site, its slot, and what it answers.
 ANSWERS = r"""
@@ -46,8 +50,23 @@ def busy(what: str) -> Iterator[None]:
         BUSY.remove(what)
 
 
+@contextmanager
+def comparing(what: str) -> Iterator[None]:
+    """Deploys that fail within this are looked at when it is over."""
+    COMPARING.append(what)
+    try:
+        yield
+    finally:
+        COMPARING.remove(what)
+    while WAITING and not COMPARING:
+        check(*WAITING.pop())
+
+
 def check(inventory: Path, name: str) -> None:
     """After a deploy to `name` that failed: what the lab's servers serve starts again after a kill, and after a reboot."""
+    if COMPARING:
+        WAITING.append((inventory, name))
+        return
     try:
         hosts = load(inventory).select(name)
     except InventoryError:

@@ -167,6 +167,52 @@ def post(address: str, domain: str, seconds: int, path: str = "/commit", keep: b
         poller.join()
 
 
+@dataclass
+class Written:
+    """What was answered to POST requests that write: the bodies of those that succeeded, and when and how others failed."""
+
+    acknowledged: list[str] = field(default_factory=list)
+    failures: list[tuple[float, str]] = field(default_factory=list)
+
+    def ask(self, connection: _Connection, path: str) -> None:
+        """One request, noted."""
+        try:
+            connection.request("POST", path)
+            answer = connection.getresponse()
+            body = answer.read().decode()
+            if answer.status == 200:
+                self.acknowledged.append(body)
+            else:
+                self.failures.append((time.monotonic(), f"{answer.status} {body[:80]}"))
+        except (OSError, http.client.HTTPException) as error:
+            self.failures.append((time.monotonic(), repr(error)))
+            connection.close()
+
+
+@contextmanager
+def writes(address: str, domain: str, seconds: int, path: str, clients: int = 2) -> Iterator[Written]:
+    """So many clients that write, for at most so many seconds."""
+    seen, over = Written(), threading.Event()
+
+    def write() -> None:
+        connection = _Connection(address, domain)
+        deadline = time.monotonic() + seconds
+        while not over.is_set() and time.monotonic() < deadline:
+            seen.ask(connection, path)
+            time.sleep(0.05)
+
+    writers = [threading.Thread(target=write) for _ in range(clients)]
+    for writer in writers:
+        writer.start()
+    try:
+        with busy("writes"):
+            yield seen
+    finally:
+        over.set()
+        for writer in writers:
+            writer.join()
+
+
 def watch(address: str, domain: str, wanted: str, seconds: float, path: str = "/commit") -> float:
     """The monotonic time when the site first answered with a commit; raises TimeoutError if it never does."""
     connection = _Connection(address, domain)

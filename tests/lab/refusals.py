@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from provision import lab
+from tests.lab import again
 from tests.lab.conftest import LAB, Answer, Controller, seed, shell
 from tests.lab.repository import Repository
 
@@ -143,9 +144,10 @@ def answer() -> str:
 @contextmanager
 def untouched(*but: str) -> Iterator[None]:
     """Nothing on the server has changed afterwards except these paths, and the same release answers as before."""
-    before, answered = tree(), answer()
-    yield
-    after = tree()
-    differs = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)} - {*but}
-    assert not differs, {path: (before.get(path), after.get(path)) for path in sorted(differs)[:20]}
-    assert answer() == answered
+    with again.comparing("the server's files"):
+        before, answered = tree(), answer()
+        yield
+        after = tree()
+        differs = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)} - {*but}
+        assert not differs, {path: (before.get(path), after.get(path)) for path in sorted(differs)[:20]}
+        assert answer() == answered

@@ -152,6 +152,7 @@ class Switches:
 class Processes:
     """Processes, schedules, hooks and logs belong to the active release. A test module has the site."""
 
+    @pytest.mark.long
     def test_more_processes_and_schedules_follow_the_release(self, site: Site) -> None:
         text, supervised = site.text, site.manager == "supervisor"
         more = "    processes: {worker: python -m worker worker}\n    schedules: {tick: {at: '03:00', run: python -m worker tick}}\n"

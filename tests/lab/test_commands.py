@@ -325,6 +325,28 @@ def test_a_migration_that_stays_is_named_where_its_release_fails_and_where_one_g
     assert two("rollback", "--plan", "--app", "shop").stdout.startswith(line)
 
 
+@pytest.mark.long
+def test_a_rollback_to_what_would_ask_alembic_for_a_revision_that_it_does_not_know_is_refused(two: Two) -> None:
+    text = two.controller.inventory.read_text()
+    asking = text.replace("before: python -m show before", "before: alembic current", 1)
+    two.controller.inventory.write_text(asking)
+    try:
+        for branch, files in (
+            ("asks", {"note": "asks"}),
+            ("later", version("0002", "0001", "CREATE TABLE three (id INT)") | {"note": "later"}),
+        ):
+            made = two.commit(branch, files)
+            assert two("deploy", "--app", "shop", "--revision", branch, "--json").status == 0
+        host = two("rollback", "--app", "shop", "--json").host(SERVER)
+        assert "shop: the database is at revision 0002, which " in host["error"]
+        assert host["error"].endswith("go back with alembic downgrade (invoke run) first, or add --force")
+        assert two.serving("shop") == made
+        forced = two("rollback", "--app", "shop", "--force", "--json").host(SERVER)
+        assert "revision:shop" not in [each["id"] for each in forced["changes"]]
+    finally:
+        two.controller.inventory.write_text(text)
+
+
 # Ends the script that asks: the shell that has started the shell that runs this.
 ENDS = r"#!/bin/sh\nkill -9 \$(awk '/^PPid/{print \$2}' /proc/\$PPID/status)"
 

@@ -1,96 +1,25 @@
 """An app with a PostgreSQL database, by the inventory alone, on a real server."""
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from provision import lab
-from tests.lab.conftest import SUITE, Controller, https, shell
+from tests.lab.conftest import Controller, https, shell
+from tests.lab.database_app import MAIN, WANTED, Make, ask, visit
 from tests.lab.load import load
-from tests.lab.refusals import ADDRESS, APP, DOMAIN, SERVER, Declared
+from tests.lab.refusals import ADDRESS, APP, DOMAIN, SERVER
 from tests.lab.repository import Repository
 
-pytest_plugins = ("tests.lab.refusals",)
-
-MAIN = """\
-import os
-
-import psycopg
-from fastapi import FastAPI
-
-app = FastAPI()
-VERSION = "first"
+pytest_plugins = ("tests.lab.database_app",)
 
 
-def ask(sql):
-    with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
-        return connection.execute(sql).fetchone()[0]
-
-
-@app.get("/health")
-def health():
-    return ask("select 1")
-
-
-@app.get("/commit")
-def commit():
-    ask("select count(*) from visits")
-    return os.environ["PROVISION_COMMIT"]
-
-
-@app.get("/version")
-def version():
-    return VERSION
-
-
-@app.get("/parts")
-def parts():
-    return [os.environ[name] for name in ("SERVER", "WHO", "SAID")]
-
-
-@app.post("/visits")
-def visit():
-    return ask("insert into visits default values returning id")
-
-
-@app.get("/visits")
-def visits():
-    return ask("select count(*) from visits")
-"""
-MIGRATE = """\
-import os
-
-import psycopg
-
-with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
-    connection.execute("create table if not exists visits (id serial primary key)")
-    connection.execute("select similarity('word', 'words')")
-"""
-WANTED = {
-    "python": "system",
-    "database": {"engine": "postgresql", "extensions": ["pg_trgm"]},
-    "environment": {"SERVER": "{database.host}", "WHO": "{database.user}@{database.name}", "SAID": "{other}"},
-    "migrate": "python migrate.py",
-    "health": {"watch": 0},
-}
-Make = Callable[..., Controller]
-
-
-@pytest.fixture(scope="module")
-def make(repository: Repository, tmp_path_factory: pytest.TempPathFactory) -> Make:
-    """Inventories for the app, on a server that was bare."""
-    requirements = "fastapi==0.165.0\npsycopg[binary]\n"
-    repository.commit({"main.py": MAIN, "migrate.py": MIGRATE, "requirements.txt": requirements})
-    lab.reset(SERVER, SUITE, used=True)
-    declared = Declared(tmp_path_factory.mktemp("inventory"), repository)
-    return lambda **changes: declared(WANTED | changes)
-
-
-def visit(*options: str) -> str:
-    """What the site says of its visits."""
-    return https(SERVER, "/visits", DOMAIN, *options).stdout
+def test_settings_that_postgresql_does_not_start_with_are_taken_back(make: Make) -> None:
+    answer = make({"parameters": {"shared_buffers": "1000GB"}})("deploy", SERVER, "--json")
+    assert answer.host(SERVER)["error"].startswith("PostgreSQL does not start with the new settings"), answer.stdout
+    assert ask("show shared_buffers") == ["128MB"]
 
 
 def test_the_first_deploy_makes_it_and_the_next_changes_nothing(make: Make) -> None:
@@ -103,9 +32,36 @@ def test_the_first_deploy_makes_it_and_the_next_changes_nothing(make: Make) -> N
     assert make()("verify", SERVER, "--json", "--only", "database").failing(SERVER) == set()
 
 
+def test_postgresql_is_set_up_by_the_servers_memory_from_the_start(make: Make) -> None:
+    """Without waiting for a restart: half of the memory is what it plans with, and a quarter of that its own cache."""
+    memory = int(shell(SERVER, "awk '/^MemTotal/ { print $2 }' /proc/meminfo")) // 1024
+    (cache,) = ask("select setting::int / 128 from pg_settings where name = 'shared_buffers' and not pending_restart")
+    assert abs(int(cache) - memory // 8) < memory // 80
+    assert ask("select count(*) > 0 from pg_stat_statements") == ["t"]
+    assert "100" in ask("show max_connections")
+
+
+def test_a_setting_of_the_inventorys_is_set_at_once_or_waits_and_is_reset_without_it(make: Make) -> None:
+    wanted = {"parameters": {"work_mem": "7MB", "max_connections": 140}}
+    answer = make(wanted).deploy(SERVER)
+    assert answer.changed(SERVER) == ["settings:postgresql"]
+    assert ask("show work_mem") == ["7MB"]
+    assert ask("show max_connections") == ["100"], "apps have data: their connections stay"
+    (said,) = make(wanted)("plan", SERVER, "--json").host(SERVER)["warnings"]
+    assert said.startswith("PostgreSQL has not taken over max_connections yet"), said
+    wrong = make({"parameters": {"work_mem": "7MB", "wal_level": "tiny"}})("deploy", SERVER, "--json")
+    assert wrong.host(SERVER)["error"].startswith("PostgreSQL refuses wal_level, and its settings stay as they are")
+    assert ask("select name from pg_file_settings where name = 'wal_level'") == []
+    shell(SERVER, "cd /; runuser -u postgres -- psql -qc 'alter system set random_page_cost = 9'")
+    answer = make().deploy(SERVER)
+    assert answer.changed(SERVER) == ["settings:postgresql"]
+    assert make().plan(SERVER).status == 0
+    assert "7MB" not in ask("show work_mem")
+
+
 def test_a_plan_warns_where_pools_are_larger_than_postgresql_allows(make: Make) -> None:
     large = make(database={"engine": "postgresql", "extensions": ["pg_trgm"], "pool": 60})
-    (said,) = (each for each in large("plan", SERVER, "--json").host(SERVER)["warnings"] if "connections" in each)
+    said = next(each for each in large("plan", SERVER, "--json").host(SERVER)["warnings"] if "connections" in each)
     assert said.startswith(
         f"PostgreSQL allows 97 connections, and during a deploy the apps keep up to 120 ({APP} 120)"
     ), said
@@ -178,6 +134,30 @@ def test_what_the_app_puts_into_its_database_is_not_run_by_the_superuser(make: M
     undo = ("drop schema evil cascade", f"alter database {APP} reset search_path")
     for sql in undo:
         shell(SERVER, f"cd /; runuser -u {APP} -- psql -qXd {APP} -c '{sql}'")
+
+
+def test_an_app_with_another_name_has_the_same_database(make: Make, repository: Repository) -> None:
+    before = int(visit())
+    values = WANTED | {"source": repository.url, "module": "main:app", "domains": [DOMAIN], "workers": 1}
+
+    def named(name: str, old: str, **changes: object) -> Controller:
+        top = yaml.safe_load(make().inventory.read_text())
+        path = make().inventory.with_name("renamed.yml")
+        path.write_text(yaml.safe_dump(top | {"apps": {name: values | {"renamed_from": old} | changes}}))
+        return Controller(path)
+
+    sick = named("visitors", APP, health={"path": "/nowhere", "timeout": 5})("deploy", SERVER, "--json")
+    assert (sick.status, visit()) == (1, str(before)), "the old app has its database back, and serves"
+    with load(ADDRESS, DOMAIN, 60) as seen:
+        named("visitors", APP).deploy(SERVER)
+    assert (seen.failed, visit()) == (0, str(before))
+    assert visit("-X", "POST").isdigit()
+    owned = "select datname || '=' || pg_get_userbyid(datdba) from pg_database where not datistemplate and datname not in ('other', 'postgres')"
+    assert ask(owned) == ["visitors=visitors"]
+    again = named("visitors", APP)("deploy", SERVER, "--json").host(SERVER)
+    assert (again["changed"], again["execs"]) == (0, 2)
+    named(APP, "visitors").deploy(SERVER)
+    assert (ask(owned), int(visit()) > before) == ([f"{APP}={APP}"], True)
 
 
 def test_it_goes_with_the_apps_data_alone(make: Make, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from provision import lab
 from provision.controller import python_cache
 from provision.inventory import load as load_inventory
 from tests.lab import probe_app
-from tests.lab.conftest import LAB, Answer, Controller, https, seed, shell
+from tests.lab.conftest import LAB, Answer, Controller, https, sampled, seed, shell
 from tests.lab.load import load
 from tests.lab.repository import Repository
 
@@ -120,7 +120,7 @@ def test_what_a_server_offers_unasked_is_not_looked_at(site: Site) -> None:
     assert (kept(), lock.read_text()) == (before, pinned)
 
 
-@pytest.mark.parametrize("version", ["system", "3.13.5"])
+@pytest.mark.parametrize("version", sampled(["system", "3.13.5"]))
 def test_a_python_that_the_app_does_not_allow_is_refused_and_nothing_is_switched(site: Site, version: str) -> None:
     before = shell(SERVER, "ls /srv/probe/releases /srv/probe/venvs; readlink /run/probe/current.sock")
     answer = site.with_python(json.dumps(version))("deploy", SERVER, "--revision", "newer", "--json")

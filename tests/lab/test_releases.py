@@ -204,6 +204,7 @@ def test_old_releases_and_their_environments_go_and_those_in_use_stay(site: Site
     assert venvs == {Path(path).name for path in shell(SERVER, "readlink -f /srv/probe/releases/*/.venv").split()}
 
 
+@pytest.mark.long
 def test_a_commit_can_be_sent_over_the_connection_where_the_server_has_no_repository(site: Site) -> None:
     text = site.text
     shell(SERVER, "rm -rf /srv/probe/repository.git")

@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from tests.lab.conftest import https, shell
+from tests.lab.conftest import https, sampled, shell
 from tests.lab.index import serving
 from tests.lab.refusals import APP, DOMAIN, MAIN, SERVER, Declared, lab_values, refused
 
@@ -69,7 +69,7 @@ def workspace(deployed: Declared) -> Declared:
     return deployed
 
 
-@pytest.mark.parametrize("folder", [".", "backend"])
+@pytest.mark.parametrize("folder", sampled([".", "backend"]))
 def test_a_member_of_a_workspace_is_served_from_its_own_commit_with_the_workspaces_lock(
     workspace: Declared, folder: str
 ) -> None:
@@ -83,6 +83,7 @@ def test_a_member_of_a_workspace_is_served_from_its_own_commit_with_the_workspac
     assert "idna-3.4.dist-info" in installed.split()
 
 
+@pytest.mark.long
 def test_a_member_is_installed_through_an_index_of_the_inventory_too(workspace: Declared) -> None:
     files = {"uv.lock": locked(PACKAGE), **PACKAGE, "backend/src/shop/main.py": written("three")}
     workspace.repository.commit(files, "three")

@@ -46,8 +46,8 @@ class TestResisting(Resisting):
     pass
 
 
+@pytest.mark.long
 class TestInterruptions(Interruptions):
-    @pytest.mark.long
     def test_a_slot_that_has_just_ended_by_itself_is_stopped_all_the_same(self, site: Site) -> None:
         """Supervisor does not count such a slot as running, and would restart it a moment later."""
         site.deploy("--revision", "one")
@@ -140,6 +140,7 @@ BREAKAGES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("breaks", "mends", "wrong"), BREAKAGES.values(), ids=BREAKAGES)
 def test_what_is_wrong_under_supervisor_is_found(supervised: Site, breaks: str, mends: str, wrong: set[str]) -> None:
     shell(SERVER, breaks)

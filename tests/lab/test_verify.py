@@ -168,6 +168,7 @@ def test_what_is_wrong_is_found(deployed: Controller, broken: set[str]) -> None:
     assert failed(deployed, "") == broken
 
 
+@pytest.mark.long
 def test_a_service_that_does_not_come_back_is_found_and_brought_back(deployed: Controller) -> None:
     shell(SERVER, drop_in("Restart=no"))
     try:

@@ -47,6 +47,7 @@ CALLS = {
     ("Inventory", "select"): "web",
     ("Hardening", "wants"): "ssh",
     ("Database", "parts"): "shop",
+    ("PostgreSQL", "bytes"): 1024,
 }
 """Each public method of a model, and what to call it with."""
 

@@ -90,3 +90,35 @@ def test_the_reason_of_a_failed_migration_is_its_last_exception_or_else_its_last
 ) -> None:
     answer = call([shell], heredoc("migration_reason", printed.encode()))
     assert (answer.stdout, answer.returncode) == (f"{reason}\n", 0)
+
+
+CODE = {
+    "code that runs Alembic": ({"app/start.py": "from alembic import command, op\n"}, True),
+    "code that has Alembic's settings": ({"app/start.py": "def f():\n    from alembic.config import Config\n"}, True),
+    "a script": ({"scripts/prestart.sh": "#!/bin/sh\nalembic upgrade head\n"}, True),
+    "migrations": (
+        {
+            "migrations/env.py": "from alembic.config import Config\n",
+            "migrations/versions/one.py": "from alembic import command\n",
+        },
+        False,
+    ),
+    "another word": ({"app/alembics.py": "import alembics.config\n", "run.sh": "alembics\n"}, False),
+}
+
+
+@pytest.mark.parametrize(("files", "uses"), CODE.values(), ids=CODE)
+@pytest.mark.parametrize("configured", [True, False])
+def test_a_release_asks_alembic_as_it_starts_where_its_code_or_a_script_does(
+    files: dict[str, str],
+    uses: bool,
+    configured: bool,
+    root: Path,
+    call: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    release = root / "srv/shop/releases" / OLD
+    for name, text in (files | ({"alembic.ini": ""} if configured else {})).items():
+        (release / name).parent.mkdir(parents=True, exist_ok=True)
+        (release / name).write_text(text)
+    answer = call([shell], heredoc("migration_uses_probe", f"1\tshop\t{OLD}\t.\tno\n".encode()))
+    assert answer.stdout == ("1\tuses=yes\n" if uses and configured else "")
