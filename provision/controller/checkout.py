@@ -22,8 +22,9 @@ LEFTOVERS = {
 }
 
 
-def uncommitted(app: str, source: Source, commit: str) -> str:
-    """One line that names the files which a commit to push lacks: changed, new, or ignored in the app's folder.
+def uncommitted(app: str, source: Source, commit: str, built: Sequence[str] = ()) -> str:
+    """One line that names the files which a commit to push lacks: changed, new, or ignored in the app's folder, but those that are `built`
+    for each release.
 
     Empty where there are none, and where the checkout has no files at all.
     """
@@ -39,7 +40,7 @@ def uncommitted(app: str, source: Source, commit: str) -> str:
         if "R" in state or "C" in state:
             next(fields, "")
         if state == "!!":
-            if _is_of(name, source.folder):
+            if _is_of(name, source.folder) and not any(PurePosixPath(name).is_relative_to(output) for output in built):
                 found["ignored"].append(name)
         elif state.strip():
             found["not added" if state == "??" else "changed"].append(name)

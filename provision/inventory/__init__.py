@@ -1,6 +1,7 @@
 """What the user declares: hosts, groups and apps, checked before any connection."""
 
 from provision.inventory.app import App
+from provision.inventory.build import Build
 from provision.inventory.egress import Egress
 from provision.inventory.find import every, find
 from provision.inventory.hardening import Hardening
@@ -26,6 +27,7 @@ __all__ = [
     "MODELS",
     "TLS",
     "App",
+    "Build",
     "Egress",
     "Hardening",
     "Headers",

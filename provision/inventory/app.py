@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from provision.inventory import addresses, dotenv, reserved
+from provision.inventory.build import Build, builds
 from provision.inventory.database import Database
 from provision.inventory.egress import Egress
 from provision.inventory.fields import (
@@ -21,6 +22,7 @@ from provision.inventory.fields import (
     Text,
     Variable,
     Whole,
+    as_text,
     command,
     distinct,
     matching,
@@ -161,6 +163,24 @@ class App(Model):
         description="A netrc file on this machine, relative to this inventory, with logins for package indexes and Git servers"
         " over HTTPS that requirements come from. Only the builder of the requirements can read it, while it installs them.",
         examples=["../.netrc.shop"],
+    )
+    build: Annotated[list[Build], AfterValidator(builds)] = Field(
+        default_factory=list,
+        description="Commands that make files which the commit does not have, in the order in which they run: strings, or mappings with the"
+        " keys of Build. docs/server.md says where they run, and when they do not.",
+        examples=[[{"run": ["npm ci", "npm run build"], "folder": "frontend", "outputs": ["frontend/dist"]}]],
+    )
+    build_on: Literal["server", "controller"] = Field(
+        default="server",
+        description="Where they run. server: on each server, confined; controller: on this machine, in a clean checkout and as you, and"
+        " what they make is sent along.",
+        examples=["server"],
+    )
+    node: Annotated[Literal["22", "24", "system"], BeforeValidator(as_text)] | None = Field(
+        default=None,
+        description="Node.js with npm for builds on the server. 22 or 24: the release of that series that this toolkit pins; system: the"
+        " distribution's. If omitted: none.",
+        examples=["22"],
     )
     workers: Annotated[int | Literal["auto"], BeforeValidator(_workers)] = Field(
         default="auto",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from provision.inventory.app import App
+from provision.inventory.build import Build
 from provision.inventory.database import Database
 from provision.inventory.dns_challenge import DnsChallenge
 from provision.inventory.egress import Egress
@@ -29,6 +30,7 @@ MODELS: tuple[type[Model], ...] = (
     Source,
     Python,
     Health,
+    Build,
     Schedule,
     Hooks,
     Database,

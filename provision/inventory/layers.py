@@ -132,6 +132,8 @@ def _value(node: Node, shape: Shape, problems: Problems, content: bool) -> Node:
         return _model(node, shape.model, problems)
     if shape.kind == "models" and isinstance(node.data, dict):
         return Node(node.location, {key: _model(child, shape.model, problems) for key, child in node.items()})
+    if shape.kind == "models" and isinstance(node.data, list):
+        return Node(node.location, [_model(child, shape.model, problems) for child in node.data])
     if shape.kind == "file" and isinstance(node.data, Reference) and content:
         return Node(node.location, replace(node.data, for_file=True))
     if shape.kind == "file" and isinstance(node.data, Reference):

@@ -32,6 +32,11 @@ class Mirrors(Model):
         examples=["https://packages.example.com/simple"],
         repr=False,
     )
+    npm: PublicUrl | None = Field(
+        default=None,
+        description="npm registry for builds on the server. It applies where a lock names npm's own registry, too.",
+        examples=["https://packages.example.com/npm"],
+    )
     ca_bundle: CaFile | None = Field(
         default=None,
         description="CA bundle that servers trust for these mirrors, relative to this inventory.",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from provision.inventory.app import App
+from provision.inventory.build import Build
 from provision.inventory.database import Database
 from provision.inventory.dns_challenge import DnsChallenge
 from provision.inventory.egress import Egress
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Shape(NamedTuple):
-    """What a key holds: a model or models by name, the path of a file, text, or anything else."""
+    """What a key holds: a model, models by name or in a list, the path of a file, text, or anything else."""
 
     kind: Literal["model", "models", "file", "text", "other"]
     model: type[Model] = Model
@@ -60,7 +61,7 @@ def _shape(annotation: Any) -> Shape:
         return Shape("file", words=words)
     one = next(iter(found))
     if isinstance(one, type) and issubclass(one, Model):
-        return Shape("models" if typing.get_origin(annotation) is dict else "model", one)
+        return Shape("models" if typing.get_origin(annotation) in (dict, list) else "model", one)
     return Shape("text" if found == {str} else "other")
 
 
@@ -76,6 +77,7 @@ FULL_NAMES = {
         (DnsChallenge, "tls.dns."),
         (Rollout, "rollout."),
         (Hooks, "apps.NAME.hooks."),
+        (Build, "apps.NAME.build."),
         (Database, "apps.NAME.database."),
         (Limits, "apps.NAME.limits."),
         (Egress, "apps.NAME.egress."),

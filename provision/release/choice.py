@@ -2,16 +2,22 @@
 
 from provision.engine.facts import SYSTEM, Facts
 from provision.errors import PlanError
+from provision.inventory import App
 from provision.release.facts import RELEASES, ServerRelease
+from provision.release.settings import was_built_as
 
 
-def release_id(app: str, folder: str, facts: Facts, commit: str) -> str:
-    """The release of the wanted commit: the active one, else the newest that the server has, else a new one.
+def release_id(app: App, facts: Facts, commit: str) -> str:
+    """The release of the wanted commit, with what the app's builds make: the active one, else the newest that the server has, else a new one.
 
     An id is the UTC time and the commit's first seven digits: 20261121T230500-abc1234.
     """
-    wanted = (app, commit, folder)
-    kept = [one for one in facts[RELEASES] if (one.app, one.commit, one.folder) == wanted]
+    wanted = (app.name, commit, app.source.folder)
+    kept = [
+        one
+        for one in facts[RELEASES]
+        if (one.app, one.commit, one.folder) == wanted and was_built_as(app, one.settings)
+    ]
     if kept:
         return max(kept, key=lambda one: (one.active, one.id)).id
     return f"{facts[SYSTEM].now:%Y%m%dT%H%M%S}-{commit[:7]}"

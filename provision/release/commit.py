@@ -11,6 +11,7 @@ from typing import Any
 from provision.engine.shell import words
 from provision.errors import PlanError
 from provision.inventory import App
+from provision.inventory.build import OWN
 from provision.release import shell
 
 READ = re.compile(r"(.*/)?(pyproject\.toml|uv\.lock|[^/]*requirements[^/]*\.txt)")
@@ -29,7 +30,7 @@ def inspect(app: App, names: Set[str], texts: Mapping[str, str]) -> tuple[str, .
     a Python that the app does not allow, no file for the module, or a name that the server needs.
     """
     folder = app.source.folder
-    for own in (".release", ".venv"):
+    for own in OWN:
         if any(name == own or name.startswith(f"{own}/") for name in names):
             raise PlanError(
                 f"{app.name}: the commit has a {own} at its top, where the server puts its own: remove it from the repository"
@@ -44,6 +45,7 @@ def inspect(app: App, names: Set[str], texts: Mapping[str, str]) -> tuple[str, .
     if path.endswith("uv.lock"):
         _check_lock(app, path, texts)
     _check_module(app, names, texts)
+    _check_build(app, names)
     return tuple(
         note for note in (f"{app.name}: requirements: {_about(app, file, path, names)}", _alembic(app, names)) if note
     )
@@ -157,6 +159,20 @@ def _check_module(app: App, names: Set[str], texts: Mapping[str, str]) -> None:
     required = any(top in text or top.replace("_", "-") in text for text in texts.values())
     if is_here or not (somewhere or required):
         raise PlanError(f"{app.name}: the commit has no {here}{files[0]} (module: {app.module})")
+
+
+def _check_build(app: App, names: Set[str]) -> None:
+    """What a build reads must be in the commit, and where it runs, too, unless it was built before."""
+    made: list[str] = []
+    for build in app.build:
+        wanted = [(name, "build.inputs") for name in build.inputs if name != "."]
+        if not any(PurePosixPath(build.folder).is_relative_to(output) for output in made):
+            wanted.append((build.folder, "build.folder"))
+        for name, key in wanted:
+            path = _path(app.source.folder, name)
+            if path and path not in names and not any(each.startswith(f"{path}/") for each in names):
+                raise PlanError(f"{app.name}: the commit has no {path} ({key})")
+        made += build.outputs
 
 
 def _alembic(app: App, names: Set[str]) -> str:

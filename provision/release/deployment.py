@@ -3,17 +3,20 @@
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from provision.engine.facts import SYSTEM, Facts
-from provision.engine.resource import Resource
+from provision.engine.resource import Resource, Transfer
 from provision.inventory import App, Host
 from provision.release.activation import Activation
-from provision.release.box import box
+from provision.release.artifacts import Artifacts, steps
+from provision.release.box import box, builds_box
 from provision.release.check import Check
 from provision.release.environment import environment, gunicorn
 from provision.release.facts import MANAGED
 from provision.release.layout import Layout, directory
 from provision.release.migration import Migration
+from provision.release.node import node_home
 from provision.release.paths import Paths
 from provision.release.preview import Preview
 from provision.release.process_manager import ProcessManager, process_manager
@@ -36,6 +39,8 @@ class Deployment:
     facts: Facts
     commit: str
     release: str
+    built_here: Path | None = None
+    """Where what the controller builds for the release is, when it is to be sent."""
 
     def built(self) -> tuple[Resource, ...]:
         """The release on the server's disk, with everything that it runs with, and no traffic yet."""
@@ -43,6 +48,7 @@ class Deployment:
         return (
             Release(app.name, self.release, self.commit, folder),
             self._venv,
+            *self._artifacts,
             *self._configuration,
             # Only now does nginx's group exist for sure.
             directory(Layout(app.name), Layout.sockets),
@@ -96,6 +102,7 @@ class Deployment:
             self._venv.base,
             app.requirements,
             app.process_manager,
+            *(one.spec for one in self._artifacts),
             *(f"{prefix}={folder}" for prefix, folder in self.slot.static),
             *(file.content for file in self._copied),
         )
@@ -118,6 +125,33 @@ class Deployment:
             netrc=app.netrc_text,
             key=app.source.private_key,
             box=box(app),
+        )
+
+    @property
+    def _sent(self) -> Transfer | None:
+        return Transfer(self.built_here, f".provision-{self.app.name}-{self.commit}.built") if self.built_here else None
+
+    @cached_property
+    def _artifacts(self) -> tuple[Artifacts, ...]:
+        """What is built for the release, if anything is."""
+        app = self.app
+        if not app.build:
+            return ()
+        on_server = app.build_on == "server"
+        return (
+            Artifacts(
+                app.name,
+                self.release,
+                self.commit,
+                steps(app),
+                node=app.node or "" if on_server else "",
+                tools=node_home(app) if on_server else "",
+                npm=self.host.mirrors.npm or "",
+                box=builds_box(app),
+                on=app.build_on,
+                sent=self._sent,
+                home=self.facts[SYSTEM].home,
+            ),
         )
 
     @cached_property

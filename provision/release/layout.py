@@ -63,6 +63,12 @@ class ReleaseLayout(Places):
         mode=0o644,
     )
     venv = Place("/srv/{app}/releases/{release}/.venv", "link", "its virtual environment")
+    built = Place(
+        "/srv/{app}/releases/{release}/.built",
+        "file",
+        "with `build`: which builds its built files come from",
+        mode=0o644,
+    )
     record = Place(
         "/var/lib/provision/apps/{app}/releases/{release}",
         "file",
@@ -87,11 +93,9 @@ class Layout(Places):
         mode=0o755,
     )
     build = Place(
-        "/srv/{app}/build",
-        "directory",
-        "a folder for the environment that is being built; the builder sees nothing else of it",
-        mode=0o700,
+        "/srv/{app}/build", "directory", "what is being built; the builder sees nothing else of it", mode=0o700
     )
+    builds = Place("/srv/{app}/builds", "directory", "with `build`: what was built, for releases", mode=0o700)
     shared = Place("/srv/{app}/shared", "directory", "what outlives releases", APP, APP, 0o750, "root, the app")
     current = Place("/srv/{app}/current", "link", "the active release, for people and scripts")
     preview = Place("/srv/{app}/preview", "link", "the release that can be previewed")
@@ -197,6 +201,15 @@ class Layout(Places):
     uv_cache = Place(
         "/var/cache/provision/build-{app}", "directory", "uv's cache", BUILDER, BUILDER, 0o700, "root, the builder"
     )
+    npm_cache = Place(
+        "/var/cache/provision/npm-{app}",
+        "directory",
+        "with `build`: npm's cache",
+        BUILDER,
+        BUILDER,
+        0o700,
+        "root, the builder",
+    )
 
     @property
     def builder(self) -> str:
@@ -219,6 +232,7 @@ class Tools(Places):
     keys = ("version",)
 
     uv = Place("/opt/uv/{version}", "directory", "the pinned installer of packages", mode=0o755)
+    node = Place("/opt/provision/node/{version}", "directory", "Node.js with npm, for builds", mode=0o755)
 
 
 class Hardened(Places):

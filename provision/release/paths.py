@@ -24,9 +24,11 @@ APP = (
     "migrated",
     "migrations",
     "uv_cache",
+    "builds",
+    "npm_cache",
 )
 SLOT = ("folder", "env", "gunicorn", "sandbox", "units", "manager", "fingerprint", "static", "copied")
-OF_RELEASE = ("folder", "stamp", "record")
+OF_RELEASE = ("folder", "stamp", "built", "record")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
 # shellcheck shell=sh disable=SC2154
-# Which releases and virtual environments stay on a server.
+# Which releases, virtual environments and builds stay on a server.
 # Reads app, and keep: how many of the newest releases stay.
 
 # release_prune: keep the newest good releases and those in use; keep environments that a release or a slot uses.
@@ -16,6 +16,8 @@ release_prune() {
     done
     used=$(readlink -f "$app_releases"/*/.venv "$app_configuration/blue/venv" "$app_configuration/green/venv" || true)
     find "$app_venvs" -mindepth 1 -maxdepth 1 -type d | while read -r path; do release_remove_unused "$path"; done
+    used=$(cat "$app_releases"/*/.built 2>/dev/null | sed "s|^|$app_builds/|" || true)
+    find "$app_builds" -mindepth 1 -maxdepth 1 -type d 2>/dev/null | while read -r path; do release_remove_unused "$path"; done
     # Those of an older toolkit were open to all.
     for path in "$app_releases"/* "$app_venvs"/*; do
         if [ -d "$path" ]; then chown "root:$app" "$path" && chmod 750 "$path"; fi

@@ -128,7 +128,7 @@ restored_running() {
 }
 
 restored_python_paths() {
-    printf '%s\n' "$python_pyenv" "$root/opt/uv" "$root"/var/tmp/provision-*
+    printf '%s\n' "$python_pyenv" "$root/opt/uv" "$root/opt/provision" "$root"/var/tmp/provision-*
 }
 
 # restored_foreign_python "APP APP...": why pyenv stays: something of somebody else's runs with one of its Pythons, or they built it.

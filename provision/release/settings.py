@@ -11,7 +11,21 @@ from pydantic import TypeAdapter, ValidationError
 from provision.errors import PlanError
 from provision.inventory import App
 
-KEPT = ("module", "health", "processes", "schedules", "hooks", "static", "requirements", "python")
+KEPT = (
+    "module",
+    "health",
+    "processes",
+    "schedules",
+    "hooks",
+    "static",
+    "requirements",
+    "python",
+    "build",
+    "build_on",
+    "node",
+)
+# What a release had before there was a key for it.
+BEFORE: dict[str, object] = {"build": [], "build_on": "server", "node": None}
 CHECKED = ("module", "requirements", "python")
 
 
@@ -30,12 +44,25 @@ def were_checked(app: App, kept: str) -> bool:
     return isinstance(then, dict) and all(name in then and then[name] == now[name] for name in CHECKED)
 
 
+def was_built_as(app: App, kept: str) -> bool:
+    """Whether a release has kept the same builds as the app has now; true where nothing is kept yet."""
+    if not kept:
+        return True
+    try:
+        then = json.loads(kept)
+    except ValueError:
+        return False
+    now = json.loads(settings(app))
+    names = ("build", "build_on", "node") if app.build else ("build",)
+    return isinstance(then, dict) and all((BEFORE | then)[name] == now[name] for name in names)
+
+
 def with_settings(app: App, kept: str) -> App:
     """The app with what a release has kept. Raises PlanError if that cannot be read."""
     if not kept:
         return app
     try:
-        values = TypeAdapter(dict[str, object]).validate_json(kept)
+        values = BEFORE | TypeAdapter(dict[str, object]).validate_json(kept)
         fields = {name: type(app).model_fields[name].annotation for name in KEPT if name in values}
         update = {
             name: TypeAdapter[object](kind or object).validate_python(values[name]) for name, kind in fields.items()

@@ -42,8 +42,8 @@ class Release:
 
 
 def rebuilt(app: str, earlier: Mapping[Ref, Change]) -> bool:
-    """Whether the release's files or its environment are about to be written again."""
-    return Release.ref_to(app) in earlier or Venv.ref_to(app) in earlier
+    """Whether the release's files, its environment or what was built for it are about to be written again."""
+    return any(ref in earlier for ref in (Release.ref_to(app), Venv.ref_to(app), Ref("build", app)))
 
 
 def emptied(app: str, earlier: Mapping[Ref, Change]) -> bool:

@@ -29,7 +29,7 @@ release_export() {
         fail "$1: the release cannot be written to $app_releases: $(room "$app_releases"); make room there, or keep fewer releases (keep_releases)"
     rm -f "$beside.tar"
     if [ ! -d "$beside/$4" ]; then fail "$1: the commit has no folder $4 (source.folder)"; fi
-    for own in .release .venv; do
+    for own in .release .venv .built; do
         if [ -e "$beside/$own" ] || [ -L "$beside/$own" ]; then fail "$1: the commit has a $own at its top, where the server puts its own: remove it from the repository"; fi
     done
     if [ -L "$release_venv" ]; then cp -P "$release_venv" "$beside/.venv"; fi

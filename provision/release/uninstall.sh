@@ -180,8 +180,8 @@ uninstall_certificate() {
 # uninstall_own APP: what it has besides its data, its users and its record; in its home, only what we put there.
 uninstall_own() {
     for each in $process_managers; do "${each}_places" "$1"; done
-    printf '%s\n' "$app_tmpfiles" "$app_sockets" "$app_uv_cache" "$app_current" "$app_preview" "$app_static" \
-        "$app_build" "$app_venvs" "$app_releases" "$app_repository" "$app_configuration" \
+    printf '%s\n' "$app_tmpfiles" "$app_sockets" "$app_uv_cache" "$app_npm_cache" "$app_current" "$app_preview" "$app_static" \
+        "$app_build" "$app_builds" "$app_venvs" "$app_releases" "$app_repository" "$app_configuration" \
         "$root/etc/provision/egress/$1.nft" "$provision_stamps/$(uninstall_table "$1")"
     if uninstall_last_rules "$1"; then
         printf '%s\n' "$root/etc/provision/egress" "$root/etc/systemd/system/provision-egress.service" \

@@ -60,23 +60,13 @@ venv_install() {
 
 # venv_clean: remove what is half done: the build, and a release that never had an environment.
 venv_clean() {
-    if [ -n "$work" ]; then
-        venv_stop
-        rm -rf "$work"
-    fi
+    if [ -n "$work" ]; then box_close; fi
     if [ ! -L "$release_venv" ] && [ "$(readlink -f "$app_current")" != "$release_folder" ]; then rm -rf "$release_folder"; fi
 }
 
-# venv_stop: end the build; a run that was killed leaves one behind.
-venv_stop() { systemctl --quiet stop "$unit" 2>/dev/null || true; }
-
 # venv_build SERVER_REQUIREMENT...
 venv_build() {
-    getent passwd "$builder" >/dev/null || fail "$app: the server has no user $builder, who builds: invoke provision makes it"
-    venv_stop
-    install -d -m 700 -o root -g root "$app_build"
-    rm -rf "${app_build:?}"/*
-    work=$(mktemp -d "$app_build/XXXXXX") || fail "$app: no space left for the venv: $(venv_room "$app_build")"
+    box_open
     mkdir -p "${app_uv_cache%/*}"
     install -d -m 700 -o "$builder" -g "$builder" "$app_uv_cache"
     venv_forget_cache
@@ -84,15 +74,9 @@ venv_build() {
     venv_logins
     printf '%s\n' "$build" >"$work/build.sh"
     # All of the commit: a lock, a workspace's member or a path may be above the app's folder.
-    tar -C "$release_folder" --exclude=./.venv --exclude=./.release -cf - . | tar -C "$work/source" -xf -
+    tar -C "$release_folder" --exclude=./.venv --exclude=./.release --exclude=./.built -cf - . | tar -C "$work/source" -xf -
     chown -hR "$builder:" "$work/source" "$work/venv" "$work/home"
-    # The builder gets the end of a pipe. What it says has an end, too: its beginning and its last part are kept.
-    { venv_run_build "$@" 2>&1 || : >"$work/failed"; } | {
-        head -c 500000
-        tail -c 500000
-    } >"$work/output"
-    # No line of it can be taken for one of the toolkit's own.
-    sed 's/^/  /' "$work/output"
+    box_said venv_run_build "$@"
     if [ -e "$work/failed" ]; then venv_failed; fi
     venv_take
 }
@@ -149,40 +133,28 @@ venv_login() {
 # venv_index: its address without them.
 venv_index() { printf '%s' "$index" | sed 's|://[^/]*@|://|'; }
 
-venv_full() { fail "$app: no space left for the venv: $(venv_room "$work" /var/tmp)"; }
-
 # venv_failed: fail with the build's reason.
 venv_failed() {
-    if grep -q 'os error 28\|No space left' "$work/output"; then venv_full; fi
+    if grep -q 'os error 28\|No space left' "$work/output"; then box_full "the venv"; fi
     # When an index refuses a password, uv says that the packages are not there.
     status=$(sed -n 's/.*lack of valid authentication credentials (\([^)]*\)).*/\1/p' "$work/output" | head -n 1)
-    if [ -n "$status" ]; then fail "$app: $file cannot be installed: $(uv_denied "$status")"; fi
+    if [ -n "$status" ]; then fail "$app: $file cannot be installed: $(tool_denied "$status")"; fi
     refused=$(venv_git_reason <"$work/output")
     if [ -n "$refused" ]; then fail "$app: $file cannot be installed: $refused"; fi
     fail "$app: $file cannot be installed: $(venv_reason <"$work/output" | sed "s|$app_home/source/||g")$(sandbox_hint "$app" <"$work/output")"
 }
 
-# venv_take: the environment becomes root's, as a copy, so that nothing of the builder's comes along: no special mode or access list, and
-# no file that somebody has open. The builder's processes are gone, and nobody but root can go where its files are.
+# venv_take: the environment becomes root's, as a copy.
 venv_take() {
-    odd=$(find "$work/venv" ! -type f ! -type d ! -type l -printf '%P' -quit | tr -c '[:print:]' '?' | cut -c 1-200)
-    if [ -n "$odd" ]; then fail "$app: the build left something that is neither file, folder nor link: $odd"; fi
-    cp -RP --reflink=auto --preserve=timestamps --no-preserve=mode,ownership,xattr "$work/venv" "$work/taken" || venv_full
-    find "$work/venv" -type f -perm /111 -printf '%P\0' | (cd "$work/taken" && xargs -0r chmod 755 --)
-    chmod -R a+rX,go-w,a-st "$work/taken"
+    box_copy "$work/venv" "$work/taken"
     rm -rf "$work/taken/.complete"
     # The stamp is the newest file of an environment that nobody touched. It names the commit that it was built for.
     printf '%s\n' "$file" "$(cut -f1 "$release_stamp")" | put "$work/taken/.complete" root root 644
     chown "root:$app" "$work/taken"
     chmod 750 "$work/taken"
     if [ -e "$venv" ]; then mv -T "$venv" "$work/old"; fi
-    mv -T "$work/taken" "$venv" || venv_full
+    mv -T "$work/taken" "$venv" || box_full "the venv"
     sync -f "$venv"
-}
-
-# venv_room PATH...: the free space on their filesystems.
-venv_room() {
-    echo "$(room "$@"); make room there, or keep fewer releases (keep_releases)"
 }
 
 # venv_git_reason <OUTPUT: why a requirement's repository let nobody in, which git and ssh say far behind uv's error; empty if they do not.

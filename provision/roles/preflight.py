@@ -23,6 +23,8 @@ SERVER_COSTS = (
     Cost("pyenv", "/opt", 50, 3000),
     Cost("python", "/opt", 400, 9000, runs=True),
     Cost("python", "/var/tmp", 400, 9000, runs=True),
+    Cost("node", "/opt", 150, 3500, runs=True),
+    Cost("node", "/var/tmp", 60, 100),
 )
 
 
@@ -42,7 +44,7 @@ def _costs(host: Host) -> tuple[Cost, ...]:
     return tuple(
         Cost(kind, Layout(name).home, megabytes, inodes, runs=True, name=name)
         for name in host.apps
-        for kind, megabytes, inodes in (("release", 20, 1000), ("venv", 200, 8000))
+        for kind, megabytes, inodes in (("release", 20, 1000), ("venv", 200, 8000), ("build", 300, 30000))
     )
 
 

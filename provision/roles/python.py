@@ -1,10 +1,13 @@
-"""The apps' Pythons, built by pyenv or the distribution's."""
+"""The apps' Pythons, built by pyenv or the distribution's, and Node.js for builds."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from provision.engine.facts import SYSTEM, Facts
 from provision.engine.resource import Resource
 from provision.inventory import App, Host
+from provision.release.node import DISTRIBUTION as NODE
+from provision.release.node import SERIES, Node
 from provision.release.uv import Uv
 from provision.release.venv import python_home
 from provision.resources.package import Packages
@@ -46,7 +49,7 @@ def cpython(host: Host, facts: Facts, wanted: Wanted, app: App) -> CPython:
 
 
 def python(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
-    """What the apps' Pythons need, the Pythons, and uv."""
+    """What the apps' Pythons need, the Pythons, uv, and Node.js where a build wants it."""
     apps = host.apps.values()
     if not apps:
         return ()
@@ -61,4 +64,14 @@ def python(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
         *([Pyenv(host.mirrors.pyenv, host.mirrors.pyenv_revision)] if pythons else []),
         *pythons.values(),
         Uv(python_home(next(iter(apps))), host.mirrors.index or ""),
+        *_node(host),
     )
+
+
+def _node(host: Host) -> Iterable[Resource]:
+    """For builds on the server."""
+    building = [app for app in host.apps.values() if app.build and app.node and app.build_on == "server"]
+    python, index = python_home(next(iter(host.apps.values()))), host.mirrors.index or ""
+    if any(app.node not in SERIES for app in building):
+        yield Packages("node", NODE)
+    yield from (Node(series, python, index) for series in SERIES if any(app.node == series for app in building))

@@ -19,6 +19,6 @@ def rehearsed(host: Host) -> tuple[Resource, ...]:
     system = System("debian", "12", "x86_64", 2, 2 * GIB, host.user, "/root", datetime(2026, 1, 1, tzinfo=UTC))
     facts = Facts({**bare, SYSTEM: system})
     commits = dict.fromkeys(host.apps, COMMIT)
-    releases = {name: release_id(name, app.source.folder, facts, COMMIT) for name, app in host.apps.items()}
+    releases = {name: release_id(app, facts, COMMIT) for name, app in host.apps.items()}
     host_keys = {name: ("rehearsal",) for name, app in host.apps.items() if app.source.ssh}
     return roles.everything(host, facts, Wanted(commits=commits, releases=releases, host_keys=host_keys))

@@ -16,8 +16,8 @@ def _none() -> Mapping[str, str]:
 class Wanted:
     """What the controller wants on one host and brings along.
 
-    By app: the `commits` and `releases` (ids) to deploy, the `packs` of commits to send, and `host_keys`, the lines
-    of a known_hosts file for repositories that are read over SSH. By name: `pythons`, the packed Pythons that the
+    By app: the `commits` and `releases` (ids) to deploy, the `packs` of commits to send, where what the controller builds is `built`,
+    and `host_keys`, the lines of a known_hosts file for repositories that are read over SSH. By name: `pythons`, the packed Pythons that the
     controller has for this server, and `archives`, where it keeps those that the server builds; others are not
     kept. `token` opens the new previews. With `force`, issuers are asked however short ago they were asked before. With `stops_first`, old releases end before new ones start.
     Releases are those of one `app`, if it is not empty. `notes` are lines to show before the plan. `now` is the
@@ -29,6 +29,7 @@ class Wanted:
     commits: Mapping[str, str] = field(default_factory=_none)
     releases: Mapping[str, str] = field(default_factory=_none)
     packs: Mapping[str, Path] = field(default_factory=lambda: MappingProxyType({}))
+    built: Mapping[str, Path] = field(default_factory=lambda: MappingProxyType({}))
     host_keys: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     pythons: Mapping[str, CachedPython] = field(default_factory=lambda: MappingProxyType({}))
     archives: Mapping[str, Path] = field(default_factory=lambda: MappingProxyType({}))

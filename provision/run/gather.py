@@ -10,11 +10,13 @@ from provision.controller.checkout import uncommitted
 from provision.controller.commit_files import Commit
 from provision.engine.facts import SYSTEM, Facts
 from provision.inventory import App, Host
+from provision.release.artifacts import steps
 from provision.release.choice import release_id
 from provision.release.commit import inspect
 from provision.release.facts import PUSHED, RELEASES
 from provision.release.settings import were_checked
 from provision.roles.wanted import Wanted
+from provision.run.build import location
 from provision.run.request import Request
 
 Commits = Mapping[str, Future[Commit]]
@@ -31,8 +33,9 @@ def gather(request: Request, host: Host, facts: Facts, resolved: Commits, folder
     keys = python_cache.keys(facts[SYSTEM], host)
     return Wanted(
         commits=found,
-        releases={name: release_id(name, sources[name].folder, facts, commit) for name, commit in found.items()},
+        releases={name: release_id(host.apps[name], facts, commit) for name, commit in found.items()},
         packs=_packs(host, facts, found, folder),
+        built={name: location(folder(), name) for name in found if _built_here(host.apps[name])},
         host_keys=host_keys,
         pythons=python_cache.read(request.inventory, keys),
         archives={name: python_cache.location(request.inventory) / key for name, key in keys.items()},
@@ -42,8 +45,20 @@ def gather(request: Request, host: Host, facts: Facts, resolved: Commits, folder
         app=request.app,
         now=int(time.time()),
         inventory=request.inventory.name,
-        notes=tuple(note for name, commit in found.items() if (note := uncommitted(name, sources[name], commit))),
+        notes=tuple(
+            note
+            for name, commit in found.items()
+            if (note := uncommitted(name, sources[name], commit, _outputs(host.apps[name])))
+        ),
     )
+
+
+def _outputs(app: App) -> tuple[str, ...]:
+    return tuple(name for step in steps(app) for name in step.outputs)
+
+
+def _built_here(app: App) -> bool:
+    return bool(app.build) and app.build_on == "controller"
 
 
 def inspected(host: Host, facts: Facts, resolved: Commits) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from provision.inventory import Host
 from provision.release.outside import PublicName
 from provision.roles.wanted import Wanted
 from provision.run import access, outside
+from provision.run.build import build_here
 from provision.run.follow import Run, follow, new_id
 from provision.run.gather import Commits, gather, inspected
 from provision.run.hold import Hold
@@ -155,6 +156,7 @@ class HostRun:
             part = replace(part, changes=tuple(left))
         if not part.changes:
             return
+        build_here(self.request.inventory, self.host, self.wanted, part)
         upload(self.session, part, partial(self.watcher.sent, self.host.name))
         made = len(self.progress.took)
         try:

@@ -128,7 +128,7 @@ def tree() -> dict[str, str]:
     listed = shell(
         SERVER,
         "find /etc /srv /opt /usr /var/lib/provision /var/cache/provision /var/tmp /var/www "
-        "'(' -path '/var/cache/provision/build-*' -o -path '/srv/*/repository.git' ')' -prune -o "
+        "'(' -path '/var/cache/provision/build-*' -o -path '/var/cache/provision/npm-*' -o -path '/srv/*/repository.git' ')' -prune -o "
         "-printf '%p\\t%y %m %u:%g %s %T@ %l\\n' 2>/dev/null; "
         "find /run/provision /home /root -name '.provision*' -o -name 'check.*' 2>/dev/null; "
         f'for slot in blue green; do systemctl show -p MainPID {APP}@$slot | sed "s/^/$slot\\t/"; done',

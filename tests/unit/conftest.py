@@ -21,7 +21,7 @@ from provision.engine import apply, probe
 from provision.engine.facts import SYSTEM, Facts, System
 from provision.engine.resource import Change, Ref
 from provision.engine.shell import joined
-from provision.inventory import load
+from provision.inventory import App, Source, load
 from provision.release.choice import release_id
 from provision.release.facts import (
     HARDENED,
@@ -124,10 +124,15 @@ def make_known() -> Callable[..., Known]:
             }
         )
         commits = {"shop": COMMIT} if commits is None else commits
-        ids = {app: release_id(app, ".", facts, commit) for app, commit in commits.items()}
+        ids = {app: release_id(_app(app), facts, commit) for app, commit in commits.items()}
         return Known(facts, Wanted(commits=commits, releases=ids, **(wanted or {})))
 
     return make
+
+
+def _app(name: str) -> App:
+    source = Source(repository="https://git.example.com/app.git")
+    return App(name=name, source=source, module="app:app", domains=["app.example.com"])
 
 
 def planned(*names: str) -> dict[Ref, Change]:

@@ -128,7 +128,7 @@ def bare(host: Host) -> Facts:
 def fresh(host: Host, known: Facts) -> Wanted:
     """A first deploy of a commit to the host."""
     commits = dict.fromkeys(host.apps, "0123456789abcdef0123456789abcdef01234567")
-    ids = {name: release_id(name, host.apps[name].source.folder, known, commit) for name, commit in commits.items()}
+    ids = {name: release_id(host.apps[name], known, commit) for name, commit in commits.items()}
     return Wanted(commits=commits, releases=ids)
 
 

@@ -33,6 +33,7 @@ apps:
     secrets: [TOKEN]
     environment: {GREETING: hello}
     database: postgresql
+    build: [{run: make, outputs: [out]}]
     schedules: {cleanup: {at: hourly, run: python -m shop.cleanup}}
   blog: {source: {push: code}, module: blog.main:app, domains: [blog.example.com]}
 hosts:

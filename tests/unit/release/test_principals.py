@@ -5,14 +5,16 @@ import pytest
 from provision.release.layout import APP, BUILDER, NGINX, Layout, ReleaseLayout, SlotLayout
 from provision.release.principals import ANOTHER, PRINCIPALS, access, places
 
-SHARED, CACHE, ANSWERS = Layout.shared, Layout.uv_cache, Layout.answers
+SHARED, CACHE, NPM, ANSWERS = Layout.shared, Layout.uv_cache, Layout.npm_cache, Layout.answers
 
 
 def test_only_root_writes_apart_from_what_the_app_shares_and_the_caches_of_the_builder_and_of_nginx() -> None:
     sockets = {SlotLayout.socket}
     for place in set(places()) - sockets:
         writers = {user for user in PRINCIPALS.values() if "w" in access(place, user)}
-        assert writers == {SHARED: {APP}, CACHE: {BUILDER}, ANSWERS: {NGINX}}.get(place, set()), place.path
+        assert writers == {SHARED: {APP}, CACHE: {BUILDER}, NPM: {BUILDER}, ANSWERS: {NGINX}}.get(place, set()), (
+            place.path
+        )
         assert (place.writers == "root") == (not writers), place.path
 
 
