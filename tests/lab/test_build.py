@@ -2,16 +2,19 @@
 
 import json
 import socket
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from provision import lab
-from tests.lab.conftest import SUITE, Controller, https, shell
-from tests.lab.refusals import APP, DOMAIN, MAIN, SERVER, Declared, refused, untouched
+from tests.lab.conftest import SUITE, Controller, https, sampled, shell
+from tests.lab.refusals import APP, DOMAIN, MAIN, SERVER, Declared, lab_values, refused, untouched
 from tests.lab.repository import Repository
 
 pytest_plugins = ("tests.lab.refusals",)
@@ -76,11 +79,11 @@ FILES = {
 }
 # By what a build leaves where its output should be: the commands, and what a deploy says.
 LEFT = {
-    "a link": ("ln -s /etc dist", "the build made no frontend/dist that is a file or a folder (build.outputs)"),
     "a link to a secret": (
         "ln -s /etc/shadow dist",
         "the build made no frontend/dist that is a file or a folder (build.outputs)",
     ),
+    "a link": ("ln -s /etc dist", "the build made no frontend/dist that is a file or a folder (build.outputs)"),
     "a pipe": ("mkfifo dist", "the build made no frontend/dist that is a file or a folder (build.outputs)"),
     "a pipe in it": (
         "mkdir -p dist/deep && mkfifo dist/deep/pipe",
@@ -108,7 +111,7 @@ def make(repository: Repository, tmp_path_factory: pytest.TempPathFactory) -> Ma
     repository.commit(FILES)
     lab.reset(SERVER, SUITE, used=True)
     declared = Declared(tmp_path_factory.mktemp("inventory"), repository)
-    return lambda **changes: declared(WANTED | changes)
+    return lambda top=None, **changes: declared(WANTED | changes, **(top or {}))
 
 
 def front() -> str:
@@ -170,6 +173,7 @@ def test_another_front_end_is_built_and_a_rollback_serves_the_old_one(make: Make
     assert front() == "second hello, it's me 42"
 
 
+@pytest.mark.long
 def test_what_somebody_changed_in_the_built_files_is_put_back_without_a_build(make: Make) -> None:
     before = builds()
     shell(SERVER, f"echo changed > /srv/{APP}/current/frontend/dist/index.txt")
@@ -223,7 +227,7 @@ fs.writeFileSync("dist/index.txt", JSON.stringify(said));
     assert "a-secret-of-the-app" not in json.dumps(said)
 
 
-@pytest.mark.parametrize("leaves", [*LEFT])
+@pytest.mark.parametrize("leaves", sampled([*LEFT], 4))
 def test_root_takes_nothing_from_a_build_but_files_and_folders(make: Make, repository: Repository, leaves: str) -> None:
     script, reason = LEFT[leaves]
     repository.commit(
@@ -236,14 +240,17 @@ def test_root_takes_nothing_from_a_build_but_files_and_folders(make: Make, repos
     assert shell(SERVER, "grep -rl root:.*:0: /srv 2>/dev/null || true") == ""
 
 
+@pytest.mark.long
 def test_a_link_inside_stays_a_link_and_is_not_published(make: Make, repository: Repository) -> None:
     script = "mkdir dist && ln -s /etc/shadow dist/shadow && ln -s /etc/shadow dist/index.txt"
     repository.commit({"frontend/build.js": f"require('child_process').execSync(`{script}`)\n"}, branch="hostile")
     error = refused(make(build=BUILD[:1])("deploy", SERVER, "--json", "--revision", "hostile"))
     assert "is a link that leads out of the commit, and its files would be published" in error
-    assert shell(SERVER, f"find /srv/{APP}/static -name shadow") == ""
+    assert shell(SERVER, f"find /srv/{APP}/static/current/ -name shadow -o -type l") == ""
+    assert front() == "second hello, it's me 42"
 
 
+@pytest.mark.long
 def test_a_commit_whose_folder_is_a_link_gets_no_output_behind_it(make: Make, repository: Repository) -> None:
     (repository.folder / "out").symlink_to("/etc")
     repository.commit({}, branch="linked")
@@ -253,6 +260,39 @@ def test_a_commit_whose_folder_is_a_link_gets_no_output_behind_it(make: Make, re
     error = refused(make(build=made, node=None, static={})("deploy", SERVER, "--json", "--revision", "linked"))
     assert error == f"{APP}: out is no folder, so there is no out/made in it (build.outputs)"
     assert shell(SERVER, "ls /etc/made 2>/dev/null || true") == ""
+
+
+class _Registry(BaseHTTPRequestHandler):
+    """Sends npm on to the registry that it would ask otherwise, and notes what it was asked for."""
+
+    upstream = ""
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        self.send_response(302)
+        self.send_header("Location", f"{self.upstream}{self.path}")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.long
+def test_npm_asks_the_mirror_and_another_node_builds(make: Make, repository: Repository) -> None:
+    npm = "PATH=$(echo /opt/provision/node/22.*/bin):$PATH npm"
+    _Registry.upstream = shell(SERVER, f"{npm} config get registry").rstrip("/")
+    repository.commit({"frontend/build.js": FRONT.replace("WORDS", "third")})
+    shell(SERVER, f"rm -rf /var/cache/provision/npm-{APP}")
+    with ThreadingHTTPServer(("10.213.0.1", 0), _Registry) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        place = f"http://10.213.0.1:{server.server_address[1]}"
+        make(top={"mirrors": lab_values()["mirrors"] | {"npm": place}}, node="24").deploy(SERVER)
+        server.shutdown()
+    assert "/picocolors/-/picocolors-1.1.1.tgz" in _Registry.asked
+    assert shell(SERVER, "/opt/provision/node/24.*/bin/node --version").startswith("v24.")
+    assert front() == "third hello, it's me 42"
 
 
 def test_this_machine_builds_and_sends_what_it_built(make: Make, repository: Repository, tmp_path: Path) -> None:
@@ -279,6 +319,7 @@ def test_this_machine_builds_and_sends_what_it_built(make: Make, repository: Rep
     assert (front(), controller.plan(SERVER).status) == (f"{socket.gethostname()}\n", 0)
 
 
+@pytest.mark.long
 def test_a_build_that_fails_here_changes_nothing_there(make: Make, repository: Repository) -> None:
     here = {"run": ["echo looks good", "echo no such file >&2; exit 4"], "outputs": ["out"]}
     repository.commit({"notes.txt": "fails"}, branch="fails")
@@ -288,6 +329,7 @@ def test_a_build_that_fails_here_changes_nothing_there(make: Make, repository: R
     assert error == f"{APP}: the build on this machine failed at `echo no such file >&2; exit 4`: no such file"
 
 
+@pytest.mark.long
 def test_taking_the_key_out_leaves_no_build(make: Make, repository: Repository) -> None:
     for note in ("no build", "and none in the other slot"):
         repository.commit({"notes.txt": note})
@@ -299,3 +341,25 @@ def test_taking_the_key_out_leaves_no_build(make: Make, repository: Repository) 
         "package-lock.json",
         "package.json",
     ]
+
+
+@pytest.mark.long
+def test_after_a_power_cut_during_a_build_the_next_deploy_finds_its_way(make: Make, repository: Repository) -> None:
+    repository.commit({"frontend/build.js": "setTimeout(() => {}, 600000)\n"}, branch="slow")
+    process = make().start("deploy", SERVER, "--json", "--revision", "slow")
+    deadline = time.monotonic() + 300
+    while not shell(SERVER, "pgrep -f '^node build.js' || true"):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    lab.kill(SERVER)
+    process.kill()
+    process.communicate()
+    lab.start(SERVER)
+    repository.commit({"frontend/build.js": FRONT.replace("WORDS", "after")})
+    make().deploy(SERVER)
+    assert front() == "after hello, it's me 42"
+    assert (
+        shell(SERVER, f"ls -A /srv/{APP}/build; find /srv/{APP}/releases -name '.provision*' -o -name '.new-*'") == ""
+    )
+    assert make().plan(SERVER).status == 0
