@@ -22,6 +22,6 @@ node_install() {
     find "$beside" -mindepth 1 -maxdepth 1 ! -name bin ! -name lib -exec rm -rf {} +
     chmod 755 "$beside/bin/node" "$beside/lib/node_modules/npm/bin/npm-cli.js" "$beside/lib/node_modules/npm/bin/npx-cli.js"
     for each in npm npx; do ln -s "../lib/node_modules/npm/bin/$each-cli.js" "$beside/bin/$each"; done
-    "$beside/bin/node" --version >/dev/null || fail "Node.js $version does not run here: its wheel is for another kind of server (node: system is the distribution's)"
+    setpriv --reuid=65534 --regid=65534 --clear-groups "$beside/bin/node" --version >/dev/null || fail "Node.js $version does not run here: its wheel is for another kind of server (node: system is the distribution's)"
     tool_done "$tools_node"
 }
