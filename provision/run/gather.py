@@ -14,7 +14,7 @@ from provision.release.artifacts import steps
 from provision.release.choice import release_id
 from provision.release.commit import inspect
 from provision.release.facts import PUSHED, RELEASES
-from provision.release.settings import were_checked
+from provision.release.settings import was_built_as, were_checked
 from provision.roles.wanted import Wanted
 from provision.run.build import location
 from provision.run.request import Request
@@ -74,7 +74,10 @@ def inspected(host: Host, facts: Facts, resolved: Commits) -> tuple[str, ...]:
 def _inspected(app: App, commit: Commit, facts: Facts) -> tuple[str, ...]:
     wanted = (app.name, commit.id, app.source.folder)
     known = any(
-        (one.app, one.commit, one.folder) == wanted and were_checked(app, one.settings) for one in facts[RELEASES]
+        (one.app, one.commit, one.folder) == wanted
+        and were_checked(app, one.settings)
+        and was_built_as(app, one.settings)
+        for one in facts[RELEASES]
     )
     files = None if known else commit.files
     return inspect(app, files.names, files.texts) if files else ()

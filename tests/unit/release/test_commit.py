@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from provision.errors import PlanError
-from provision.inventory import App, Python, Source
+from provision.inventory import App, Build, Python, Source
 from provision.release.commit import inspect, is_read
 
 PROJECT = '[project]\nname = "shop"\nrequires-python = ">=3.12"\ndependencies = ["fastapi>=0.1", "HTTPX[http2]"]\n'
@@ -27,6 +27,7 @@ def look(files: dict[str, str], folder: str = ".", requirements: str = "auto", *
         python=Python(version=str(more.get("python", "3.13.5"))),
         requirements=requirements,
         migrate=more.get("migrate", True),
+        build=more.get("build", []),
     )
     return inspect(app, frozenset(files), {name: text for name, text in files.items() if is_read(name)})
 
@@ -126,3 +127,12 @@ def test_migrations_that_no_deploy_would_run_are_named() -> None:
     )
     assert len(look(files, migrate="alembic -c migrations/alembic.ini upgrade head")) == 1
     assert len(look({**GOOD, "alembic.ini": ""})) == 1
+
+
+def test_what_a_build_reads_is_in_the_commit_or_built_before() -> None:
+    front = Build(run=["make"], folder="front", inputs=["front"], outputs=["front/dist"])
+    after = Build(run=["make"], folder="front/dist", outputs=["out"])
+    there = {**GOOD, "front/package.json": ""}
+    assert refusal(GOOD, build=[front]) == "shop: the commit has no front (build.inputs)"
+    assert refusal(there, build=[after]) == "shop: the commit has no front/dist (build.folder)"
+    assert look(there, build=[front, after])
