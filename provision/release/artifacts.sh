@@ -9,10 +9,13 @@ artifacts_probe() {
         layout_release "$app" "$release"
         state=wrong
         if [ -e "$app_builds/$(artifacts_sent "$spec" "$commit")" ]; then printf '%s\tkept=yes\n' "$number"; fi
-        if [ "$(sed -n 1p "$release_built" 2>/dev/null)" = "$(artifacts_made_of "$spec")" ]; then state=right; fi
+        if [ "$(artifacts_of "$release_built" | sed -n 1p)" = "$(artifacts_made_of "$spec")" ]; then state=right; fi
         if [ -e "$release_built" ]; then printf '%s\tbuild=%s\n' "$number" "$state"; fi
     done
 }
+
+# artifacts_of FILE: what a release's record of its builds says. A commit that an older toolkit exported may have anything of that name.
+artifacts_of() { if [ -f "$1" ] && [ ! -L "$1" ]; then cat "$1"; fi; }
 
 # artifacts_made_of SPEC: what a release's builds are made with. Reads release_venv.
 artifacts_made_of() { printf '%s\t%s' "$1" "$(readlink "$release_venv" | sed 's|.*/||')"; }

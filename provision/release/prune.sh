@@ -16,7 +16,7 @@ release_prune() {
     done
     used=$(readlink -f "$app_releases"/*/.venv "$app_configuration/blue/venv" "$app_configuration/green/venv" || true)
     find "$app_venvs" -mindepth 1 -maxdepth 1 -type d | while read -r path; do release_remove_unused "$path"; done
-    used=$(cat "$app_releases"/*/.built 2>/dev/null | sed "s|^|$app_builds/|" || true)
+    used=$(for path in "$app_releases"/*/.built; do artifacts_of "$path"; done | sed "s|^|$app_builds/|")
     find "$app_builds" -mindepth 1 -maxdepth 1 -type d 2>/dev/null | while read -r path; do release_remove_unused "$path"; done
     # Those of an older toolkit were open to all.
     for path in "$app_releases"/* "$app_venvs"/*; do

@@ -60,3 +60,18 @@ def test_failed_releases_go_unless_a_slot_has_them_and_take_no_place_of_good_one
         (records / f"2026010{day}T000000-abc").write_text(f"{state}\t2026-01-0{day}T00:00:00Z\tjo@desk\n")
     assert prune(2) == (["1", "3", "4", "5"], ["1", "3", "4", "5"])
     assert sorted(path.name[7] for path in records.iterdir()) == ["3", "4"]
+
+
+def test_what_was_built_goes_with_the_last_release_that_has_it(
+    tmp_path: Path, prune: Callable[[int], tuple[list[str], list[str]]]
+) -> None:
+    shop = tmp_path / "srv" / "shop"
+    for key, days in (("gone", (2, 4)), ("kept", (4, 7)), ("in-use", (3,)), ("nobodys", ())):
+        (shop / "builds" / key / "out").mkdir(parents=True)
+        for day in days:
+            with (shop / "releases" / f"2026010{day}T000000-abc" / ".built").open("a") as record:
+                record.write(f"{key}\n")
+    # A link of that name is a commit's own.
+    (shop / "releases" / "20260106T000000-abc" / ".built").symlink_to("/dev/zero")
+    prune(2)
+    assert sorted(path.name for path in (shop / "builds").iterdir()) == ["in-use", "kept"]
