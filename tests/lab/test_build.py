@@ -296,6 +296,7 @@ def test_npm_asks_the_mirror_and_another_node_builds(make: Make, repository: Rep
     assert front() == "third hello, it's me 42"
 
 
+@pytest.mark.long
 def test_this_machine_builds_and_sends_what_it_built(make: Make, repository: Repository, tmp_path: Path) -> None:
     """Once for all commits with the same inputs; what a hand changed is put back from what the server got."""
     count = tmp_path / "count"
@@ -320,7 +321,6 @@ def test_this_machine_builds_and_sends_what_it_built(make: Make, repository: Rep
     assert (front(), controller.plan(SERVER).status) == (f"{socket.gethostname()}\n", 0)
 
 
-@pytest.mark.long
 def test_a_build_that_fails_here_changes_nothing_there(make: Make, repository: Repository) -> None:
     here = {"run": ["echo looks good", "echo no such file >&2; exit 4"], "outputs": ["out"]}
     repository.commit({"notes.txt": "fails"}, branch="fails")
