@@ -18,6 +18,7 @@ from provision.inventory.mirrors import Mirrors
 from provision.inventory.model import Model
 from provision.inventory.postgresql import PostgreSQL
 from provision.inventory.python import Python
+from provision.inventory.requirements import Requirements
 from provision.inventory.rollout import Rollout
 from provision.inventory.schedule import Schedule
 from provision.inventory.source import Source
@@ -28,6 +29,7 @@ MODELS: tuple[type[Model], ...] = (
     App,
     Source,
     Python,
+    Requirements,
     Health,
     Schedule,
     Hooks,

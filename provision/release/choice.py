@@ -5,14 +5,14 @@ from provision.errors import PlanError
 from provision.release.facts import RELEASES, ServerRelease
 
 
-def release_id(app: str, folder: str, facts: Facts, commit: str) -> str:
-    """The release of the wanted commit: the active one, else the newest that the server has, else a new one.
+def release_id(app: str, folder: str, facts: Facts, commit: str, upgrades: bool = False) -> str:
+    """The release of the wanted commit: the active one, else the newest that the server has, else a new one; if it `upgrades`, a new one.
 
     An id is the UTC time and the commit's first seven digits: 20261121T230500-abc1234.
     """
     wanted = (app, commit, folder)
     kept = [one for one in facts[RELEASES] if (one.app, one.commit, one.folder) == wanted]
-    if kept:
+    if kept and not upgrades:
         return max(kept, key=lambda one: (one.active, one.id)).id
     return f"{facts[SYSTEM].now:%Y%m%dT%H%M%S}-{commit[:7]}"
 

@@ -36,12 +36,13 @@ class Deployment:
     facts: Facts
     commit: str
     release: str
+    upgrades: bool = False
 
     def built(self) -> tuple[Resource, ...]:
         """The release on the server's disk, with everything that it runs with, and no traffic yet."""
         app, folder = self.app, self.app.source.folder
         return (
-            Release(app.name, self.release, self.commit, folder),
+            Release(app.name, self.release, self.commit, folder, self.upgrades),
             self._venv,
             *self._configuration,
             # Only now does nginx's group exist for sure.
@@ -94,7 +95,7 @@ class Deployment:
             app.module,
             app.source.folder,
             self._venv.base,
-            app.requirements,
+            app.requirements.file,
             app.process_manager,
             *(f"{prefix}={folder}" for prefix, folder in self.slot.static),
             *(file.content for file in self._copied),
@@ -111,13 +112,16 @@ class Deployment:
             app.name,
             self.release,
             app.source.folder,
-            app.requirements,
+            app.requirements.file,
             python_home(app),
             f"{system.distribution} {system.architecture}",
             self.host.mirrors.index or "",
             netrc=app.netrc_text,
             key=app.source.private_key,
             box=box(app),
+            extras=tuple(app.requirements.extras),
+            groups=tuple(app.requirements.groups),
+            upgrades=self.upgrades,
         )
 
     @cached_property

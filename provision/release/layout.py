@@ -63,6 +63,15 @@ class ReleaseLayout(Places):
         mode=0o644,
     )
     venv = Place("/srv/{app}/releases/{release}/.venv", "link", "its virtual environment")
+    packages = Place(
+        "/srv/{app}/releases/{release}/.packages", "file", "the versions that its virtual environment has", mode=0o644
+    )
+    upgraded = Place(
+        "/srv/{app}/releases/{release}/.upgraded",
+        "file",
+        "the last release for which versions were resolved anew (`deploy --upgrade`), if there was one",
+        mode=0o644,
+    )
     record = Place(
         "/var/lib/provision/apps/{app}/releases/{release}",
         "file",

@@ -31,7 +31,10 @@ def gather(request: Request, host: Host, facts: Facts, resolved: Commits, folder
     keys = python_cache.keys(facts[SYSTEM], host)
     return Wanted(
         commits=found,
-        releases={name: release_id(name, sources[name].folder, facts, commit) for name, commit in found.items()},
+        releases={
+            name: release_id(name, sources[name].folder, facts, commit, request.upgrades and request.app in ("", name))
+            for name, commit in found.items()
+        },
         packs=_packs(host, facts, found, folder),
         host_keys=host_keys,
         pythons=python_cache.read(request.inventory, keys),
@@ -39,6 +42,7 @@ def gather(request: Request, host: Host, facts: Facts, resolved: Commits, folder
         token=request.token,
         force=request.force,
         stops_first=request.stops_first,
+        upgrades=request.upgrades,
         app=request.app,
         now=int(time.time()),
         inventory=request.inventory.name,

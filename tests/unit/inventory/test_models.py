@@ -33,6 +33,7 @@ apps:
     secrets: [TOKEN]
     environment: {GREETING: hello}
     database: postgresql
+    requirements: {extras: [fast]}
     schedules: {cleanup: {at: hourly, run: python -m shop.cleanup}}
   blog: {source: {push: code}, module: blog.main:app, domains: [blog.example.com]}
 hosts:
