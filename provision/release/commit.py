@@ -16,6 +16,12 @@ from provision.release import locks, shell
 READ = re.compile(r"(.*/)?(pyproject\.toml|(uv|poetry|pdm)\.lock|pylock(\.[^./]+)?\.toml|[^/]*requirements[^/]*\.txt)")
 TOML = "pyproject.toml"
 LOCKS = ("pylock.toml", "poetry.lock", "pdm.lock")
+ADVICE = {
+    "Pipfile": "write a requirements.txt with `pipenv requirements --hash`",
+    "environment.yml": "conda is not used on servers: list what pip can install in a requirements.txt",
+    "setup.py": "write a requirements.txt with a line `.`",
+    "setup.cfg": "write a requirements.txt with a line `.`",
+}
 OPEN = "; no lock pins all versions, so the others are resolved, and then kept until `deploy --upgrade`"
 
 
@@ -85,6 +91,9 @@ def _requirements(app: App, names: Set[str], texts: Mapping[str, str]) -> str:
         raise PlanError(
             f"{app.name}: {_path(folder, TOML)} is for Poetry, and has no lock: run `poetry lock`, and commit poetry.lock"
         )
+    for name, advice in ADVICE.items():
+        if _path(folder, name) in names:
+            raise PlanError(f"{app.name}: {_path(folder, name)} cannot be installed: {advice}, and commit it")
     raise PlanError(
         f"{app.name}: {folder} has no uv.lock, requirements.txt, pylock.toml, poetry.lock, pdm.lock or pyproject.toml with [project]: requirements"
         " names another file"

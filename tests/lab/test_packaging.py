@@ -221,18 +221,48 @@ def test_a_list_without_a_lock_keeps_its_versions_until_it_is_upgraded(bare: Dec
     assert f"idna=={FILES['idna'][0]}" in controller("releases", SERVER, "--packages").stdout
 
 
-def test_a_pylock_is_installed_with_its_versions(bare: Declared) -> None:
-    project = '[project]\nname = "shop"\nversion = "1"\nrequires-python = ">=3.11"\ndependencies = ["idna==3.4"]\n'
-    encoded = base64.b64encode(project.encode()).decode()
-    lock = shell(
+UV = """\
+[project]
+name = "shop"
+version = "1"
+requires-python = ">=3.11"
+dependencies = ["idna==3.4"]
+
+[project.optional-dependencies]
+fast = ["six==1.16.0"]
+
+[dependency-groups]
+server = ["sniffio==1.3.0"]
+dev = ["iniconfig==2.0.0"]
+"""
+
+
+def uv_lock(export: str = "") -> str:
+    """The project's uv.lock, or what uv exports of it with these options."""
+    encoded = base64.b64encode(UV.encode()).decode()
+    return shell(
         SERVER,
         f"work=$(mktemp -d) && cd $work && echo {encoded} | base64 -d >pyproject.toml && export UV_SYSTEM_CERTS=1 && uv=$(echo /opt/uv/*/bin/uv)"
-        " && $uv lock --quiet --no-cache --python /opt/pyenv/versions/3.13.5/bin/python && $uv export --quiet --format pylock.toml && rm -r $work",
+        " && $uv lock --quiet --no-cache --python /opt/pyenv/versions/3.13.5/bin/python && "
+        f"{f'$uv export --quiet {export}' if export else 'cat uv.lock'} && rm -r $work",
     )
+
+
+def test_a_pylock_is_installed_with_its_versions(bare: Declared) -> None:
+    lock = uv_lock("--no-dev --format pylock.toml")
     files = {"pylock.toml": lock, "shop/__init__.py": "", "shop/main.py": MAIN.replace("WORD", "pylock")}
     bare.repository.commit(files, "pylock")
     bare(APP_OF | {"requirements": "pylock.toml"}).deploy(SERVER, "--revision", "pylock")
     assert (site()["says"], installed()) == ("pylock", locked("idna"))
+
+
+@pytest.mark.parametrize("file", ["uv.lock", pytest.param("pyproject.toml", marks=pytest.mark.long)])
+def test_extras_and_groups_of_a_project_are_installed_where_they_are_named(bare: Declared, file: str) -> None:
+    files = {"pyproject.toml": UV, "shop/__init__.py": "", "shop/main.py": MAIN.replace("WORD", file)}
+    bare.repository.commit(files | {"uv.lock": uv_lock()}, "uv")
+    wanted = {"file": file, "extras": ["fast"], "groups": ["server"]}
+    bare(APP_OF | {"requirements": wanted}).deploy(SERVER, "--revision", "uv")
+    assert (site()["says"], installed()) == (file, locked("idna", "six", "sniffio"))
 
 
 def test_a_bare_src_is_refused_in_the_plan_and_found_with_what_the_plan_says(bare: Declared) -> None:

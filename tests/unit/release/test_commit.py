@@ -159,6 +159,18 @@ def test_a_file_above_the_folder_is_found() -> None:
             "shop: pylock.toml has no group dev (requirements.groups); it has: none",
         ),
         (
+            {"Pipfile": "", "shop/main.py": ""},
+            ".",
+            {},
+            "shop: Pipfile cannot be installed: write a requirements.txt with `pipenv requirements --hash`, and commit it",
+        ),
+        (
+            below({"setup.py": "", "shop/main.py": ""}, "api"),
+            "api",
+            {},
+            "shop: api/setup.py cannot be installed: write a requirements.txt with a line `.`, and commit it",
+        ),
+        (
             {"requirements.txt": "fastapi\n", "src/shop/main.py": ""},
             ".",
             {},
