@@ -28,8 +28,7 @@ class Mirrors(Model):
     index: Url | None = Field(
         default=None,
         description="Package index for all requirements, including those in a lock (but a pylock.toml has an address for"
-        " each file). It may contain a password, so it is"
-        " treated as a secret.",
+        " each file). It may contain a password, so it is treated as a secret.",
         examples=["https://packages.example.com/simple"],
         repr=False,
     )

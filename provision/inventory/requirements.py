@@ -53,8 +53,8 @@ class Requirements(Model):
     )
     groups: Annotated[list[Name], AfterValidator(distinct)] = Field(
         default_factory=list,
-        description="Dependency groups to install, too, where the file is a lock or pyproject.toml. No group is installed"
-        " unless it is named here.",
+        description="Dependency groups to install, too, where the file is a lock or pyproject.toml. No other is"
+        " installed, except those that uv installs by default, without dev.",
         examples=[["server"]],
     )
 

@@ -256,7 +256,8 @@ def test_a_pylock_is_installed_with_its_versions(bare: Declared) -> None:
     assert (site()["says"], installed()) == ("pylock", locked("idna"))
 
 
-@pytest.mark.parametrize("file", ["uv.lock", pytest.param("pyproject.toml", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("file", ["uv.lock", "pyproject.toml"])
 def test_extras_and_groups_of_a_project_are_installed_where_they_are_named(bare: Declared, file: str) -> None:
     files = {"pyproject.toml": UV, "shop/__init__.py": "", "shop/main.py": MAIN.replace("WORD", file)}
     bare.repository.commit(files | {"uv.lock": uv_lock()}, "uv")
