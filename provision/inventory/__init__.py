@@ -17,6 +17,7 @@ from provision.inventory.load import load
 from provision.inventory.mirrors import Mirrors
 from provision.inventory.model import Model
 from provision.inventory.python import Python
+from provision.inventory.requirements import Requirements
 from provision.inventory.rollout import Rollout
 from provision.inventory.schedule import Schedule
 from provision.inventory.source import GENERATE, Source
@@ -40,6 +41,7 @@ __all__ = [
     "Mirrors",
     "Model",
     "Python",
+    "Requirements",
     "Rollout",
     "Schedule",
     "Source",

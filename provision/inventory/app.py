@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
@@ -28,7 +27,6 @@ from provision.inventory.fields import (
     matching,
     parsed_by,
     parsed_from,
-    relative_folder,
     whole_number,
 )
 from provision.inventory.headers import Headers
@@ -38,6 +36,7 @@ from provision.inventory.limits import Limits
 from provision.inventory.model import Context, Model, loaded
 from provision.inventory.netrc import logins
 from provision.inventory.python import Python
+from provision.inventory.requirements import Requirements
 from provision.inventory.sandbox import Directive
 from provision.inventory.schedule import Schedule
 from provision.inventory.source import Source
@@ -57,16 +56,6 @@ def app_name(value: str) -> str:
             f'"{value}" is a name that the system uses itself; choose another, for example {value[:22]}-app'
         )
     return value
-
-
-def _requirements(value: str) -> str:
-    known = re.fullmatch(r"pyproject\.toml|uv\.lock|requirements[\w.-]*\.txt", PurePosixPath(value).name)
-    if value != "auto" and not known:
-        raise ValueError(
-            f'"{value}" is not a requirements file; write auto, a requirements*.txt, pyproject.toml or uv.lock'
-        )
-    relative_folder(re.sub(r"^(\.\./)+", "", value))
-    return value if value == "auto" else os.path.normpath(value)
 
 
 def _workers(value: object) -> object:
@@ -151,11 +140,9 @@ class App(Model):
         description="The Python to run on: a version, or a mapping with the keys of Python.",
         examples=["3.13.5"],
     )
-    requirements: Annotated[str, AfterValidator(_requirements)] = Field(
-        default="auto",
-        description="What to install: a requirements*.txt, pyproject.toml or uv.lock, relative to the source folder; ../ leads to"
-        " folders above it in the repository. auto: the first that exists of uv.lock (the app's or its workspace's, as uv finds"
-        " it), requirements.txt and pyproject.toml.",
+    requirements: Requirements = Field(
+        default_factory=Requirements,
+        description="What to install: a file of the repository, or a mapping with the keys of Requirements.",
         examples=["auto"],
     )
     netrc: Annotated[File, parsed_by(logins)] | None = Field(
@@ -372,9 +359,9 @@ class App(Model):
 
     @model_validator(mode="after")
     def _requirements_are_in_the_repository(self) -> App:
-        if os.path.normpath(f"{self.source.folder}/{self.requirements}").startswith("../"):
+        if os.path.normpath(f"{self.source.folder}/{self.requirements.file}").startswith("../"):
             raise ValueError(
-                f'"{self.requirements}" leads out of the repository from source.folder; write a path inside it'
+                f'"{self.requirements.file}" leads out of the repository from source.folder; write a path inside it'
             )
         return self
 

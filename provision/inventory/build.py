@@ -11,7 +11,7 @@ from provision.inventory.dotenv import variable_value
 from provision.inventory.fields import Command, RelativeFolder, Text, Variable, distinct
 from provision.inventory.model import Model
 
-OWN = (".release", ".venv", ".built")
+OWN = (".release", ".venv", ".built", ".packages", ".upgraded")
 
 
 def _listed(value: object) -> object:

@@ -19,6 +19,7 @@ from provision.inventory.mirrors import Mirrors
 from provision.inventory.model import Model
 from provision.inventory.postgresql import PostgreSQL
 from provision.inventory.python import Python
+from provision.inventory.requirements import Requirements
 from provision.inventory.rollout import Rollout
 from provision.inventory.schedule import Schedule
 from provision.inventory.source import Source
@@ -29,6 +30,7 @@ MODELS: tuple[type[Model], ...] = (
     App,
     Source,
     Python,
+    Requirements,
     Health,
     Build,
     Schedule,

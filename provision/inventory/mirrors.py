@@ -27,8 +27,8 @@ class Mirrors(Model):
     )
     index: Url | None = Field(
         default=None,
-        description="Package index for all requirements, including those in a uv.lock. It may contain a password, so it is"
-        " treated as a secret.",
+        description="Package index for all requirements, including those in a lock (but a pylock.toml has an address for"
+        " each file). It may contain a password, so it is treated as a secret.",
         examples=["https://packages.example.com/simple"],
         repr=False,
     )

@@ -23,6 +23,7 @@ from provision.inventory.mirrors import Mirrors
 from provision.inventory.model import Model
 from provision.inventory.postgresql import PostgreSQL
 from provision.inventory.python import Python
+from provision.inventory.requirements import Requirements
 from provision.inventory.rollout import Rollout
 from provision.inventory.source import Source
 from provision.inventory.tls import TLS
@@ -69,6 +70,7 @@ SHAPES = {model: {name: _shape(item.annotation) for name, item in model.settings
 FULL_NAMES = {
     name: f"{prefix}{name}"
     for model, prefix in (
+        (Requirements, "apps.NAME.requirements."),
         (Mirrors, "mirrors."),
         (Health, "apps.NAME.health."),
         (Python, "apps.NAME.python."),

@@ -7,8 +7,9 @@ from provision.release.facts import RELEASES, ServerRelease
 from provision.release.settings import was_built_as
 
 
-def release_id(app: App, facts: Facts, commit: str) -> str:
-    """The release of the wanted commit, with what the app's builds make: the active one, else the newest that the server has, else a new one.
+def release_id(app: App, facts: Facts, commit: str, upgrades: bool = False) -> str:
+    """The release of the wanted commit, with what the app's builds make: the active one, else the newest that the server has, else a new one; if
+    it `upgrades`, a new one.
 
     An id is the UTC time and the commit's first seven digits: 20261121T230500-abc1234.
     """
@@ -18,7 +19,7 @@ def release_id(app: App, facts: Facts, commit: str) -> str:
         for one in facts[RELEASES]
         if (one.app, one.commit, one.folder) == wanted and was_built_as(app, one.settings)
     ]
-    if kept:
+    if kept and not upgrades:
         return max(kept, key=lambda one: (one.active, one.id)).id
     return f"{facts[SYSTEM].now:%Y%m%dT%H%M%S}-{commit[:7]}"
 

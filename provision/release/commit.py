@@ -12,10 +12,18 @@ from provision.engine.shell import words
 from provision.errors import PlanError
 from provision.inventory import App
 from provision.inventory.build import OWN
-from provision.release import shell
+from provision.release import locks, shell
 
-READ = re.compile(r"(.*/)?(pyproject\.toml|uv\.lock|[^/]*requirements[^/]*\.txt)")
+READ = re.compile(r"(.*/)?(pyproject\.toml|(uv|poetry|pdm)\.lock|pylock(\.[^./]+)?\.toml|[^/]*requirements[^/]*\.txt)")
 TOML = "pyproject.toml"
+LOCKS = ("pylock.toml", "poetry.lock", "pdm.lock")
+ADVICE = {
+    "Pipfile": "write a requirements.txt with `pipenv requirements --hash`",
+    "environment.yml": "conda is not used on servers: list what pip can install in a requirements.txt",
+    "setup.py": "write a requirements.txt with a line `.`",
+    "setup.cfg": "write a requirements.txt with a line `.`",
+}
+OPEN = "; no lock pins all versions, so the others are resolved, and then kept until `deploy --upgrade`"
 
 
 def is_read(path: str) -> bool:
@@ -44,10 +52,18 @@ def inspect(app: App, names: Set[str], texts: Mapping[str, str]) -> tuple[str, .
     _check_python(app, file, texts)
     if path.endswith("uv.lock"):
         _check_lock(app, path, texts)
+    beside = _path(folder, file if file.endswith(TOML) else TOML)
+    locks.check(
+        app,
+        path,
+        _path(folder, str(PurePosixPath(file).with_name(TOML))) if path.endswith(LOCKS[1:]) else beside,
+        texts,
+    )
     _check_module(app, names, texts)
     _check_build(app, names)
+    _check_src(app, path, beside, names, texts)
     return tuple(
-        note for note in (f"{app.name}: requirements: {_about(app, file, path, names)}", _alembic(app, names)) if note
+        note for note in (f"{app.name}: requirements: {_about(app, path, names, texts)}", _alembic(app, names)) if note
     )
 
 
@@ -67,7 +83,7 @@ def _requirements(app: App, names: Set[str], texts: Mapping[str, str]) -> str:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         Path(tree, app.source.folder).mkdir(parents=True, exist_ok=True)
-        call = words("requirements_file", tree, app.source.folder, app.requirements)
+        call = words("requirements_file", tree, app.source.folder, app.requirements.file)
         found = subprocess.run(["sh", "-c", f"{shell.text('requirements')}\n{call}"], capture_output=True, text=True)
     file = found.stdout.strip()
     if file:
@@ -75,33 +91,30 @@ def _requirements(app: App, names: Set[str], texts: Mapping[str, str]) -> str:
     folder = app.source.folder
     if "[tool.poetry]" in texts.get(_path(folder, TOML), ""):
         raise PlanError(
-            f"{app.name}: {_path(folder, TOML)} is for Poetry alone, and there is no requirements.txt: commit what `poetry export"
-            " --output requirements.txt` writes (poetry-plugin-export), or move the dependencies to [project]"
+            f"{app.name}: {_path(folder, TOML)} is for Poetry, and has no lock: run `poetry lock`, and commit poetry.lock"
         )
+    for name, advice in ADVICE.items():
+        if _path(folder, name) in names:
+            raise PlanError(f"{app.name}: {_path(folder, name)} cannot be installed: {advice}, and commit it")
     raise PlanError(
-        f"{app.name}: {folder} has no uv.lock, requirements.txt or pyproject.toml with [project]: requirements names another file"
+        f"{app.name}: {folder} has no uv.lock, requirements.txt, pylock.toml, poetry.lock, pdm.lock or pyproject.toml with [project]: requirements"
+        " names another file"
     )
 
 
-def _about(app: App, file: str, path: str, names: Set[str]) -> str:
-    """Which file is installed from, and which lock beside it is not read."""
-    if path.endswith(("uv.lock", ".txt")):
+def _about(app: App, path: str, names: Set[str], texts: Mapping[str, str]) -> str:
+    """Which file is installed from, which lock beside it is not read, and that no lock pins its versions."""
+    if path.endswith(".lock") or locks.is_pylock(path):
         return path
-    unread = next(
-        (lock for lock in ("poetry.lock", "pdm.lock", "pylock.toml") if _path(app.source.folder, lock) in names), ""
-    )
-    if unread:
-        return f"{path}; {_path(app.source.folder, unread)} is not read, so versions are resolved anew"
-    return f"{path}; there is no lock, so versions are resolved anew"
+    unread = next((lock for lock in LOCKS if _path(app.source.folder, lock) in names), "")
+    beside = f"; {_path(app.source.folder, unread)} is not read" if unread else ""
+    is_open = path.endswith(TOML) or locks.is_open(texts.get(path, ""))
+    return f"{path}{beside}{OPEN if is_open else ''}"
 
 
 def _project(text: str) -> Mapping[str, Any]:
     """[project] of a pyproject.toml; empty where it has none or is not TOML, which uv reports better."""
-    try:
-        found = tomllib.loads(text).get("project", {})
-    except tomllib.TOMLDecodeError:
-        return {}
-    return found if isinstance(found, dict) else {}
+    return locks.table(locks.read(text), "project")
 
 
 # packaging takes 0.1 s to import, and only a commit that is not on the server yet is looked at.
@@ -173,6 +186,21 @@ def _check_build(app: App, names: Set[str]) -> None:
             if path and path not in names and not any(each.startswith(f"{path}/") for each in names):
                 raise PlanError(f"{app.name}: the commit has no {path} ({key})")
         made += build.outputs
+
+
+def _check_src(app: App, path: str, project: str, names: Set[str], texts: Mapping[str, str]) -> None:
+    """A module below src/ is only found where something installs it, or the app's environment says so."""
+    module = app.module.partition(":")[0].replace(".", "/")
+    here = "" if app.source.folder == "." else f"{app.source.folder}/"
+    if f"{here}src/{module}.py" not in names and f"{here}src/{module}/__init__.py" not in names:
+        return
+    in_place = any(name.startswith(f"{here}{module.partition('/')[0]}") for name in names)
+    if not in_place and "PYTHONPATH" not in app.env and not locks.installs_project(path, project, texts):
+        other = "a line `.` in it" if path.endswith(".txt") else f"a [build-system] in {project}"
+        raise PlanError(
+            f"{app.name}: {app.module.partition(':')[0]} is in {here}src, which {path} does not install: set the app's environment to"
+            f" {{PYTHONPATH: src}}, or write {other}"
+        )
 
 
 def _alembic(app: App, names: Set[str]) -> str:

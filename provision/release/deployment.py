@@ -41,12 +41,13 @@ class Deployment:
     release: str
     built_here: Path | None = None
     """Where what the controller builds for the release is, when it is to be sent."""
+    upgrades: bool = False
 
     def built(self) -> tuple[Resource, ...]:
         """The release on the server's disk, with everything that it runs with, and no traffic yet."""
         app, folder = self.app, self.app.source.folder
         return (
-            Release(app.name, self.release, self.commit, folder),
+            Release(app.name, self.release, self.commit, folder, self.upgrades),
             self._venv,
             *self._artifacts,
             *self._configuration,
@@ -100,7 +101,7 @@ class Deployment:
             app.module,
             app.source.folder,
             self._venv.base,
-            app.requirements,
+            app.requirements.file,
             app.process_manager,
             *(one.spec for one in self._artifacts),
             *(f"{prefix}={folder}" for prefix, folder in self.slot.static),
@@ -118,13 +119,16 @@ class Deployment:
             app.name,
             self.release,
             app.source.folder,
-            app.requirements,
+            app.requirements.file,
             python_home(app),
             f"{system.distribution} {system.architecture}",
             self.host.mirrors.index or "",
             netrc=app.netrc_text,
             key=app.source.private_key,
             box=box(app),
+            extras=tuple(app.requirements.extras),
+            groups=tuple(app.requirements.groups),
+            upgrades=self.upgrades,
         )
 
     @property

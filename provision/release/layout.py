@@ -69,6 +69,15 @@ class ReleaseLayout(Places):
         "with `build`: which builds its built files come from",
         mode=0o644,
     )
+    packages = Place(
+        "/srv/{app}/releases/{release}/.packages", "file", "the versions that its virtual environment has", mode=0o644
+    )
+    upgraded = Place(
+        "/srv/{app}/releases/{release}/.upgraded",
+        "file",
+        "the last release for which versions were resolved anew (`deploy --upgrade`), if there was one",
+        mode=0o644,
+    )
     record = Place(
         "/var/lib/provision/apps/{app}/releases/{release}",
         "file",

@@ -19,9 +19,15 @@ requirements_file() {
     lock=$(requirements_lock "$1" "$2")
     if [ -n "$lock" ]; then
         printf '%s\n' "$lock"
-    elif [ -e "$1/$2/requirements.txt" ]; then
-        echo requirements.txt
-    elif requirements_read "$1/$2/pyproject.toml" | grep -q '^\[project\]'; then
+        return 0
+    fi
+    for each in requirements.txt pylock.toml poetry.lock pdm.lock; do
+        if [ -e "$1/$2/$each" ]; then
+            echo "$each"
+            return 0
+        fi
+    done
+    if requirements_read "$1/$2/pyproject.toml" | grep -q '^\[project\]'; then
         echo pyproject.toml
     fi
 }
@@ -92,6 +98,7 @@ requirements_key() {
         *.txt) requirements_text "$path" ;;
         *) for each in "$1/$2/pyproject.toml" "$path" "${path%/*}/pyproject.toml"; do requirements_read "$each"; done ;;
         esac
+        if [ -f "$1/.upgraded" ]; then cat "$1/.upgraded"; fi
         if ! requirements_are_foreign "$path" "$1/$2"; then cat "$1/.release"; fi
     } 2>/dev/null | sha256sum | cut -c1-16
 }
@@ -101,11 +108,35 @@ requirements_key() {
 requirements_are_foreign() {
     case $1 in
     *.txt) ! requirements_text "$1" | requirements_own_lines | grep -q . ;;
+    *poetry.lock | *pdm.lock) ! requirements_install_project "${1%/*}/pyproject.toml" && ! requirements_read "$1" | requirements_own_locked | grep -q . ;;
     *.lock)
         ! requirements_read "$1" | grep 'source = {' | grep -qvE 'source = \{ (registry = "https?://|git = "(https|ssh)://|url = "https?://|virtual = ")' &&
             ! requirements_own_project "$2/pyproject.toml" '^\[build-system\]' && ! requirements_own_project "${1%/*}/pyproject.toml" '^\[build-system\]'
         ;;
-    *) ! requirements_own_project "$1" '^[[:space:]]*\[ *build-system|(^|[^a-z_-])"?(path|workspace|find-links|dynamic)"?[[:space:]]*=|file:|^[[:space:]]*url[[:space:]]*=[[:space:]]*["'\''](\.|/|[a-z]*/)' ;;
+    *pyproject.toml) ! requirements_own_project "$1" '^[[:space:]]*\[ *build-system|(^|[^a-z_-])"?(path|workspace|find-links|dynamic)"?[[:space:]]*=|file:|^[[:space:]]*url[[:space:]]*=[[:space:]]*["'\''](\.|/|[a-z]*/)' ;;
+    *) ! requirements_read "$1" | grep -qE '(^|[^a-z_-])"?(path|directory)"?[[:space:]]*[]=]|"file:' ;;
+    esac
+}
+
+# requirements_install_project PYPROJECT: whether Poetry or PDM would install the project itself, too.
+requirements_install_project() {
+    requirements_own_project "$1" '^[[:space:]]*\[ *build-system' && ! requirements_own_project "$1" \
+        '^[[:space:]]*(package-mode|distribution)[[:space:]]*=[[:space:]]*false|^[[:space:]]*package-type[[:space:]]*=[[:space:]]*["'\'']application'
+}
+
+# requirements_own_locked <LOCK: of Poetry's or PDM's lock, the lines that may name code of the commit: whatever is neither an index's nor
+# at an address on the network.
+requirements_own_locked() {
+    tr -d '\r' | grep -E '^[[:space:]]*(type|path|editable|git|url|source)[[:space:]]*=|"file:|(develop|editable) = true' |
+        grep -vE '^(type = "(legacy|git|url)"$|(git|url) = "((https?|ssh|git\+https|git\+ssh)://|[a-z]+@[^/]*:))'
+}
+
+# requirements_are_open PATH: whether versions are resolved anew, as no lock pins them.
+requirements_are_open() {
+    case $1 in
+    *pyproject.toml) ;;
+    *.txt) requirements_text "$1" | tr -d '\r' | grep -E '^[[:space:]]*[A-Za-z0-9]' | grep -qvE '==|@' ;;
+    *) return 1 ;;
     esac
 }
 

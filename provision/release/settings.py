@@ -31,7 +31,11 @@ CHECKED = ("module", "requirements", "python")
 
 def settings(app: App) -> str:
     """What the app's release keeps, as one line of JSON."""
-    return json.dumps(app.model_dump(mode="json", include=set(KEPT)), sort_keys=True)
+    kept = app.model_dump(mode="json", include=set(KEPT))
+    if not (app.requirements.extras or app.requirements.groups):
+        # As releases kept it when there was nothing but a file.
+        kept["requirements"] = app.requirements.file
+    return json.dumps(kept, sort_keys=True)
 
 
 def were_checked(app: App, kept: str) -> bool:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from provision.engine.layout import PRELUDE
 from provision.engine.resource import record
@@ -30,7 +30,9 @@ JOURNAL = re.compile(r"[A-Z][a-z]{2} ([\d-]{10}) ([\d:]{8}) UTC \S+ (\S+?)\[(\d+
 
 @dataclass(frozen=True, slots=True)
 class ReleaseInfo:
-    """A release on a host. `state` is active, kept, held, failed or new; `when` is UTC."""
+    """A release on a host. `state` is active, kept, held, failed or new; `when` is UTC; `packages` are NAME==VERSION, where they
+    were asked for.
+    """
 
     host: str
     app: str
@@ -41,6 +43,7 @@ class ReleaseInfo:
     who: str
     author: str = ""
     subject: str = ""
+    packages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,11 @@ def releases_call(host: Host) -> str:
     return words("status_releases", *host.apps)
 
 
+def packages_call(host: Host) -> str:
+    """Asks for the packages of the releases of the host's apps."""
+    return words("status_packages", *host.apps)
+
+
 def apps_call(host: Host) -> str:
     """Asks for the state of the host's apps."""
     return words(
@@ -181,8 +189,17 @@ def maintenance_call(host: Host, state: str) -> str:
 
 def releases(host: str, lines: Iterable[str]) -> list[ReleaseInfo]:
     """The releases in an answer to `releases_call`, oldest first."""
-    rows = (record(tuple(_printable(line).split("\t", 7))) for line in lines if line)
-    return [ReleaseInfo(host, **row) for row in rows]
+    found: dict[tuple[str, str], ReleaseInfo] = {}
+    for line in filter(None, map(_printable, lines)):
+        kind, _, rest = line.partition("\t") if line.startswith("packages\t") else ("", "", line)
+        if kind:
+            row = record(tuple(rest.split("\t", 2)))
+            key = (row["app"], row["id"])
+            found[key] = replace(found[key], packages=tuple(row["packages"].split()))
+        else:
+            row = record(tuple(rest.split("\t", 7)))
+            found[row["app"], row["id"]] = ReleaseInfo(host, **row)  # type: ignore[arg-type]
+    return [*found.values()]
 
 
 def _printable(line: str) -> str:

@@ -20,6 +20,17 @@ status_releases() {
     done
 }
 
+# status_packages APP...: the same, and a line that begins with packages for each release whose packages are known.
+status_packages() {
+    status_releases "$@"
+    for app; do
+        layout_release "$app" '*'
+        for path in $release_packages; do
+            if [ -f "$path" ]; then printf 'packages\tapp=%s\tid=%s\tpackages=%s\n' "$app" "$(basename "${path%/*}")" "$(tr '\n' ' ' <"$path")"; fi
+        done
+    done
+}
+
 # status_apps APP DOMAIN HEALTH_PATH ...: a record for each app, with the keys of AppStatus (release/status.py); then
 # updates=COUNT, the security updates, what waits for a restart (status_waiting), and a record of present_facts for each app on the server.
 status_apps() {

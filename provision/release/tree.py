@@ -13,12 +13,13 @@ from provision.resources.file import Directory
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """The tree of `commit`, unmodified, with the app in `folder`."""
+    """The tree of `commit`, unmodified, with the app in `folder`. If it `upgrades`, what no lock pins is resolved anew for it."""
 
     app: str
     release: str
     commit: str
     folder: str
+    upgrades: bool = False
 
     @staticmethod
     def ref_to(app: str) -> Ref:
@@ -37,7 +38,9 @@ class Release:
             return None
         what = "restore release" if state else "release"
         why = " (its files were modified)" if state else ""
-        script = words("release_export", self.app, self.release, self.commit, self.folder)
+        script = words(
+            "release_export", self.app, self.release, self.commit, self.folder, "yes" if self.upgrades else ""
+        )
         return Change(self.ref, f"{self.app}: {what} {self.release}{why}", script, shell.LIBRARY)
 
 

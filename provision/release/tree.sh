@@ -16,7 +16,7 @@ release_probe() {
     done
 }
 
-# release_export APP RELEASE COMMIT FOLDER
+# release_export APP RELEASE COMMIT FOLDER UPGRADES
 release_export() {
     umask 022
     layout_app "$1"
@@ -29,10 +29,12 @@ release_export() {
         fail "$1: the release cannot be written to $app_releases: $(room "$app_releases"); make room there, or keep fewer releases (keep_releases)"
     rm -f "$beside.tar"
     if [ ! -d "$beside/$4" ]; then fail "$1: the commit has no folder $4 (source.folder)"; fi
-    for own in .release .venv .built; do
+    for own in .release .venv .built .packages .upgraded; do
         if [ -e "$beside/$own" ] || [ -L "$beside/$own" ]; then fail "$1: the commit has a $own at its top, where the server puts its own: remove it from the repository"; fi
     done
     if [ -L "$release_venv" ]; then cp -P "$release_venv" "$beside/.venv"; fi
+    if [ -f "$release_packages" ]; then cp "$release_packages" "$beside/.packages"; fi
+    release_resolution "$2" "${5:-}"
     printf '%s\t%s\n' "$3" "$4" >"$beside/.release"
     # Others cannot go in: neither another app, nor nginx, which has copies of the static files.
     chown "root:$1" "$beside"
@@ -41,4 +43,15 @@ release_export() {
     if [ -e "$release_folder" ]; then mv -T "$release_folder" "$app_releases/.old-$2"; fi
     mv -T "$beside" "$release_folder"
     rm -rf "$app_releases/.old-$2"
+}
+
+# release_resolution RELEASE UPGRADES: a release has the versions of the one that served before it, until one upgrades.
+release_resolution() {
+    if [ -n "$2" ]; then
+        printf '%s\n' "$1" >"$beside/.upgraded"
+        return 0
+    fi
+    from=$app_current
+    if [ -d "$release_folder" ]; then from=$release_folder; fi
+    if [ -f "$from/.upgraded" ]; then cp "$from/.upgraded" "$beside/.upgraded"; fi
 }

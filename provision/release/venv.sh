@@ -28,32 +28,33 @@ venv_probe() {
     done
 }
 
-# venv_install APP RELEASE FOLDER REQUIREMENTS BASE PYTHON UV_VERSION INDEX NETRC KEY BOX SERVER_REQUIREMENT... <build.sh
+# venv_install APP RELEASE FOLDER REQUIREMENTS BASE PYTHON UV_VERSION INDEX NETRC KEY BOX EXTRAS GROUPS SERVER_REQUIREMENT... <build.sh
 # The app's builder builds it in a box (release/box.py), because a build runs the packages' code; root then takes a copy.
 # Sets, for the functions below: app, folder (the app's), source (its path), file (the requirements), python and uv (programs), index, netrc,
-# key_text, box and builder, work (the build's folder, in which only root can go), unit (the build's), venv, and build (the program).
+# key_text, box and builder, extras and groups, work (the build's folder, in which only root can go), unit (the build's), venv, and build (the program).
 venv_install() {
     umask 022
     build=$(cat)
     layout_app "$1"
     layout_release "$1" "$2"
     layout_tools "$7"
-    app=$1 folder=$3 source=$release_folder/$3 uv=$tools_uv/bin/uv index=$8 netrc=$9 key_text=${10} box=${11} work='' venv=''
+    app=$1 folder=$3 source=$release_folder/$3 uv=$tools_uv/bin/uv index=$8 netrc=$9 key_text=${10} box=${11} extras=${12} groups=${13} work='' venv=''
     builder=$(printf '%s\n' "$box" | sed -n 's/^User=//p') unit=provision-build-$app.service
     requirements_tree=$(readlink -f "$release_folder")
     trap venv_clean EXIT
     if [ ! -d "$source" ]; then fail "$app: the commit has no folder $3"; fi
     file=$(requirements_file "$release_folder" "$3" "$4")
-    if [ -z "$file" ]; then fail "$app: $3 has no uv.lock, requirements.txt or pyproject.toml with [project]: requirements names another file"; fi
+    if [ -z "$file" ]; then fail "$app: $3 has no uv.lock, requirements.txt, pylock.toml, poetry.lock, pdm.lock or pyproject.toml with [project]: requirements names another file"; fi
     if [ ! -e "$source/$file" ]; then fail "$app: the commit has no $3/$file (requirements)"; fi
     # The program, not the link: after an upgrade of the distribution, python3.11 stays for a while beside python3.13.
     python=$(readlink -f "$6/bin/python3")
     python_check
     key=$(requirements_key "$release_folder" "$3" "$4" "$5")
-    shift 11
+    shift 13
     venv=$app_venvs/$key
     if ! venv_is_whole "$venv"; then venv_build "$@"; fi
     point "$release_venv" "../../venvs/$key"
+    if [ -f "$venv/.packages" ]; then cp "$venv/.packages" "$release_packages"; fi
     # The stamp is the newest file of a release that nobody touched.
     touch "$release_stamp"
 }
@@ -72,6 +73,7 @@ venv_build() {
     venv_forget_cache
     mkdir "$work/venv" "$work/source" "$work/home"
     venv_logins
+    venv_kept >"$work/kept"
     printf '%s\n' "$build" >"$work/build.sh"
     # All of the commit: a lock, a workspace's member or a path may be above the app's folder.
     tar -C "$release_folder" --exclude=./.venv --exclude=./.release --exclude=./.built -cf - . | tar -C "$work/source" -xf -
@@ -79,6 +81,27 @@ venv_build() {
     box_said venv_run_build "$@"
     if [ -e "$work/failed" ]; then venv_failed; fi
     venv_take
+    if ! requirements_are_open "$source/$file"; then return 0; fi
+    if [ -s "$work/kept" ]; then
+        notice "$app: no lock pins all versions of $file: those of the release before were kept where it allows them; deploy --upgrade takes the newest"
+    else
+        notice "$app: no lock pins all versions of $file: the others were resolved anew, and later releases keep them until deploy --upgrade"
+    fi
+}
+
+# venv_kept: the versions to stay with where requirements are resolved: the release's own, or else those of the one that serves.
+venv_kept() {
+    if [ -f "$release_packages" ]; then
+        cat "$release_packages"
+    elif [ "$(cat "$release_upgraded" 2>/dev/null)" != "${release_folder##*/}" ] && [ -f "$app_current/.packages" ]; then
+        cat "$app_current/.packages"
+    fi
+}
+
+# venv_packages VENV: what is installed in it, as NAME==VERSION. Only the names of root's own copies are read.
+venv_packages() {
+    find "$1"/lib/python3*/site-packages -mindepth 1 -maxdepth 1 -type d -name '*-*.dist-info' -printf '%f\n' |
+        sed -n 's/^\([A-Za-z0-9][A-Za-z0-9._]*\)-\([A-Za-z0-9][A-Za-z0-9._+!]*\)\.dist-info$/\1==\2/p' | tr '[:upper:]_' '[:lower:]-' | sort
 }
 
 # venv_forget_cache: what an older toolkit let the app write is removed by the app's user, not by root.
@@ -96,13 +119,20 @@ venv_run_build() {
     sandbox_run "$box" --unit="$unit" \
         -p BindPaths="$work/venv:$venv" -p BindPaths="$work/source:$app_home/source" \
         -p BindPaths="$work/home:$app_home/home" \
-        -p BindReadOnlyPaths="$work/build.sh:$app_home/build.sh" \
+        -p BindReadOnlyPaths="$work/build.sh:$app_home/build.sh" -p BindReadOnlyPaths="$work/kept:$app_home/kept" \
         --setenv=UV_PYTHON_DOWNLOADS=never --setenv=UV_LINK_MODE=copy --setenv=UV_NO_PROGRESS=1 --setenv=UV_SYSTEM_CERTS=1 \
-        --setenv=UV_NO_CONFIG=0 --setenv=NO_COLOR=1 --setenv=UV_COMPILE_BYTECODE=1 \
+        --setenv=UV_NO_EDITABLE=1 --setenv=UV_NO_CONFIG=0 --setenv=NO_COLOR=1 --setenv=UV_COMPILE_BYTECODE=1 \
         --setenv=UV_CACHE_DIR="$app_uv_cache" --setenv=UV_PROJECT_ENVIRONMENT="$venv" --setenv=VIRTUAL_ENV="$venv" \
         --setenv=HOME="$app_home/home" --setenv=TMPDIR=/var/tmp --setenv=GIT_TERMINAL_PROMPT=0 \
         --setenv=GIT_SSH_COMMAND="$(venv_ssh)" ${index:+"--setenv=UV_DEFAULT_INDEX=$(venv_index)"} \
-        sh -eu "$app_home/build.sh" "$uv" "$python" "$venv" "$app_home/source/$folder" "$file" "$@" </dev/null
+        sh -eu "$app_home/build.sh" "$uv" "$python" "$venv" "$app_home/source/$folder" "$file" "$(venv_itself)" "$extras" "$groups" "$app_home/kept" "$@" </dev/null
+}
+
+# venv_itself: whether the project is installed with what its lock says, as its tool would.
+venv_itself() {
+    case $file in
+    *poetry.lock | *pdm.lock) if requirements_install_project "$source/${file%"${file##*/}"}pyproject.toml"; then echo yes; fi ;;
+    esac
 }
 
 # venv_logins: what the build may log in with, in its home, which is gone when it ends.
@@ -150,6 +180,7 @@ venv_take() {
     rm -rf "$work/taken/.complete"
     # The stamp is the newest file of an environment that nobody touched. It names the commit that it was built for.
     printf '%s\n' "$file" "$(cut -f1 "$release_stamp")" | put "$work/taken/.complete" root root 644
+    venv_packages "$work/taken" | put "$work/taken/.packages" root root 644
     chown "root:$app" "$work/taken"
     chmod 750 "$work/taken"
     if [ -e "$venv" ]; then mv -T "$venv" "$work/old"; fi

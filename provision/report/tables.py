@@ -112,6 +112,14 @@ def releases(rows: Sequence[ReleaseInfo]) -> Table:
     return table
 
 
+def packages(rows: Sequence[ReleaseInfo]) -> None:
+    """Print the packages of each release."""
+    terminal = Console(highlight=False, soft_wrap=True)
+    for row in rows:
+        known = ", ".join(row.packages) or "not known: an older version of the toolkit installed them"
+        terminal.print(f"[bold]{escape(row.host)}[/] {escape(f'{row.app} {row.id}: {known}')}")
+
+
 def diagnoses(found: Sequence[Diagnosis]) -> None:
     """Print what `doctor` found: a line each, and one below with what to do about it; then what it comes to."""
     terminal = Console(highlight=False, soft_wrap=True)

@@ -174,7 +174,15 @@ def _fetched(one: Deployment, wanted: Wanted) -> tuple[Resource, ...]:
 
 def _deployments(host: Host, facts: Facts, wanted: Wanted) -> tuple[Deployment, ...]:
     return tuple(
-        Deployment(host, app, facts, wanted.commits[app.name], wanted.releases[app.name], wanted.built.get(app.name))
+        Deployment(
+            host,
+            app,
+            facts,
+            wanted.commits[app.name],
+            wanted.releases[app.name],
+            wanted.built.get(app.name),
+            wanted.upgrades,
+        )
         for app in meant(host, wanted)
     )
 

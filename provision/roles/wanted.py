@@ -20,6 +20,7 @@ class Wanted:
     and `host_keys`, the lines of a known_hosts file for repositories that are read over SSH. By name: `pythons`, the packed Pythons that the
     controller has for this server, and `archives`, where it keeps those that the server builds; others are not
     kept. `token` opens the new previews. With `force`, issuers are asked however short ago they were asked before. With `stops_first`, old releases end before new ones start.
+    With `upgrades`, releases are new ones, for which what no lock pins is resolved anew.
     Releases are those of one `app`, if it is not empty. `notes` are lines to show before the plan. `now` is the
     controller's time, in seconds since 1970; 0 if that does not matter. `inventory` is the inventory's name.
 
@@ -36,6 +37,7 @@ class Wanted:
     token: str = ""
     force: bool = False
     stops_first: bool = False
+    upgrades: bool = False
     app: str = ""
     notes: tuple[str, ...] = ()
     now: int = 0

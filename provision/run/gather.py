@@ -33,7 +33,10 @@ def gather(request: Request, host: Host, facts: Facts, resolved: Commits, folder
     keys = python_cache.keys(facts[SYSTEM], host)
     return Wanted(
         commits=found,
-        releases={name: release_id(host.apps[name], facts, commit) for name, commit in found.items()},
+        releases={
+            name: release_id(host.apps[name], facts, commit, request.upgrades and request.app in ("", name))
+            for name, commit in found.items()
+        },
         packs=_packs(host, facts, found, folder),
         built={name: location(folder(), name) for name in found if _built_here(host.apps[name])},
         host_keys=host_keys,
@@ -42,6 +45,7 @@ def gather(request: Request, host: Host, facts: Facts, resolved: Commits, folder
         token=request.token,
         force=request.force,
         stops_first=request.stops_first,
+        upgrades=request.upgrades,
         app=request.app,
         now=int(time.time()),
         inventory=request.inventory.name,

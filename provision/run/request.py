@@ -21,7 +21,8 @@ class Request:
     `roles` returns what a host should have. If it does not `apply`, only the plan is made. If it `resolves`, each
     app's commit is looked up first: that of `revision`, or of the inventory's revision. Of several hosts, one that
     cannot be reached stops all, unless the request `skips_unreachable`. `token` opens the new previews. `force` asks
-    for certificates again within the hour. If it `stops_first`, the old releases end before new ones start. `password` is sudo's, if one is needed. If `app` is not empty, only that
+    for certificates again within the hour. If it `stops_first`, the old releases end before new ones start; if it `upgrades`, what no lock pins
+    is resolved anew for new ones. `password` is sudo's, if one is needed. If `app` is not empty, only that
     app's releases are meant. If changes were `agreed` (their summaries, by host), no others are made.
     """
 
@@ -36,6 +37,7 @@ class Request:
     token: str = field(default="", repr=False)
     force: bool = False
     stops_first: bool = False
+    upgrades: bool = False
     password: str | None = field(default=None, repr=False)
     app: str = ""
     agreed: Mapping[str, Sequence[str]] | None = None

@@ -16,7 +16,18 @@ if TYPE_CHECKING:
 
 @task(
     help=help_for(
-        "host", "app", "revision", "hold", "force", "stop_first", "plan", "yes", "skip_unreachable", "json", "inventory"
+        "host",
+        "app",
+        "revision",
+        "upgrade",
+        "hold",
+        "force",
+        "stop_first",
+        "plan",
+        "yes",
+        "skip_unreachable",
+        "json",
+        "inventory",
     )
 )
 def deploy(
@@ -24,6 +35,7 @@ def deploy(
     host: str = "",
     app: str = "",
     revision: str | None = None,
+    upgrade: bool = False,
     hold: bool = False,
     force: bool = False,
     stop_first: bool = False,
@@ -53,6 +65,7 @@ def deploy(
             force=force,
             skips_unreachable=skip_unreachable,
             stops_first=stop_first,
+            upgrades=upgrade,
             yes=yes,
         )
 

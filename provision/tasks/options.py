@@ -28,6 +28,8 @@ HELP = {
     "force": "ask for a certificate again, though the issuer was asked less than an hour ago",
     "skip_unreachable": "of several hosts, leave out those that cannot be reached; otherwise one of them stops all",
     "stop_first": "stop the old release before the new one starts, so that it cannot interfere; the site is down meanwhile",
+    "upgrade": "a new release, with the newest versions of what no lock pins, instead of those of the release before",
+    "packages": "also which packages each release has, and their versions",
     "yes": "do not ask, also where the servers are production",
     "hold": "start the release beside the active one, without traffic; then promote it or roll back",
 }

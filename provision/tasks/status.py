@@ -14,19 +14,29 @@ if TYPE_CHECKING:
     from provision.inventory import Host
 
 
-@task(help=help_for("host", "app", "json", "inventory"))
-def releases(context: Context, host: str = "", app: str = "", json: bool = False, inventory: str | None = None) -> None:
+@task(help=help_for("host", "app", "packages", "json", "inventory"))
+def releases(
+    context: Context,
+    host: str = "",
+    app: str = "",
+    packages: bool = False,
+    json: bool = False,
+    inventory: str | None = None,
+) -> None:
     """The releases on each host: id, commit, who deployed it and when, and its state."""
     from provision.release import status as query
     from provision.tasks import asking
 
-    asked = asking.ask(Command("releases", host, inventory, json, app), query.releases_call)
+    call = query.packages_call if packages else query.releases_call
+    asked = asking.ask(Command("releases", host, inventory, json, app), call)
     answers, rows = asking.read(asked, lambda answer: query.releases(answer.host, answer.lines))
     if json:
         asking.print_document("releases", answers, rows)
         return
     from provision.report import tables
 
+    if packages:
+        tables.packages(rows)
     asking.print_table(tables.releases(rows), answers)
 
 

@@ -26,12 +26,15 @@ MODULE = 'def greeting() -> str:\n    return "hello from a package of the privat
 
 @dataclass
 class Index:
-    """An index on the lab's bridge; `asked` has the packages, and the file, that were requested with the password."""
+    """An index on the lab's bridge; `asked` has the packages, and the file, that were requested with the password;
+    `digest` is the SHA-256 of its own package's wheel.
+    """
 
     place: str
     password: str
     asked: list[str] = field(default_factory=list)
     refused: int = 0
+    digest: str = ""
 
     def url(self, password: str = "") -> str:
         """Its address with its own password in it, or with another."""
@@ -132,7 +135,8 @@ def serving(password: str, tls: bool = False) -> Iterator[Index]:
         if tls:
             with_tls(server)
         scheme, host = ("https", ACME) if tls else ("http", "10.213.0.1")
-        server.index = Index(f"{scheme}://{host}:{server.server_address[1]}", password)
+        digest = hashlib.sha256(server.wheel).hexdigest()
+        server.index = Index(f"{scheme}://{host}:{server.server_address[1]}", password, digest=digest)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             yield server.index

@@ -34,6 +34,7 @@ apps:
     environment: {GREETING: hello}
     database: postgresql
     build: [{run: make, outputs: [out]}]
+    requirements: {extras: [fast]}
     schedules: {cleanup: {at: hourly, run: python -m shop.cleanup}}
   blog: {source: {push: code}, module: blog.main:app, domains: [blog.example.com]}
 hosts:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from provision.errors import PlanError
-from provision.inventory import App, Build, Python, Source
-from provision.release.commit import inspect, is_read
+from provision.inventory import App, Build, Python, Requirements, Source
+from provision.release.commit import OPEN, inspect, is_read
 
 PROJECT = '[project]\nname = "shop"\nrequires-python = ">=3.12"\ndependencies = ["fastapi>=0.1", "HTTPX[http2]"]\n'
 LOCK = """
@@ -16,6 +16,11 @@ source = { virtual = "." }
 [package.metadata]
 requires-dist = [{ name = "fastapi", specifier = ">=0.1" }, { name = "httpx", extras = ["http2"] }]
 """
+POETRY = {
+    "pyproject.toml": '[tool.poetry]\nname = "shop"\n[tool.poetry.dependencies]\npython = "^3.12"\n[tool.poetry.extras]\nfast = []\n',
+    "shop/main.py": "",
+}
+POETRY_LOCK = '[metadata]\nlock-version = "2.1"\npython-versions = "^3.12"\n'
 GOOD = {"requirements.txt": "fastapi\n", "shop/__init__.py": "", "shop/main.py": ""}
 
 
@@ -25,7 +30,9 @@ def look(files: dict[str, str], folder: str = ".", requirements: str = "auto", *
         source=Source.model_construct(folder=folder),
         module=more.get("module", "shop.main:app"),
         python=Python(version=str(more.get("python", "3.13.5"))),
-        requirements=requirements,
+        requirements=Requirements.model_construct(
+            file=requirements, extras=more.get("extras", []), groups=more.get("groups", [])
+        ),
         migrate=more.get("migrate", True),
         build=more.get("build", []),
     )
@@ -46,19 +53,32 @@ def below(files: dict[str, str], folder: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("files", "folder", "note"),
     [
-        (GOOD, ".", "requirements.txt"),
-        (below(GOOD, "backend"), "backend", "backend/requirements.txt"),
+        (GOOD, ".", f"requirements.txt{OPEN}"),
+        ({**GOOD, "requirements.txt": "fastapi==1 \\\n    --hash=sha256:0\n"}, ".", "requirements.txt"),
+        (below(GOOD, "backend"), "backend", f"backend/requirements.txt{OPEN}"),
         ({**GOOD, "uv.lock": LOCK, "pyproject.toml": PROJECT}, ".", "uv.lock"),
         (
             {**below(GOOD, "b/a"), "uv.lock": "", "pyproject.toml": '[tool.uv.workspace]\nmembers = ["b/*"]\n', "b/a/pyproject.toml": PROJECT},
             "b/a",
             "uv.lock",
         ),
-        ({"pyproject.toml": PROJECT, "src/shop/main.py": ""}, ".", "pyproject.toml; there is no lock, so versions are resolved anew"),
+        (
+            {"pyproject.toml": f"{PROJECT}[build-system]\n", "src/shop/main.py": ""},
+            ".",
+            f"pyproject.toml{OPEN}",
+        ),
+        ({"requirements.txt": "-e .\n", "src/shop/main.py": ""}, ".", "requirements.txt"),
         (
             {"pyproject.toml": PROJECT, "poetry.lock": "", "shop/main.py": ""},
             ".",
-            "pyproject.toml; poetry.lock is not read, so versions are resolved anew",
+            "poetry.lock",
+        ),
+        ({"pyproject.toml": PROJECT, "pylock.toml": "", "poetry.lock": "", "shop/main.py": ""}, ".", "pylock.toml"),
+        ({**GOOD, "poetry.lock": ""}, ".", f"requirements.txt; poetry.lock is not read{OPEN}"),
+        (
+            {"pyproject.toml": PROJECT, "Pipfile": "", "shop/main.py": ""},
+            ".",
+            f"pyproject.toml{OPEN}",
         ),
     ],
 )  # fmt: skip
@@ -69,7 +89,7 @@ def test_the_plan_says_what_is_installed_from(files: dict[str, str], folder: str
 def test_a_file_above_the_folder_is_found() -> None:
     tree = {"requirements/prod.requirements.txt": "fastapi\n", **below({"shop/main.py": ""}, "backend")}
     assert look(tree, "backend", "../requirements/prod.requirements.txt") == (
-        "shop: requirements: requirements/prod.requirements.txt",
+        f"shop: requirements: requirements/prod.requirements.txt{OPEN}",
     )
 
 
@@ -78,12 +98,12 @@ def test_a_file_above_the_folder_is_found() -> None:
     [
         (GOOD, "backend", {}, "shop: the commit has no folder backend (source.folder)"),
         (GOOD, ".", {"requirements": "other.txt"}, "shop: the commit has no ./other.txt (requirements)"),
-        ({"shop/main.py": ""}, ".", {}, "shop: . has no uv.lock, requirements.txt or pyproject.toml with [project]: requirements names another file"),
+        ({"shop/main.py": ""}, ".", {}, "shop: . has no uv.lock, requirements.txt, pylock.toml, poetry.lock, pdm.lock or pyproject.toml with [project]: requirements names another file"),
         (
-            {"pyproject.toml": '[tool.poetry]\nname = "shop"\n', "poetry.lock": "", "shop/main.py": ""},
+            {"pyproject.toml": '[tool.poetry]\nname = "shop"\n', "shop/main.py": ""},
             ".",
             {},
-            "shop: pyproject.toml is for Poetry alone, and there is no requirements.txt: commit what `poetry export --output requirements.txt` writes (poetry-plugin-export), or move the dependencies to [project]",
+            "shop: pyproject.toml is for Poetry, and has no lock: run `poetry lock`, and commit poetry.lock",
         ),
         (
             {**GOOD, "pyproject.toml": PROJECT},
@@ -97,6 +117,72 @@ def test_a_file_above_the_folder_is_found() -> None:
             {},
             "shop: uv.lock is older than pyproject.toml and lacks sql-alchemy: run `uv lock`, and commit the lock",
         ),
+        (
+            {**POETRY, "poetry.lock": POETRY_LOCK},
+            ".",
+            {"python": "3.11.9"},
+            "shop: poetry.lock is for Python ^3.12, and the inventory's is 3.11.9: set the app's python to a full version that it allows",
+        ),
+        (
+            {**POETRY, "poetry.lock": ""},
+            ".",
+            {"python": "3.9.20"},
+            "shop: poetry.lock can only be read with Python 3.10 or later, and the inventory's is 3.9.20: set the app's python",
+        ),
+        (
+            {"poetry.lock": "", "shop/main.py": ""},
+            ".",
+            {},
+            "shop: the commit has poetry.lock, and no pyproject.toml: commit that, too",
+        ),
+        (
+            {"pyproject.toml": PROJECT, "pdm.lock": '[metadata]\nstrategy = ["cross_platform"]\n', "shop/main.py": ""},
+            ".",
+            {},
+            "shop: pdm.lock does not say where each package is wanted: run `pdm lock --strategy inherit_metadata`, and commit the lock",
+        ),
+        (
+            {**POETRY, "poetry.lock": POETRY_LOCK},
+            ".",
+            {"extras": ["fsat"]},
+            "shop: pyproject.toml has no extra fsat (requirements.extras); it has: fast",
+        ),
+        (
+            {"pyproject.toml": PROJECT + '[dependency-groups]\nserver = []\n', "uv.lock": "", "shop/main.py": ""},
+            ".",
+            {"groups": ["Server", "dev"]},
+            "shop: pyproject.toml has no group dev (requirements.groups); it has: server",
+        ),
+        (
+            {"pylock.toml": 'extras = ["fast"]\n', "shop/main.py": ""},
+            ".",
+            {"groups": ["dev"]},
+            "shop: pylock.toml has no group dev (requirements.groups); it has: none",
+        ),
+        (
+            {"Pipfile": "", "shop/main.py": ""},
+            ".",
+            {},
+            "shop: Pipfile cannot be installed: write a requirements.txt with `pipenv requirements --hash`, and commit it",
+        ),
+        (
+            below({"setup.py": "", "shop/main.py": ""}, "api"),
+            "api",
+            {},
+            "shop: api/setup.py cannot be installed: write a requirements.txt with a line `.`, and commit it",
+        ),
+        (
+            {"requirements.txt": "fastapi\n", "src/shop/main.py": ""},
+            ".",
+            {},
+            "shop: shop.main is in src, which requirements.txt does not install: set the app's environment to {PYTHONPATH: src}, or write a line `.` in it",
+        ),
+        (
+            below({"pyproject.toml": PROJECT, "src/shop/main.py": ""}, "api"),
+            "api",
+            {},
+            "shop: shop.main is in api/src, which api/pyproject.toml does not install: set the app's environment to {PYTHONPATH: src}, or write a [build-system] in api/pyproject.toml",
+        ),
         (GOOD, ".", {"module": "shop.mian:app"}, "shop: the commit has no shop/mian.py (module: shop.mian:app)"),
         (GOOD, ".", {"module": "shpo.main:app"}, "shop: the commit has no shpo/main.py (module: shpo.main:app)"),
     ],
@@ -109,7 +195,7 @@ def test_what_cannot_be_deployed_is_one_line(
 
 @pytest.mark.parametrize("module", ["shop:app", "shop.main:app", "fastapi.demo:app", "deep.in.folders:app"])
 def test_a_module_that_may_be_there_is_left_to_the_server(module: str) -> None:
-    files = {**GOOD, "src/deep/in/folders.py": ""}
+    files = {**GOOD, "lib/deep/in/folders.py": ""}
     assert look(files, module=module)
 
 
@@ -136,3 +222,22 @@ def test_what_a_build_reads_is_in_the_commit_or_built_before() -> None:
     assert refusal(GOOD, build=[front]) == "shop: the commit has no front (build.inputs)"
     assert refusal(there, build=[after]) == "shop: the commit has no front/dist (build.folder)"
     assert look(there, build=[front, after])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "good", "bad"),
+    [
+        ("^3.12", "3.13.5", "3.11.9"),
+        ("~3.12", "3.12.9", "3.13.0"),
+        (">=3.11,<3.13", "3.12.9", "3.13.0"),
+        (">=3.11 <3.13", "3.12.9", "3.13.0"),
+        ("~3.11 || ^3.13", "3.13.5", "3.12.1"),
+        ("*", "3.13.5", ""),
+        ("something else", "3.13.5", ""),
+    ],
+)
+def test_a_lock_of_poetry_is_for_some_pythons(wanted: str, good: str, bad: str) -> None:
+    files = {**POETRY, "poetry.lock": POETRY_LOCK.replace("^3.12", wanted)}
+    assert look(files, python=good) == ("shop: requirements: poetry.lock",)
+    if bad:
+        assert f"is for Python {wanted}, and the inventory's is {bad}" in refusal(files, python=bad)

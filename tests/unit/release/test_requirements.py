@@ -137,6 +137,53 @@ def test_a_project_with_code_of_the_commit_has_a_venv_for_each_commit(
     assert shares({"pyproject.toml": text}, tmp_path, call) == shared
 
 
+POETRY = '[tool.poetry]\nname = "x"\npackage-mode = false\n[build-system]\n'
+ENTRY = '[[package]]\nname = "core"\nversion = "1"\nfiles = [\n    {file = "core-1-py3-none-any.whl", hash = "sha256:0"},\n]\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "project", "entry", "shared"),
+    [
+        ("poetry.lock", POETRY, "", True),
+        (
+            "poetry.lock",
+            POETRY,
+            '[package.source]\ntype = "legacy"\nurl = "https://i/simple"\nreference = "own"\n',
+            True,
+        ),
+        ("poetry.lock", POETRY, '[package.source]\ntype = "git"\nurl = "git@e.com:core.git"\n', True),
+        ("poetry.lock", POETRY, '[package.source]\ntype = "git"\nurl = "../core"\n', False),
+        ("poetry.lock", POETRY, '[package.source]\ntype = "directory"\nurl = "core"\n', False),
+        ("poetry.lock", POETRY, '[package.source]\ntype = "file"\nurl = "core-1.tar.gz"\n', False),
+        ("poetry.lock", POETRY.replace("package-mode = false", ""), "", False),
+        ("pdm.lock", f"{PROJECT}[tool.pdm]\ndistribution = false\n[build-system]\n", "", True),
+        ("pdm.lock", PROJECT, 'git = "https://e.com/core.git"\nrevision = "0"\n', True),
+        ("pdm.lock", PROJECT, 'path = "./core"\n', False),
+        ("pdm.lock", PROJECT, 'url = "file:///${PROJECT_ROOT}/core-1.tar.gz"\n', False),
+        ("pdm.lock", f"{PROJECT}[build-system]\n", "", False),
+        (
+            "pylock.toml",
+            f"{PROJECT}[build-system]\n",
+            'wheels = [{ url = "https://e.com/core-1-py3-none-any.whl" }]\n',
+            True,
+        ),
+        ("pylock.toml", PROJECT, 'wheels = [{ path = "core-1-py3-none-any.whl" }]\n', False),
+        ("pylock.toml", PROJECT, 'directory = { path = ".", editable = true }\n', False),
+        ("pylock.toml", PROJECT, '[packages.directory]\n"path" = "core"\n', False),
+        (
+            "pylock.toml",
+            PROJECT,
+            'vcs = { type = "git", url = "https://e.com/core.git", subdirectory = "core" }\n',
+            True,
+        ),
+    ],
+)
+def test_a_lock_of_another_tool_with_code_of_the_commit_has_a_venv_for_each_commit(
+    name: str, project: str, entry: str, shared: bool, tmp_path: Path, call: Call
+) -> None:
+    assert shares({"pyproject.toml": project, name: f"{ENTRY}{entry}"}, tmp_path, call) == shared
+
+
 def shares(files: dict[str, str], folder: Path, call: Call) -> bool:
     """Whether two commits with these files share a venv."""
     keys = set()
@@ -163,6 +210,7 @@ def write(folder: Path, files: dict[str, str]) -> None:
         ("more.txt", {"requirements.txt": "-r more.txt\nfastapi==1\n"}),
         ("pyproject.toml", {}),
         ("uv.lock", {"pyproject.toml": PROJECT}),
+        ("poetry.lock", {"pyproject.toml": PROJECT}),
     ],
 )
 def test_a_link_of_a_commit_is_not_read_where_it_leads_out_of_it(

@@ -86,3 +86,10 @@ def test_a_commit_is_looked_at_again_for_another_module_python_or_requirements(
 @pytest.mark.parametrize("kept", ["", "{}", "[]", "{"])
 def test_a_release_that_never_ran_or_whose_settings_cannot_be_read_is_looked_at(make_host: MakeHost, kept: str) -> None:
     assert not were_checked(shop(make_host, NOW), kept)
+
+
+def test_extras_and_groups_are_kept_and_a_file_alone_is_kept_as_a_word(make_host: MakeHost) -> None:
+    app = shop(make_host, "    module: shop:app\n    requirements: {extras: [fast], groups: [server]}\n")
+    again = with_settings(shop(make_host, NOW), settings(app)).requirements
+    assert (again.file, again.extras, again.groups) == ("auto", ["fast"], ["server"])
+    assert json.loads(settings(shop(make_host, THEN)))["requirements"] == "requirements-old.txt"

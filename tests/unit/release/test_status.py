@@ -232,6 +232,14 @@ def test_the_script_lists_releases_oldest_first_with_their_states(
     assert {(one.app, one.commit, one.author, one.subject) for one in found} == {("shop", commit, "test", "first")}
 
 
+def test_packages_are_listed_where_they_are_asked_for(shop: Path, ask: Ask) -> None:
+    release(shop, "one", "f" * 40)
+    release(shop, "two", "f" * 40)
+    (shop / "releases/two/.packages").write_text("idna==3.4\nsix==1.16.0\n")
+    assert [one.packages for one in listed(*ask("status_packages", "shop"))] == [(), ("idna==3.4", "six==1.16.0")]
+    assert [one.packages for one in listed(*ask("status_releases", "shop"))] == [(), ()]
+
+
 def test_a_release_is_held_for_as_long_as_the_server_runs(tmp_path: Path, shop: Path, ask: Ask) -> None:
     for name in ("1-active", "2-held", "3-dropped"):
         release(shop, name, "f" * 40, f"{name[2:].replace('active', 'good')}\t2026-11-01T00:00:00Z\tjo@desk")

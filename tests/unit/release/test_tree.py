@@ -74,6 +74,32 @@ def test_a_restored_release_keeps_its_venv(shop: Path, commit: str, make: Make) 
     assert str(link.readlink()) == "../../venvs/key"
 
 
+def test_a_release_has_the_versions_of_the_one_that_serves_until_one_upgrades(
+    shop: Path, commit: str, make: Make
+) -> None:
+    def upgraded(name: str, upgrades: bool = False) -> str:
+        made = replace(RELEASE, commit=commit, release=name, upgrades=upgrades)
+        ran = make(made.plan(State(), {}))
+        assert ran.returncode == 0, ran.stdout
+        file = shop / "releases" / name / ".upgraded"
+        return file.read_text().strip() if file.exists() else ""
+
+    assert upgraded("1") == ""
+    (shop / "current").symlink_to("releases/1")
+    assert (upgraded("2", upgrades=True), upgraded("3")) == ("2", "")
+    (shop / "current").unlink()
+    (shop / "current").symlink_to("releases/2")
+    assert (upgraded("4"), upgraded("3"), upgraded("2")) == ("2", "", "2")
+
+
+def test_a_restored_release_keeps_the_list_of_its_packages(shop: Path, commit: str, make: Make) -> None:
+    release = replace(RELEASE, commit=commit)
+    make(release.plan(State(), {}))
+    (shop / "releases" / ID / ".packages").write_text("idna==3.4\n")
+    make(release.plan(MODIFIED, {}))
+    assert (shop / "releases" / ID / ".packages").read_text() == "idna==3.4\n"
+
+
 def test_a_commit_without_the_apps_folder_is_one_clear_line(shop: Path, commit: str, make: Make) -> None:
     ran = make(replace(RELEASE, commit=commit, folder="web").plan(State(), {}))
     assert ran.returncode == 1
@@ -81,7 +107,7 @@ def test_a_commit_without_the_apps_folder_is_one_clear_line(shop: Path, commit: 
     assert list((shop / "releases").iterdir()) == []
 
 
-@pytest.mark.parametrize("name", [".release", ".venv"])
+@pytest.mark.parametrize("name", [".release", ".venv", ".packages", ".upgraded"])
 def test_a_commit_with_a_name_that_the_server_needs_is_refused_and_nothing_is_written_through_it(
     name: str, shop: Path, repository: Path, git: Callable[..., str], make: Make
 ) -> None:

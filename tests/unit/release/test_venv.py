@@ -52,6 +52,17 @@ def test_a_venv_is_built_where_it_is_not_right(state: State, expected: str | Non
     assert change is None or change.id == "venv:shop"
 
 
+def test_an_upgrade_says_so() -> None:
+    change = replace(SHOP, upgrades=True).plan(State(), {})
+    assert change is not None
+    assert change.summary == "shop: venv for the requirements: built, with the newest versions that they allow"
+
+
+def test_extras_and_groups_are_another_base() -> None:
+    bases = {replace(SHOP, extras=extras, groups=groups).base for extras in ((), ("a",)) for groups in ((), ("a",))}
+    assert len(bases) == 4
+
+
 def test_a_venv_for_the_distributions_python_says_so() -> None:
     change = replace(SHOP, python="/usr").plan(State.of({"venv": "other"}), {})
     assert change is not None
@@ -138,6 +149,47 @@ def test_releases_with_the_same_requirements_share_a_venv(keys: Callable[..., li
     )
     assert one == other != more
     assert len(one) == 16
+
+
+def test_an_upgrade_is_another_venv(tmp_path: Path, keys: Callable[..., list[str]]) -> None:
+    before = keys({"requirements.txt": PINS})
+    (tmp_path / "0/.upgraded").write_text("one\n")
+    assert keys({"requirements.txt": PINS}) != before
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("requirements.txt", "idna\n", "yes"),
+        ("requirements.txt", "idna==3.4\nsix>=1 # newest\n", "yes"),
+        (
+            "requirements.txt",
+            "# all\n--index-url https://i/simple\nidna==3.4\ncore @ https://e.com/core.zip\n-e .\n",
+            "",
+        ),
+        ("pyproject.toml", "[project]\n", "yes"),
+        ("pylock.toml", "", ""),
+        ("poetry.lock", "", ""),
+    ],
+)
+def test_versions_are_open_where_no_lock_pins_them(
+    name: str, text: str, expected: str, tmp_path: Path, ask: Callable[[str], str]
+) -> None:
+    (tmp_path / name).write_text(text)
+    assert (
+        ask(f"requirements_tree={tmp_path}; if requirements_are_open '{tmp_path}/{name}'; then echo yes; fi")
+        == expected
+    )
+
+
+def test_the_packages_of_a_venv_are_read_from_the_names_of_its_folders(
+    tmp_path: Path, ask: Callable[[str], str]
+) -> None:
+    site = tmp_path / "lib/python3.13/site-packages"
+    for name in ("idna-3.4", "Typing_Extensions-4.1.0", "odd name-1", "six-1.16.0+local"):
+        (site / f"{name}.dist-info").mkdir(parents=True)
+    (site / "idna").mkdir()
+    assert ask(f"venv_packages '{tmp_path}'").split() == ["idna==3.4", "six==1.16.0+local", "typing-extensions==4.1.0"]
 
 
 def test_another_base_is_another_venv(keys: Callable[..., list[str]]) -> None:
