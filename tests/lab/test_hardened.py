@@ -107,6 +107,7 @@ def test_an_idle_shell_ends_and_a_poor_password_is_refused(provision: Hardening)
     shell(SERVER, "userdel -f tester 2>/dev/null")
 
 
+@pytest.mark.long
 def test_what_changed_in_the_systems_files_stands_in_the_journal_once(provision: Hardening) -> None:
     provision()
     before = listing(SERVER)

@@ -70,6 +70,7 @@ def test_the_app_answers_over_http3_and_a_second_deploy_changes_nothing(site: Si
     assert ":443" not in controller("audit", SERVER).stdout
 
 
+@pytest.mark.long
 def test_a_switch_is_under_an_open_connection_as_nginx_is_not_reloaded(site: Site) -> None:
     async def around() -> tuple[Answered, Answered]:
         async with connected(ADDRESS, DOMAIN) as client:
@@ -106,6 +107,7 @@ def test_a_reload_takes_a_connection_with_it_and_a_new_one_is_answered(site: Sit
     assert ask()[":status"] == "200"
 
 
+@pytest.mark.long
 def test_without_the_key_nobody_is_told_and_nothing_is_open(site: Site) -> None:
     plain = site.controller(http3=False)
     assert plain.deploy(SERVER).changed(SERVER) == ["files:nginx", "service:nginx", "firewall:nftables"]

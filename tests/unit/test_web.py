@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from typing import TYPE_CHECKING
 
 import pytest
 
 from provision import roles
-from provision.errors import PlanError
 from provision.release import outside
 from provision.resources.file import File
 from provision.resources.file_set import FileSet
@@ -379,23 +377,3 @@ def test_subdomains_are_told_to_use_https_on_request(
 ) -> None:
     text = site(make_host, make_known, f"tls: {{hsts: {hsts}}}\n")
     assert text.count(f'add_header Strict-Transport-Security "{sent}" always;') == 3
-
-
-HTTP3 = "tls: {http3: true}\n"
-
-
-def test_http3_is_told_and_listened_for_where_the_inventory_says_so(make_host: MakeHost, make_known: MakeFacts) -> None:
-    debian13 = functools.partial(make_known, version="13")
-    asked, not_asked = (site(make_host, debian13, more) for more in (HTTP3, ""))
-    told = """add_header Alt-Svc 'h3=":443"; ma=86400' always;"""
-    for line in ("listen 443 quic;", "listen [::]:443 quic;", told):
-        assert line in asked
-        assert line not in not_asked
-
-
-def test_an_nginx_without_http3_is_refused_in_the_plan(make_host: MakeHost, make_known: MakeFacts) -> None:
-    with pytest.raises(PlanError) as refused:
-        site(make_host, make_known, HTTP3)
-    assert str(refused.value) == (
-        "tls.http3: the nginx of Debian 12 has no HTTP/3; Debian 13 has one that does: take http3 out for this host"
-    )
