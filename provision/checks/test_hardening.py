@@ -77,6 +77,23 @@ def test_no_service_dumps_core_and_the_journal_has_a_limit(host: Any) -> None:
     assert "\nSystemMaxUse=" in host.check_output("systemd-analyze cat-config systemd/journald.conf")
 
 
+@pytest.mark.hardening("system")
+def test_the_kernel_loads_no_module_that_is_forbidden(host: Any) -> None:
+    names = host.check_output(f"sed -n 's/^install \\([^ ]*\\) .*/\\1/p' {Hardened.modules.path}").split()
+    assert names
+    for name in names:
+        line = f"install {name.replace('-', '[-_]')} /bin/false"
+        said = host.run(f"! command -v modprobe >/dev/null || modprobe --show-config 2>/dev/null | grep -xE '{line}'")
+        assert said.rc == 0, f"the kernel would load {name}"
+
+
+@pytest.mark.hardening("auditing")
+def test_what_changes_in_the_systems_files_is_noted(host: Any) -> None:
+    assert host.service("provision-integrity.timer").is_running, "provision-integrity.timer does not run"
+    said = host.check_output("systemctl show -P Result provision-integrity.service")
+    assert said == "success", f"the last check failed ({said}): journalctl -u provision-integrity"
+
+
 @pytest.mark.hardening("nginx")
 def test_nginx_runs_in_its_sandbox(host: Any) -> None:
     status = host.check_output("cat /proc/$(systemctl show -P MainPID nginx)/status")

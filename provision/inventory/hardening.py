@@ -11,7 +11,7 @@ from provision.inventory.addresses import network
 from provision.inventory.fields import Text, Whole, distinct, matching
 from provision.inventory.model import Model
 
-Part = Literal["ssh", "firewall", "egress", "fail2ban", "updates", "system", "nginx"]
+Part = Literal["ssh", "firewall", "egress", "fail2ban", "updates", "system", "auditing", "nginx"]
 Setting = Annotated[
     str, matching(r"[A-Za-z][A-Za-z0-9]{1,40}", '"{}" is not a setting of sshd; write for example AllowUsers')
 ]
@@ -86,7 +86,12 @@ class Hardening(Model):
     )
     system: bool | None = Field(
         default=None,
-        description="Safe settings of the kernel, the journal, the clock and the processes.",
+        description="Safe settings of the kernel, its modules, the journal, the clock, the processes, passwords and idle shells.",
+        examples=[True],
+    )
+    auditing: bool | None = Field(
+        default=None,
+        description="What changed in the system's files is noted in the journal every day (AIDE, debsums).",
         examples=[True],
     )
 

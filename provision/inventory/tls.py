@@ -98,6 +98,12 @@ class TLS(Model):
         " which browsers have had since 2018 to 2020.",
         examples=["modern"],
     )
+    http3: bool = Field(
+        default=False,
+        description="Sites speak HTTP/3 (QUIC, UDP port 443), too, and tell browsers so (Alt-Svc). Needs nginx 1.25.1, which Debian 13 has."
+        " Each reload of nginx ends the connections over it.",
+        examples=[True],
+    )
     hsts: Annotated[bool | Literal["subdomains", "preload"], BeforeValidator(_hsts)] = Field(
         default=True,
         description="Tell browsers to use HTTPS only (Strict-Transport-Security), for two years. subdomains: for all names below the"

@@ -107,7 +107,8 @@ def _listens(host: Host, each: Record) -> Finding | None:
     if changed := _changed("listens", each):
         return changed
     if each["package"]:
-        serves = bool(host.apps) and "web" in host.roles and program == "nginx" and each["protocol"] != "udp"
+        expected = each["protocol"] != "udp" or (host.tls.http3 and port == "443")
+        serves = bool(host.apps) and "web" in host.roles and program == "nginx" and expected
         ssh = program == "sshd" or (program == "systemd" and port == str(host.port))
         if serves or ssh or program in NETWORK or _named(host, each["package"]):
             return None
@@ -190,7 +191,13 @@ def _named(host: Host, package: str) -> bool:
 
 OWN = {
     each.rpartition("/")[2]
-    for each in (Toolkit.undo_unit.path, Toolkit.access_unit.path, packet_filter.UNIT, egress.UNIT)
+    for each in (
+        Toolkit.undo_unit.path,
+        Toolkit.access_unit.path,
+        Hardened.integrity_timer.path,
+        packet_filter.UNIT,
+        egress.UNIT,
+    )
 } | {"provision-access-timer.timer"}
 
 

@@ -90,7 +90,7 @@ def _migrations(records: Sequence[Record]) -> tuple[DoneMigration, ...]:
 
 
 def _hardened(records: Sequence[Record]) -> frozenset[str]:
-    return frozenset(word(each, "part", "system|updates") for each in records)
+    return frozenset(word(each, "part", "system|updates|auditing") for each in records)
 
 
 RELEASES = Fact("release", "release_facts", shell.FACTS, _releases)

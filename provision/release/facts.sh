@@ -117,8 +117,9 @@ pushed_facts() {
 
 # Out: a record for each part of `hardening` of which something is there: part.
 hardened_facts() {
-    hardened_part system "$hardened_kernel" "$hardened_journal" "$hardened_dumps" "$hardened_manager" "$hardened_limits" "$hardened_greeting" "$hardened_swap" "$provision_kernel"
+    hardened_part system "$hardened_kernel" "$hardened_journal" "$hardened_dumps" "$hardened_manager" "$hardened_limits" "$hardened_greeting" "$hardened_modules" "$hardened_idle" "$hardened_passwords" "$hardened_swap" "$provision_kernel"
     hardened_part updates "$hardened_updates" "$hardened_restarts" "$provision_timers"
+    hardened_part auditing "$hardened_integrity" "$hardened_integrity_unit" "$hardened_integrity_timer" "$hardened_integrity_state"
 }
 
 hardened_part() {

@@ -245,7 +245,7 @@ class Tools(Places):
 
 
 class Hardened(Places):
-    """What a server has of `hardening: {system: true, updates: true}`: files beside those of the distribution."""
+    """What a server has of `system`, `updates` and `auditing` of `hardening`: files beside those of the distribution."""
 
     prefix = "hardened"
 
@@ -258,6 +258,21 @@ class Hardened(Places):
     updates = Place("/etc/apt/apt.conf.d/zz-provision", "file", "which updates are installed, and when", mode=0o644)
     restarts = Place(
         "/etc/needrestart/conf.d/provision.conf", "file", "needrestart leaves the apps' units alone", mode=0o644
+    )
+    modules = Place("/etc/modprobe.d/zz-provision.conf", "file", "modules that the kernel does not load", mode=0o644)
+    idle = Place("/etc/profile.d/zz-provision.sh", "file", "a shell that nobody uses ends", mode=0o644)
+    passwords = Place(
+        "/etc/security/pwquality.conf.d/zz-provision.conf", "file", "how good a new password has to be", mode=0o644
+    )
+    integrity = Place("/etc/provision/aide.conf", "file", "which files are watched", mode=0o644)
+    integrity_unit = Place(
+        "/etc/systemd/system/provision-integrity.service", "file", "notes what changed in them", mode=0o644
+    )
+    integrity_timer = Place(
+        "/etc/systemd/system/provision-integrity.timer", "file", "starts that unit once a day", mode=0o644
+    )
+    integrity_state = Place(
+        "/var/lib/provision/integrity", "directory", "what those files were when they were last looked at", mode=0o700
     )
     swap = Place("/swapfile.provision", "file", "swap, where the server had none", mode=0o600)
 

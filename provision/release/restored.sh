@@ -155,13 +155,13 @@ restored_python() {
 }
 
 restored_system_paths() {
-    printf '%s\n' "$hardened_journal" "$hardened_dumps" "$hardened_manager" "$hardened_limits" "$hardened_greeting" "$hardened_updates" "$hardened_restarts" \
+    printf '%s\n' "$hardened_journal" "$hardened_dumps" "$hardened_manager" "$hardened_limits" "$hardened_modules" "$hardened_idle" "$hardened_passwords" "$hardened_greeting" "$hardened_updates" "$hardened_restarts" \
         "$root/etc/systemd/system/postgresql@.service.d/provision.conf"
 }
 
 restored_find_system() {
     restored_system_paths | while read -r path; do restored_things "$path"; done
-    restored_things "$hardened_kernel" "$hardened_swap"
+    restored_things "$hardened_kernel" "$hardened_swap" "$hardened_integrity" "$hardened_integrity_unit" "$hardened_integrity_timer" "$hardened_integrity_state"
     if [ -e "$provision_kernel" ]; then printf 'thing=%s\tback=yes\n' /proc/sys; fi
     if [ -e "$provision_timers" ]; then sed 's/^\([^ ]*\) .*/thing=\1	back=yes/' "$provision_timers"; fi
 }
@@ -173,6 +173,8 @@ restored_system() {
     if [ -e "$provision_kernel" ]; then kernel_back $(cut -d ' ' -f 1 "$provision_kernel"); fi
     # shellcheck disable=SC2046
     if [ -e "$provision_timers" ]; then dropin_timer_back $(cut -d ' ' -f 1 "$provision_timers"); fi
+    integrity_remove "${hardened_integrity_state#"$root"}" "${hardened_integrity_timer##*/}" "${hardened_integrity#"$root"}" \
+        "${hardened_integrity_unit#"$root"}" "${hardened_integrity_timer#"$root"}"
     if swap_is_there "${hardened_swap#"$root"}"; then swap_remove "${hardened_swap#"$root"}"; fi
     restored_system_paths | while read -r path; do
         if [ -e "$path" ]; then

@@ -115,6 +115,11 @@ class Nginx:
             and (socket in ours or not any(self.has(socket)))
         )
 
+    def http3(self) -> str:
+        """A file of somebody else's that has HTTP/3; empty if there is none."""
+        found = (one.file for one in self.others if any("quic" in listen.options for listen in one.listens))
+        return next(found, "")
+
     def http2(self) -> tuple[str, ...]:
         """Where `listen ... http2` gives HTTP/2 to no site that has it not: of one socket, all have it or none."""
         return tuple(
@@ -154,11 +159,14 @@ def _all(records: Sequence[Record], key: str) -> tuple[str, ...]:
 
 def _server(each: Record, first: bool) -> Server:
     listens = tuple(_listen(text.split(" ")) for text in each["listens"].split("|") if text)
+    ours = word(each, "owner", "provision|other") == "provision"
+    # QUIC is UDP's, and decides nothing about who answers on TCP.
+    streams = tuple(one for one in listens if not (ours and "quic" in one.options))
     return Server(
         each["server"],
-        word(each, "owner", "provision|other") == "provision",
+        ours,
         first,
-        listens or (Listen("*:80"),),
+        streams if listens else (Listen("*:80"),),
         frozenset(each["names"].split()),
         word(each, "context", "http|stream|mail") == "http",
     )

@@ -40,8 +40,8 @@ nginx_sandbox_restart() {
 
 # nginx_sandbox_without PATH BEFORE: the drop-in as it was, or none, and nginx in it.
 nginx_sandbox_without() {
-    rm -f "$1"
-    if [ -e "$2" ]; then mv -fT "$2" "$1"; else rmdir "${1%/*}" 2>/dev/null || true; fi
+    if [ -s "$2" ]; then mv -fT "$2" "$1"; else rm -f "$1" "$2" && { rmdir "${1%/*}" 2>/dev/null || true; }; fi
+    systemctl reset-failed nginx 2>/dev/null || true
     nginx_sandbox_restart
 }
 
@@ -60,23 +60,25 @@ nginx_sandbox_enter() {
         printf '%s\n' "$said"
         fail "nginx stays as it is, as nginx -t fails in its sandbox: $(printf '%s\n' "$said" | grep -m 1 emerg || printf '%s\n' "$said" | head -n 1)"
     fi
-    rm -f "$before"
-    if [ -e "$path" ]; then cp -a "$path" "$before"; fi
+    # One that is there is of a run that was killed, and knows what was there before that.
+    if [ ! -e "$before" ]; then
+        if [ -e "$path" ]; then cat "$path"; fi | put "$before" root root 644
+    fi
     found_folder "${path%/*}"
     (umask 022 && mkdir -p "${path%/*}")
     mv -fT "$provision_stamps/nginx-sandbox.next" "$path"
     if ! nginx_sandbox_restart; then
         systemctl status --no-pager -n 5 nginx || true
-        nginx_sandbox_without "$path" "$before" || true
+        nginx_sandbox_without "$path" "$before" || fail "nginx does not start in its sandbox, nor as before; the reasons stand above: systemctl status nginx"
         fail "nginx does not start in its sandbox, and runs as before; the reason stands above"
     fi
-    printf '%s\n' "$2" | put "$nginx_sandbox_note" root root 644
     rm -f "$before"
+    printf '%s\n' "$2" | put "$nginx_sandbox_note" root root 644
 }
 
 # nginx_sandbox_leave PATH
 nginx_sandbox_leave() {
-    rm -f "$1" "$nginx_sandbox_note"
+    rm -f "$1" "$nginx_sandbox_note" "$provision_stamps/nginx-sandbox.before"
     rmdir "${1%/*}" 2>/dev/null || true
     nginx_sandbox_restart || fail "nginx does not start without its sandbox: systemctl status nginx says why"
 }

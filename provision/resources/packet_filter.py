@@ -23,7 +23,7 @@ INSIDE = ("lo", "docker*", "br-*", "virbr*", "lxdbr*", "lxcbr*", "incusbr*", "po
 
 @dataclass(frozen=True, slots=True)
 class PacketFilter:
-    """A table of nftables that lets in SSH, and these TCP ports; nothing if it is not `wanted`.
+    """A table of nftables that lets in SSH, these TCP `ports`, and those of UDP in `datagrams`; nothing if it is not `wanted`.
 
     SSH's ports are those on which the server's sshd listens, or else `ssh_port`; new connections to it are limited by
     client (30 at once, 30 a minute), and to the networks in `ssh_from`, if there are any. What others filter stays: this is one more
@@ -35,6 +35,7 @@ class PacketFilter:
     ports: tuple[int, ...] = ()
     ssh_port: int = 22
     ssh_from: tuple[str, ...] = ()
+    datagrams: tuple[int, ...] = ()
 
     @property
     def ref(self) -> Ref:
@@ -105,7 +106,11 @@ class PacketFilter:
             *(("        meta nfproto ipv6 drop",) if four and not six else ()),
             *(("        meta nfproto ipv4 drop",) if six and not four else ()),
         ]
-        ports = [f"        tcp dport {_set(self.ports)} accept"] if self.ports else []
+        ports = [
+            f"        {protocol} dport {_set(each)} accept"
+            for protocol, each in (("tcp", self.ports), ("udp", self.datagrams))
+            if each
+        ]
         return TABLE.format(
             inside=_set([f'"{name}"' for name in INSIDE]),
             ssh=_set(self._ssh_ports(state)),

@@ -13,6 +13,7 @@ from provision.resources.locale import Locale
 from provision.resources.package import Packages
 from provision.resources.trust import TrustedCertificates
 from provision.resources.user import Group, User
+from provision.roles.auditing import auditing
 from provision.roles.system import system
 from provision.roles.updates import updates
 from provision.roles.wanted import Wanted
@@ -35,6 +36,7 @@ def base(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
         *(resource for app in host.apps.values() for resource in _users(host, facts, app, wanted.inventory)),
         *system(host, facts, wanted),
         *updates(host, facts, wanted),
+        *auditing(host, facts),
     )
 
 

@@ -10,6 +10,7 @@ from provision.resources.package import Packages
 from provision.resources.packet_filter import PacketFilter
 from provision.resources.service import Service
 from provision.resources.sshd import SshServer
+from provision.roles.auditing import auditing
 from provision.roles.system import system
 from provision.roles.updates import updates
 from provision.roles.wanted import Wanted
@@ -38,7 +39,7 @@ def hardening(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     """Those parts that the inventory asks for; what it asks for no longer goes."""
     # With the role base they come early, because a build may need the swap.
     late = "base" not in host.roles
-    whole = (*system(host, facts, wanted), *updates(host, facts, wanted)) if late else ()
+    whole = (*system(host, facts, wanted), *updates(host, facts, wanted), *auditing(host, facts)) if late else ()
     return (*whole, *_firewall(host), *_egress(host), *_fail2ban(host), _sshd(host))
 
 
@@ -56,6 +57,14 @@ def _sshd(host: Host) -> SshServer:
         "LogLevel": "VERBOSE",
         "X11Forwarding": "no",
         "PermitUserEnvironment": "no",
+        # Tunnels from here lead to databases and other servers; the other way, a stolen key leaves a door open in them.
+        "AllowTcpForwarding": "local",
+        **({} if _forwards(host) else {"AllowAgentForwarding": "no"}),
+        # A session whose client is gone ends after ten minutes; the question is in the encrypted stream, and TCP's is not.
+        "ClientAliveInterval": "300",
+        "ClientAliveCountMax": "2",
+        "TCPKeepAlive": "no",
+        "Compression": "no",
     }
     settings = {name: value for name, value in ours.items() if name.lower() not in own}
     return SshServer(
@@ -66,6 +75,11 @@ def _sshd(host: Host) -> SshServer:
     )
 
 
+def _forwards(host: Host) -> bool:
+    """Whether an app's repository is read with the agent of whoever deploys."""
+    return any(app.source.forward_agent for app in host.apps.values())
+
+
 def _firewall(host: Host) -> tuple[Resource, ...]:
     if not host.hardening.wants("firewall"):
         return (PacketFilter(wanted=False),)
@@ -73,7 +87,7 @@ def _firewall(host: Host) -> tuple[Resource, ...]:
     ports = tuple(sorted({*web, *host.hardening.open}))
     return (
         Packages("firewall", ("nftables",)),
-        PacketFilter(True, ports, host.port, tuple(host.hardening.ssh_from)),
+        PacketFilter(True, ports, host.port, tuple(host.hardening.ssh_from), (443,) if web and host.tls.http3 else ()),
     )
 
 

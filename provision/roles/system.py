@@ -9,6 +9,8 @@ from provision.release.facts import HARDENED
 from provision.release.layout import Hardened
 from provision.resources.dropin import DropIn
 from provision.resources.kernel import Kernel, Setting
+from provision.resources.modules import ForbiddenModules
+from provision.resources.package import Packages
 from provision.resources.swap import NoSwap, Swap, size_for
 from provision.resources.timesync import TimeSync
 from provision.roles.wanted import Wanted
@@ -56,6 +58,21 @@ STRICTER: Mapping[str, tuple[str, ...]] = {
     "net/ipv4/tcp_syncookies": ("2",),
     "net/ipv6/conf/*/accept_source_route": ("-1",),
 }
+# Network protocols that any user's program makes the kernel load, that hardly anybody uses and that had holes which made root of a user; and
+# disks on USB and FireWire, which reads and writes the memory. Debian's own list (modprobe.d) has more.
+MODULES = (
+    "ax25",
+    "dccp",
+    "netrom",
+    "n-hdlc",
+    "rds",
+    "rose",
+    "sctp",
+    "tipc",
+    "firewire-ohci",
+    "firewire-sbp2",
+    "usb-storage",
+)
 HEAD = "# Written by provision (hardening: system).\n"
 # By place: the text, and the command with which its program reads it.
 SETTINGS: Mapping[str, tuple[str, str]] = {
@@ -66,6 +83,9 @@ SETTINGS: Mapping[str, tuple[str, str]] = {
     PLACES.dumps: (f"{HEAD}[Coredump]\nStorage=none\nProcessSizeMax=0\n", ""),
     PLACES.manager: (f"{HEAD}[Manager]\nDefaultLimitCORE=0\n", "systemctl daemon-reload"),
     PLACES.limits: (f"{HEAD}* hard core 0\nroot hard core 0\n", ""),
+    # In tmux and screen, a shell waits for whoever comes back.
+    PLACES.idle: (f'{HEAD}if [ -z "${{TMUX-}}${{STY-}}" ]; then TMOUT=3600; export TMOUT; fi\n', ""),
+    PLACES.passwords: (f"{HEAD}minlen = 12\nusercheck = 1\n", ""),
     PLACES.greeting: (
         "This server is managed by provision: what is changed by hand may be changed back by the next deploy.\n",
         "",
@@ -74,7 +94,7 @@ SETTINGS: Mapping[str, tuple[str, str]] = {
 
 
 def system(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
-    """The kernel's settings, drop-ins, what sets the clock, and swap."""
+    """The kernel's settings and modules, drop-ins, what sets the clock, and swap."""
     on = host.hardening.wants("system")
     if not on and "system" not in facts[HARDENED]:
         return ()
@@ -82,6 +102,9 @@ def system(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     drop_ins = (DropIn(path, text if on else "", then) for path, (text, then) in SETTINGS.items())
     return (
         Kernel(PLACES.kernel, settings),
+        ForbiddenModules(PLACES.modules, MODULES if on else ()),
+        # Without its dictionary, pam_pwquality refuses every password.
+        *((Packages("passwords", ("libpam-pwquality", "cracklib-runtime")),) if on else ()),
         *drop_ins,
         *((TimeSync(),) if on else ()),
         Swap(size_for(facts[SYSTEM].memory), PLACES.swap, optional=True) if on else NoSwap(PLACES.swap),

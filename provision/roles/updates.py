@@ -45,7 +45,7 @@ def updates(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     if not on and "updates" not in facts[HARDENED]:
         return ()
     return (
-        *((Packages("updates", ("unattended-upgrades",)),) if on else ()),
+        *((Packages("updates", ("unattended-upgrades", "apt-listchanges")),) if on else ()),
         DropIn(PLACES.updates, settings(host.hardening.reboot) if on else ""),
         DropIn(PLACES.restarts, restarts(tuple(host.apps)) if on else ""),
         *(Timer(name, on) for name in TIMERS),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from provision.engine.facts import SYSTEM, Facts
 from provision.engine.resource import Phase, Resource
+from provision.errors import PlanError
 from provision.inventory import App, Host
 from provision.release.claim import adopting
 from provision.release.layout import Layout
@@ -19,11 +20,14 @@ from provision.resources.ports import Ports
 from provision.resources.service import Service
 from provision.roles.waiting import Waiting, waiting
 from provision.roles.wanted import Wanted
+from provision.untrusted import line as shown
 
 SETTINGS = f"{FOLDER}/provision/settings.conf"
 ANSWERS, ANSWERS_LINK = f"{FOLDER}/sites-available/000-answers.conf", f"{FOLDER}/sites-enabled/zz-000-answers.conf"
 # nginx 1.25.1 made `http2` a directive of its own; these come with an older one.
 OLDER = {"debian11", "debian12", "ubuntu22.04", "ubuntu22.10", "ubuntu23.04", "ubuntu23.10", "ubuntu24.04"}
+# For a day, a browser knows that there is HTTP/3.
+ALTERNATIVE = """'h3=":443"; ma=86400'"""
 # Mozilla's groups for key exchange, and before them the post-quantum one where OpenSSL (3.5) has it.
 GROUPS, QUANTUM = "X25519:prime256v1:secp384r1", "X25519MLKEM768"
 WITH_QUANTUM = {"debian13"}
@@ -36,6 +40,7 @@ def web(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     the way.
     """
     apps, wait = tuple(host.apps.values()), waiting(host, facts)
+    _refuse_http3(host, facts)
     domains = {domain: app.name for app in apps for domain in app.domains}
     final = host.tls.issuer == "self-signed"
     nginx = Packages("nginx", ("nginx",))
@@ -112,6 +117,7 @@ def _members(host: Host, facts: Facts, package: Packages, wait: Waiting) -> tupl
         certificate=link("default"),
         settings=SETTINGS,
         defaults=nginx.defaults(),
+        http3=host.tls.http3,
         long_names=any(len(name) > LONG for name in names) and not set(nginx.sizes) - {DEFAULT},
     )
     answers = {ANSWERS, ANSWERS_LINK} if ANSWERS_LINK in nginx.links else set()
@@ -123,6 +129,21 @@ def _members(host: Host, facts: Facts, package: Packages, wait: Waiting) -> tupl
         *(member for app in apps for member in _proxied(host, facts, app)),
         *(_answering(wait) if wait.names else map(Absent, sorted(answers, reverse=True))),
     )
+
+
+def _refuse_http3(host: Host, facts: Facts) -> None:
+    """Raises PlanError if nginx has no HTTP/3, or somebody else's site has it: there is one QUIC socket for each worker and port."""
+    if not host.tls.http3:
+        return
+    if facts[SYSTEM].distribution in OLDER:
+        system = f"{facts[SYSTEM].system.capitalize()} {facts[SYSTEM].version}"
+        raise PlanError(
+            f"tls.http3: the nginx of {system} has no HTTP/3; Debian 13 has one that does: take http3 out for this host"
+        )
+    if file := _beside(host, facts).http3():
+        raise PlanError(
+            f"tls.http3: {shown(file, 120)} listens for HTTP/3 already: take quic out there, or http3 out of the inventory"
+        )
 
 
 def _groups(facts: Facts) -> str:
@@ -203,6 +224,7 @@ def _headers(host: Host, app: App) -> dict[str, str]:
     """What the site adds to each answer: the names of the headers, and what nginx has as their values."""
     hsts = host.tls.transport_security if "tls" in host.roles and host.tls.issuer != "self-signed" else ""
     prefix = f"app_{app.name}_".replace("-", "_")
-    return ({"Strict-Transport-Security": f'"{hsts}"'} if hsts else {}) | {
-        name: f"${prefix}{name.lower().replace('-', '_')}" for name in app.headers.sent
-    }
+    said = {"Strict-Transport-Security": f'"{hsts}"'} if hsts else {}
+    if host.tls.http3:
+        said["Alt-Svc"] = ALTERNATIVE
+    return said | {name: f"${prefix}{name.lower().replace('-', '_')}" for name in app.headers.sent}

@@ -21,6 +21,7 @@ DRIFT = {
     f"echo 1 >{NET}/host0/accept_redirects": "kernel:/etc/sysctl.d/zz-provision.conf",
     "echo >>/etc/systemd/journald.conf.d/zz-provision.conf": "dropin:/etc/systemd/journald.conf.d/zz-provision.conf",
     "rm /etc/security/limits.d/zz-provision.conf": "dropin:/etc/security/limits.d/zz-provision.conf",
+    "sed -i /sctp/d /etc/modprobe.d/zz-provision.conf": "modules:/etc/modprobe.d/zz-provision.conf",
 }
 
 
@@ -64,9 +65,12 @@ def values() -> str:
 
 def test_the_system_is_set_once_mended_after_each_drift_and_put_back(provision: Hardening) -> None:
     provision()
-    before, kernel = listing(SERVER), values()
+    kernel = values()
+    assert len(provision(system=True).changed(SERVER)) == 10
+    assert len(provision().changed(SERVER)) == 9, "the packages stay until the toolkit goes"
+    before = listing(SERVER)
     first = provision(system=True).host(SERVER)
-    assert len(first["changes"]) == 6
+    assert len(first["changes"]) == 9
     (said,) = first["warnings"]
     assert "kernel.kptr_restrict" in said
     assert "net." not in said
@@ -75,8 +79,8 @@ def test_the_system_is_set_once_mended_after_each_drift_and_put_back(provision: 
     again = provision(system=True).host(SERVER)
     assert (again["changes"], again["execs"], again["warnings"]) == ([], 2, [])
     shell(SERVER, "; ".join(DRIFT))
-    assert provision(system=True).changed(SERVER) == list(DRIFT.values())
-    assert len(provision().changed(SERVER)) == 6
+    assert sorted(provision(system=True).changed(SERVER)) == sorted(DRIFT.values())
+    assert len(provision().changed(SERVER)) == 9
     assert provision().changed(SERVER) == []
     assert values() == kernel
     assert [line for line in changed(SERVER, before).splitlines() if "/run/provision/" not in line] == []
@@ -87,6 +91,48 @@ def test_services_and_logins_dump_no_core_and_a_login_says_what_manages_the_serv
     dumps = shell(SERVER, "systemd-run -q --pipe sh -c 'ulimit -Hc'; su - admin -c 'ulimit -Hc'")
     assert dumps.split() == ["0", "0"]
     assert "managed by provision" in shell(SERVER, "cat /etc/motd.d/*")
+
+
+def test_an_idle_shell_ends_and_a_poor_password_is_refused(provision: Hardening) -> None:
+    provision(system=True)
+    assert (
+        shell(SERVER, "su - admin -c 'bash -lc \"echo \\$TMOUT\"'; TMUX=1 bash -lc 'echo ${TMOUT-none}'")
+        == "3600\nnone"
+    )
+    changing = "su tester -c 'printf \"old-Passw0rd.of.ours\\n%s\\n%s\\n\" NEW NEW | passwd'"
+    shell(SERVER, "useradd tester")
+    for new, good in (("stapled-42-Batteries", True), ("aaaaaaaaaaaaaa", False), ("Sh0rt.pw", False)):
+        shell(SERVER, "echo tester:old-Passw0rd.of.ours | chpasswd")
+        assert (lab.shell(SERVER, changing.replace("NEW", new)).returncode == 0) is good, new
+    shell(SERVER, "userdel -f tester 2>/dev/null")
+
+
+@pytest.mark.long
+def test_what_changed_in_the_systems_files_stands_in_the_journal_once(provision: Hardening) -> None:
+    provision()
+    before = listing(SERVER)
+    assert provision(auditing=True).changed(SERVER) == ["packages:auditing", "integrity:provision-integrity.timer"]
+    again = provision(auditing=True).host(SERVER)
+    assert (again["changes"], again["execs"]) == ([], 2)
+    look = "systemctl start provision-integrity; journalctl -q -o cat -u provision-integrity --since '-10min'"
+    shell(
+        SERVER,
+        "systemctl start provision-integrity; touch /etc/cron.d/odd; cp /bin/true /usr/bin/odd; echo '# odd' >>/usr/bin/ldd",
+    )
+    said = shell(SERVER, look)
+    for told in ("/etc/cron.d/odd", "/usr/bin/odd", "/usr/bin/ldd", "debsums: changed file /usr/bin/ldd"):
+        assert told in said
+    shell(SERVER, "rm /etc/cron.d/odd /usr/bin/odd; sed -i '$d' /usr/bin/ldd")
+    controller = provision.controller(auditing=True)
+    assert controller("verify", SERVER, "--json").failing(SERVER) == set()
+    assert "provision-integrity" not in controller("audit", SERVER).stdout
+    shell(SERVER, "systemctl stop provision-integrity.timer")
+    assert controller("verify", SERVER, "--json").failing(SERVER) == {"what_changes_in_the_systems_files_is_noted"}
+    assert provision(auditing=True).changed(SERVER) == ["integrity:provision-integrity.timer"]
+    assert provision().changed(SERVER) == ["integrity:provision-integrity.timer"]
+    assert provision().changed(SERVER) == []
+    left = [line for line in changed(SERVER, before).splitlines() if "/run/provision/" not in line]
+    assert not [line for line in left if "integrity" in line or "/etc/provision" in line], left
 
 
 def test_verify_finds_settings_that_do_not_hold(provision: Hardening) -> None:
@@ -130,8 +176,8 @@ def test_status_names_what_waits_for_a_reboot(provision: Hardening) -> None:
 
 
 def test_the_toolkit_leaves_nothing_of_it(provision: Hardening) -> None:
-    provision(system=True, updates=True)
-    answer = provision.controller(system=True, updates=True)("remove", SERVER, "--yes", "--json")
+    provision(system=True, updates=True, auditing=True)
+    answer = provision.controller(system=True, updates=True, auditing=True)("remove", SERVER, "--yes", "--json")
     assert answer.status == 0, answer.stdout + answer.stderr
     assert values() == provision.kernel
     assert changed(SERVER, provision.bare) == ""

@@ -4,6 +4,8 @@ from subprocess import run
 
 import pytest
 
+from provision import lab
+from provision.resources.nginx_sandbox import CONTENT
 from tests.lab.conftest import Controller, shell
 from tests.lab.refusals import ADDRESS, DOMAIN, SERVER
 from tests.lab.safe_site import POLICY
@@ -118,3 +120,48 @@ def test_a_site_that_a_sandbox_would_break_goes_on_without_one(safe: Controller,
         assert shell(SERVER, "cat /run/nginx.pid") == before, "it was not restarted"
     finally:
         shell(SERVER, "rm -rf /etc/nginx/conf.d/odd.conf /srv/odd /srv/odd.log; systemctl reload nginx")
+
+
+DROP_IN, STAMPS = "/etc/systemd/system/nginx.service.d/provision.conf", "/var/lib/provision/stamps"
+OLDER = "[Service]\nNoNewPrivileges=yes\n"
+
+
+@pytest.mark.parametrize(
+    ("there", "noted"),
+    [
+        pytest.param("", None, id="no sandbox before"),
+        pytest.param(OLDER, None, id="an older sandbox", marks=pytest.mark.long),
+        pytest.param(CONTENT, "", id="a run that was killed before the restart", marks=pytest.mark.long),
+    ],
+)
+def test_nginx_that_does_not_come_up_in_its_sandbox_runs_as_before(
+    safe: Controller, there: str, noted: str | None
+) -> None:
+    def put(text: str, path: str) -> None:
+        shell(SERVER, f"mkdir -p $(dirname {path}); cat >{path} <<'END'\n{text}END")
+
+    if there:
+        put(there, DROP_IN)
+    shell(SERVER, "systemctl daemon-reload; systemctl restart nginx" if there == OLDER else "true")
+    if noted is not None:
+        put(noted, f"{STAMPS}/nginx-sandbox.before")
+    # Somebody's own step before nginx starts, of which nginx -t knows nothing: it writes where the sandbox lets nobody write.
+    put("[Service]\nExecStartPre=/bin/sh -c 'date >/etc/odd'\n", "/run/systemd/system/nginx.service.d/odd.conf")
+    shell(SERVER, "systemctl daemon-reload")
+    try:
+        answer = mark(safe, "true")("deploy", SERVER, "--json")
+        assert answer.status == 1
+        assert "does not start in its sandbox, and runs as before" in answer.host(SERVER)["error"]
+        assert "Read-only file system" in answer.stdout + answer.stderr
+        if there == OLDER:
+            assert shell(SERVER, f"cat {DROP_IN}") == OLDER.strip()
+            assert shell(SERVER, "grep NoNewPrivs: /proc/$(cat /run/nginx.pid)/status").split() == ["NoNewPrivs:", "1"]
+            assert ask("/health")[0] == 200
+        else:
+            assert unconfined()
+        assert lab.shell(SERVER, f"ls {STAMPS}/nginx-sandbox*").stdout == ""
+    finally:
+        shell(SERVER, "rm -rf /run/systemd/system/nginx.service.d /etc/odd; systemctl daemon-reload")
+    assert mark(safe, "true").deploy(SERVER).changed(SERVER) == ["sandbox:nginx"]
+    assert mark(safe, "false").deploy(SERVER).changed(SERVER) == ["sandbox:nginx"]
+    assert unconfined()

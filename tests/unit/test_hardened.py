@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,12 @@ from provision import roles
 from provision.engine.resource import State
 from provision.errors import InventoryError
 from provision.resources.dropin import DropIn, Timer
+from provision.resources.integrity import Integrity
 from provision.resources.kernel import Kernel, Setting
+from provision.resources.modules import ForbiddenModules
 from provision.resources.swap import GIB, NoSwap, Swap
 from provision.resources.timesync import TimeSync
+from provision.roles.auditing import FILES, PLACES, TIMER, auditing
 from provision.roles.system import system
 from provision.roles.updates import restarts, settings, updates
 from tests.unit.tables import HOST, TWO, ids
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 
     from tests.unit.tables import MakeFacts, MakeHost
 
+SUM = hashlib.sha256(b"a\n").hexdigest()
 PTRACE = Setting("kernel/yama/ptrace_scope", "1", ("2", "3"))
 REDIRECTS = Setting("net/ipv4/conf/*/accept_redirects", "0")
 KERNEL = Kernel("/etc/sysctl.d/zz-provision.conf", (PTRACE, REDIRECTS))
@@ -47,7 +52,9 @@ def test_a_server_without_the_role_base_has_it_too(make_host: MakeHost, make_kno
 def test_what_is_there_and_not_asked_for_goes(make_host: MakeHost, make_known: MakeFacts) -> None:
     known = make_known(hardened=("system", "updates"))
     found = (*system(make_host(), *known), *updates(make_host(), *known))
-    assert all(isinstance(one, Kernel | DropIn | NoSwap | Timer) for one in found)
+    assert all(isinstance(one, Kernel | ForbiddenModules | DropIn | NoSwap | Timer) for one in found)
+    (gone,) = auditing(make_host(), make_known(hardened=("auditing",))[0])
+    assert gone == Integrity(PLACES.integrity_state, TIMER, tuple(FILES.items()), wanted=False)
     assert {one.content for one in found if isinstance(one, DropIn)} == {""}
     assert [one.settings for one in found if isinstance(one, Kernel)] == [()]
 
@@ -112,6 +119,49 @@ def test_the_values_of_a_kernel_are_read_noted_set_and_put_back(
         assert wanted.plan(observe(wanted)[0], {}) is None
         assert (root / KERNEL.path[1:]).exists() == bool(wanted.settings)
     assert list((root / "var/lib/provision").iterdir()) == []
+
+
+def test_a_module_that_is_in_use_stays_and_the_others_are_not_loaded(
+    root: Path,
+    observe: Callable[..., tuple[State, ...]],
+    make: Callable[..., subprocess.CompletedProcess[str]],
+    owners: Callable[[], list[str]],
+) -> None:
+    for folder in ("etc/modprobe.d", "proc", "var/lib/provision"):
+        (root / folder).mkdir(parents=True)
+    (root / "proc/modules").write_text("usb_storage 90112 1 uas, Live 0x0\nsctp_diag 16384 0 - Live 0x0\n")
+    wanted = ForbiddenModules("/etc/modprobe.d/zz-provision.conf", ("sctp", "usb-storage"))
+    change = wanted.plan(observe(wanted)[0], {})
+    assert change is not None
+    assert "usb_storage: loaded, and stays" in change.summary
+    assert make(change).returncode == 0
+    lines = (root / wanted.path[1:]).read_text().splitlines()
+    assert lines[1:] == ["blacklist sctp", "install sctp /bin/false"]
+    assert wanted.plan(observe(wanted)[0], {}) is None
+    gone = ForbiddenModules(wanted.path)
+    assert make(gone.plan(observe(gone)[0], {})).returncode == 0
+    assert not (root / wanted.path[1:]).exists()
+    assert gone.plan(observe(gone)[0], {}) is None
+
+
+INTEGRITY = Integrity("/var/lib/x", "x.timer", (("/etc/x.conf", "a\n"),))
+
+
+@pytest.mark.parametrize(
+    ("sha256", "enabled", "active", "what"),
+    [
+        ("", "disabled", "inactive", "write /etc/x.conf"),
+        ("other", "enabled", "active", "write /etc/x.conf"),
+        (SUM, "enabled", "inactive", "enable and start x.timer"),
+        (SUM, "enabled", "active", ""),
+    ],
+)
+def test_the_daily_look_at_files_is_there_runs_and_is_as_it_should_be(
+    sha256: str, enabled: str, active: str, what: str
+) -> None:
+    files = ({"path": "/etc/x.conf", "sha256": sha256, "there": "yes"},) if sha256 else ()
+    change = INTEGRITY.plan(State.of(*files, {"enabled": enabled, "active": active}), {})
+    assert (change.summary.rpartition(": ")[2] if change else "") == what
 
 
 def test_a_drop_in_that_was_not_read_before_a_kill_is_read_next_time() -> None:

@@ -55,6 +55,25 @@ def test_the_inventorys_own_settings_win(make_host: MakeHost, make_known: MakeFa
     assert "AllowUsers" in names
 
 
+SHOP = """
+apps:
+  shop:
+    module: main:app
+    domains: [shop.example.com]
+    source: {repository: "git@git.example.com:shop.git", forward_agent: %s, host_key: "%s"}
+"""
+HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0fQ1yQ2bzv1zPq0v4vR8zC4oKkqgkS2yq1mX3J8b7K"
+
+
+@pytest.mark.parametrize("forwards", ["true", "false"])
+def test_an_agent_is_forwarded_only_where_a_repository_needs_it(
+    make_host: MakeHost, make_known: MakeFacts, forwards: str
+) -> None:
+    host = make_host(HOST % ("deploy", "{ssh: true}") + SHOP % (forwards, HOST_KEY))
+    settings = dict(sshd(hardening(host, *make_known())).settings)
+    assert ("AllowAgentForwarding" not in settings) is (forwards == "true")
+
+
 def test_the_firewall_opens_what_the_roles_need(make_host: MakeHost, make_known: MakeFacts) -> None:
     assert packet_filter(made(make_host, make_known, "{firewall: true, open: [25, 80]}")).ports == (25, 80, 443)
 

@@ -44,6 +44,11 @@ def test_only_what_is_named_is_let_in() -> None:
     assert WEB.plan(state(text), {}) is None
 
 
+def test_datagrams_are_let_in_only_where_http3_needs_them() -> None:
+    assert "udp dport { 443 }" not in rules(WEB)
+    assert "        udp dport { 443 } accept\n" in rules(PacketFilter(True, (80, 443), datagrams=(443,)))
+
+
 @pytest.mark.parametrize(
     ("sources", "expected"),
     [

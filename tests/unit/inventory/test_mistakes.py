@@ -38,7 +38,7 @@ WRONG = [
     ("address: a.example.com\n" + HOST, at(1, 'address: "address" belongs to one host; write it under hosts.NAME')),
     (HOST + "groups: {web: {prot: 1}}\n", at(4, 'groups.web.prot: unknown key; did you mean "port"?')),
     (HOST + "groups: {web: {address: a}}\n", at(4, 'groups.web.address: "address" belongs to one host; write it under hosts.NAME')),
-    (HOST + "tls: {foo: 1}\n", at(4, "tls.foo: unknown key; known are: certificate, check_dns, dns, email, hsts, issuer, issuer_ca, key, profile, root_ca")),
+    (HOST + "tls: {foo: 1}\n", at(4, "tls.foo: unknown key; known are: certificate, check_dns, dns, email, hsts, http3, issuer, issuer_ca, key, profile, root_ca")),
     (HOST + "    port: abc\n", at(4, 'hosts.web1.port: "abc" is not a whole number; write digits only')),
     (HOST + "    port: true\n", at(4, "hosts.web1.port: true is not a whole number; write digits only")),
     (HOST + "    port: 2.5\n", at(4, "hosts.web1.port: 2.5 is not a whole number; write digits only")),
