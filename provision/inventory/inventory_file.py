@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from provision.inventory.app import App
+from provision.inventory.cache import Cache
 from provision.inventory.database import Database
 from provision.inventory.dns_challenge import DnsChallenge
 from provision.inventory.egress import Egress
@@ -32,6 +33,7 @@ MODELS: tuple[type[Model], ...] = (
     Schedule,
     Hooks,
     Database,
+    Cache,
     Limits,
     Egress,
     Headers,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from provision.inventory.app import App
+from provision.inventory.cache import Cache
 from provision.inventory.database import Database
 from provision.inventory.dns_challenge import DnsChallenge
 from provision.inventory.egress import Egress
@@ -77,6 +78,7 @@ FULL_NAMES = {
         (Rollout, "rollout."),
         (Hooks, "apps.NAME.hooks."),
         (Database, "apps.NAME.database."),
+        (Cache, "apps.NAME.cache."),
         (Limits, "apps.NAME.limits."),
         (Egress, "apps.NAME.egress."),
         (Headers, "apps.NAME.headers."),
