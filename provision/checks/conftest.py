@@ -1,6 +1,7 @@
 """Each check runs once for every host, or for every app where it takes one; the inventory says what it expects."""
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 import pytest
@@ -48,7 +49,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             pytest.param(host, app, id=f"{host.name}-{app.name}")
             for host in hosts
             for app in host.apps.values()
-            if all(getattr(app, key) for key in keys)
+            if all(attrgetter(key)(app) for key in keys)
         ]
         metafunc.parametrize(("declared", "app"), pairs)
     else:

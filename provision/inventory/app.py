@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 
 from provision.inventory import addresses, dotenv, reserved
 from provision.inventory.build import Build, builds
+from provision.inventory.cache import Cache
 from provision.inventory.database import Database
 from provision.inventory.egress import Egress
 from provision.inventory.fields import (
@@ -76,8 +77,8 @@ def _variable(value: object) -> object:
 
 
 def _filled(value: str, parts: dict[str, str]) -> str:
-    """A variable's value with the parts of the database in it."""
-    return re.sub(r"\{database\.\w+\}", lambda found: parts.get(found.group(), found.group()), value)
+    """A variable's value with the parts of the database and the cache in it."""
+    return re.sub(r"\{(database|cache)\.\w+\}", lambda found: parts.get(found.group(), found.group()), value)
 
 
 def _secret(name: str, info: ValidationInfo) -> str:
@@ -115,9 +116,6 @@ Process = Annotated[
     matching(r"[a-z][a-z0-9-]{0,30}", '"{}" is not a process name; use a-z, 0-9 and -, and begin with a letter'),
 ]
 BodySize = Annotated[Text, matching(r"\d{1,12}[kKmMgG]?", '"{}" is not a size for nginx; write for example 10m')]
-CacheSize = Annotated[
-    Text, matching(r"[1-9]\d{0,9}[kKmMgG]", '"{}" is not the size of a cache for nginx; write for example 100m')
-]
 Memory = Annotated[
     Text,
     matching(r"\d{1,15}[KMGT]?|\d{1,2}%|100%|infinity", '"{}" is not a size for systemd; write for example 512M'),
@@ -280,11 +278,11 @@ class App(Model):
         description="Largest request body, as nginx writes it; 0 means no limit.",
         examples=["10m"],
     )
-    cache: CacheSize | None = Field(
-        default=None,
-        description="How much nginx keeps on disk of the app's answers to GET that say `Cache-Control: public` or `s-maxage`, as nginx"
-        " writes it, to answer with them for as long as they say. If omitted: nothing is kept.",
-        examples=["100m"],
+    cache: Cache = Field(
+        default_factory=Cache,
+        description="What is kept for the app: redis, for a Redis of its own with `REDIS_URL` in the app's environment; a size, such as 100m,"
+        " for answers that nginx keeps; or a mapping with the keys of Cache.",
+        examples=["redis"],
     )
     memory_max: Memory = Field(
         default="75%",
@@ -339,12 +337,16 @@ class App(Model):
             return value
         file = context.parse(data["env_file"], dotenv.variables) if data.get("env_file") else {}
         secrets = {name: context.secrets.variable(name) for name in data.get("secrets", ())}
-        database, parts = data.get("database"), {}
-        if isinstance(database, Database):
-            parts = {f"{{database.{name}}}": value for name, value in database.parts(str(data.get("name"))).items()}
+        parts = {
+            f"{{{key}.{part}}}": value
+            for key in ("database", "cache")
+            if isinstance(one := data.get(key), Database | Cache) and one.engine
+            for part, value in one.parts(str(data.get("name"))).items()
+        }
         own = {name: _filled(value, parts) for name, value in data.get("environment", {}).items()}
-        url = {"DATABASE_URL": parts["{database.url}"]} if parts else {}
-        return {**url, **file, **secrets, **own}
+        urls = {"DATABASE_URL": "{database.url}", "REDIS_URL": "{cache.url}"}
+        given = {name: parts[part] for name, part in urls.items() if part in parts}
+        return {**given, **file, **secrets, **own}
 
     @field_validator("schedules")
     @classmethod

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from provision.inventory.app import App
 from provision.inventory.build import Build
+from provision.inventory.cache import Cache
 from provision.inventory.database import Database
 from provision.inventory.dns_challenge import DnsChallenge
 from provision.inventory.egress import Egress
@@ -36,6 +37,7 @@ MODELS: tuple[type[Model], ...] = (
     Schedule,
     Hooks,
     Database,
+    Cache,
     Limits,
     Egress,
     Headers,

@@ -111,8 +111,8 @@ def _section(node: Node, problems: Problems, keys: Iterable[str]) -> Node:
 
 def _model(node: Node, model: type[Model], problems: Problems, known: Iterable[str] = ()) -> Node:
     """A model's keys; `known` are the keys that are allowed here, if not the model's own."""
-    if model.shorthand and not isinstance(node.data, dict | list | bool | None):
-        node = Node(node.location, {model.shorthand: node})
+    if model.short(node.data) and not isinstance(node.data, dict | list | bool | None):
+        node = Node(node.location, {model.short(node.data): node})
     if not isinstance(node.data, dict):
         return node
     shapes = SHAPES[model]

@@ -132,7 +132,7 @@ def _type(annotation: Any) -> str:
     if origin is dict:
         return f"name to {_type(args[1])}"
     if issubclass(annotation, Model):
-        short = " or text" if annotation.shorthand else ""
+        short = " or text" if annotation.short("") else ""
         return f"[{annotation.__name__}](#{annotation.__name__.lower()}){short}"
     return {str: "text", int: "number", bool: "true or false", Path: "path"}[annotation]
 

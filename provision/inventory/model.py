@@ -78,6 +78,11 @@ class Model(BaseModel):
     """The key that a plain value stands for; empty if only a mapping will do."""
 
     @classmethod
+    def short(cls, value: object) -> str:
+        """The key that this plain value stands for."""
+        return cls.shorthand
+
+    @classmethod
     def settings(cls) -> dict[str, FieldInfo]:
         """The fields that an inventory has keys for, by key."""
         return {name: item for name, item in cls.model_fields.items() if not item.exclude}
@@ -85,4 +90,4 @@ class Model(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _expand_shorthand(cls, data: Any) -> Any:
-        return {cls.shorthand: data} if cls.shorthand and isinstance(data, str | int | float) else data
+        return {cls.short(data): data} if cls.short(data) and isinstance(data, str | int | float) else data

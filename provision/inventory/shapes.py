@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from provision.inventory.app import App
 from provision.inventory.build import Build
+from provision.inventory.cache import Cache
 from provision.inventory.database import Database
 from provision.inventory.dns_challenge import DnsChallenge
 from provision.inventory.egress import Egress
@@ -81,6 +82,7 @@ FULL_NAMES = {
         (Hooks, "apps.NAME.hooks."),
         (Build, "apps.NAME.build."),
         (Database, "apps.NAME.database."),
+        (Cache, "apps.NAME.cache."),
         (Limits, "apps.NAME.limits."),
         (Egress, "apps.NAME.egress."),
         (Headers, "apps.NAME.headers."),

@@ -205,7 +205,7 @@ def _is_apps(host: Host, unit: str) -> bool:
     """Whether a unit has a name that this toolkit gives to one of an app, or of its own."""
     own = unit in OWN
     return own or bool(
-        host.apps and re.match(rf"(provision-build-)?({'|'.join(map(re.escape, host.apps))})([@.-])", unit)
+        host.apps and re.match(rf"(provision-(?:build-|redis@))?({'|'.join(map(re.escape, host.apps))})([@.-])", unit)
     )
 
 

@@ -3,7 +3,7 @@
 from provision.engine.layout import Place, Places
 from provision.resources.file import Directory, File
 
-APP, BUILDER, NGINX = "{app}", "{app}-build", "www-data"
+APP, BUILDER, NGINX, REDIS = "{app}", "{app}-build", "www-data", "kv_{app}"
 SLOTS = ("blue", "green")
 
 
@@ -83,6 +83,39 @@ class ReleaseLayout(Places):
         "file",
         "how its deploy went, when, and by whom; what it ran with",
         mode=0o600,
+    )
+
+
+class CacheLayout(Places):
+    """An app's Redis, with `cache: redis`."""
+
+    prefix = "cache"
+    keys = ("app",)
+
+    settings = Place("/etc/provision/redis/{app}.conf", "file", "what it starts with", mode=0o644)
+    limits = Place(
+        "/etc/systemd/system/provision-redis@{app}.service.d/provision.conf",
+        "file",
+        "how much memory it has",
+        mode=0o644,
+    )
+    socket = Place(
+        "/run/provision-redis/{app}/redis.sock",
+        "socket",
+        "where it listens",
+        REDIS,
+        APP,
+        0o770,
+        "root, the app's Redis",
+    )
+    data = Place(
+        "/var/lib/private/provision-redis/{app}",
+        "directory",
+        "what it writes to the disk with `cache.persistent`",
+        REDIS,
+        APP,
+        0o700,
+        "root, the app's Redis",
     )
 
 
@@ -201,7 +234,7 @@ class Layout(Places):
     answers = Place(
         "/var/lib/nginx/provision-{app}",
         "directory",
-        "with `cache`, the answers that nginx keeps; it makes the folder itself",
+        "with `cache.answers`, the answers that nginx keeps; it makes the folder itself",
         NGINX,
         "root",
         0o700,
@@ -277,7 +310,7 @@ class Hardened(Places):
     swap = Place("/swapfile.provision", "file", "swap, where the server had none", mode=0o600)
 
 
-PRELUDE = "".join(table.shell() for table in (Hardened, Tools, Layout, SlotLayout, ReleaseLayout))
+PRELUDE = "".join(table.shell() for table in (Hardened, Tools, Layout, CacheLayout, SlotLayout, ReleaseLayout))
 
 
 def directory(places: Places, place: Place) -> Directory:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from provision.engine.layout import Place, Places, Toolkit
 from provision.release import principals
-from provision.release.layout import Hardened, Layout, ReleaseLayout, SlotLayout
+from provision.release.layout import CacheLayout, Hardened, Layout, ReleaseLayout, SlotLayout
 from provision.release.process_manager import PROCESS_MANAGERS
 
 PAGE = Path(__file__).parents[2] / "docs" / "server.md"
@@ -13,6 +13,7 @@ SECURITY = PAGE.with_name("security.md")
 BEGIN, END = "<!-- tables: python -m provision.release.manual -->", "<!-- end of tables -->"
 TABLES: tuple[tuple[str, tuple[type[Places], ...]], ...] = (
     ("An app", (Layout,)),
+    ("Its Redis, with `cache: redis`", (CacheLayout,)),
     ("One of its releases", (ReleaseLayout,)),
     ("One of its two slots, blue and green", (SlotLayout,)),
     ("Process managers", tuple(each.places for each in PROCESS_MANAGERS.values())),

@@ -3,16 +3,16 @@
 from collections.abc import Iterator
 
 from provision.engine.layout import Place, Toolkit
-from provision.release.layout import APP, BUILDER, NGINX, Layout, ReleaseLayout, SlotLayout
+from provision.release.layout import APP, BUILDER, NGINX, REDIS, CacheLayout, Layout, ReleaseLayout, SlotLayout
 
 # Each with the user that it runs as; ANOTHER is any other app, or its builder.
 ANOTHER = "another"
-PRINCIPALS = {"the app": APP, "the builder": BUILDER, "nginx": NGINX, "another app": ANOTHER}
+PRINCIPALS = {"the app": APP, "the builder": BUILDER, "nginx": NGINX, "its Redis": REDIS, "another app": ANOTHER}
 
 
 def places() -> Iterator[Place]:
     """All places of the toolkit and of an app that have a mode: links have none, and what they lead to has its own."""
-    for table in (Toolkit, Layout, ReleaseLayout, SlotLayout):
+    for table in (Toolkit, Layout, CacheLayout, ReleaseLayout, SlotLayout):
         yield from (place for _, place in table.table() if place.mode is not None)
 
 

@@ -9,11 +9,11 @@ from provision.engine.shell import words
 from provision.errors import PlanError
 from provision.release import shell
 from provision.release.layout import Layout
-from provision.resources import certificate, postgresql
+from provision.resources import certificate, postgresql, redis
 from provision.untrusted import line as shown
 from provision.untrusted import word
 
-LIBRARY = f"{certificate.LIBRARY}{postgresql.LIBRARY}{shell.LIBRARY}"
+LIBRARY = f"{certificate.LIBRARY}{postgresql.LIBRARY}{redis.LIBRARY}{shell.LIBRARY}"
 OWNER = "[A-Za-z0-9._-]{1,255} [0-9TZ:-]{1,30}"
 THING = "[A-Za-z0-9@:._+/-]{1,300}"
 

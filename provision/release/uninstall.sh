@@ -24,6 +24,7 @@ uninstall_kept() {
     {
         if [ -n "$(ls -A "$app_shared" 2>/dev/null)" ]; then printf '%s' "${app_shared#"$root"}"; fi
         if postgresql_ours "${app_home##*/}"; then printf ' and the PostgreSQL database %s' "${app_home##*/}"; fi
+        if [ -n "$(redis_kept "${app_home##*/}")" ]; then printf ' and %s' "$(redis_kept "${app_home##*/}")"; fi
     } | sed 's/^ and //'
 }
 
@@ -121,6 +122,7 @@ uninstall_stamp() {
 
 uninstall_find_runs() {
     managed_facts | sed -n "s|^managed	app=$1	path=||p"
+    if redis_is_there "$1"; then echo "redis:$1"; fi
     if [ -e "$root/var/spool/cron/crontabs/$1" ]; then echo "crontab:$1"; fi
     for user in $(uninstall_users "$1"); do
         if stat -c %U /proc/[0-9]* 2>/dev/null | grep -qxF "$user"; then echo "processes:$user"; fi
@@ -139,6 +141,7 @@ uninstall_runs() {
         for each in $process_managers; do "${each}_uninstall" "$root$path"; done
     done
     for unit in $(command_units "$app"); do systemctl stop "$unit" || true; done
+    if redis_is_there "$app"; then redis_remove "$app"; fi
     for user in $(uninstall_users "$app"); do
         rm -f "$root/var/spool/cron/crontabs/$user"
         loginctl disable-linger "$user" 2>/dev/null || true
@@ -228,6 +231,7 @@ uninstall_find_data() {
     if uninstall_keeps "$2"; then return 0; fi
     uninstall_there "$app_shared"
     if postgresql_ours "$1"; then echo "database:$1"; fi
+    redis_kept "$1"
     if [ -z "$(uninstall_strange "$1")" ]; then uninstall_there "$app_home"; fi
 }
 
@@ -236,6 +240,7 @@ uninstall_data() {
     if [ "$2" = yes ]; then
         uninstall_rm "$app_shared"
         if postgresql_ours "$1"; then postgresql_remove "$1"; fi
+        redis_drop "$1"
     elif [ -d "$app_shared" ]; then
         rmdir "$app_shared" || fail "$1: its data appeared in $app_shared meanwhile: run again"
     fi

@@ -20,6 +20,7 @@ from provision.release.removal import left
 from provision.release.repository import deploy_key, mirror
 from provision.release.settings import with_settings
 from provision.release.uninstall import uninstalled
+from provision.roles.cache import cache, no_cache, program, refuse_left_behind
 from provision.roles.database import databases
 from provision.roles.wanted import Wanted
 
@@ -30,6 +31,7 @@ def app(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     return (
         *_process_managers(apps),
         *databases(host, facts),
+        *program(apps),
         *(resource for one in apps for resource in _place(host, facts, one)),
     )
 
@@ -44,6 +46,7 @@ def _place(host: Host, facts: Facts, app: App) -> tuple[Resource, ...]:
         directory(layout, Layout.shared),
         directory(layout, Layout.configuration),
         file(layout, Layout.tmpfiles, f"d {layout.sockets} 0750 root www-data -\n"),
+        *cache(app),
         *_managed(app),
         *deploy_key(host, app),
     )
@@ -74,8 +77,9 @@ def releases(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
 def _served(new: Deployment, wanted: Wanted) -> tuple[Resource, ...]:
     old = taken(new.host, new.facts[PRESENT]).get(new.app.name)
     if old:
+        refuse_left_behind(new.app, old.app)
         return new.taken_over(old.app)
-    return (*new.migrated(), *new.activated(stops_first=wanted.stops_first))
+    return (*new.migrated(), *new.activated(stops_first=wanted.stops_first), *no_cache(new.app))
 
 
 def previewed(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:

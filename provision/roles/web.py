@@ -68,7 +68,7 @@ def web(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
         # If nobody has to be answered in between, nginx reads all at the end, at once.
         *((load,) if not wait.apps or wait.names or wait.first else ()),
         NginxSandbox(host.hardening.wants("nginx")),
-        *(Absent(Layout(app.name).answers) for app in apps if not app.cache and app.name not in wait.apps),
+        *(Absent(Layout(app.name).answers) for app in apps if not app.cache.answers and app.name not in wait.apps),
     )
 
 

@@ -35,6 +35,7 @@ apps:
     database: postgresql
     build: [{run: make, outputs: [out]}]
     requirements: {extras: [fast]}
+    cache: redis
     schedules: {cleanup: {at: hourly, run: python -m shop.cleanup}}
   blog: {source: {push: code}, module: blog.main:app, domains: [blog.example.com]}
 hosts:
@@ -50,6 +51,7 @@ CALLS = {
     ("Hardening", "wants"): "ssh",
     ("Database", "parts"): "shop",
     ("PostgreSQL", "bytes"): 1024,
+    ("Cache", "parts"): "shop",
 }
 """Each public method of a model, and what to call it with."""
 
@@ -121,8 +123,11 @@ def test_every_file_is_read_while_an_inventory_is_loaded(loaded: Inventory, monk
     assert (host.tls.private_key, host.tls.chain, host.tls.names) == (key, chain, frozenset({"*.example.com"}))
     assert "".join(host.tls.authorities) == "".join(host.mirrors.authorities) == CAS
     assert (shop.name, shop.source.private_key, host.apps["blog"].source.private_key) == ("shop", deploy_key, "")
-    url = {"DATABASE_URL": "postgresql://shop@/shop?host=/run/postgresql"}
-    assert shop.env == {"A": "1", "TOKEN": "secret", "GREETING": "hello", **url}
+    urls = {
+        "DATABASE_URL": "postgresql://shop@/shop?host=/run/postgresql",
+        "REDIS_URL": "unix:///run/provision-redis/shop/redis.sock",
+    }
+    assert shop.env == {"A": "1", "TOKEN": "secret", "GREETING": "hello", **urls}
 
 
 def test_a_file_is_read_once_however_often_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,32 @@ def test_a_database_is_in_the_environment_and_its_parts_in_values() -> None:
     assert host(f"{HOST}{APP}    environment: {{A: '{{database.url}}'}}\n").apps["shop"].env == {"A": "{database.url}"}
 
 
+def test_a_redis_is_in_the_environment_and_its_parts_in_values() -> None:
+    socket = "/run/provision-redis/shop/redis.sock"
+    assert host(f"{HOST}{APP}    cache: redis\n").apps["shop"].env == {"REDIS_URL": f"unix://{socket}"}
+    text = f"{HOST}{APP}    cache: {{engine: redis, answers: 10m}}\n    environment: {{A: 'redis+socket://{{cache.socket}}', REDIS_URL: other}}\n"
+    shop = host(text).apps["shop"]
+    assert (shop.env, shop.cache.answers) == ({"A": f"redis+socket://{socket}", "REDIS_URL": "other"}, "10m")
+
+
+@pytest.mark.parametrize(
+    ("written", "found"),
+    [
+        ("redis", (64 * 1024**2, "allkeys-lru")),
+        ("{engine: redis, memory: 2G, persistent: true}", (2 * 1024**3, "noeviction")),
+        ("{engine: redis, eviction: volatile-ttl, persistent: true}", (64 * 1024**2, "volatile-ttl")),
+    ],
+)
+def test_what_a_redis_holds_and_forgets(written: str, found: tuple[int, str]) -> None:
+    cache = host(f"{HOST}{APP}    cache: {written}\n").apps["shop"].cache
+    assert (cache.limit, cache.policy, cache.answers) == (*found, None)
+
+
+def test_a_size_alone_is_what_nginx_keeps() -> None:
+    shop = host(f"{HOST}{APP}    cache: 100m\n    environment: {{A: '{{cache.url}}'}}\n").apps["shop"]
+    assert (shop.env, shop.cache.engine, shop.cache.answers) == ({"A": "{cache.url}"}, None, "100m")
+
+
 NO_LINE = "not NAME=value; correct that line, and quote a value of several lines"
 CONTROL = "the value has a control character other than tab and newline; encode it, for example as base64"
 ENV_FILE = "# shop\nA=file\nB='file value'\nexport C=file\nD=${A}-more\n"

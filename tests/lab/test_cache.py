@@ -1,0 +1,327 @@
+"""An app with a Redis, a worker and schedules, by the inventory alone, on a real server."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from provision import lab
+from tests.lab.conftest import SUITE, Controller, https, shell
+from tests.lab.load import load
+from tests.lab.refusals import ADDRESS, APP, DOMAIN, SERVER, Declared
+from tests.lab.repository import Repository
+
+pytest_plugins = ("tests.lab.refusals",)
+
+MAIN = """\
+import os
+
+from fastapi import FastAPI
+from redis import Redis
+
+app = FastAPI()
+VERSION = "first"
+store = Redis.from_url(os.environ["REDIS_URL"], decode_responses=True)
+
+
+@app.get("/health")
+def health():
+    return store.ping()
+
+
+@app.get("/version")
+def version():
+    return VERSION
+
+
+@app.get("/commit")
+def commit():
+    store.get("visits")
+    return os.environ["PROVISION_COMMIT"]
+
+
+@app.get("/parts")
+def parts():
+    return [os.environ[name] for name in ("REDIS_URL", "BROKER", "SAID")]
+
+
+@app.post("/visits")
+def visit():
+    return store.incr("visits")
+
+
+@app.get("/visits")
+def visits():
+    return int(store.get("visits") or 0)
+
+
+@app.post("/jobs")
+def job():
+    return store.lpush("jobs", VERSION)
+
+
+@app.get("/counts")
+def counts():
+    return {name: int(store.get(name) or 0) for name in ("done", "scheduled", "hook", "run")}
+"""
+WORKER = """\
+import os
+import time
+
+import redis
+
+store = redis.Redis.from_url(os.environ["REDIS_URL"])
+while True:
+    try:
+        if store.brpop("jobs", timeout=1):
+            store.incr("done")
+    except redis.RedisError:
+        time.sleep(0.2)
+"""
+COUNT = """\
+import os
+import sys
+
+from redis import Redis
+
+print(Redis.from_url(os.environ["REDIS_URL"]).incr(sys.argv[1]))
+"""
+WANTED = {
+    "python": "system",
+    "cache": {"engine": "redis", "memory": "32M"},
+    "environment": {"BROKER": "redis+socket://{cache.socket}", "SAID": "{other}"},
+    "processes": {"worker": "python worker.py"},
+    "schedules": {"tick": {"at": "*:*:0/2", "run": "python count.py scheduled"}},
+    "hooks": {"before": "python count.py hook"},
+    "health": {"watch": 0},
+}
+COUNTED = ("done", "scheduled", "hook", "run")
+SOCKET = f"/run/provision-redis/{APP}/redis.sock"
+UNIT = f"provision-redis@{APP}"
+LIMIT = (
+    "cd /sys/fs/cgroup; sed -n 's/^0:://p' /proc/{}/cgroup | while read -r group; do"
+    ' cat "./$group/memory.max" 2>/dev/null || cat "memory/$group/memory.limit_in_bytes"; done'
+)
+Make = Callable[..., Controller]
+
+
+@pytest.fixture(scope="module")
+def declared(repository: Repository, tmp_path_factory: pytest.TempPathFactory) -> Declared:
+    """Inventories for a server that was bare."""
+    requirements = "fastapi==0.165.0\nredis\n"
+    repository.commit({"main.py": MAIN, "worker.py": WORKER, "count.py": COUNT, "requirements.txt": requirements})
+    lab.reset(SERVER, SUITE, used=True)
+    return Declared(tmp_path_factory.mktemp("inventory"), repository)
+
+
+@pytest.fixture(scope="module")
+def make(declared: Declared) -> Make:
+    """Inventories for the app."""
+    return lambda **changes: declared(WANTED | changes)
+
+
+def asked(path: str, *options: str) -> str:
+    """What the site says."""
+    return https(SERVER, path, DOMAIN, *options).stdout
+
+
+def counted(name: str, more: int, seconds: float = 15) -> None:
+    """Wait until the site has counted so many of something."""
+    deadline = time.monotonic() + seconds
+    while f'"{name}":{more}' not in (said := asked("/counts")) and time.monotonic() < deadline:
+        time.sleep(0.3)
+    assert int(said.partition(f'"{name}":')[2].split(",")[0].strip("}")) >= more, said
+
+
+def redis(command: str, user: str = "root") -> str:
+    return shell(SERVER, f"cd /; runuser -u {user} -- redis-cli -s {SOCKET} {command} 2>&1")
+
+
+def returns(seconds: float = 15) -> None:
+    """Wait until it answers again."""
+    shell(
+        SERVER,
+        f"for _ in $(seq {int(seconds * 5)}); do redis-cli -s {SOCKET} ping 2>/dev/null | grep -q PONG && exit; sleep 0.2; done; exit 1",
+    )
+
+
+def settled(make: Make, **changes: object) -> None:
+    """Nothing is left to do, at the price of two execs."""
+    again = make(**changes)("deploy", SERVER, "--json").host(SERVER)
+    assert (again["changed"], again["execs"]) == (0, 2), again["changes"]
+
+
+def test_the_first_deploy_makes_it_and_the_next_changes_nothing(make: Make) -> None:
+    answer = make().deploy(SERVER)
+    assert f"redis:{APP}" in answer.changed(SERVER)
+    assert [asked("/visits", "-X", "POST") for _ in range(3)] == ["1", "2", "3"]
+    assert asked("/parts") == f'["unix://{SOCKET}","redis+socket://{SOCKET}","{{other}}"]'
+    asked("/jobs", "-X", "POST")
+    assert make()("run", SERVER, "--app", APP, "--command", "python count.py run").status == 0
+    for name in COUNTED:
+        counted(name, 1)
+    settled(make)
+    assert make()("verify", SERVER, "--json", "--only", "cache").failing(SERVER) == set()
+
+
+def test_nothing_listens_on_a_port_and_no_other_user_gets_in(make: Make) -> None:
+    assert shell(SERVER, "ss -Hlntu | grep -c ':6379' || true") == "0"
+    assert shell(SERVER, f"runuser -u {APP} -- test -w {SOCKET} && echo yes") == "yes"
+    for user in ("nobody", "www-data", "admin", f"{APP}-build"):
+        assert "Permission denied" in redis("ping 2>&1; true", user)
+
+
+def test_another_release_has_what_it_holds_and_so_has_a_rollback(make: Make, repository: Repository) -> None:
+    repository.commit({"main.py": MAIN.replace('"first"', '"second"')})
+    with load(ADDRESS, DOMAIN, 60) as seen:
+        make().deploy(SERVER)
+    assert (seen.failed, seen.failures[:3]) == (0, [])
+    assert (asked("/version"), asked("/visits")) == ('"second"', "3")
+    assert make()("rollback", SERVER, "--yes", "--json").status == 0
+    assert (asked("/version"), asked("/visits")) == ('"first"', "3")
+    make().deploy(SERVER)
+
+
+def test_it_comes_back_by_itself_after_a_kill(make: Make) -> None:
+    shell(SERVER, f"kill -9 $(systemctl show -p MainPID --value {UNIT})")
+    returns()
+    assert asked("/visits", "-X", "POST") == "1"
+    before = asked("/counts")
+    asked("/jobs", "-X", "POST")
+    counted("done", int(before.partition('"done":')[2].split(",")[0]) + 1)
+    assert make().plan(SERVER).status == 0
+
+
+def test_another_memory_is_set_while_it_runs_and_nothing_is_lost(make: Make) -> None:
+    visits = asked("/visits", "-X", "POST")
+    process = shell(SERVER, f"systemctl show -p MainPID --value {UNIT}")
+    for memory, size in (("128M", 128), ("16M", 16)):
+        more = make(cache={"engine": "redis", "memory": memory})
+        (change,) = (each for each in more.plan(SERVER).host(SERVER)["changes"] if each["id"] == f"redis:{APP}")
+        assert change["summary"].endswith(f"-> {size * 1024**2}, while it runs"), change
+        more.deploy(SERVER)
+        assert redis("config get maxmemory").split()[-1] == str(size * 1024**2)
+        limit = LIMIT.format(process)
+        assert shell(SERVER, limit) == str((2 * size + 64) * 1024**2)
+        settled(make, cache={"engine": "redis", "memory": memory})
+    make().deploy(SERVER)
+    assert (asked("/visits"), shell(SERVER, f"systemctl show -p MainPID --value {UNIT}")) == (visits, process)
+
+
+@pytest.mark.long
+def test_what_a_hand_changed_is_put_right(make: Make) -> None:
+    settings, limits = f"/etc/provision/redis/{APP}.conf", f"/etc/systemd/system/{UNIT}.service.d/provision.conf"
+    for damage, fixed in (
+        (
+            f"sed -i 's/^port 0/port 6379/' {settings}; echo MemoryMax=1G >>{limits}; chmod 755 /run/provision-redis/{APP};"
+            f" redis-cli -s {SOCKET} config set maxmemory 0",
+            [f"dropin:{settings}", f"redis:{APP}", f"dropin:{limits}"],
+        ),
+        (f"systemctl mask -q --now {UNIT}", [f"redis:{APP}"]),
+        (f"systemctl disable -q --now {UNIT}", [f"redis:{APP}"]),
+    ):
+        shell(SERVER, damage)
+        assert make().plan(SERVER).status == 2, damage
+        # Without its Redis, the app is unhealthy, and is activated again.
+        changed = [each for each in make().deploy(SERVER).changed(SERVER) if each != f"activation:{APP}"]
+        assert changed == fixed, damage
+        assert redis("ping", APP) == "PONG", damage
+        assert shell(SERVER, f"stat -c '%a %G' /run/provision-redis/{APP}") == f"750 {APP}"
+    assert make().plan(SERVER).status == 0
+
+
+@pytest.mark.long
+def test_a_queue_survives_a_restart_and_a_power_cut(make: Make) -> None:
+    cache = {"engine": "redis", "memory": "32M", "persistent": True}
+    make(cache=cache).deploy(SERVER)
+    settled(make, cache=cache)
+    assert redis("config get maxmemory-policy").split()[-1] == "noeviction"
+    before = int(asked("/visits", "-X", "POST"))
+    time.sleep(2)
+    lab.kill(SERVER)
+    lab.start(SERVER)
+    deadline = time.monotonic() + 60
+    while not (after := asked("/visits")).isdigit():
+        assert time.monotonic() < deadline, after
+        time.sleep(0.5)
+    assert int(after) == before
+    assert make(cache=cache).plan(SERVER).status == 0
+
+
+@pytest.mark.long
+def test_less_memory_than_a_queue_needs_is_refused(make: Make) -> None:
+    shell(SERVER, f"redis-cli -s {SOCKET} setrange large 20000000 x >/dev/null")
+    small = make(cache={"engine": "redis", "memory": "8M", "persistent": True})
+    error = small("deploy", SERVER, "--json").host(SERVER)["error"]
+    assert error.startswith(f"{APP}: its Redis holds ")
+    assert "may hold 8 MiB by cache.memory" in error
+    redis("del large")
+
+
+@pytest.mark.long
+def test_two_apps_under_supervisor_that_may_connect_nowhere_have_one_each(declared: Declared) -> None:
+    values = {"source": declared.repository.url, "module": "main:app", "workers": 1, **WANTED}
+    values |= {
+        "process_manager": "supervisor",
+        "schedules": {"tick": {"at": "*:*", "run": "python count.py scheduled"}},
+    }
+    names = {APP: DOMAIN, "other": f"other.{SERVER}.test"}
+    apps = {app: values | {"domains": [name]} for app, name in names.items()}
+    both = declared(apps=apps, hardening={"egress": True})
+    both.deploy(SERVER)
+    assert https(SERVER, "/visits", names["other"], "-X", "POST").stdout == "1"
+    for user, app in ((APP, "other"), ("other", APP)):
+        said = f"cd /; runuser -u {user} -- redis-cli -s /run/provision-redis/{app}/redis.sock get visits 2>&1; true"
+        assert "Permission denied" in shell(SERVER, said)
+    https(SERVER, "/jobs", names["other"], "-X", "POST")
+    assert both("run", SERVER, "--app", "other", "--command", "python count.py run").status == 0
+    deadline = time.monotonic() + 90
+    while any(f'"{name}":0' in (said := https(SERVER, "/counts", names["other"]).stdout) for name in COUNTED):
+        assert time.monotonic() < deadline, said
+        time.sleep(1)
+    again = both("deploy", SERVER, "--json").host(SERVER)
+    assert (again["changed"], again["execs"]) == (0, 2), again["changes"]
+    assert both("verify", SERVER, "--json", "--only", "cache").failing(SERVER) == set()
+    assert both("remove", SERVER, "--app", "other", "--with-data", "other", "--yes", "--json").status == 0
+    returns()
+
+
+@pytest.mark.long
+def test_an_instance_of_the_distributions_is_left_alone(make: Make) -> None:
+    install = "DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends redis-server >/dev/null"
+    shell(SERVER, f"{install} && redis-cli set theirs kept")
+    make(cache={"engine": "redis", "memory": "48M"}).deploy(SERVER)
+    assert make().deploy(SERVER).status == 0
+    assert shell(SERVER, "redis-cli get theirs; systemctl is-enabled redis-server") == "kept\nenabled"
+    shell(SERVER, "DEBIAN_FRONTEND=noninteractive apt-get -qq -y purge redis-server >/dev/null")
+    assert redis("ping", APP) == "PONG"
+
+
+def test_without_the_key_it_goes_and_its_data_stays(make: Make, repository: Repository) -> None:
+    data, cache = f"/var/lib/private/provision-redis/{APP}", {"engine": "redis", "persistent": True}
+    make(cache=cache).deploy(SERVER)
+    asked("/visits", "-X", "POST")
+    repository.commit(
+        {
+            "main.py": "from fastapi import FastAPI\n\napp = FastAPI()\n\n\n@app.get('/health')\ndef health():\n    return 1\n"
+        }
+    )
+    without: dict[str, object] = {"cache": None, "processes": {}, "schedules": {}, "hooks": {}, "environment": {}}
+    answer = make(**without).deploy(SERVER)
+    (change,) = (each for each in answer.host(SERVER)["changes"] if each["id"] == f"redis:{APP}")
+    assert change["summary"] == f"Redis of {APP}: stop and remove; {data} stays"
+    settled(make, **without)
+    left = f"ls -d {data} /etc/provision/redis /run/provision-redis /etc/systemd/system/*redis* /etc/systemd/system/*/*redis* 2>/dev/null || true"
+    assert shell(SERVER, left) == data
+    repository.commit({"main.py": MAIN})
+    make(cache=cache).deploy(SERVER)
+    assert int(asked("/visits")) > 0
+
+
+def test_it_goes_with_the_app_and_what_it_wrote_with_the_apps_data(make: Make) -> None:
+    there = "ls -d /var/lib/private/provision-redis/* /etc/provision/redis /run/provision-redis /etc/systemd/system/*redis* 2>/dev/null || true"
+    assert make()("remove", SERVER, "--app", APP, "--yes", "--json").status == 0
+    assert shell(SERVER, there) == f"/var/lib/private/provision-redis/{APP}"
+    removed = make()("remove", SERVER, "--app", APP, "--with-data", APP, "--yes", "--json")
+    assert removed.status == 0, removed.stdout
+    assert shell(SERVER, there) == ""
