@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from provision.inventory.app import App
+from provision.inventory.backups import Backups
 from provision.inventory.database import Database
 from provision.inventory.dns_challenge import DnsChallenge
 from provision.inventory.egress import Egress
@@ -39,6 +40,7 @@ MODELS: tuple[type[Model], ...] = (
     PostgreSQL,
     TLS,
     DnsChallenge,
+    Backups,
     Rollout,
     Mirrors,
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from provision.inventory.app import App
+from provision.inventory.backups import Backups
 from provision.inventory.database import Database
 from provision.inventory.dns_challenge import DnsChallenge
 from provision.inventory.egress import Egress
@@ -68,6 +69,7 @@ SHAPES = {model: {name: _shape(item.annotation) for name, item in model.settings
 FULL_NAMES = {
     name: f"{prefix}{name}"
     for model, prefix in (
+        (Backups, "backups."),
         (Mirrors, "mirrors."),
         (Health, "apps.NAME.health."),
         (Python, "apps.NAME.python."),

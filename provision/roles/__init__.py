@@ -14,7 +14,7 @@ from provision.release.preview import preview_tokens
 from provision.release.removal import RemovedUnit
 from provision.resources.nginx import NGINX
 from provision.resources.python import BUILT
-from provision.roles import app, base, hardening, leaving, outside, preflight, python, renaming, tls, web
+from provision.roles import app, backups, base, hardening, leaving, outside, preflight, python, renaming, tls, web
 from provision.roles.wanted import Wanted
 
 FACTS: tuple[Fact[Any], ...] = (
@@ -109,6 +109,8 @@ def strangers(host: Host, facts: Facts) -> tuple[str, ...]:
     return tuple(f"{one}: {removal(host.name, one)}" for one in unlisted(host, facts[PRESENT]) if one not in kept)
 
 
+restored = backups.restored
+discarded = backups.discarded
 promoted = app.promoted
 removed = app.removed
 renewed = tls.renewed

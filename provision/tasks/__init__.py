@@ -17,6 +17,7 @@ def collection() -> Collection:
     """All tasks, as Invoke wants them."""
     from provision.tasks import (
         audit,
+        backups,
         bootstrap,
         demo,
         deploy,
@@ -41,6 +42,8 @@ def collection() -> Collection:
         doctor.doctor,
         doctor.check,
         audit.audit,
+        backups.backups,
+        backups.restore,
         release.promote,
         release.rollback,
         release.restart,
@@ -59,6 +62,7 @@ def collection() -> Collection:
     found.add_collection(
         Collection("secrets", edit=secrets.edit, show=secrets.show, set=secrets.set_, rekey=secrets.rekey)
     )
+    found.add_collection(Collection("backup", backups.backup, backups.drill))
     found.add_collection(Collection("tls", tls.status, tls.renew))
     found.add_collection(Collection.from_module(lab, name="lab"))
     return found

@@ -35,12 +35,14 @@ apps:
     database: postgresql
     schedules: {cleanup: {at: hourly, run: python -m shop.cleanup}}
   blog: {source: {push: code}, module: blog.main:app, domains: [blog.example.com]}
+backups: {repository: "sftp://backups@storage.example.com/srv", passphrase: correct-horse-battery, key: deploy, host_key: STORAGE}
 hosts:
   web1: {address: 203.0.113.10, key: login, known_hosts: known, groups: [web]}
   web2:
     address: 203.0.113.11
     tls: {issuer: letsencrypt, certificate: null, key: null, dns: {plugin: gandi, credentials: {token: secret}}}
 """
+EVERYTHING = EVERYTHING.replace("STORAGE", "storage.example.com ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f")
 CALLS = {
     ("TLS", "covers"): "shop.example.com",
     ("Rollout", "size"): 3,
@@ -48,6 +50,7 @@ CALLS = {
     ("Hardening", "wants"): "ssh",
     ("Database", "parts"): "shop",
     ("PostgreSQL", "bytes"): 1024,
+    ("Backups", "calendar"): "full",
 }
 """Each public method of a model, and what to call it with."""
 
