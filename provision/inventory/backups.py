@@ -28,7 +28,7 @@ class SftpServer(NamedTuple):
 def _repository(value: str) -> str:
     if not re.fullmatch(f"{FOLDER}|{SFTP}", value) or "/../" in f"{value}/" or "/./" in f"{value}/":
         raise ValueError(
-            f'"{value}" is not a repository; write a folder of the server, such as /srv/backups, or sftp://USER@HOST/FOLDER'
+            f'"{value}" is not a repository; write a folder of the server, such as /mnt/backups, or sftp://USER@HOST/FOLDER'
         )
     return value
 
@@ -43,7 +43,7 @@ class Backups(Model):
     repository: Annotated[str, AfterValidator(_repository)] = Field(
         description="Where backups are kept: sftp://USER@HOST:PORT/FOLDER, or a folder of the server, which must be on another machine's"
         " disk (a mount) if it is to survive this one's. SFTP needs pgBackRest 2.46 or newer, which Debian has from 13 on.",
-        examples=["sftp://backups@storage.example.com/srv/backups"],
+        examples=["sftp://backups@storage.example.com/backups"],
     )
     passphrase: Annotated[
         Text,

@@ -60,8 +60,9 @@ backups_restart() {
 backups_folder() {
     if [ ! -e "$1" ]; then
         above=$(readlink -f "${1%/*}/.") || fail "$1: make the folder ${1%/*} for it, or mount it there"
-        if [ "$(stat -c %U "$above")" != root ]; then fail "$1: ${1%/*} is not root's: make the folder $1 yourself, and give it to postgres"; fi
-        install -d -o postgres -g postgres -m 750 "$1"
+        if [ "$(stat -c %U "$above")" != root ] || [ -n "$(find "$above" -maxdepth 0 -perm /022)" ]; then fail "$1: ${1%/*} is not root's alone: make the folder $1 yourself, and give it to postgres"; fi
+        mkdir -m 750 "$1"
+        chown -h postgres:postgres "$1"
     fi
     runuser -u postgres -- test -w "$1" || fail "$1: postgres may not write there: chown postgres: $1"
 }

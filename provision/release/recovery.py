@@ -93,3 +93,22 @@ class DiscardedDatabases:
             return None
         script = words("recovery_discard", self.app, *names)
         return Change(self.ref, f"{self.app}: drop {', '.join(names)} for ever", script, LIBRARY)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """All that is meant to come back from the backups of an earlier PostgreSQL has come back, and timers make backups of this one. A change where
+    there was an earlier one.
+    """
+
+    @property
+    def ref(self) -> Ref:
+        return Ref("backups", "settled")
+
+    def probe(self) -> Probe:
+        return Probe("recovery_probe_foreign", LIBRARY, ())
+
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
+        if not state["foreign"] and Ref("archive", "postgresql") not in earlier:
+            return None
+        return Change(self.ref, "back up what was restored, from now on", "recovery_settled", LIBRARY)

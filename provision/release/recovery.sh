@@ -141,8 +141,17 @@ recovery_switch() {
         sleep 0.25
     done
     postgresql_ask postgres "alter database \"$3\" connection limit -1"
-    rm -f "$backups_state/foreign"
     notice "$1: its database is the restored one; what there was is kept as $3: invoke restore --discard drops it"
+}
+
+# In: NUMBER. Out: foreign=yes where the repository has backups of an earlier PostgreSQL, and nobody has decided about them.
+recovery_probe_foreign() { while read -r number; do if [ -n "$(backups_foreign)" ]; then printf '%s\tforeign=yes\n' "$number"; fi; done; }
+
+# recovery_settled: timers make backups of this PostgreSQL from now on, and the first begins.
+recovery_settled() {
+    if [ -z "$(backups_foreign)" ]; then return 0; fi
+    rm -f "$backups_state/foreign"
+    systemctl start --no-block provision-backup@full.service
 }
 
 # recovery_kept APP: databases of the app's that were restored beside, or kept, one a line.

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from invoke import Context
 
     from provision.inventory import Host
+    from provision.run.result import Result
 
 BACKUP = r"\d{8}-\d{6}F(_\d{8}-\d{6}[DI])?"
 
@@ -86,6 +87,7 @@ def backups(context: Context, host: str = "", json: bool = False, inventory: str
         "backup": "the id of a backup: the database as that has it",
         "into": "restore into a database of this name beside the app's, and leave that alone",
         "from_": "the host whose backups these are, if it is another: its name in the inventory",
+        "deploy": "the server is new: set it up first, and deploy on what is restored",
         "discard": "drop what earlier restores have kept or made beside",
     }
 )
@@ -97,6 +99,7 @@ def restore(
     backup: str = "",
     into: str = "",
     from_: str = "",
+    deploy: bool = False,
     discard: bool = False,
     plan: bool = False,
     yes: bool = False,
@@ -106,19 +109,25 @@ def restore(
     """Restore an app's database beside the present one, check it, and switch; the present one is kept until --discard."""
     from provision import roles
     from provision.release.recovery import Moment
-    from provision.tasks import changing
+    from provision.tasks import changing, first_contact
 
-    if discard and (at or backup or into or from_):
+    if discard and (at or backup or into or from_ or deploy):
         raise Exit("--discard drops what was kept, and restores nothing: write it alone", code=1)
     if backup and (at or not re.fullmatch(BACKUP, backup)):
         raise Exit("--backup is an id that invoke backups shows, and goes without --at", code=1)
+    if into and deploy:
+        raise Exit("--deploy puts the apps on what is restored: leave out --into", code=1)
     if into and not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", into):
         raise Exit("--into is the name of a new database: a-z, 0-9 and _", code=1)
     if from_ and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", from_):
         raise Exit("--from is the name of a host", code=1)
-    role = roles.discarded if discard else roles.restored(Moment(_moment(at), backup), into, from_)
+    role = roles.discarded if discard else roles.restored(Moment(_moment(at), backup), into, from_, deploy)
     command = Command("restore", host, inventory, json, app)
-    changing.end(changing.run(command, role, applies=not plan, yes=yes))
+
+    def run() -> tuple[Result, ...]:
+        return changing.run(command, role, applies=not plan, resolves=deploy, yes=yes)
+
+    changing.end(first_contact.before(command, run) if deploy and not plan else run())
 
 
 def _moment(text: str) -> datetime | None:

@@ -42,7 +42,9 @@ hosts:
     address: 203.0.113.11
     tls: {issuer: letsencrypt, certificate: null, key: null, dns: {plugin: gandi, credentials: {token: secret}}}
 """
-EVERYTHING = EVERYTHING.replace("STORAGE", "storage.example.com ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f")
+EVERYTHING = EVERYTHING.replace(
+    "STORAGE", "storage.example.com ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
+)
 CALLS = {
     ("TLS", "covers"): "shop.example.com",
     ("Rollout", "size"): 3,
@@ -149,6 +151,7 @@ def test_what_loading_fills_in_is_no_key_of_an_inventory() -> None:
         "Source": {"private_key"},
         "TLS": {"authorities", "chain", "private_key", "names"},
         "Mirrors": {"authorities"},
+        "Backups": {"private_key"},
     }
     for model in MODELS:
         assert model.model_fields.keys() - model.settings().keys() == filled.get(model.__name__, set())

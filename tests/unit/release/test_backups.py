@@ -24,7 +24,15 @@ if TYPE_CHECKING:
 PASSPHRASE = "correct-horse-battery"
 ARCHIVE = PostgresArchive("web1", "/srv/backups", "1234", distribution="debian12")
 OURS = "pgbackrest --config-path=/etc/provision/pgbackrest --stanza=web1 archive-push %p"
-RIGHT = {"mode": "on", "command": OURS, "library": "", "timeout": "1min", "cluster": "77", "settled": "1234 77", "tool": "2.45-1"}
+RIGHT = {
+    "mode": "on",
+    "command": OURS,
+    "library": "",
+    "timeout": "1min",
+    "cluster": "77",
+    "settled": "1234 77",
+    "tool": "2.45-1",
+}
 WITH = f"backups: {{repository: /srv/backups, passphrase: {PASSPHRASE}}}\n"
 DATABASE = f"{SHOP[:-2]}, database: {{engine: postgresql, check: select 1}}}}\n"
 NOW = 1_800_000_000
@@ -37,7 +45,10 @@ def test_an_archive_that_is_right_is_left_alone() -> None:
 @pytest.mark.parametrize(
     ("differs", "summary"),
     [
-        ({"mode": "off", "command": "(disabled)", "settled": ""}, "make the repository ready, archive all that it writes, which restarts it once"),
+        (
+            {"mode": "off", "command": "(disabled)", "settled": ""},
+            "make the repository ready, archive all that it writes, which restarts it once",
+        ),
         ({"settled": "1234 78"}, "make the repository ready"),
         ({"settled": "other 77"}, "make the repository ready"),
         ({"timeout": "0"}, "archive all that it writes"),
@@ -59,7 +70,12 @@ def test_somebody_elses_archive_is_refused(differs: dict[str, str]) -> None:
 
 @pytest.mark.parametrize(
     ("distribution", "tool", "refused"),
-    [("debian12", "", True), ("debian13", "", False), ("debian12", "2.45-1", True), ("debian12", "2.55.1-1.pgdg", False)],
+    [
+        ("debian12", "", True),
+        ("debian13", "", False),
+        ("debian12", "2.45-1", True),
+        ("debian12", "2.55.1-1.pgdg", False),
+    ],
 )
 def test_sftp_is_refused_where_pgbackrest_is_too_old(distribution: str, tool: str, refused: bool) -> None:
     archive = PostgresArchive("web1", "", "1234", sftp=True, distribution=distribution)
@@ -125,7 +141,9 @@ def test_a_restore_beside_needs_a_free_name_and_a_database_of_the_apps() -> None
 
 
 def test_what_was_kept_is_dropped_by_name() -> None:
-    change = DiscardedDatabases("shop").plan(State.of({"role": "ours"}, {"kept": "shop_before_1"}, {"kept": "beside"}), {})
+    change = DiscardedDatabases("shop").plan(
+        State.of({"role": "ours"}, {"kept": "shop_before_1"}, {"kept": "beside"}), {}
+    )
     assert change
     assert (change.summary, change.script) == (
         "shop: drop shop_before_1, beside for ever",
@@ -134,7 +152,9 @@ def test_what_was_kept_is_dropped_by_name() -> None:
     assert DiscardedDatabases("shop").plan(State.of({"role": "ours"}), {}) is None
 
 
-def said(backup: str = "ok", check: str = "ok", drill: str = "ok 12 1799999000", age: int = 3600, archiver: str = "") -> list[str]:
+def said(
+    backup: str = "ok", check: str = "ok", drill: str = "ok 12 1799999000", age: int = 3600, archiver: str = ""
+) -> list[str]:
     """What a server says whose last backup is `age` seconds old."""
     raw = {
         "label": "20260501-023000F",
