@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -76,14 +76,15 @@ def state(wanted: Backups, lines: Iterable[str]) -> BackupState:
         drilled=_time(drilled) if drilled else "",
         drill_seconds=seconds,
         data_age=max(0, drilled - (seconds or 0) - newest) if drilled and newest else None,
-        wrong=tuple(_wrong(wanted, rows, now, max(ends, default=None), drilled)),
+        wrong=tuple(_wrong(wanted, rows, now, ends, drilled)),
     )
 
 
-def _wrong(wanted: Backups, rows: dict[str, Any], now: int, last: int | None, drilled: int | None) -> Iterator[str]:
+def _wrong(wanted: Backups, rows: dict[str, Any], now: int, ends: Sequence[int], drilled: int | None) -> Iterator[str]:
     made, checked, practised = (rows.get(each, {}) for each in ("backup", "check", "drill"))
     if made and made["said"] != "ok":
         yield f"the last one failed at {_time(int(made['at']))}: {shown(made['said'], 300)}"
+    last = max(ends, default=None)
     if last is None:
         if not made or made["said"] == "ok":
             yield "there is none yet"
@@ -99,7 +100,7 @@ def _wrong(wanted: Backups, rows: dict[str, Any], now: int, last: int | None, dr
         yield f"the last drill failed at {_time(int(practised['at']))}: {shown(practised['said'], 300)}"
     elif drilled is not None and now - drilled > wanted.max_drill_age * 3600:
         yield f"the last drill was {(now - drilled) // 3600} hours ago, and {wanted.max_drill_age} are allowed"
-    elif drilled is None and last is not None:
+    elif drilled is None and ends and now - min(ends) > wanted.max_drill_age * 3600:
         yield "nothing has been restored for practice yet: invoke backup.drill"
 
 

@@ -30,6 +30,8 @@ recovery_begin() {
     (umask 022 && install -d -m 711 "$backups_scratch")
     recovery_drop "$name"
     recovery_room "$stanza" "$tenths"
+    # Without its name, pgBackRest restores no backup of an earlier PostgreSQL. What was archived since comes along.
+    case $* in *--type=default*) set -- --set="$(printf '%s' "$listed" | grep -o '"label":"[^"]*"' | tail -n 1 | cut -d'"' -f4)" "$@" ;; esac
     install -d -o postgres -g postgres -m 700 "$backups_scratch/$name"
     data=$backups_scratch/$name/data
     said=$(backups_run "$stanza" --pg1-path="$data" --archive-mode=off "$@" restore 2>&1) || {

@@ -183,6 +183,12 @@ def test_backups_that_are_well_say_when_and_how_long() -> None:
     assert (one.id, one.kind, one.age, one.size, one.stored) == ("20260501-023000F", "full", 1.0, 23_000_000, 3_000_000)
 
 
+def test_the_first_drill_may_wait_for_its_time() -> None:
+    assert backup_status.state(wanted(), said(drill="")).wrong == ()
+    late = backup_status.state(wanted(max_drill_age=2, max_age=9), said(drill="", age=3 * 3600))
+    assert late.wrong == ("nothing has been restored for practice yet: invoke backup.drill",)
+
+
 @pytest.mark.parametrize(
     ("lines", "wrong"),
     [
@@ -190,7 +196,6 @@ def test_backups_that_are_well_say_when_and_how_long() -> None:
         (said(backup="unable to open\x1b"), r"the last one failed at 2027-01-15T07:59:00Z: unable to open\x1b"),
         (said(check="no route"), "what PostgreSQL writes does not arrive in the repository: no route"),
         (said(drill="shop: it is damaged"), "the last drill failed at 2027-01-15T07:59:00Z: shop: it is damaged"),
-        (said(drill=""), "nothing has been restored for practice yet: invoke backup.drill"),
         (said(archiver=str(NOW - 60)), "PostgreSQL's archive fails since 2027-01-15T07:59:00Z, which its log explains"),
         (said(age=0, drill=""), "there is none yet"),
     ],
