@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+import subprocess
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +13,18 @@ import pytest
 
 from provision import roles
 from provision.engine.resource import State
-from provision.errors import PlanError
+from provision.errors import InventoryError, PlanError
+from provision.inventory import load
 from provision.inventory.backups import Backups
 from provision.release import backup_status
 from provision.release.backups import PostgresArchive, program, settings
 from provision.release.recovery import DiscardedDatabases, Moment, RestoredDatabase
+from tests.inventories import HOST_KEY
 from tests.unit.tables import HOST, SHOP, ids
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.unit.tables import MakeFacts, MakeHost
 
 PASSPHRASE = "correct-horse-battery"
@@ -204,3 +210,38 @@ def test_what_is_wrong_is_said(lines: list[str], wrong: str) -> None:
     state = backup_status.state(wanted(), lines)
     assert state.wrong == (wrong,)
     assert state.lines("web1") == (f"web1: backups: {wrong}",)
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("{repository: backups}", '"backups" is not a repository; write a folder of the server, such as /mnt/backups'),
+        ("{repository: /b, passphrase: short}", "a passphrase is 16 to 200 characters without spaces"),
+        (f"{{repository: /b/../c, passphrase: {PASSPHRASE}}}", '"/b/../c" is not a repository'),
+        (
+            f"{{repository: sftp://a@b/c, passphrase: {PASSPHRASE}}}",
+            "needs key and host_key: a private key, and what ssh-keyscan prints",
+        ),
+        (f"{{repository: /b, passphrase: {PASSPHRASE}, full: Funday}}", '"Funday" is no day of the week'),
+        (
+            f"{{repository: /b, passphrase: {PASSPHRASE}, host_key: {HOST_KEY}}}",
+            "key and host_key are for a repository at sftp://",
+        ),
+    ],
+)
+def test_what_no_backup_can_be_made_with_is_said(make_host: MakeHost, text: str, wrong: str) -> None:
+    with pytest.raises(InventoryError, match=re.escape(wrong)):
+        make_host(f"{HOST}backups: {text}\n")
+
+
+def test_the_key_may_be_a_secret_in_place_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = tmp_path / "key"
+    subprocess.run(("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key), check=True)
+    monkeypatch.setenv("KEY", key.read_text())
+    (tmp_path / "prod.yml").write_text(
+        f"{HOST}backups: {{repository: sftp://a@storage.example.com/b, passphrase: {PASSPHRASE}, key: !env KEY,"
+        f" host_key: storage.example.com {HOST_KEY}}}\n"
+    )
+    backups = load(tmp_path / "prod.yml").hosts["web1"].backups
+    assert backups
+    assert backups.private_key.splitlines() == key.read_text().splitlines()
