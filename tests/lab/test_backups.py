@@ -12,9 +12,9 @@ import pytest
 
 from provision import lab
 from tests.lab.conftest import SUITE, Answer, Controller, https, sampled, shell
+from tests.lab.database_app import MAIN, WANTED
 from tests.lab.refusals import APP, DOMAIN, SERVER, Declared
 from tests.lab.repository import Repository
-from tests.lab.database_app import MAIN, WANTED
 from tests.lab.test_secrets import processes_watched, spellings
 
 pytest_plugins = ("tests.lab.refusals",)
