@@ -33,6 +33,8 @@ class Mask:
                 found |= _password(value)
             found |= _lines(app.source.private_key) | passwords(app.netrc_text)
         found |= _lines(host.tls.private_key)
+        if host.backups:
+            found |= {host.backups.passphrase} | _lines(host.backups.private_key)
         found |= _password(host.mirrors.index or "", alone=True)
         written = {each for value in found if len(value) >= 4 for each in _spellings(value)}
         self.values: Sequence[str] = sorted(written, key=len, reverse=True)

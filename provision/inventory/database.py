@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from provision.inventory.fields import Whole, distinct, matching
+from provision.inventory.fields import Command, Whole, distinct, matching
 from provision.inventory.model import Model
 
 SOCKET = "/run/postgresql"
@@ -48,6 +48,14 @@ class Database(Model):
         description="How many connections each process of the app keeps, as its pool is set up (SQLAlchemy's pool_size). A plan warns where"
         " all of them are more than PostgreSQL allows: during a deploy two releases run.",
         examples=[5],
+    )
+
+    check: Annotated[Command, matching("[^;]+", "write one query without a semicolon; it is asked as it is")] | None = (
+        Field(
+            default=None,
+            description="A query that a drill of `backups` asks the restored database, as the app. Its answer must not be empty, f or 0.",
+            examples=["select count(*) from orders"],
+        )
     )
 
     def parts(self, app: str) -> dict[str, str]:

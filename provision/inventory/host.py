@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from provision.inventory.addresses import network, ssh_address
 from provision.inventory.app import App, app_name
+from provision.inventory.backups import Backups
 from provision.inventory.fields import File, Name, Text, Whole, distinct, matching
 from provision.inventory.hardening import Hardening
 from provision.inventory.mirrors import Mirrors
@@ -189,6 +190,16 @@ class Host(Model):
         examples=[{}],
     )
     tls: TLS = Field(default_factory=TLS, description="Certificates: the keys of TLS.", examples=[{}])
+    backups: Backups | None = Field(
+        default=None,
+        description="Backups of the apps' databases: a mapping with the keys of Backups. If omitted: none.",
+        examples=[
+            {
+                "repository": "/mnt/backups",
+                "passphrase": "bm8gYmFja3VwIGNhbiBiZSByZWFkIHdpdGhvdXQ=",
+            }
+        ],
+    )
     rollout: Rollout = Field(
         default_factory=Rollout,
         description="Activation on several hosts: the keys of Rollout. The first host's values apply to all.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from provision.inventory.app import App
+from provision.inventory.backups import Backups
 from provision.inventory.build import Build
 from provision.inventory.cache import Cache
 from provision.inventory.database import Database
@@ -45,6 +46,7 @@ MODELS: tuple[type[Model], ...] = (
     PostgreSQL,
     TLS,
     DnsChallenge,
+    Backups,
     Rollout,
     Mirrors,
 )

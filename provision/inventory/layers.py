@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from provision.inventory.app import App
+from provision.inventory.backups import Backups
 from provision.inventory.fields import expanded
 from provision.inventory.host import Host
 from provision.inventory.nodes import Node
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from provision.inventory.problems import Location, Problems
 
 
-CONTENTS = {(TLS, "certificate"), (TLS, "key"), (App, "env_file"), (Source, "deploy_key")}
+CONTENTS = {(TLS, "certificate"), (TLS, "key"), (App, "env_file"), (Source, "deploy_key"), (Backups, "key")}
 """Keys with the path of a file of which only the content is used, so that a reference may take its place."""
 
 

@@ -15,6 +15,11 @@ from provision.inventory.model import Model
 Time = Annotated[str, AfterValidator(calendar_event)]
 
 
+def daily(at: str) -> str:
+    """A time as systemd's OnCalendar writes it: 03:00 means daily."""
+    return f"*-*-* {at}:00" if re.fullmatch(r"\d{1,2}:\d{2}", at) else at
+
+
 class Schedule(Model):
     """A command that runs at set times, in the active release."""
 
@@ -27,7 +32,7 @@ class Schedule(Model):
     @property
     def calendar(self) -> str:
         """The times as systemd's OnCalendar writes them."""
-        return f"*-*-* {self.at}:00" if re.fullmatch(r"\d{1,2}:\d{2}", self.at) else self.at
+        return daily(self.at)
 
     @property
     def cron(self) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from provision.inventory.app import App
+from provision.inventory.backups import Backups
 from provision.inventory.build import Build
 from provision.inventory.cache import Cache
 from provision.inventory.database import Database
@@ -72,6 +73,7 @@ FULL_NAMES = {
     name: f"{prefix}{name}"
     for model, prefix in (
         (Requirements, "apps.NAME.requirements."),
+        (Backups, "backups."),
         (Mirrors, "mirrors."),
         (Health, "apps.NAME.health."),
         (Python, "apps.NAME.python."),

@@ -7,6 +7,7 @@ from provision.engine.layout import Toolkit
 from provision.engine.resource import Finding, Record, record
 from provision.engine.shell import words
 from provision.inventory import Host
+from provision.release import backups
 from provision.release.layout import Hardened
 from provision.release.process_manager import PROCESS_MANAGERS
 from provision.resources import egress, packet_filter
@@ -198,7 +199,7 @@ OWN = {
         packet_filter.UNIT,
         egress.UNIT,
     )
-} | {"provision-access-timer.timer"}
+} | {"provision-access-timer.timer", *(f"provision-backup-{each}.timer" for each in backups.TIMERS)}
 
 
 def _is_apps(host: Host, unit: str) -> bool:

@@ -4,6 +4,7 @@ from provision.engine.layout import Place, Places
 from provision.resources.file import Directory, File
 
 APP, BUILDER, NGINX, REDIS = "{app}", "{app}-build", "www-data", "kv_{app}"
+POSTGRES = "postgres"
 SLOTS = ("blue", "green")
 
 
@@ -310,7 +311,46 @@ class Hardened(Places):
     swap = Place("/swapfile.provision", "file", "swap, where the server had none", mode=0o600)
 
 
-PRELUDE = "".join(table.shell() for table in (Hardened, Tools, Layout, CacheLayout, SlotLayout, ReleaseLayout))
+class BackupPlaces(Places):
+    """What a server has with `backups`."""
+
+    prefix = "backups"
+
+    configuration = Place(
+        "/etc/provision/pgbackrest", "directory", "what pgBackRest runs with", "root", POSTGRES, 0o750
+    )
+    settings = Place(
+        "/etc/provision/pgbackrest/pgbackrest.conf",
+        "file",
+        "where the backups go, and the passphrase that they are encrypted with",
+        "root",
+        POSTGRES,
+        0o640,
+    )
+    included = Place(
+        "/etc/provision/pgbackrest/conf.d", "directory", "what pgBackRest reads, too", "root", POSTGRES, 0o750
+    )
+    cluster = Place(
+        "/etc/provision/pgbackrest/conf.d/cluster.conf", "file", "where PostgreSQL's data is", "root", POSTGRES, 0o640
+    )
+    key = Place("/etc/provision/pgbackrest/key", "file", "the key to a repository by SFTP", "root", POSTGRES, 0o640)
+    known_hosts = Place(
+        "/etc/provision/pgbackrest/known_hosts", "file", "the host keys of its server", "root", POSTGRES, 0o640
+    )
+    program = Place(
+        "/usr/local/lib/provision-backups", "file", "backs up, checks and drills, for the timers", mode=0o755
+    )
+    state = Place(
+        "/var/lib/provision/backups", "directory", "what came of the last backup, check and drill", mode=0o700
+    )
+    scratch = Place(
+        "/var/lib/provision/scratch", "directory", "what is restored beside, until that is done", mode=0o711
+    )
+
+
+PRELUDE = "".join(
+    table.shell() for table in (Hardened, BackupPlaces, Tools, Layout, CacheLayout, SlotLayout, ReleaseLayout)
+)
 
 
 def directory(places: Places, place: Place) -> Directory:

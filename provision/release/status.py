@@ -8,10 +8,11 @@ from provision.engine.layout import PRELUDE
 from provision.engine.resource import record
 from provision.engine.shell import joined, words
 from provision.inventory import GENERATE, Host
-from provision.release import present, sandbox, shell
+from provision.release import backup_status, present, sandbox, shell
+from provision.release.backup_status import BackupState
 from provision.release.present import PresentApp
 from provision.release.process_manager import process_manager
-from provision.resources import certificate, git
+from provision.resources import certificate, git, postgresql
 from provision.untrusted import line as shown
 
 LIBRARY = joined(
@@ -21,6 +22,8 @@ LIBRARY = joined(
     certificate.LIBRARY,
     git.LIBRARY,
     sandbox.LIBRARY,
+    postgresql.LIBRARY,
+    shell.text("backups"),
     shell.text("status"),
     shell.text("audit"),
     shell.text("certificates"),
@@ -139,9 +142,20 @@ def packages_call(host: Host) -> str:
 
 def apps_call(host: Host) -> str:
     """Asks for the state of the host's apps."""
-    return words(
+    asked = words(
         "status_apps", *(word for app in host.apps.values() for word in (app.name, app.domains[0], app.health.path))
     )
+    return f"{asked}; backups_status" if backed_up(host) else asked
+
+
+def backed_up(host: Host) -> bool:
+    """Whether the host has backups."""
+    return host.backups is not None and any(app.database for app in host.apps.values())
+
+
+def backups(host: Host, lines: Iterable[str]) -> list[BackupState]:
+    """How the host's backups do, in an answer to `apps_call`; nothing if it has none."""
+    return [backup_status.state(host.backups, lines)] if host.backups and backed_up(host) else []
 
 
 def deploy_keys_call(host: Host) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from provision.release.backup_status import BackupInfo, BackupState
     from provision.release.certificates import CertificateInfo
     from provision.release.present import PresentApp
     from provision.release.status import AppStatus, DeployKey, ReleaseInfo, Waiting
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from provision.run.verification import Outcome
 
     Others = Mapping[str, Sequence[PresentApp]]
-    Row = ReleaseInfo | AppStatus | DeployKey | CertificateInfo
+    Row = ReleaseInfo | AppStatus | DeployKey | CertificateInfo | BackupInfo
 
 
 def document(
@@ -56,11 +57,12 @@ def listing(
     rows: Sequence[Row],
     others: Others | None = None,
     waiting: Mapping[str, Waiting] | None = None,
+    backups: Mapping[str, BackupState] | None = None,
     **more: object,
 ) -> str:
     """The document of a task that lists something: each host's error, and its rows under the task's name; and `more`.
 
-    `others`, if there are any, stand under `unlisted`, and what is `waiting` for a restart under that.
+    `others`, if there are any, stand under `unlisted`, what is `waiting` for a restart under that, and likewise `backups`.
     """
     listed: dict[str, list[dict[str, object]]] = {answer.host: [] for answer in answers}
     for row in rows:
@@ -70,6 +72,7 @@ def listing(
         answer.host: {"error": answer.error, task: listed[answer.host]}
         | ({} if others is None else {"unlisted": [asdict(app) for app in others.get(answer.host, ())]})
         | ({"waiting": asdict(waiting[answer.host])} if waiting and answer.host in waiting else {})
+        | ({"backups": asdict(backups[answer.host])} if backups and answer.host in backups else {})
         for answer in answers
     }
     found = {"task": task, "ok": not any(answer.error for answer in answers), "hosts": hosts, **more}

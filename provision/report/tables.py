@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from provision.release.backup_status import BackupInfo
     from provision.release.certificates import CertificateInfo
     from provision.release.status import AppStatus, ReleaseInfo
     from provision.run.audit import Audit
@@ -199,6 +200,15 @@ def status(rows: Sequence[AppStatus], mixed: Collection[str] = ()) -> Table:
             _left(row.days),
             str(row.updates),
         )
+    return table
+
+
+def backups(rows: Sequence[BackupInfo]) -> Table:
+    """The backups of the hosts, a line each."""
+    table = _table("host", "backup", "kind", "ended", "age", "restores to", "stored")
+    for row in rows:
+        sizes = (f"{row.size / 1e6:.1f} MB", f"{row.stored / 1e6:.1f} MB")
+        table.add_row(*map(escape, (row.host, row.id, row.kind, row.at)), f"{row.age:.1f} h", *sizes)
     return table
 
 

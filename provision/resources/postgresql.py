@@ -54,6 +54,7 @@ class PostgresDatabase:
         steps = (
             *(() if state["owner"] else ("create it",)),
             *(("let no other role in",) if state["open"] == "yes" else ()),
+            *(("let the app in again",) if state["closed"] == "yes" else ()),
             *((f"add {', '.join(missing)}",) if missing else ()),
         )
         if not steps:

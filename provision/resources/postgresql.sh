@@ -6,7 +6,7 @@
 postgresql_ask() { (cd / && runuser -u postgres -- env PGCONNECT_TIMEOUT=5 PGOPTIONS='-c search_path=pg_catalog' psql -XAtq -v ON_ERROR_STOP=1 -d "$1" -c "$2"); }
 
 # In: NUMBER NAME. Out, if PostgreSQL answers: role (ours or theirs) and owner (of the database), if there are such, open (yes: other roles may
-# connect), and extension, in a record for each.
+# connect), closed (yes: a restore that was killed lets nobody in), and extension, in a record for each.
 postgresql_probe() {
     while IFS='	' read -r number name; do
         command -v psql >/dev/null || continue
@@ -14,6 +14,7 @@ postgresql_probe() {
             select 'role=' || case when shobj_description(oid, 'pg_authid') = 'Made by provision.' then 'ours' else 'theirs' end
                 from pg_roles where rolname = '$name'
             union all select 'owner=' || pg_get_userbyid(datdba) from pg_database where datname = '$name'
+            union all select 'closed=yes' from pg_database where datname = '$name' and datconnlimit = 0
             union all select distinct 'open=yes' from pg_database, aclexplode(coalesce(datacl, acldefault('d', datdba))) as acl
                 where datname = '$name' and acl.grantee = 0" 2>/dev/null | sed "s/^/$number	/"
         postgresql_ask "$name" "select 'extension=' || extname from pg_extension" 2>/dev/null | sed "s/^/$number	/"
@@ -61,6 +62,9 @@ postgresql_make() {
         postgresql_ask postgres "create database \"$name\" owner \"$name\" template template0 encoding 'UTF8' lc_collate 'C.UTF-8' lc_ctype 'C.UTF-8'"
     fi
     postgresql_ask postgres "revoke all on database \"$name\" from public"
+    if [ "$(postgresql_ask postgres "select datconnlimit from pg_database where datname = '$name'")" = 0 ]; then
+        postgresql_ask postgres "alter database \"$name\" connection limit -1"
+    fi
     for extension; do
         postgresql_ask "$name" "create extension if not exists \"$extension\" schema public" ||
             fail "$name: PostgreSQL has no extension $extension: add its package to the host's packages, such as postgresql-15-pgvector"
@@ -86,8 +90,12 @@ postgresql_rename() {
     postgresql_ask postgres "begin; $change; commit"
 }
 
-# postgresql_remove NAME: the database with all its data, whoever is connected, and its role.
+# postgresql_remove NAME: the database with all its data, whoever is connected, what restores have kept of it or made beside, and its role.
 postgresql_remove() {
+    for beside in $(postgresql_ask postgres "select datname from pg_database where datdba = (select oid from pg_roles where rolname = '$1')
+        and datname ~ '^[a-z0-9_-]+$' and shobj_description(oid, 'pg_database') in ('Restored by provision.', 'Kept by provision.')"); do
+        postgresql_ask postgres "drop database if exists \"$beside\" with (force)"
+    done
     postgresql_ask postgres "drop database if exists \"$1\" with (force)"
     postgresql_ask postgres "drop role if exists \"$1\""
 }

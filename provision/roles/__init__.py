@@ -1,6 +1,6 @@
 """What a server has: each role is a table of resources, in the order in which they are put there."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from provision.engine.facts import SYSTEM, Fact, Facts
@@ -11,12 +11,14 @@ from provision.release.facts import HARDENED, KNOWN, MANAGED, MIGRATIONS, PREVIE
 from provision.release.migration import staying
 from provision.release.present import PRESENT, refuse_taken, removal, taken, unlisted
 from provision.release.preview import preview_tokens
+from provision.release.recovery import Moment
 from provision.release.removal import RemovedUnit
 from provision.resources.nginx import NGINX
 from provision.resources.python import BUILT
-from provision.roles import app, base, hardening, leaving, outside, preflight, python, renaming, tls, web
+from provision.roles import app, backups, base, hardening, leaving, outside, preflight, python, renaming, tls, web
 from provision.roles.wanted import Wanted
 
+Roles = Callable[[Host, Facts, Wanted], tuple[Resource, ...]]
 FACTS: tuple[Fact[Any], ...] = (
     SYSTEM,
     BUILT,
@@ -73,6 +75,20 @@ def _with_memory(resources: tuple[Resource, ...]) -> tuple[Resource, ...]:
     return (*resources, *preflight.memory(resources))
 
 
+def restored(moment: Moment, into: str = "", whence: str = "", deploys: bool = False) -> Roles:
+    """Databases from the backups, and then the apps, which start anew; or, if it `deploys`, the whole server with its releases on them."""
+
+    def role(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
+        found = tuple(backups.databases(host, facts, wanted, moment, into, whence))
+        if into:
+            return found
+        if not deploys:
+            return _with_memory((*found, *app.restarted(host, facts, wanted)))
+        return _with_memory((*server(host, facts, wanted), *found, *app.releases(host, facts, wanted)))
+
+    return role
+
+
 def examined(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     """All that `doctor` looks at: the server without its releases, the memory for two of each, its domains, and apt's sources."""
     return (*server(host, facts, wanted), *preflight.examined(host))
@@ -109,6 +125,7 @@ def strangers(host: Host, facts: Facts) -> tuple[str, ...]:
     return tuple(f"{one}: {removal(host.name, one)}" for one in unlisted(host, facts[PRESENT]) if one not in kept)
 
 
+discarded = backups.discarded
 promoted = app.promoted
 removed = app.removed
 renewed = tls.renewed

@@ -7,6 +7,7 @@ from provision.engine.resource import Resource
 from provision.errors import PlanError
 from provision.inventory import App, Host
 from provision.release.activation import Promotion
+from provision.release.backups import backed_up
 from provision.release.choice import release_before, release_named
 from provision.release.claim import Claim
 from provision.release.deployment import Deployment, slot
@@ -32,6 +33,7 @@ def app(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
         *_process_managers(apps),
         *databases(host, facts),
         *program(apps),
+        *backed_up(host, facts[SYSTEM].distribution),
         *(resource for one in apps for resource in _place(host, facts, one)),
     )
 

@@ -3,6 +3,7 @@
 from provision.engine.facts import Facts
 from provision.engine.resource import Resource
 from provision.inventory import Host
+from provision.release.backups import NoBackups
 from provision.release.facts import KNOWN
 from provision.release.restored import restored
 from provision.release.uninstall import uninstalled
@@ -16,4 +17,8 @@ def left(host: Host, facts: Facts, wanted: Wanted, with_data: bool = False) -> t
     """
     apps = facts[KNOWN]
     foreign = next((one.file for one in facts[NGINX].others), "")
-    return (*(part for app in apps for part in uninstalled(app, with_data)), *restored(apps, foreign, with_data))
+    return (
+        NoBackups(),
+        *(part for app in apps for part in uninstalled(app, with_data)),
+        *restored(apps, foreign, with_data),
+    )

@@ -17,18 +17,16 @@ def collection() -> Collection:
     """All tasks, as Invoke wants them."""
     from provision.tasks import (
         audit,
+        backups,
         bootstrap,
         demo,
         deploy,
         doctor,
         lab,
         logs,
-        maintenance,
         release,
         remove,
-        secrets,
         status,
-        tls,
         verify,
     )
 
@@ -41,6 +39,8 @@ def collection() -> Collection:
         doctor.doctor,
         doctor.check,
         audit.audit,
+        backups.backups,
+        backups.restore,
         release.promote,
         release.rollback,
         release.restart,
@@ -55,13 +55,22 @@ def collection() -> Collection:
     )
     for each in tasks:
         found.add_task(each)
-    found.add_collection(Collection("maintenance", maintenance.on, maintenance.off))
-    found.add_collection(
-        Collection("secrets", edit=secrets.edit, show=secrets.show, set=secrets.set_, rekey=secrets.rekey)
-    )
-    found.add_collection(Collection("tls", tls.status, tls.renew))
+    for name, group in _groups().items():
+        found.add_collection(Collection(name, **group))
     found.add_collection(Collection.from_module(lab, name="lab"))
     return found
+
+
+def _groups() -> dict[str, dict[str, Any]]:
+    """The tasks of which the names have two parts, by the first and the second."""
+    from provision.tasks import backups, maintenance, secrets, tls
+
+    return {
+        "maintenance": {"on": maintenance.on, "off": maintenance.off},
+        "secrets": {"edit": secrets.edit, "show": secrets.show, "set": secrets.set_, "rekey": secrets.rekey},
+        "backup": {"now": backups.backup, "drill": backups.drill},
+        "tls": {"status": tls.status, "renew": tls.renew},
+    }
 
 
 def __getattr__(name: str) -> Collection:

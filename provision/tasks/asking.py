@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from provision.inventory import Host
+    from provision.release.backup_status import BackupState
     from provision.release.status import Waiting
     from provision.report.document import Others, Row
     from provision.run.ask import HostOutput
@@ -62,25 +63,33 @@ def print_document(
     rows: Sequence[Row],
     others: Others | None = None,
     waiting: Mapping[str, Waiting] | None = None,
+    backups: Mapping[str, BackupState] | None = None,
     **more: object,
 ) -> None:
     """Print the JSON document of a list, with `more` in it; exit with status 1 where a host could not be asked.
 
-    `others` are the apps of each host that the inventory does not have, and `waiting` is what waits for a restart on it.
+    `others` are the apps of each host that the inventory does not have, `waiting` is what waits for a restart on it,
+    and `backups` how its backups do.
     """
     from provision.report import document
 
-    print(document.listing(name, answers, rows, others, waiting, **more))
+    print(document.listing(name, answers, rows, others, waiting, backups, **more))
     if any(answer.error for answer in answers):
         raise Exit(code=1)
 
 
-def print_table(table: Table, answers: Sequence[HostOutput], others: Others | None = None) -> None:
-    """Print a table, then the apps that the inventory does not have, then the errors; exit with status 1 where there are any."""
+def print_table(
+    table: Table, answers: Sequence[HostOutput], others: Others | None = None, lines: Sequence[str] = ()
+) -> None:
+    """Print a table and the lines below it, then the apps that the inventory does not have, then the errors; exit with status 1 where
+    there are any.
+    """
     from provision.release.present import removal
     from provision.report import tables
 
     tables.show(table)
+    for line in lines:
+        print(visible(line))
     for host, apps in (others or {}).items():
         for app in apps:
             print(visible(f"{host}: {app}: {removal(host, app)}"))

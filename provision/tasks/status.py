@@ -57,11 +57,14 @@ def status(context: Context, host: str = "", app: str = "", json: bool = False, 
     answers, strangers = asking.read(
         answers, lambda answer: [(answer.host, query.unlisted(asked[answer.host], answer.lines))]
     )
+    answers, states = asking.read(
+        answers, lambda answer: [(answer.host, one) for one in query.backups(asked[answer.host], answer.lines)]
+    )
     others = {} if app else dict(strangers)
     mixed = query.mixed(asked.values(), rows)
     waiting = {answer.host: query.waiting(answer.lines) for answer in answers if not answer.error}
     if json:
-        asking.print_document("status", answers, rows, others, waiting, mixed=mixed)
+        asking.print_document("status", answers, rows, others, waiting, dict(states), mixed=mixed)
         return
     from provision.report import tables
 
@@ -71,10 +74,12 @@ def status(context: Context, host: str = "", app: str = "", json: bool = False, 
         tables.warn(line)
     for line in (line for name, each in waiting.items() for line in each.lines(name)):
         tables.warn(line)
+    for line in (line for name, each in states for line in each.lines(name)):
+        tables.warn(line)
     for row in rows:
         if row.renewal_failed:
             tables.warn(f"{row.host}: {row.app}: the certificate could not be renewed: {row.renewal_failed}")
-    asking.print_table(tables.status(rows, mixed), answers, others)
+    asking.print_table(tables.status(rows, mixed), answers, others, [each.line(name) for name, each in states])
 
 
 @task(help=help_for("host", "app", "json", "inventory"))

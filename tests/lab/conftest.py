@@ -28,7 +28,7 @@ pytest.register_assert_rewrite(
 
 ROOT = Path(__file__).parents[2]
 LAB = ROOT / ".lab"
-SERVERS = 3
+SERVERS = 4
 SECONDS = 900
 SEEDED: list[Path] = []
 BUILDER = os.environ.get("PROVISION_TEST_SERVER", "lab1")
@@ -141,7 +141,7 @@ def on_a_terminal(command: list[str], answers: str) -> Answer:
 
 @pytest.fixture(scope="session", autouse=True)
 def running_lab() -> Iterator[None]:
-    """The lab, with at least three servers; it ends with the tests, unless PROVISION_KEEP_LAB is set.
+    """The lab, with at least four servers; it ends with the tests, unless PROVISION_KEEP_LAB is set.
 
     A lane (lanes.sh) finds the lab up, and leaves a server alone that is down: the other lane is making it bare.
     """

@@ -86,7 +86,7 @@ SERVER = [
 
 
 # Kinds that refuse what stands in the way, and never change anything.
-GUARDS = ("claim", "ports", "firewall", "room", "memory", "apt", "clock")
+GUARDS = ("claim", "ports", "firewall", "room", "memory", "apt", "clock", "backups")
 OLDEST, OLDER, ACTIVE, NEWER = (
     f"2026110{day}T120000-{digits}" for day, digits in ((1, "1111111"), (2, "2222222"), (3, "3333333"), (4, "4444444"))
 )

@@ -31,8 +31,9 @@ def test_a_database_that_is_right_is_left_alone() -> None:
         (State.of(OURS), "create it, add pg_trgm", "shop pg_trgm"),
         (State.of(OURS, {"owner": "shop"}), "add pg_trgm", "shop pg_trgm"),
         (State((*WHOLE, ("open=yes",))), "let no other role in", "shop"),
+        (State((*WHOLE, ("closed=yes",))), "let the app in again", "shop"),
     ],
-    ids=["nothing", "a run that was killed", "no extension", "open to all"],
+    ids=["nothing", "a run that was killed", "no extension", "open to all", "closed by a restore that was killed"],
 )
 def test_what_is_missing_is_made(state: State, steps: str, arguments: str) -> None:
     change = DATABASE.plan(state, {})

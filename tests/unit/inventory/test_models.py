@@ -38,12 +38,16 @@ apps:
     cache: redis
     schedules: {cleanup: {at: hourly, run: python -m shop.cleanup}}
   blog: {source: {push: code}, module: blog.main:app, domains: [blog.example.com]}
+backups: {repository: "sftp://backups@storage.example.com/srv", passphrase: correct-horse-battery, key: deploy, host_key: STORAGE}
 hosts:
   web1: {address: 203.0.113.10, key: login, known_hosts: known, groups: [web]}
   web2:
     address: 203.0.113.11
     tls: {issuer: letsencrypt, certificate: null, key: null, dns: {plugin: gandi, credentials: {token: secret}}}
 """
+EVERYTHING = EVERYTHING.replace(
+    "STORAGE", "storage.example.com ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
+)
 CALLS = {
     ("TLS", "covers"): "shop.example.com",
     ("Rollout", "size"): 3,
@@ -52,6 +56,7 @@ CALLS = {
     ("Database", "parts"): "shop",
     ("PostgreSQL", "bytes"): 1024,
     ("Cache", "parts"): "shop",
+    ("Backups", "calendar"): "full",
 }
 """Each public method of a model, and what to call it with."""
 
@@ -153,6 +158,7 @@ def test_what_loading_fills_in_is_no_key_of_an_inventory() -> None:
         "Source": {"private_key"},
         "TLS": {"authorities", "chain", "private_key", "names"},
         "Mirrors": {"authorities"},
+        "Backups": {"private_key"},
     }
     for model in MODELS:
         assert model.model_fields.keys() - model.settings().keys() == filled.get(model.__name__, set())

@@ -59,6 +59,7 @@ def test_all_apps_leave_before_the_toolkit_does(make_host: MakeHost, make_known:
     resources = roles.left(make_host(), seen, known.wanted)
     refs = [str(one.ref) for one in resources]
     assert refs == [
+        "backups:none",
         *(f"uninstalled:{app}/{part}" for app in ("shop", "talk") for part in uninstall.PARTS),
         *(f"restored:{part}" for part in PARTS),
     ]

@@ -1,0 +1,114 @@
+"""An app's database, restored from a backup: beside first, and then in place of what there is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from provision.engine.resource import Change, Probe, Ref, State
+from provision.engine.shell import quote, words
+from provision.errors import PlanError
+from provision.release.backups import LIBRARY
+from provision.untrusted import word
+
+DATABASE = "[a-z][a-z0-9_-]{0,62}"
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What of the backups is meant: the newest, what there was at a time, or the end of one backup."""
+
+    at: datetime | None = None
+    backup: str = ""
+
+    def __str__(self) -> str:
+        if self.at:
+            return f"as it was at {self.at:%Y-%m-%dT%H:%M:%S}Z"
+        return f"from the backup {self.backup}" if self.backup else "as new as the backups have it"
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """How pgBackRest is told."""
+        if self.at:
+            return ("--type=time", f"--target={self.at:%Y-%m-%d %H:%M:%S.%f}+00", "--target-action=promote")
+        if self.backup:
+            return (f"--set={self.backup}", "--type=immediate", "--target-action=promote")
+        return ("--type=default",)
+
+
+@dataclass(frozen=True, slots=True)
+class RestoredDatabase:
+    """An app's database of the backups of the server `stanza`, in place of the present one, which is kept under the name `kept`; or, if
+    `into` is not empty, beside it under that name. Always a change. `here` is what the repository calls this server.
+    """
+
+    app: str
+    moment: Moment
+    stanza: str
+    here: str
+    kept: str
+    into: str = ""
+
+    @property
+    def ref(self) -> Ref:
+        return Ref("restored-database", self.app)
+
+    def probe(self) -> Probe:
+        return Probe("recovery_probe", LIBRARY, (self.app, self.into or self.kept))
+
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
+        if state["role"] != "ours" and Ref("database", self.app) not in earlier:
+            raise PlanError(f"{self.app}: has no database on this server yet", "invoke provision, which makes it")
+        if state["taken"]:
+            raise PlanError(
+                f"PostgreSQL has a database {self.into or self.kept} already", "choose another name for --into"
+            )
+        new = self.into or f"{self.app}_restored"
+        own = "yes" if self.stanza == self.here else "no"
+        script = f"backups_stanza={quote(self.here)}\n"
+        script += words("recovery_restore", self.app, new, self.stanza, own, *self.moment.options)
+        whence = "" if own == "yes" else f", from the backups of {self.stanza}"
+        what = f"{self.app}: restore its database {self.moment}{whence}"
+        if self.into:
+            return Change(self.ref, f"{what}, as the database {self.into} beside it", script, LIBRARY)
+        script += f"\n{words('recovery_switch', self.app, new, self.kept)}"
+        return Change(self.ref, f"{what}; keep the present one as {self.kept}", script, LIBRARY)
+
+
+@dataclass(frozen=True, slots=True)
+class DiscardedDatabases:
+    """No database of an app's is there but its own: those that were kept or restored beside go."""
+
+    app: str
+
+    @property
+    def ref(self) -> Ref:
+        return Ref("kept-databases", self.app)
+
+    def probe(self) -> Probe:
+        return Probe("recovery_probe", LIBRARY, (self.app, "-"))
+
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
+        names = [word(each, "kept", DATABASE) for each in state.records if "kept" in each]
+        if not names:
+            return None
+        script = words("recovery_discard", self.app, *names)
+        return Change(self.ref, f"{self.app}: drop {', '.join(names)} for ever", script, LIBRARY)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """All that is meant to come back from the backups of an earlier PostgreSQL has come back, and timers make backups of this one. A change where
+    there was an earlier one.
+    """
+
+    @property
+    def ref(self) -> Ref:
+        return Ref("backups", "settled")
+
+    def probe(self) -> Probe:
+        return Probe("recovery_probe_foreign", LIBRARY, ())
+
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
+        if not state["foreign"] and Ref("archive", "postgresql") not in earlier:
+            return None
+        return Change(self.ref, "back up what was restored, from now on", "recovery_settled", LIBRARY)

@@ -1,0 +1,230 @@
+# shellcheck shell=sh disable=SC2154
+# A cluster of its own with what the repository has, beside the server's PostgreSQL: nothing of it listens on the network or archives. Its folder is
+# postgres' and lies in one of root's. An app's part of it is copied as the app: what the app has put into its database is never run by more than it.
+
+# recovery_ask NAME DATABASE SQL
+recovery_ask() { (cd / && runuser -u postgres -- env PGOPTIONS='-c search_path=pg_catalog' psql -XAtq -v ON_ERROR_STOP=1 -h "/run/provision-scratch-$1" -p 5432 -d "$2" -c "$3"); }
+
+# recovery_drop NAME: and all that it has taken of the disk.
+recovery_drop() {
+    systemctl stop "provision-scratch-$1.service" 2>/dev/null || true
+    systemctl reset-failed "provision-scratch-$1.service" 2>/dev/null || true
+    rm -rf --one-file-system "${backups_scratch:?}/$1" "${backups_scratch:?}/$1.dump" "${backups_scratch:?}/$1.list"
+}
+
+# recovery_room STANZA TENTHS: whether the disk has so many tenths of what the largest backup is when it is restored.
+recovery_room() {
+    listed=$(backups_run "$1" --output=json info 2>&1) || fail "the backups cannot be listed: $(printf '%s\n' "$listed" | backups_reason)"
+    size=$(printf '%s' "$listed" | grep -o '"size":[0-9]*' | cut -d: -f2 | sort -n | tail -n 1)
+    if [ -z "$size" ]; then fail "the repository has no backup of $1"; fi
+    free=$(df -B1 --output=avail "$backups_scratch" | tail -n 1)
+    if [ $((free / 1000000)) -lt $((size * $2 / 10 / 1000000 + 200)) ]; then
+        fail "not enough room to restore beside: $((size * $2 / 10 / 1000000 + 200)) MB are needed, $(room "$backups_scratch")"
+    fi
+}
+
+# recovery_begin NAME STANZA TENTHS WORD...: WORDs say to pgBackRest what to restore. The cluster answers when this returns.
+recovery_begin() {
+    name=$1 stanza=$2 tenths=$3
+    shift 3
+    (umask 022 && install -d -m 711 "$backups_scratch")
+    recovery_drop "$name"
+    recovery_room "$stanza" "$tenths"
+    # Without its name, pgBackRest restores no backup of an earlier PostgreSQL. What was archived since comes along.
+    case $* in *--type=default*) set -- --set="$(printf '%s' "$listed" | grep -o '"label":"[^"]*"' | tail -n 1 | cut -d'"' -f4)" "$@" ;; esac
+    install -d -o postgres -g postgres -m 700 "$backups_scratch/$name"
+    data=$backups_scratch/$name/data
+    said=$(backups_run "$stanza" --pg1-path="$data" --archive-mode=off "$@" restore 2>&1) || {
+        recovery_drop "$name"
+        fail "the backup cannot be restored: $(printf '%s\n' "$said" | backups_reason)"
+    }
+    version=$(runuser -u postgres -- head -c 10 "$data/PG_VERSION")
+    case $version in *[!0-9]* | '') version=0 ;; esac
+    programs=/usr/lib/postgresql/$version/bin
+    settings=$(postgresql_ask postgres 'show config_file')
+    if [ ! -x "$programs/postgres" ]; then
+        recovery_drop "$name"
+        fail "the backup is of PostgreSQL $version, which this server has not: add postgresql-$version to packages, or restore to a server that has it"
+    fi
+    systemd-run --quiet --unit="provision-scratch-$name" -p User=postgres -p KillSignal=SIGINT -p RuntimeDirectory="provision-scratch-$name" \
+        -p WorkingDirectory=/ -p Nice=10 "$programs/postgres" -D "$data" -c config_file="$settings" -c data_directory="$data" \
+        -c listen_addresses= -c port=5432 -c unix_socket_directories="/run/provision-scratch-$name" -c external_pid_file="$data/scratch.pid" \
+        -c archive_mode=off -c hot_standby=off -c ssl=off -c shared_buffers=64MB -c huge_pages=off -c logging_collector=off \
+        -c log_destination=stderr -c cluster_name="scratch/$name"
+    until recovery_ask "$name" postgres 'select 1' >/dev/null 2>&1; do
+        if ! systemctl is-active --quiet "provision-scratch-$name.service"; then
+            journalctl --sync 2>/dev/null || true
+            why=$(journalctl -q -o cat --no-pager -n 50 -u "provision-scratch-$name.service" | sed -n 's/^.*FATAL: *//p' | grep -v '^the database system is' | tail -n 1 | tr -d '\000-\037' | cut -c1-200)
+            recovery_drop "$name"
+            case $why in
+                *'before configured recovery target'*) fail "the repository has nothing as late as that: without --at, the newest is restored" ;;
+                *) fail "the restored cluster does not start: ${why:-journalctl -u provision-scratch-$name on the server says why}" ;;
+            esac
+        fi
+        sleep 0.3
+    done
+}
+
+# recovery_amcheck NAME DATABASE: its tables and indexes are whole. PostgreSQL 13 has no pg_amcheck: there, all of it is read.
+recovery_amcheck() {
+    if [ -x "$programs/pg_amcheck" ]; then
+        said=$(cd / && runuser -u postgres -- "$programs/pg_amcheck" -h "/run/provision-scratch-$1" --install-missing -d "$2" 2>&1)
+    else
+        said=$(cd / && runuser -u postgres -- "$programs/pg_dump" -h "/run/provision-scratch-$1" "$2" 2>&1 >/dev/null)
+    fi || {
+        said=$(printf '%s\n' "$said" | tr -d '\000-\010\013-\037' | head -n 2 | paste -s -d ' ' - | cut -c1-300)
+        return 1
+    }
+}
+
+# recovery_settle_wal: what was written until now is in the repository, with a commit after it: a moment is found by what comes after.
+recovery_settle_wal() {
+    postgresql_ask postgres 'select txid_current()' >/dev/null
+    segment=$(postgresql_ask postgres 'select pg_walfile_name(pg_switch_wal())')
+    tries=0
+    until [ "$(postgresql_ask postgres "select coalesce(left(last_archived_wal, 24) >= '$segment', false) from pg_stat_archiver")" = t ]; do
+        tries=$((tries + 1))
+        if [ "$tries" -gt 120 ]; then fail "PostgreSQL cannot archive what it has: invoke status says since when"; fi
+        sleep 0.5
+    done
+}
+
+# recovery_restore APP NEW STANZA OWN WORD...: the database APP of the repository's STANZA as the database NEW, which belongs to the app. WORDs say
+# what to restore. OWN=yes: the stanza is that of this server.
+recovery_restore() {
+    app=$1 new=$2 from=$3 own=$4
+    shift 4
+    if ! postgresql_ours "$app"; then fail "$app: has no database here yet: invoke provision makes it"; fi
+    if [ "$own" = yes ] && [ -z "$(backups_foreign)" ]; then recovery_settle_wal; fi
+    recovery_begin restore "$from" 32 "$@"
+    (
+        trap 'recovery_drop restore' EXIT
+        if [ "$(recovery_ask restore postgres "select count(*) from pg_database where datname = '$app'")" != 1 ]; then
+            fail "$app: the backup has no database of this name"
+        fi
+        recovery_amcheck restore "$app" || fail "$app: the restored database is damaged: $said"
+        recovery_copy "$app" "$new"
+    )
+}
+
+# recovery_copy APP NEW
+recovery_copy() {
+    form=$(recovery_ask restore postgres "select format('encoding %L lc_collate %L lc_ctype %L', pg_encoding_to_char(encoding), datcollate, datctype) from pg_database where datname = '$1'")
+    postgresql_ask postgres "drop database if exists \"$2\""
+    postgresql_ask postgres "create database \"$2\" owner \"$1\" template template0 $form"
+    postgresql_ask postgres "revoke all on database \"$2\" from public"
+    postgresql_ask postgres "comment on database \"$2\" is 'Restored by provision.'"
+    for extension in $(recovery_ask restore "$1" "select extname from pg_extension where extname ~ '^[a-z0-9_-]+$'"); do
+        postgresql_ask "$2" "create extension if not exists \"$extension\" schema public" || fail "$1: PostgreSQL has no extension $extension: add its package to packages"
+    done
+    dump=$backups_scratch/restore.dump list=$backups_scratch/restore.list
+    (cd / && runuser -u postgres -- "$programs/pg_dump" -h /run/provision-scratch-restore -Fc "$1") >"$dump"
+    (cd / && runuser -u "$1" -- pg_restore -l <"$dump") | grep -vE '^[0-9; ]+(COMMENT - )?EXTENSION ' | put "$list" root root 644
+    (cd / && runuser -u "$1" -- pg_restore -h /run/postgresql -d "$2" --no-owner --exit-on-error --single-transaction -L "$list" <"$dump") ||
+        fail "$1: the database cannot be copied: the reason stands above"
+    counted="select count(*) from pg_class where relkind in ('r', 'p', 'S', 'v', 'm', 'i') and relnamespace::regnamespace::text !~ '^(pg_|information_schema)'"
+    if [ "$(recovery_ask restore "$1" "$counted")" != "$(postgresql_ask "$2" "$counted")" ]; then fail "$1: the copy does not have all that was restored"; fi
+    (cd / && runuser -u "$1" -- vacuumdb -q -h /run/postgresql --analyze-only -d "$2" 2>&1) || true
+}
+
+# recovery_switch APP NEW KEPT: NEW takes the app's name, and what had it is KEPT under another. Both in one commit, once nobody is connected.
+recovery_switch() {
+    postgresql_ask postgres "comment on database \"$1\" is 'Kept by provision.'"
+    postgresql_ask postgres "alter database \"$1\" connection limit 0"
+    tries=0
+    until postgresql_ask postgres "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname in ('$1', '$2')" >/dev/null &&
+        said=$(postgresql_ask postgres "begin; alter database \"$1\" rename to \"$3\"; alter database \"$2\" rename to \"$1\"; comment on database \"$1\" is null; commit" 2>&1); do
+        tries=$((tries + 1))
+        if [ "$tries" -gt 40 ]; then
+            postgresql_ask postgres "alter database \"$1\" connection limit -1"
+            printf '%s\n' "$said"
+            fail "$1: somebody stays connected to its database, and it cannot be switched: the restored one is $2"
+        fi
+        sleep 0.25
+    done
+    postgresql_ask postgres "alter database \"$3\" connection limit -1"
+    notice "$1: its database is the restored one; what there was is kept as $3: invoke restore --discard drops it"
+}
+
+# In: NUMBER. Out: foreign=yes where the repository has backups of an earlier PostgreSQL, and nobody has decided about them.
+recovery_probe_foreign() { while read -r number; do if [ -n "$(backups_foreign)" ]; then printf '%s\tforeign=yes\n' "$number"; fi; done; }
+
+# recovery_settled: timers make backups of this PostgreSQL from now on, and the first begins.
+recovery_settled() {
+    if [ -z "$(backups_foreign)" ]; then return 0; fi
+    rm -f "$backups_state/foreign"
+    systemctl start --no-block provision-backup@full.service
+}
+
+# recovery_kept APP: databases of the app's that were restored beside, or kept, one a line.
+recovery_kept() {
+    postgresql_ask postgres "select datname from pg_database where datname <> '$1' and datdba = (select oid from pg_roles where rolname = '$1')
+        and shobj_description(oid, 'pg_database') in ('Restored by provision.', 'Kept by provision.') order by 1" 2>/dev/null
+}
+
+# In: NUMBER APP NEW. Out: role=ours where the app has one, taken=yes where there is a database of the name NEW, and kept, in a record for each.
+recovery_probe() {
+    while IFS='	' read -r number app new; do
+        command -v psql >/dev/null || continue
+        if postgresql_ours "$app"; then printf '%s\trole=ours\n' "$number"; fi
+        if [ -n "$(postgresql_ask postgres "select 1 from pg_database where datname = '$new'" 2>/dev/null)" ]; then printf '%s\ttaken=yes\n' "$number"; fi
+        recovery_kept "$app" | sed "s/^/$number	kept=/"
+    done
+}
+
+# recovery_discard APP DATABASE...
+recovery_discard() {
+    of=$1
+    shift
+    for each; do
+        if recovery_kept "$of" | grep -qxF -e "$each"; then postgresql_ask postgres "drop database \"$each\" with (force)"; fi
+    done
+}
+
+# recovery_drill: for the timer: the newest is restored, looked at, and dropped again; what came of it is noted. Without a program of its own that
+# can tell more, an app's part is good when its tables are whole, Alembic knows where they are, and the inventory's query has an answer.
+recovery_drill() {
+    begun=$(date +%s)
+    if said=$("$backups_program" recovery_practise 2>&1); then
+        backups_note drill "ok $(($(date +%s) - begun)) $(printf '%s\n' "$said" | tail -n 1)"
+    else
+        why=$(printf '%s\n' "$said" | sed 's/^error: //' | tail -n 1 | cut -c1-300)
+        recovery_drop drill
+        backups_note drill "${why:-it failed}"
+        printf '%s\n' "$why" >&2
+        exit 1
+    fi
+}
+
+# recovery_practise: prints, last of all, of when the newest restored commit is.
+recovery_practise() {
+    recovery_begin drill "$backups_stanza" 12 --type=default
+    newest=$(recovery_ask drill postgres "select extract(epoch from pg_last_xact_replay_timestamp())::bigint")
+    for app in $backups_apps; do
+        recovery_amcheck drill "$app" || fail "$app: the restored database is damaged: $said"
+        recovery_alembic "$app"
+        query=$(backups_query "$app")
+        if [ -n "$query" ]; then
+            answer=$(cd / && runuser -u "$app" -- psql -XAtq -v ON_ERROR_STOP=1 -h /run/provision-scratch-drill -d "$app" -c "$query" 2>&1) ||
+                fail "$app: database.check failed on the restored database: $(printf '%s' "$answer" | head -n 1 | cut -c1-200)"
+            case $answer in '' | f | 0) fail "$app: database.check answers \"$answer\" on the restored database" ;; esac
+        fi
+    done
+    recovery_drop drill
+    printf '%s\n' "${newest:-0}"
+}
+
+# recovery_alembic APP: where the active release uses Alembic, that reads the restored database, as the app and in its sandbox.
+recovery_alembic() {
+    layout_app "$1"
+    slot=$(readlink "$app_active_slot" 2>/dev/null) || return 0
+    layout_slot "$1" "$slot"
+    release=$(readlink -f "$slot_release")
+    IFS='	' read -r _ folder <"$release/.release"
+    if [ ! -e "$release/$folder/alembic.ini" ]; then return 0; fi
+    url=$(sed -n 's/^DATABASE_URL="\{0,1\}\([^"]*\)"\{0,1\}$/\1/p' "$slot_env" | sed 's|host=/run/postgresql|host=/run/provision-scratch-drill|')
+    said=$(sandbox_run "$(sandbox_of "$1" "$slot_sandbox")" -p EnvironmentFile="$slot_env" -p WorkingDirectory="$release/$folder" -p KillMode=mixed \
+        --setenv=PATH="$slot_venv/bin:/usr/local/bin:/usr/bin:/bin" --setenv=PYTHONDONTWRITEBYTECODE=1 \
+        env DATABASE_URL="$url" alembic current </dev/null 2>&1) || fail "$1: alembic current fails on the restored database: $(printf '%s\n' "$said" | tail -n 1 | cut -c1-200)"
+    if ! printf '%s\n' "$said" | grep -qE '^[A-Za-z0-9_-]+( \(.*\))*$'; then fail "$1: Alembic finds no revision in the restored database"; fi
+}

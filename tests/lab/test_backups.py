@@ -1,0 +1,294 @@
+"""Backups of an app's database, and that they can be restored, on a real server."""
+
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provision import lab
+from tests.lab.conftest import SUITE, Answer, Controller, https, sampled, shell
+from tests.lab.database_app import MAIN, WANTED
+from tests.lab.refusals import APP, DOMAIN, SERVER, Declared
+from tests.lab.repository import Repository
+from tests.lab.test_secrets import processes_watched, spellings
+
+pytest_plugins = ("tests.lab.refusals",)
+
+CANARY = "kanarie-of-the-backups-5678"
+BACKUPS = {"repository": "/srv/backups", "passphrase": CANARY}
+MIGRATE = """\
+import os
+
+import psycopg
+
+with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
+    connection.execute("create table if not exists visits (id serial primary key, at timestamptz default clock_timestamp())")
+"""
+OTHER = os.environ.get("PROVISION_OTHER_SERVER", "lab4")
+Make = Callable[..., Controller]
+
+
+@pytest.fixture(scope="module")
+def make(repository: Repository, tmp_path_factory: pytest.TempPathFactory) -> Make:
+    """Inventories for the app, on a server that was bare."""
+    requirements = "fastapi==0.165.0\npsycopg[binary]\n"
+    repository.commit({"main.py": MAIN, "migrate.py": MIGRATE, "requirements.txt": requirements})
+    lab.reset(SERVER, SUITE, used=True)
+    declared = Declared(tmp_path_factory.mktemp("inventory"), repository)
+    database = {"engine": "postgresql", "check": "select count(*) from visits"}
+
+    def controller(**changes: Any) -> Controller:
+        return declared(WANTED | {"database": database}, backups=BACKUPS | changes)
+
+    return controller
+
+
+def sql(query: str, database: str = APP) -> str:
+    """What PostgreSQL answers its superuser."""
+    return shell(SERVER, f'cd /; runuser -u postgres -- psql -XAtqc "{query}" {database}')
+
+
+def visit(*options: str) -> str:
+    """What the site says of its visits."""
+    return https(SERVER, "/visits", DOMAIN, *options).stdout
+
+
+def visits(count: int) -> list[str]:
+    """So many visits, each a row with the next number."""
+    return [visit("-X", "POST") for _ in range(count)]
+
+
+def state(controller: Controller) -> dict[str, Any]:
+    """What status says of the backups."""
+    said: dict[str, Any] = controller("status", SERVER, "--json").host(SERVER)["backups"]
+    return said
+
+
+def good(answer: Answer) -> Answer:
+    assert answer.status == 0, answer.stdout + answer.stderr
+    return answer
+
+
+def test_the_first_deploy_archives_and_the_next_changes_nothing(make: Make) -> None:
+    answer = make().deploy(SERVER)
+    assert {"packages:backups", "archive:postgresql"} <= {*answer.changed(SERVER)}
+    again = make()("deploy", SERVER, "--json").host(SERVER)
+    assert (again["changed"], again["execs"]) == (0, 2)
+    assert visits(3) == ["1", "2", "3"]
+    good(make()("backup", SERVER))
+    listed = good(make()("backups", SERVER, "--json")).host(SERVER)["backups"]
+    assert next(each["kind"] for each in listed) == "full", listed
+    assert state(make())["last"]
+
+
+def test_a_second_in_the_middle_is_restored_with_exactly_the_rows_until_then(make: Make) -> None:
+    before = visits(5)[-1]
+    time.sleep(1.1)
+    moment = datetime.now(UTC)
+    time.sleep(1.1)
+    after = visits(5)[-1]
+    planned = make()("restore", SERVER, "--app", APP, "--at", moment.isoformat(), "--plan", "--json").host(SERVER)
+    assert f"restore its database as it was at {moment:%Y-%m-%dT%H:%M:%S}Z" in planned["changes"][0]["summary"]
+    good(make()("restore", SERVER, "--app", APP, "--at", moment.isoformat(), "--json"))
+    assert visit() == before
+    assert sql("select max(id) from visits") == before
+    (kept,) = sql(f"select datname from pg_database where datname like '{APP}_before_%'", "postgres").split()
+    assert sql("select max(id) from visits", kept) == after
+    assert make().plan(SERVER).status == 0
+    assert int(visit("-X", "POST")) > int(before)
+
+
+def test_what_was_kept_goes_when_it_is_discarded(make: Make) -> None:
+    discarded = good(make()("restore", SERVER, "--app", APP, "--discard", "--json"))
+    assert discarded.changed(SERVER) == [f"kept-databases:{APP}"]
+    assert sql(f"select count(*) from pg_database where datname like '{APP}_%'", "postgres") == "0"
+    assert good(make()("restore", SERVER, "--app", APP, "--discard", "--json")).changed(SERVER) == []
+
+
+@pytest.mark.long
+def test_the_newest_is_restored_beside_and_the_app_keeps_its_own(make: Make) -> None:
+    backed_up = visits(2)[-1]
+    good(make()("backup", SERVER))
+    newest = visits(2)[-1]
+    last = good(make()("backups", SERVER, "--json")).host(SERVER)["backups"][-1]["id"]
+    good(make()("restore", SERVER, "--app", APP, "--backup", last, "--into", "older", "--json"))
+    assert sql("select max(id) from visits", "older") == backed_up
+    good(make()("restore", SERVER, "--app", APP, "--into", "beside", "--json"))
+    assert sql("select max(id) from visits", "beside") == newest
+    assert int(visits(1)[0]) > int(newest)
+    assert (
+        "beside already" in make()("restore", SERVER, "--app", APP, "--into", "beside", "--json").host(SERVER)["error"]
+    )
+    good(make()("restore", SERVER, "--app", APP, "--discard", "--json"))
+
+
+def test_a_drill_is_noted_and_leaves_nothing(make: Make) -> None:
+    assert (state(make())["drilled"], state(make())["wrong"]) == ("", [])
+    good(make()("backup.drill", SERVER))
+    found = state(make())
+    assert found["wrong"] == [], found
+    assert found["drill_seconds"] > 0
+    assert 0 <= found["data_age"] < 600
+    assert shell(SERVER, "ls -A /var/lib/provision/scratch") == ""
+    assert make()("verify", SERVER, "--json", "--only", "backups").failing(SERVER) == set()
+
+
+@pytest.mark.long
+def test_a_drill_that_finds_nothing_is_red(make: Make) -> None:
+    empty = make()
+    text = empty.inventory.read_text().replace(
+        "select count(*) from visits", "select count(*) from visits where id < 0"
+    )
+    broken = empty.with_text(text)
+    good(broken("provision", SERVER, "--json"))
+    assert broken("backup.drill", SERVER).status == 1
+    (said,) = state(broken)["wrong"]
+    assert 'database.check answers "0" on the restored database' in said
+    good(make()("provision", SERVER, "--json"))
+    good(make()("backup.drill", SERVER))
+
+
+@pytest.mark.parametrize("fault", sampled(["wrong key", "unreachable", "full"], 3))
+def test_a_repository_that_fails_is_red_and_the_site_serves(make: Make, fault: str) -> None:
+    place, settings = "/srv/backups", "/etc/provision/pgbackrest/pgbackrest.conf"
+    breaks, mends = {
+        "unreachable": (f"mv {place} {place}.away", f"mv {place}.away {place}"),
+        "wrong key": (f"sed -i.kept s/{CANARY}/another-passphrase/ {settings}", f"mv {settings}.kept {settings}"),
+        "full": (
+            f"mv {place} {place}.away; mkdir {place}; mount -t tmpfs -o size=64m,mode=755,uid=postgres none {place};"
+            f" cp -a {place}.away/. {place}; dd if=/dev/zero of={place}/filler bs=4k 2>/dev/null || true",
+            f"umount {place}; rmdir {place}; mv {place}.away {place}",
+        ),
+    }[fault]
+    shell(SERVER, breaks)
+    try:
+        lab.shell(SERVER, "systemctl start provision-backup-check.service")
+        assert "does not arrive in the repository" in "".join(state(make())["wrong"])
+        assert make()("verify", SERVER, "--json", "--only", "backups").failing(SERVER)
+        assert visits(1)[0].isdigit()
+        assert make()("backup", SERVER).status == 1
+    finally:
+        shell(SERVER, mends)
+    shell(SERVER, "systemctl start provision-backup-check.service")
+    good(make()("backup", SERVER))
+    assert state(make())["wrong"] == []
+
+
+@pytest.mark.long
+def test_the_passphrase_is_nowhere_but_in_its_own_file(make: Make) -> None:
+    with processes_watched() as seen:
+        printed = [
+            make()(task, SERVER, *more)
+            for task, *more in (
+                ("deploy", "--json"),
+                ("backup",),
+                ("backups", "--json"),
+                ("status", "--json"),
+                ("restore", "--app", APP, "--into", "beside"),
+                ("restore", "--app", APP, "--discard"),
+            )
+        ]
+    leaks = spellings(CANARY)
+    assert [each for each in printed if any(leak in each.stdout + each.stderr for leak in leaks)] == []
+    assert [each for each in seen if any(leak in each for leak in leaks)] == []
+    patterns = " ".join(f"-e '{each}'" for each in sorted(leaks))
+    found = shell(
+        SERVER,
+        f"find / /run /tmp -xdev -type f -size -30M -not -path '/usr/*' -print0 | xargs -0 grep -lFsa {patterns} || true",
+    )
+    assert found.splitlines() == ["/etc/provision/pgbackrest/pgbackrest.conf"]
+    assert shell(SERVER, f"stat -c '%a %U:%G' {found}") == "640 root:postgres"
+
+
+def test_an_archive_of_somebody_elses_is_left_alone(make: Make) -> None:
+    ours = sql("show archive_command", "postgres")
+    for command in ("'true %p'", "'" + ours.replace("'", "''") + "'"):
+        sql(f"alter system set archive_command = {command}", "postgres")
+        sql("select pg_reload_conf()", "postgres")
+        time.sleep(0.5)
+        plan = make().plan(SERVER)
+        if "true" in command:
+            assert plan.host(SERVER)["error"].startswith(
+                "PostgreSQL on this server archives by somebody else's word already: true %p"
+            )
+    assert plan.status == 0
+
+
+def test_without_the_key_in_the_inventory_all_of_it_goes_but_the_repository(
+    make: Make, repository: Repository, tmp_path: Path
+) -> None:
+    without = Declared(tmp_path, repository)(WANTED | {"database": {"engine": "postgresql"}})
+    good(without("provision", SERVER, "--json"))
+    assert sql("show archive_mode", "postgres") == "off"
+    left = shell(
+        SERVER,
+        "ls -d /etc/provision/pgbackrest /usr/local/lib/provision-backups /etc/systemd/system/provision-backup* 2>/dev/null || true",
+    )
+    assert left == ""
+    assert shell(SERVER, "ls /srv/backups") == "archive\nbackup"
+    assert without.plan(SERVER).status == 0
+
+
+@pytest.fixture
+def elsewhere(make: Make, tmp_path: Path) -> Callable[[], Controller]:
+    """Inventories for the app on a bare server, with their backups on another by SFTP, which Debian 13 can."""
+    address = f"10.213.0.{10 + int(OTHER.removeprefix('lab'))}"
+    subprocess.run(("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"), check=True)
+    public = (tmp_path / "key.pub").read_text().strip()
+    shell(
+        OTHER,
+        "userdel -rf backups 2>/dev/null; useradd -m backups; install -d -o backups -m 700 ~backups/.ssh;"
+        f" echo '{public}' >~backups/.ssh/authorized_keys; chown backups ~backups/.ssh/authorized_keys",
+    )
+    host_key = shell(OTHER, "cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub")
+    backups = {
+        "repository": f"sftp://backups@{address}/home/backups/repository",
+        "passphrase": CANARY,
+        "key": str(tmp_path / "key"),
+        "host_key": f"{address} {host_key}",
+    }
+    lab.reset(SERVER, "trixie", used=True)
+    return lambda: make(**backups)
+
+
+@pytest.mark.long
+def test_a_server_that_burnt_down_is_back_with_its_data_by_one_command(elsewhere: Callable[[], Controller]) -> None:
+    elsewhere().deploy(SERVER)
+    visits(5)
+    good(elsewhere()("backup", SERVER, "--full"))
+    visits(5)
+    newest = visit()
+    archived = int(shell(SERVER, "date +%s"))
+    sql("select pg_switch_wal()", "postgres")
+    while (
+        int(sql("select coalesce(extract(epoch from last_archived_time), 0)::bigint from pg_stat_archiver", "postgres"))
+        < archived
+    ):
+        time.sleep(0.5)
+    lab.reset(SERVER, "trixie", used=True)
+    restored = good(elsewhere()("restore", SERVER, "--deploy", "--json"))
+    assert f"restored-database:{APP}" in restored.changed(SERVER)
+    assert visit() == newest
+    assert elsewhere().plan(SERVER).status == 0
+    good(elsewhere()("backup", SERVER, "--full"))
+    good(elsewhere()("backup.drill", SERVER))
+    assert state(elsewhere())["wrong"] == []
+    assert elsewhere()("verify", SERVER, "--json", "--only", "backups or database").failing(SERVER) == set()
+
+
+@pytest.mark.long
+def test_sftp_is_refused_where_pgbackrest_cannot(make: Make, tmp_path: Path) -> None:
+    lab.reset(SERVER, "bookworm", used=True)
+    subprocess.run(("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"), check=True)
+    key = "192.0.2.9 " + (tmp_path / "key.pub").read_text().split(" root")[0]
+    wanted = make(repository="sftp://a@192.0.2.9/b", passphrase=CANARY, key=str(tmp_path / "key"), host_key=key)
+    answer = wanted("provision", SERVER, "--json")
+    assert answer.host(SERVER)["error"].startswith(
+        "backups.repository is at sftp://, and pgBackRest of debian12 cannot use that"
+    )
+    assert answer.host(SERVER)["changed"] == 0

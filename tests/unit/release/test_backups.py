@@ -1,0 +1,247 @@
+"""Backups: what is planned, what is refused, and what is wrong with them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import subprocess
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from provision import roles
+from provision.engine.resource import State
+from provision.errors import InventoryError, PlanError
+from provision.inventory import load
+from provision.inventory.backups import Backups
+from provision.release import backup_status
+from provision.release.backups import PostgresArchive, program, settings
+from provision.release.recovery import DiscardedDatabases, Moment, RestoredDatabase
+from tests.inventories import HOST_KEY
+from tests.unit.tables import HOST, SHOP, ids
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.unit.tables import MakeFacts, MakeHost
+
+PASSPHRASE = "correct-horse-battery"
+ARCHIVE = PostgresArchive("web1", "/srv/backups", "1234", distribution="debian12")
+OURS = "pgbackrest --config-path=/etc/provision/pgbackrest --stanza=web1 archive-push %p"
+RIGHT = {
+    "mode": "on",
+    "command": OURS,
+    "library": "",
+    "timeout": "1min",
+    "cluster": "77",
+    "settled": "1234 77",
+    "tool": "2.45-1",
+}
+WITH = f"backups: {{repository: /srv/backups, passphrase: {PASSPHRASE}}}\n"
+DATABASE = f"{SHOP[:-2]}, database: {{engine: postgresql, check: select 1}}}}\n"
+NOW = 1_800_000_000
+
+
+def test_an_archive_that_is_right_is_left_alone() -> None:
+    assert ARCHIVE.plan(State.of(RIGHT), {}) is None
+
+
+@pytest.mark.parametrize(
+    ("differs", "summary"),
+    [
+        (
+            {"mode": "off", "command": "(disabled)", "settled": ""},
+            "make the repository ready, archive all that it writes, which restarts it once",
+        ),
+        ({"settled": "1234 78"}, "make the repository ready"),
+        ({"settled": "other 77"}, "make the repository ready"),
+        ({"timeout": "0"}, "archive all that it writes"),
+        ({"mode": "off"}, "archive, which restarts it once"),
+    ],
+)
+def test_what_is_missing_is_made(differs: dict[str, str], summary: str) -> None:
+    change = ARCHIVE.plan(State.of(RIGHT | differs), {})
+    assert change
+    assert change.summary == f"PostgreSQL: {summary}"
+    assert change.script == "backups_stanza=web1\nbackups_enable /srv/backups 1234"
+
+
+@pytest.mark.parametrize("differs", [{"command": "cp %p /mnt/%f"}, {"command": "", "library": "basic_archive"}])
+def test_somebody_elses_archive_is_refused(differs: dict[str, str]) -> None:
+    with pytest.raises(PlanError, match="archives by somebody else's word already"):
+        ARCHIVE.plan(State.of(RIGHT | differs), {})
+
+
+@pytest.mark.parametrize(
+    ("distribution", "tool", "refused"),
+    [
+        ("debian12", "", True),
+        ("debian13", "", False),
+        ("debian12", "2.45-1", True),
+        ("debian12", "2.55.1-1.pgdg", False),
+    ],
+)
+def test_sftp_is_refused_where_pgbackrest_is_too_old(distribution: str, tool: str, refused: bool) -> None:
+    archive = PostgresArchive("web1", "", "1234", sftp=True, distribution=distribution)
+    state = State.of(RIGHT | {"tool": tool})
+    if refused:
+        with pytest.raises(PlanError, match=r"2\.46 and newer can"):
+            archive.plan(state, {})
+    else:
+        assert archive.plan(state, {}) is None
+
+
+def test_only_a_host_with_a_database_and_backups_has_them(make_host: MakeHost, make_known: MakeFacts) -> None:
+    found = ids(roles.server(make_host(f"{HOST}{WITH}apps:\n{DATABASE}"), *make_known()))
+    assert found.index("database:shop") < found.index("packages:backups") < found.index("archive:postgresql")
+    assert {f"service:provision-backup-{name}.timer" for name in ("full", "differential", "check", "drill")} <= {*found}
+    for text in (f"{HOST}{WITH}apps:\n{SHOP}", f"{HOST}apps:\n{DATABASE}"):
+        found = ids(roles.server(make_host(text), *make_known()))
+        assert "backups:none" in found
+        assert not [each for each in found if "pgbackrest" in each or "archive" in each]
+
+
+def test_the_program_has_the_queries_and_the_settings_alone_have_the_passphrase(make_host: MakeHost) -> None:
+    host = make_host(f"{HOST}{WITH}apps:\n{DATABASE}")
+    assert "shop) printf '%s' 'select 1' ;;" in program(host)
+    assert PASSPHRASE not in program(host)
+    assert host.backups
+    assert f"repo1-cipher-pass={PASSPHRASE}\n" in settings(host.backups)
+    assert PASSPHRASE not in repr(host.backups)
+
+
+RESTORE = RestoredDatabase("shop", Moment(), "web1", "web1", "shop_before_20260501t100000z")
+
+
+def test_a_restore_says_what_becomes_of_what_there_is() -> None:
+    change = RESTORE.plan(State.of({"role": "ours"}), {})
+    assert change
+    assert change.summary == (
+        "shop: restore its database as new as the backups have it; keep the present one as shop_before_20260501t100000z"
+    )
+    assert change.script.splitlines() == [
+        "backups_stanza=web1",
+        "recovery_restore shop shop_restored web1 yes --type=default",
+        "recovery_switch shop shop_restored shop_before_20260501t100000z",
+    ]
+
+
+def test_a_time_is_told_with_its_zone() -> None:
+    moment = Moment(datetime(2026, 5, 1, 12, 30, tzinfo=UTC))
+    assert moment.options == ("--type=time", "--target=2026-05-01 12:30:00.000000+00", "--target-action=promote")
+    assert str(moment) == "as it was at 2026-05-01T12:30:00Z"
+
+
+def test_a_restore_beside_needs_a_free_name_and_a_database_of_the_apps() -> None:
+    beside = RestoredDatabase("shop", Moment(), "web0", "web1", "kept", "beside")
+    change = beside.plan(State.of({"role": "ours"}), {})
+    assert change
+    assert "recovery_switch" not in change.script
+    assert "from the backups of web0, as the database beside beside it" in change.summary
+    with pytest.raises(PlanError, match="has a database beside already"):
+        beside.plan(State.of({"role": "ours"}, {"taken": "yes"}), {})
+    with pytest.raises(PlanError, match="has no database on this server yet"):
+        beside.plan(State(), {})
+
+
+def test_what_was_kept_is_dropped_by_name() -> None:
+    change = DiscardedDatabases("shop").plan(
+        State.of({"role": "ours"}, {"kept": "shop_before_1"}, {"kept": "beside"}), {}
+    )
+    assert change
+    assert (change.summary, change.script) == (
+        "shop: drop shop_before_1, beside for ever",
+        "recovery_discard shop shop_before_1 beside",
+    )
+    assert DiscardedDatabases("shop").plan(State.of({"role": "ours"}), {}) is None
+
+
+def said(
+    backup: str = "ok", check: str = "ok", drill: str = "ok 12 1799999000", age: int = 3600, archiver: str = ""
+) -> list[str]:
+    """What a server says whose last backup is `age` seconds old."""
+    raw = {
+        "label": "20260501-023000F",
+        "type": "full",
+        "timestamp": {"start": NOW - age - 9, "stop": NOW - age},
+        "info": {"size": 23_000_000, "repository": {"delta": 3_000_000}},
+    }
+    listed = base64.b64encode(json.dumps([{"backup": [raw] if age else []}]).encode()).decode()
+    notes = {"backup": backup, "check": check, "drill": drill}
+    lines = [f"what={name}\tat={NOW - 60}\tsaid={text}" for name, text in notes.items() if text]
+    return [*lines, f"what=archiver\tat={archiver}\tsaid=failing", f"what=info\tat={NOW}\tsaid={listed}"]
+
+
+def wanted(**more: Any) -> Backups:
+    return Backups.model_validate({"repository": "/srv/backups", "passphrase": PASSPHRASE, **more})
+
+
+def test_backups_that_are_well_say_when_and_how_long() -> None:
+    state = backup_status.state(wanted(), said())
+    assert (state.wrong, state.drill_seconds, state.data_age) == ((), 12, 928)
+    assert state.line("web1") == (
+        "web1: backups: last backup 2027-01-15T07:00:00Z, last drill 2027-01-15T07:59:00Z (restored and checked in 12 s,"
+        " the data was 928 s old)"
+    )
+    (one,) = backup_status.listed("web1", said())
+    assert (one.id, one.kind, one.age, one.size, one.stored) == ("20260501-023000F", "full", 1.0, 23_000_000, 3_000_000)
+
+
+def test_the_first_drill_may_wait_for_its_time() -> None:
+    assert backup_status.state(wanted(), said(drill="")).wrong == ()
+    late = backup_status.state(wanted(max_drill_age=2, max_age=9), said(drill="", age=3 * 3600))
+    assert late.wrong == ("nothing has been restored for practice yet: invoke backup.drill",)
+
+
+@pytest.mark.parametrize(
+    ("lines", "wrong"),
+    [
+        (said(age=40 * 3600), "the last one is 40 hours old, and 30 are allowed"),
+        (said(backup="unable to open\x1b"), r"the last one failed at 2027-01-15T07:59:00Z: unable to open\x1b"),
+        (said(check="no route"), "what PostgreSQL writes does not arrive in the repository: no route"),
+        (said(drill="shop: it is damaged"), "the last drill failed at 2027-01-15T07:59:00Z: shop: it is damaged"),
+        (said(archiver=str(NOW - 60)), "PostgreSQL's archive fails since 2027-01-15T07:59:00Z, which its log explains"),
+        (said(age=0, drill=""), "there is none yet"),
+    ],
+)
+def test_what_is_wrong_is_said(lines: list[str], wrong: str) -> None:
+    state = backup_status.state(wanted(), lines)
+    assert state.wrong == (wrong,)
+    assert state.lines("web1") == (f"web1: backups: {wrong}",)
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("{repository: backups}", '"backups" is not a repository; write a folder of the server, such as /mnt/backups'),
+        ("{repository: /b, passphrase: short}", "a passphrase is 16 to 200 characters without spaces"),
+        (f"{{repository: /b/../c, passphrase: {PASSPHRASE}}}", '"/b/../c" is not a repository'),
+        (
+            f"{{repository: sftp://a@b/c, passphrase: {PASSPHRASE}}}",
+            "needs key and host_key: a private key, and what ssh-keyscan prints",
+        ),
+        (f"{{repository: /b, passphrase: {PASSPHRASE}, full: Funday}}", '"Funday" is no day of the week'),
+        (
+            f"{{repository: /b, passphrase: {PASSPHRASE}, host_key: {HOST_KEY}}}",
+            "key and host_key are for a repository at sftp://",
+        ),
+    ],
+)
+def test_what_no_backup_can_be_made_with_is_said(make_host: MakeHost, text: str, wrong: str) -> None:
+    with pytest.raises(InventoryError, match=re.escape(wrong)):
+        make_host(f"{HOST}backups: {text}\n")
+
+
+def test_the_key_may_be_a_secret_in_place_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = tmp_path / "key"
+    subprocess.run(("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key), check=True)
+    monkeypatch.setenv("KEY", key.read_text())
+    (tmp_path / "prod.yml").write_text(
+        f"{HOST}backups: {{repository: sftp://a@storage.example.com/b, passphrase: {PASSPHRASE}, key: !env KEY,"
+        f" host_key: storage.example.com {HOST_KEY}}}\n"
+    )
+    backups = load(tmp_path / "prod.yml").hosts["web1"].backups
+    assert backups
+    assert backups.private_key.splitlines() == key.read_text().splitlines()
