@@ -71,6 +71,8 @@ def state(wanted: Backups, lines: Iterable[str]) -> BackupState:
     seconds, newest = _drill(drill.get("said", ""))
     good = seconds is not None
     drilled = int(drill["at"]) if good else None
+    # Where nothing was written after the backup, the data is as old as that.
+    newest = newest or max(ends, default=0)
     return BackupState(
         last=_time(max(ends)) if ends else "",
         drilled=_time(drilled) if drilled else "",

@@ -185,6 +185,7 @@ def test_backups_that_are_well_say_when_and_how_long() -> None:
         "web1: backups: last backup 2027-01-15T07:00:00Z, last drill 2027-01-15T07:59:00Z (restored and checked in 12 s,"
         " the data was 928 s old)"
     )
+    assert backup_status.state(wanted(), said(drill="ok 12 0")).data_age == 3528
     (one,) = backup_status.listed("web1", said())
     assert (one.id, one.kind, one.age, one.size, one.stored) == ("20260501-023000F", "full", 1.0, 23_000_000, 3_000_000)
 
