@@ -318,6 +318,7 @@ def test_without_the_key_it_goes_and_its_data_stays(make: Make, repository: Repo
     assert int(asked("/visits")) > 0
 
 
+@pytest.mark.long
 def test_it_goes_with_the_app_and_what_it_wrote_with_the_apps_data(make: Make) -> None:
     there = "ls -d /var/lib/private/provision-redis/* /etc/provision/redis /run/provision-redis /etc/systemd/system/*redis* 2>/dev/null || true"
     assert make()("remove", SERVER, "--app", APP, "--yes", "--json").status == 0

@@ -145,6 +145,7 @@ def test_verify_finds_settings_that_do_not_hold(provision: Hardening) -> None:
     shell(SERVER, f"echo 1 >{NET}/host0/log_martians")
 
 
+@pytest.mark.long
 def test_security_updates_are_installed_by_day_until_they_are_asked_for_no_longer(provision: Hardening) -> None:
     provision()
     before = shell(SERVER, TIMERS)
