@@ -101,8 +101,8 @@ def test_half_a_migration_is_not_there_after_a_power_cut_and_the_next_deploy_mak
 
 @contextmanager
 def small_wal() -> Iterator[None]:
-    """PostgreSQL's write-ahead log has a disk of its own, of 160 MB."""
-    disk = "size=160m,mode=700,uid=$(id -u postgres),gid=$(id -g postgres)"
+    """PostgreSQL's write-ahead log has a disk of its own, of 480 MB, which is more than it keeps for later."""
+    disk = "size=480m,mode=700,uid=$(id -u postgres),gid=$(id -g postgres)"
     shell(
         SERVER,
         f"systemctl stop postgresql && cp -a {WAL} /root/wal && mount -t tmpfs -o {disk} tmpfs {WAL} && cp -a /root/wal/. {WAL}/ && systemctl start postgresql",
