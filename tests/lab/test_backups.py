@@ -3,7 +3,7 @@
 import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -235,7 +235,7 @@ def test_without_the_key_in_the_inventory_all_of_it_goes_but_the_repository(
 
 
 @pytest.fixture
-def elsewhere(make: Make, tmp_path: Path) -> Callable[[], Controller]:
+def elsewhere(make: Make, tmp_path: Path) -> Iterator[Callable[[], Controller]]:
     """Inventories for the app on a bare server, with their backups on another by SFTP, which Debian 13 can."""
     address = f"10.213.0.{10 + int(OTHER.removeprefix('lab'))}"
     subprocess.run(("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"), check=True)
@@ -253,7 +253,8 @@ def elsewhere(make: Make, tmp_path: Path) -> Callable[[], Controller]:
         "host_key": f"{address} {host_key}",
     }
     lab.reset(SERVER, "trixie", used=True)
-    return lambda: make(**backups)
+    yield lambda: make(**backups)
+    lab.reset(SERVER, SUITE, used=True)
 
 
 @pytest.mark.long

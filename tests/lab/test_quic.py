@@ -9,7 +9,7 @@ import pytest
 
 from provision import lab
 from tests.lab import refusals
-from tests.lab.conftest import Controller, shell
+from tests.lab.conftest import SUITE, Controller, shell
 from tests.lab.quic import Answered, connected
 from tests.lab.refusals import ADDRESS, DOMAIN, SERVER, Declared
 from tests.lab.repository import Repository
@@ -42,6 +42,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     made.controller(http3=True).deploy(SERVER)
     yield made
     repository.remove()
+    lab.reset(SERVER, SUITE, used=True)
 
 
 def ask(path: str = "/health") -> Answered:
