@@ -35,13 +35,16 @@ def verification(config: pytest.Config) -> Verification:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A check that takes `app` is for each app of each host with its roles and parts of `hardening`; another one for each such host."""
+    """A check that takes `app` is for each app of each host with its roles, keys and parts of `hardening`; another one for each such host."""
     roles = {marker.args[0] for marker in metafunc.definition.iter_markers("role")}
     parts = [marker.args[0] for marker in metafunc.definition.iter_markers("hardening")]
+    needed = [marker.args[0] for marker in metafunc.definition.iter_markers("host")]
     hosts = [
         host
         for host in verification(metafunc.config).hosts
-        if roles <= set(host.roles) and all(map(host.hardening.wants, parts))
+        if roles <= set(host.roles)
+        and all(map(host.hardening.wants, parts))
+        and all(attrgetter(key)(host) for key in needed)
     ]
     if "app" in metafunc.fixturenames:
         keys = [marker.args[0] for marker in metafunc.definition.iter_markers("declares")]

@@ -28,7 +28,7 @@ APP = (
     "npm_cache",
 )
 SLOT = ("folder", "env", "gunicorn", "sandbox", "units", "manager", "fingerprint", "static", "copied")
-OF_RELEASE = ("folder", "stamp", "built", "record")
+OF_RELEASE = ("folder", "stamp", "built", "packages", "upgraded", "record")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,16 @@ ABSENT = {
     "takes_over",
     "adopted",
     "answers",
+    "builds",
+    "npm_cache",
+    "built",
+    "upgraded",
 }
 SOCKETS = {"socket", "sockets", "current_socket", "previous_socket"} | {
     f"preview_{name}" for name in ("socket", "tokens", "slot")
 }
 # What is in them is the app's own, or may be missing: only who may read and write them is the tables' affair.
-CONTENT = {"uv_cache", "migrations", "build"}
+CONTENT = {"uv_cache", "migrations", "build", "packages"}
 BY_KIND = {
     "directory": ("deleted", "emptied", "mode", "owner"),
     "file": ("deleted", "emptied", "mode", "owner", "target"),
