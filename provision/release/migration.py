@@ -8,6 +8,7 @@ from provision.engine.shell import words
 from provision.release import shell
 from provision.release.facts import DoneMigration
 from provision.release.tree import emptied
+from provision.resources import postgresql
 
 
 def staying(app: str, release: str, done: Sequence[DoneMigration]) -> str:
@@ -51,7 +52,8 @@ class Migration:
         script = words("migration_run", self.app, self.release, self.folder, self.fingerprint, self.command)
         what = f"{self.app}: migrate ({self.command or 'alembic upgrade head, where there is an alembic.ini'})"
         follow = "" if self.every else words("mark_write", self.app, "migrated", self.fingerprint)
-        return Change(self.ref, what, script, shell.LIBRARY, phase="once", follower_script=follow)
+        library = f"{postgresql.LIBRARY}{shell.LIBRARY}"
+        return Change(self.ref, what, script, library, phase="once", follower_script=follow)
 
 
 @dataclass(frozen=True, slots=True)

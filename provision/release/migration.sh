@@ -11,11 +11,19 @@ migration_run() {
         trap 'rm -f "$said" "$said.failed"' EXIT
         command_wait "$1"
         before=$(migration_revision "$1" "$2" "$3")
+        migration_point "$1" "$2"
         { command_run "$1" "$2" "$3" sh -c "$command" 2>&1 || : >"$said.failed"; } | command_keep "$said"
         migration_note "$1" "$2" "$3" "$before"
         if [ -e "$said.failed" ]; then fail "$1: the migration failed: $command: $(migration_reason <"$said")$(command_hint "$1" "$said")"; fi
     fi
     mark_write "$1" migrated "$4"
+}
+
+# migration_point APP RELEASE: where the database is archived, what there is now can be found again.
+migration_point() {
+    if postgresql_ours "$1" && [ "$(postgresql_ask postgres 'show archive_mode')" = on ]; then
+        postgresql_ask postgres "select pg_create_restore_point('$1/$2')" >/dev/null
+    fi
 }
 
 # migration_revision APP RELEASE FOLDER: where Alembic says that the database is; "nothing" for an empty one, and empty where

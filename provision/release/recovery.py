@@ -15,21 +15,25 @@ DATABASE = "[a-z][a-z0-9_-]{0,62}"
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What of the backups is meant: the newest, what there was at a time, or the end of one backup."""
+    """What of the backups is meant: the newest, what there was at a time, the end of one backup, or what there was before a release migrated."""
 
     at: datetime | None = None
     backup: str = ""
+    before: str = ""
 
     def __str__(self) -> str:
         if self.at:
             return f"as it was at {self.at:%Y-%m-%dT%H:%M:%S}Z"
+        if self.before:
+            return f"as it was before {self.before} migrated it"
         return f"from the backup {self.backup}" if self.backup else "as new as the backups have it"
 
-    @property
-    def options(self) -> tuple[str, ...]:
+    def options(self, app: str) -> tuple[str, ...]:
         """How pgBackRest is told."""
         if self.at:
             return ("--type=time", f"--target={self.at:%Y-%m-%d %H:%M:%S.%f}+00", "--target-action=promote")
+        if self.before:
+            return ("--type=name", f"--target={app}/{self.before}", "--target-action=promote")
         if self.backup:
             return (f"--set={self.backup}", "--type=immediate", "--target-action=promote")
         return ("--type=default",)
@@ -65,7 +69,7 @@ class RestoredDatabase:
         new = self.into or f"{self.app}_restored"
         own = "yes" if self.stanza == self.here else "no"
         script = f"backups_stanza={quote(self.here)}\n"
-        script += words("recovery_restore", self.app, new, self.stanza, own, *self.moment.options)
+        script += words("recovery_restore", self.app, new, self.stanza, own, *self.moment.options(self.app))
         whence = "" if own == "yes" else f", from the backups of {self.stanza}"
         what = f"{self.app}: restore its database {self.moment}{whence}"
         if self.into:

@@ -23,6 +23,15 @@ recovery_room() {
     fi
 }
 
+# recovery_last [TEXT WITH RELEASE]: the last backup in `listed`; where the text has a release's id, whose first part is when that began, the last
+# one that was over by then.
+recovery_last() {
+    begun=$(printf '%s' "${1:-}" | sed -n 's|.*/\([0-9]\{4\}\)\([0-9][0-9]\)\([0-9][0-9]\)T\([0-9][0-9]\)\([0-9][0-9]\)\([0-9][0-9]\)-.*|\1-\2-\3 \4:\5:\6 UTC|p')
+    if [ -n "$begun" ]; then begun=$(date -d "$begun" +%s); fi
+    printf '%s' "$listed" | grep -o '"label":"[^"]*"\|"stop":[0-9][0-9]*' |
+        awk -F '[":]+' -v begun="$begun" '$2 == "label" { label = $3 } $2 == "stop" && (begun == "" || $3 <= begun) { last = label } END { print last }'
+}
+
 # recovery_begin NAME STANZA TENTHS WORD...: WORDs say to pgBackRest what to restore. The cluster answers when this returns.
 recovery_begin() {
     name=$1 stanza=$2 tenths=$3
@@ -31,7 +40,14 @@ recovery_begin() {
     recovery_drop "$name"
     recovery_room "$stanza" "$tenths"
     # Without its name, pgBackRest restores no backup of an earlier PostgreSQL. What was archived since comes along.
-    case $* in *--type=default*) set -- --set="$(printf '%s' "$listed" | grep -o '"label":"[^"]*"' | tail -n 1 | cut -d'"' -f4)" "$@" ;; esac
+    case $* in
+    *--type=default*) set -- --set="$(recovery_last)" "$@" ;;
+    *--type=name*)
+        last=$(recovery_last "$*")
+        if [ -z "$last" ]; then fail "the repository has no backup from before that release"; fi
+        set -- --set="$last" "$@"
+        ;;
+    esac
     install -d -o postgres -g postgres -m 700 "$backups_scratch/$name"
     data=$backups_scratch/$name/data
     said=$(backups_run "$stanza" --pg1-path="$data" --archive-mode=off "$@" restore 2>&1) || {
@@ -57,7 +73,9 @@ recovery_begin() {
             why=$(journalctl -q -o cat --no-pager -n 50 -u "provision-scratch-$name.service" | sed -n 's/^.*FATAL: *//p' | grep -v '^the database system is' | tail -n 1 | tr -d '\000-\037' | cut -c1-200)
             recovery_drop "$name"
             case $why in
-                *'before configured recovery target'*) fail "the repository has nothing as late as that: without --at, the newest is restored" ;;
+                *'before configured recovery target'*)
+                    case $* in *--type=name*) fail "the backups have no point before that release: it migrated nothing, or they began later; --at takes a time" ;; esac
+                    fail "the repository has nothing as late as that: without --at, the newest is restored" ;;
                 *) fail "the restored cluster does not start: ${why:-journalctl -u provision-scratch-$name on the server says why}" ;;
             esac
         fi

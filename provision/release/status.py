@@ -8,8 +8,9 @@ from provision.engine.layout import PRELUDE
 from provision.engine.resource import record
 from provision.engine.shell import joined, words
 from provision.inventory import GENERATE, Host
-from provision.release import backup_status, present, sandbox, shell
+from provision.release import backup_status, database_status, present, sandbox, shell
 from provision.release.backup_status import BackupState
+from provision.release.database_status import DatabaseState
 from provision.release.present import PresentApp
 from provision.release.process_manager import process_manager
 from provision.resources import certificate, git, postgresql
@@ -145,7 +146,18 @@ def apps_call(host: Host) -> str:
     asked = words(
         "status_apps", *(word for app in host.apps.values() for word in (app.name, app.domains[0], app.health.path))
     )
-    return f"{asked}; backups_status" if backed_up(host) else asked
+    more = (*(("postgresql_status",) if has_database(host) else ()), *(("backups_status",) if backed_up(host) else ()))
+    return "; ".join((asked, *more))
+
+
+def has_database(host: Host) -> bool:
+    """Whether the host has PostgreSQL for an app."""
+    return "app" in host.roles and any(app.database for app in host.apps.values())
+
+
+def databases(host: Host, lines: Iterable[str]) -> list[DatabaseState]:
+    """How the host's PostgreSQL does, in an answer to `apps_call`; nothing if it has none."""
+    return [database_status.state(lines)] if has_database(host) else []
 
 
 def backed_up(host: Host) -> bool:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from provision.release.backup_status import BackupInfo, BackupState
     from provision.release.certificates import CertificateInfo
+    from provision.release.database_status import DatabaseState
     from provision.release.present import PresentApp
     from provision.release.status import AppStatus, DeployKey, ReleaseInfo, Waiting
     from provision.run.ask import HostOutput
@@ -58,11 +59,12 @@ def listing(
     others: Others | None = None,
     waiting: Mapping[str, Waiting] | None = None,
     backups: Mapping[str, BackupState] | None = None,
+    databases: Mapping[str, DatabaseState] | None = None,
     **more: object,
 ) -> str:
     """The document of a task that lists something: each host's error, and its rows under the task's name; and `more`.
 
-    `others`, if there are any, stand under `unlisted`, what is `waiting` for a restart under that, and likewise `backups`.
+    `others`, if there are any, stand under `unlisted`, what is `waiting` for a restart under that, and likewise `backups` and `databases` (as "postgresql").
     """
     listed: dict[str, list[dict[str, object]]] = {answer.host: [] for answer in answers}
     for row in rows:
@@ -72,6 +74,7 @@ def listing(
         answer.host: {"error": answer.error, task: listed[answer.host]}
         | ({} if others is None else {"unlisted": [asdict(app) for app in others.get(answer.host, ())]})
         | ({"waiting": asdict(waiting[answer.host])} if waiting and answer.host in waiting else {})
+        | ({"postgresql": asdict(databases[answer.host])} if databases and answer.host in databases else {})
         | ({"backups": asdict(backups[answer.host])} if backups and answer.host in backups else {})
         for answer in answers
     }

@@ -49,6 +49,23 @@ postgresql_wait() {
     done
 }
 
+# postgresql_status: a record: what=postgresql, answers (yes or no), restarts (by systemd, since it was started), since (UTC, of the last change),
+# and why, as far as the last day of its log says it. The log is its user's, and read as that user.
+postgresql_status() {
+    answers=no unit=$(systemctl list-units --all --plain --no-legend 'postgresql@*.service' 2>/dev/null | awk 'NR == 1 { print $1 }')
+    if postgresql_ask postgres 'select 1' >/dev/null 2>&1; then answers=yes; fi
+    since=$(systemctl show -p StateChangeTimestamp --value "${unit:-postgresql.service}")
+    printf 'what=postgresql\tanswers=%s\trestarts=%s\tsince=%s\twhy=%s\n' "$answers" "$(systemctl show -p NRestarts --value "${unit:-postgresql.service}")" \
+        "$(if [ -n "$since" ]; then date -u -d "$since" +%Y-%m-%dT%H:%M:%SZ; fi)" "$(postgresql_why)"
+}
+
+# postgresql_why: the last line of the last day that says why PostgreSQL ended.
+postgresql_why() {
+    (cd / && runuser -u postgres -- sh -c 'tail -q -c 200000 /var/log/postgresql/*.log' 2>/dev/null) |
+        awk -v after="$(date -d '1 day ago' '+%Y-%m-%d %H:%M:%S')" 'substr($0, 1, 19) > after && /PANIC: |was terminated by signal|No space left on device/ { last = $0 } END { print last }' |
+        sed 's/^.*\(PANIC\|FATAL\|ERROR\|LOG\): *//' | tr -d '\000-\037\177' | cut -c 1-200
+}
+
 # postgresql_make NAME EXTENSION...: whatever of it there is not yet.
 postgresql_make() {
     name=$1

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from provision.inventory import Host
     from provision.release.backup_status import BackupState
+    from provision.release.database_status import DatabaseState
     from provision.release.status import Waiting
     from provision.report.document import Others, Row
     from provision.run.ask import HostOutput
@@ -64,16 +65,17 @@ def print_document(
     others: Others | None = None,
     waiting: Mapping[str, Waiting] | None = None,
     backups: Mapping[str, BackupState] | None = None,
+    databases: Mapping[str, DatabaseState] | None = None,
     **more: object,
 ) -> None:
     """Print the JSON document of a list, with `more` in it; exit with status 1 where a host could not be asked.
 
     `others` are the apps of each host that the inventory does not have, `waiting` is what waits for a restart on it,
-    and `backups` how its backups do.
+    and `backups` and `databases` how its backups and its PostgreSQL do.
     """
     from provision.report import document
 
-    print(document.listing(name, answers, rows, others, waiting, backups, **more))
+    print(document.listing(name, answers, rows, others, waiting, backups, databases, **more))
     if any(answer.error for answer in answers):
         raise Exit(code=1)
 

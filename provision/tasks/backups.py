@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from provision.inventory import Host
     from provision.run.result import Result
 
+RELEASE = r"\d{8}T\d{6}-[0-9a-f]{7}"
 BACKUP = r"\d{8}-\d{6}F(_\d{8}-\d{6}[DI])?"
 
 
@@ -84,6 +85,7 @@ def backups(context: Context, host: str = "", json: bool = False, inventory: str
     help={
         **help_for("host", "app", "plan", "yes", "json", "inventory"),
         "at": "a time, such as 2026-05-01T12:30:00Z: the database as it was then; otherwise as new as the backups have it",
+        "before": "a release, by its id: the database as it was before that release migrated it",
         "backup": "the id of a backup: the database as that has it",
         "into": "restore into a database of this name beside the app's, and leave that alone",
         "from_": "the host whose backups these are, if it is another: its name in the inventory",
@@ -96,6 +98,7 @@ def restore(
     host: str = "",
     app: str = "",
     at: str = "",
+    before: str = "",
     backup: str = "",
     into: str = "",
     from_: str = "",
@@ -111,17 +114,22 @@ def restore(
     from provision.release.recovery import Moment
     from provision.tasks import changing, first_contact
 
-    if discard and (at or backup or into or from_ or deploy):
+    if discard and (at or before or backup or into or from_ or deploy):
         raise Exit("--discard drops what was kept, and restores nothing: write it alone", code=1)
     if backup and (at or not re.fullmatch(BACKUP, backup)):
         raise Exit("--backup is an id that invoke backups shows, and goes without --at", code=1)
+    if before and (at or backup or not app or not re.fullmatch(RELEASE, before)):
+        raise Exit(
+            "--before is the id of a release that invoke releases shows; it needs --app, and goes without --at and --backup",
+            code=1,
+        )
     if into and deploy:
         raise Exit("--deploy puts the apps on what is restored: leave out --into", code=1)
     if into and not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", into):
         raise Exit("--into is the name of a new database: a-z, 0-9 and _", code=1)
     if from_ and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", from_):
         raise Exit("--from is the name of a host", code=1)
-    role = roles.discarded if discard else roles.restored(Moment(_moment(at), backup), into, from_, deploy)
+    role = roles.discarded if discard else roles.restored(Moment(_moment(at), backup, before), into, from_, deploy)
     command = Command("restore", host, inventory, json, app)
 
     def run() -> tuple[Result, ...]:

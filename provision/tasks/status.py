@@ -60,11 +60,14 @@ def status(context: Context, host: str = "", app: str = "", json: bool = False, 
     answers, states = asking.read(
         answers, lambda answer: [(answer.host, one) for one in query.backups(asked[answer.host], answer.lines)]
     )
+    answers, databases = asking.read(
+        answers, lambda answer: [(answer.host, one) for one in query.databases(asked[answer.host], answer.lines)]
+    )
     others = {} if app else dict(strangers)
     mixed = query.mixed(asked.values(), rows)
     waiting = {answer.host: query.waiting(answer.lines) for answer in answers if not answer.error}
     if json:
-        asking.print_document("status", answers, rows, others, waiting, dict(states), mixed=mixed)
+        asking.print_document("status", answers, rows, others, waiting, dict(states), dict(databases), mixed=mixed)
         return
     from provision.report import tables
 
@@ -73,6 +76,8 @@ def status(context: Context, host: str = "", app: str = "", json: bool = False, 
     for line in filter(None, (tables.late(row, asked[row.host].tls.issuer) for row in rows)):
         tables.warn(line)
     for line in (line for name, each in waiting.items() for line in each.lines(name)):
+        tables.warn(line)
+    for line in (line for name, each in databases for line in each.lines(name)):
         tables.warn(line)
     for line in (line for name, each in states for line in each.lines(name)):
         tables.warn(line)

@@ -127,6 +127,26 @@ def test_the_newest_is_restored_beside_and_the_app_keeps_its_own(make: Make) -> 
     good(make()("restore", SERVER, "--app", APP, "--discard", "--json"))
 
 
+def test_what_there_was_before_a_release_migrated_is_found_by_its_name(make: Make, repository: Repository) -> None:
+    rows = sql("select count(*) from visits")
+    active = f"basename $(readlink /srv/{APP}/current)"
+    older = shell(SERVER, active)
+    assert (
+        "no backup from before that release"
+        in make()("restore", SERVER, "--app", APP, "--before", older, "--into", "never", "--json").host(SERVER)["error"]
+    )
+    repository.commit(
+        {"migrate.py": f"{MIGRATE}    connection.execute('alter table visits add column if not exists note text')\n"}
+    )
+    good(make()("deploy", SERVER, "--json"))
+    newer = shell(SERVER, active)
+    visits(2)
+    good(make()("restore", SERVER, "--app", APP, "--before", newer, "--into", "earlier", "--json"))
+    noted = "select count(*) from information_schema.columns where table_name = 'visits' and column_name = 'note'"
+    assert (sql(noted), sql(noted, "earlier"), sql("select count(*) from visits", "earlier")) == ("1", "0", rows)
+    good(make()("restore", SERVER, "--app", APP, "--discard", "--json"))
+
+
 def test_a_drill_is_noted_and_leaves_nothing(make: Make) -> None:
     assert (state(make())["drilled"], state(make())["wrong"]) == ("", [])
     good(make()("backup.drill", SERVER))

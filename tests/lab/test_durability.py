@@ -63,12 +63,13 @@ def test_deploys_lose_no_request_that_writes(make: Make, repository: Repository)
 
 
 @pytest.mark.long
-def test_what_was_written_is_there_after_postgresqls_main_process_was_killed() -> None:
+def test_what_was_written_is_there_after_postgresqls_main_process_was_killed(make: Make) -> None:
     with writes(ADDRESS, DOMAIN, 60, "/visits") as seen:
         time.sleep(1)
         shell(SERVER, "kill -9 $(head -n 1 /var/lib/postgresql/15/main/postmaster.pid)")
         wait_until_it_writes(60)
         time.sleep(1)
+    assert make()("status", SERVER, "--json").host(SERVER)["postgresql"]["restarts"] == 1
     assert set(seen.acknowledged) <= kept()
     times = [when for when, _ in seen.failures]
     print(
@@ -115,7 +116,7 @@ def small_wal() -> Iterator[None]:
 
 
 @pytest.mark.long
-def test_postgresql_comes_back_by_itself_when_the_disk_of_its_log_is_no_longer_full() -> None:
+def test_postgresql_comes_back_by_itself_when_the_disk_of_its_log_is_no_longer_full(make: Make) -> None:
     with small_wal():
         wait_until_it_writes(60)
         with writes(ADDRESS, DOMAIN, 300, "/visits") as seen:
@@ -126,9 +127,12 @@ def test_postgresql_comes_back_by_itself_when_the_disk_of_its_log_is_no_longer_f
                 assert time.monotonic() < deadline, "the disk is full, and it writes"
             time.sleep(75)
             assert not visit("-X", "POST").isdigit()
+            down = make()("status", SERVER, "--json").host(SERVER)["postgresql"]
+            assert (down["answers"], "No space left on device" in down["reason"]) == (False, True), down
             shell(SERVER, f"rm {WAL}/full")
             wait_until_it_writes(60)
         assert set(seen.acknowledged) <= kept()
         assert ask("select pg_is_in_recovery()") == ["f"]
+        assert "PostgreSQL ended and came back by itself" in make()("status", SERVER).stdout.replace("\n", " ")
     wait_until_it_writes(60)
     assert set(seen.acknowledged) <= kept()

@@ -13,11 +13,12 @@ import pytest
 
 from provision import roles
 from provision.engine.resource import State
+from provision.engine.shell import quote
 from provision.errors import InventoryError, PlanError
 from provision.inventory import load
 from provision.inventory.backups import Backups
 from provision.release import backup_status
-from provision.release.backups import PostgresArchive, program, settings
+from provision.release.backups import LIBRARY, PostgresArchive, program, settings
 from provision.release.recovery import DiscardedDatabases, Moment, RestoredDatabase
 from tests.inventories import HOST_KEY
 from tests.unit.tables import HOST, SHOP, ids
@@ -130,8 +131,35 @@ def test_a_restore_says_what_becomes_of_what_there_is() -> None:
 
 def test_a_time_is_told_with_its_zone() -> None:
     moment = Moment(datetime(2026, 5, 1, 12, 30, tzinfo=UTC))
-    assert moment.options == ("--type=time", "--target=2026-05-01 12:30:00.000000+00", "--target-action=promote")
+    assert moment.options("shop") == (
+        "--type=time",
+        "--target=2026-05-01 12:30:00.000000+00",
+        "--target-action=promote",
+    )
     assert str(moment) == "as it was at 2026-05-01T12:30:00Z"
+
+
+LISTED = (
+    '[{"backup":[{"label":"20260501-020000F","lsn":{"start":"0/2","stop":"0/3"},"timestamp":{"start":1777600800,"stop":1777600860}},'
+    '{"label":"20260501-020000F_20260502-020000D","lsn":{"start":"0/4","stop":"0/5"},"timestamp":{"start":1777687200,"stop":1777687260}}]}]'
+)
+
+
+@pytest.mark.parametrize(
+    ("release", "label"),
+    [
+        ("", "20260501-020000F_20260502-020000D"),
+        ("20260503T000000-abc1234", "20260501-020000F_20260502-020000D"),
+        ("20260501T120000-abc1234", "20260501-020000F"),
+        ("20260501T020000-abc1234", ""),
+    ],
+)
+def test_before_a_release_comes_the_last_backup_that_was_over_by_then(release: str, label: str) -> None:
+    moment = Moment(before=release) if release else Moment()
+    script = f"{LIBRARY}\nlisted={quote(LISTED)}\nrecovery_last {quote(' '.join(moment.options('shop')) if release else '')}\n"
+    done = subprocess.run(["sh"], input=script, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{label}\n"
+    assert str(Moment(before="20260501T020000-abc1234")) == "as it was before 20260501T020000-abc1234 migrated it"
 
 
 def test_a_restore_beside_needs_a_free_name_and_a_database_of_the_apps() -> None:
