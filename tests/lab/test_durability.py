@@ -106,13 +106,16 @@ def small_wal() -> Iterator[None]:
     disk = "size=480m,mode=700,uid=$(id -u postgres),gid=$(id -g postgres)"
     shell(
         SERVER,
-        f"systemctl stop postgresql && cp -a {WAL} /root/wal && mount -t tmpfs -o {disk} tmpfs {WAL} && cp -a /root/wal/. {WAL}/ && systemctl start postgresql",
+        f"systemctl stop postgresql@15-main && cp -a {WAL} /root/wal && mount -t tmpfs -o {disk} tmpfs {WAL} && cp -a /root/wal/. {WAL}/ && systemctl start postgresql@15-main",
     )
     try:
         yield
     finally:
         moved = f"rm -rf /root/wal && cp -a {WAL} /root/wal && umount {WAL} && rm -rf {WAL}/* && cp -a /root/wal/. {WAL}/ && rm -r /root/wal"
-        shell(SERVER, f"rm -f {WAL}/full; systemctl stop postgresql; {moved} && systemctl start postgresql")
+        shell(
+            SERVER,
+            f"rm -f {WAL}/full; systemctl stop postgresql@15-main; {moved} && systemctl start postgresql@15-main",
+        )
 
 
 @pytest.mark.long
