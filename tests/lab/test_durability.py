@@ -136,6 +136,6 @@ def test_postgresql_comes_back_by_itself_when_the_disk_of_its_log_is_no_longer_f
             wait_until_it_writes(60)
         assert set(seen.acknowledged) <= kept()
         assert ask("select pg_is_in_recovery()") == ["f"]
-        assert "PostgreSQL ended and came back by itself" in make()("status", SERVER).stdout.replace("\n", " ")
+        assert "PostgreSQL ended and came back by itself" in make()("status", SERVER).stderr
     wait_until_it_writes(60)
     assert set(seen.acknowledged) <= kept()
