@@ -56,7 +56,7 @@ artifacts_step() {
         install -d -m 755 "${app_npm_cache%/*}"
         install -d -m 700 -o "$builder" -g "$builder" "$app_npm_cache"
         chown -hR "$builder:" "$work/source" "$work/home"
-        box_said artifacts_run
+        box_said "the build" artifacts_run
         if [ -e "$work/failed" ]; then artifacts_failed; fi
         artifacts_take
         box_close

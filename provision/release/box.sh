@@ -20,13 +20,12 @@ box_close() {
 # box_stop: end the build; a run that was killed leaves one behind.
 box_stop() { systemctl --quiet stop "$unit" 2>/dev/null || true; }
 
-# box_said FUNCTION WORD...: what the build says is shown and kept in output; if it fails, there is a file failed. It gets the end of a pipe.
-# What it says has an end, too: its beginning and its last part are kept.
+# box_said WHAT FUNCTION WORD...: what the build says is shown and kept in output; if it fails, there is a file failed. It gets the end of a
+# pipe. What it says has an end, too: its beginning and its last part are kept. Where not even that has room, there is none for WHAT.
 box_said() {
-    { "$@" 2>&1 || : >"$work/failed"; } | {
-        head -c 500000
-        tail -c 500000
-    } >"$work/output"
+    made=$1
+    shift
+    { "$@" 2>&1 || : >"$work/failed"; } | { head -c 500000 && tail -c 500000; } 2>/dev/null >"$work/output" || box_full "$made"
     # No line of it can be taken for one of the toolkit's own.
     sed 's/^/  /' "$work/output"
 }

@@ -78,7 +78,7 @@ venv_build() {
     # All of the commit: a lock, a workspace's member or a path may be above the app's folder.
     tar -C "$release_folder" --exclude=./.venv --exclude=./.release --exclude=./.built -cf - . | tar -C "$work/source" -xf -
     chown -hR "$builder:" "$work/source" "$work/venv" "$work/home"
-    box_said venv_run_build "$@"
+    box_said "the venv" venv_run_build "$@"
     if [ -e "$work/failed" ]; then venv_failed; fi
     venv_take
     if ! requirements_are_open "$source/$file"; then return 0; fi
