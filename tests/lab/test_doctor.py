@@ -199,7 +199,6 @@ def test_a_clock_that_is_off_and_a_busy_apt_are_named(guarded: Declared) -> None
     assert lab.shell(SERVER, f"test -e {late}").returncode
 
 
-@pytest.mark.long
 def test_sources_of_packages_that_cannot_be_read_are_named_and_stop_nothing_that_is_elsewhere(
     guarded: Declared,
 ) -> None:
