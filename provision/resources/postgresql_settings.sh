@@ -54,7 +54,7 @@ postgresql_set() {
     postgresql_ask postgres 'select pg_reload_conf()' >/dev/null
     if [ -z "$(postgresql_ask postgres "select 1 from pg_database where datname not in ('postgres', 'template0', 'template1') limit 1")" ]; then postgresql_restart; fi
     postgresql_as rm -f "$data/postgresql.auto.conf.provision"
-    case $(postgresql_ask postgres 'show shared_preload_libraries') in *pg_stat_statements*) postgresql_ask postgres 'create extension if not exists pg_stat_statements schema public' ;; esac
+    for each; do case $each in shared_preload_libraries=*pg_stat_statements*) postgresql_ask postgres 'create extension if not exists pg_stat_statements schema public' ;; esac done
     for each; do case $each in -*) sed "/^${each#-}\$/d" "$postgresql_note" | put "$postgresql_note" root root 600 ;; esac done
 }
 
