@@ -82,7 +82,7 @@ def _open(connection: Connection, host: Host) -> None:
             connection.open()
         except SSHException as error:
             silent = time.monotonic() - begun > AT_ONCE_SECONDS
-            if pause is None or silent or not str(error).startswith(NO_BANNER):
+            if pause is None or silent or not _closed(error):
                 raise
             time.sleep(pause)
         else:
@@ -95,7 +95,7 @@ def host_key(address: str, port: int, seconds: float = 10) -> str:
         with socket.create_connection((address, port), seconds) as connection:
             return _shown(connection, seconds)
     except (OSError, EOFError, SSHException) as error:
-        raise Unreachable(f"{address} port {port} does not answer ({reason(error)})") from None
+        raise Unreachable(_unanswered(address, port, error)) from None
 
 
 def shown_key(host: Host) -> str:
@@ -111,7 +111,7 @@ def shown_key(host: Host) -> str:
                 _open(each, host)
         return _shown(connection.open_gateway(), host.connect_timeout)
     except (OSError, EOFError, SSHException) as error:
-        raise Unreachable(f"{host.address} port {host.port} does not answer ({reason(error)})") from None
+        raise Unreachable(_unanswered(host.address, host.port, error)) from None
     finally:
         for each in jumps:
             each.close()
@@ -234,7 +234,21 @@ def _why(host: Host, user: str, address: str, port: int, error: Exception) -> st
     if reason(error) == NO_METHODS:
         add = "add one to the SSH agent with ssh-add, or name it" if host.agent else "name it"
         return f"there is no key to log in to {login} with: {add} with key"
-    return f"{address} port {port} does not answer ({reason(error)}): is the server on, and the address right?"
+    hint = "" if _closed(error) else ": is the server on, and the address right?"
+    return _unanswered(address, port, error) + hint
+
+
+def _closed(error: BaseException) -> bool:
+    return str(error).startswith(NO_BANNER)
+
+
+def _unanswered(address: str, port: int, error: BaseException) -> str:
+    if _closed(error):
+        return (
+            f"{address} port {port} closes the connection before it says anything: is it sshd's port? After failed logins, sshd itself "
+            "(PerSourcePenalties) or fail2ban keeps an address out for some minutes"
+        )
+    return f"{address} port {port} does not answer ({reason(error)})"
 
 
 def _fingerprint(key: paramiko.PKey) -> str:

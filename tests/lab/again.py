@@ -9,6 +9,7 @@ from pathlib import Path
 from provision import lab
 from provision.errors import InventoryError
 from provision.inventory import load
+from provision.lab.machine import LabError
 
 REBOOTS = "PROVISION_REBOOTS" in os.environ
 SECONDS = 60
@@ -74,9 +75,13 @@ def check(inventory: Path, name: str) -> None:
     for host in hosts:
         place, _, number = host.address.rpartition(".")
         server = f"lab{int(number) - 10}" if place == "10.213.0" else ""
-        if not server or lab.shell(server, "true").returncode:
+        if not server:
             continue
-        before = lab.shell(server, ANSWERS).stdout
+        try:
+            before = lab.shell(server, ANSWERS).stdout
+        except LabError:
+            # A test switched it off.
+            continue
         if not before:
             continue
         lab.shell(server, KILL)
