@@ -69,6 +69,13 @@ def test_no_two_libraries_define_the_same_function_for_one_script_holds_them_all
     assert sorted(set(names)) == sorted(names)
 
 
+def test_no_shell_takes_names_as_they_are_from_a_folder_that_is_everybodys() -> None:
+    """What matches a pattern there may be anybody's, and hold a newline."""
+    files = sorted(Path(provision.__file__).parent.glob("*/*.sh"))
+    glob = re.compile(r"/(?:tmp|var/tmp|dev/shm)\"?/\S*\*")
+    assert [str(file) for file in files if glob.search(file.read_text())] == []
+
+
 @pytest.fixture
 def parses() -> Callable[[str], bool]:
     """Whether sh can read a library; nothing of it is run."""
