@@ -83,8 +83,8 @@ backups_settle() {
 
 backups_foreign() { if [ -e "$backups_state/foreign" ]; then echo yes; fi; }
 
-# backups_note NAME LINE: what came of it, and when.
-backups_note() { printf '%s %s\n' "$(date +%s)" "$2" | put "$backups_state/$1" root root 600; }
+# backups_note NAME LINE: what came of it, and when. An app says some of it (recovery.sh), and a tab would begin a field of the record.
+backups_note() { printf '%s %s\n' "$(date +%s)" "$(printf '%s' "$2" | tr '\000-\037\177' ' ')" | put "$backups_state/$1" root root 600; }
 
 # backups_make full|diff: for the timers.
 backups_make() {

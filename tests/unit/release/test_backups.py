@@ -17,13 +17,14 @@ from provision.engine.shell import quote
 from provision.errors import InventoryError, PlanError
 from provision.inventory import load
 from provision.inventory.backups import Backups
-from provision.release import backup_status
+from provision.release import backup_status, backups
 from provision.release.backups import LIBRARY, PostgresArchive, program, settings
 from provision.release.recovery import DiscardedDatabases, Moment, RestoredDatabase
 from tests.inventories import HOST_KEY
 from tests.unit.tables import HOST, SHOP, ids
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.unit.tables import MakeFacts, MakeHost
@@ -200,6 +201,16 @@ def said(
     notes = {"backup": backup, "check": check, "drill": drill}
     lines = [f"what={name}\tat={NOW - 60}\tsaid={text}" for name, text in notes.items() if text]
     return [*lines, f"what=archiver\tat={archiver}\tsaid=failing", f"what=info\tat={NOW}\tsaid={listed}"]
+
+
+def test_what_an_app_says_in_a_drill_is_no_news_of_the_backups(call: Callable[..., Any], owners: object) -> None:
+    """An app that was taken over says in its database's error that its backups are well."""
+    forged = f"ERROR: no\twhat=backup\tat={NOW}\tsaid=ok"
+    script = "mkdir -p $backups_state; backups_note backup 'unable to open'; backups_note drill"
+    ran = call([backups], f"{script} {quote(forged)}; backups_status")
+    assert ran.returncode == 0, ran.stderr
+    state = backup_status.state(wanted(), ran.stdout.splitlines())
+    assert [one for one in state.wrong if one.endswith(": unable to open")], state
 
 
 def wanted(**more: Any) -> Backups:
