@@ -129,8 +129,7 @@ artifacts_take() {
         if [ -L "$work/source/$path" ] || { [ ! -f "$work/source/$path" ] && [ ! -d "$work/source/$path" ]; }; then
             fail "$app: the build made no $path that is a file or a folder (build.outputs)"
         fi
-        mkdir -p "$work/out/$(dirname "$path")"
-        mv -T "$work/source/$path" "$work/out/$path"
+        { mkdir -p "$work/out/$(dirname "$path")" && mv -T "$work/source/$path" "$work/out/$path"; } || box_full "what was built"
     done || exit 1
     box_copy "$work/out" "$work/entry/out"
     printf '%s\n' "$outputs" >"$work/entry/outputs"
