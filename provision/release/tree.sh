@@ -29,6 +29,7 @@ release_export() {
         fail "$1: the release cannot be written to $app_releases: $(room "$app_releases"); make room there, or keep fewer releases (keep_releases)"
     rm -f "$beside.tar"
     if [ ! -d "$beside/$4" ]; then fail "$1: the commit has no folder $4 (source.folder)"; fi
+    case $(readlink -f "$beside/$4")/ in "$(readlink -f "$beside")"/*) ;; *) fail "$1: $4 is a link that leads out of the commit (source.folder)" ;; esac
     for own in .release .venv .built .packages .upgraded; do
         if [ -e "$beside/$own" ] || [ -L "$beside/$own" ]; then fail "$1: the commit has a $own at its top, where the server puts its own: remove it from the repository"; fi
     done

@@ -123,3 +123,21 @@ def test_a_commit_with_a_name_that_the_server_needs_is_refused_and_nothing_is_wr
     assert f"the commit has a {name} at its top, where the server puts its own" in done.stdout
     assert victim.read_text() == "untouched"
     assert list((shop / "releases").iterdir()) == []
+
+
+def test_an_apps_folder_does_not_lead_out_of_its_commit(
+    shop: Path, repository: Path, git: Callable[..., str], make: Make
+) -> None:
+    """Root would look for what imports Alembic in all of the disk."""
+    for name, target in (("out", "/"), ("up", "../../.."), ("same", "app")):
+        (repository / name).symlink_to(target)
+    git("add", ".", folder=repository)
+    git("commit", "--quiet", "--message=links", folder=repository)
+    git("fetch", "--quiet", str(repository), "main:links", folder=shop / "repository.git")
+    commit = git("rev-parse", "HEAD", folder=repository)
+    for folder in ("out", "up", "out/etc"):
+        made = make(replace(RELEASE, commit=commit, folder=folder).plan(State(), {}))
+        assert made.returncode == 1
+        assert f"{folder} is a link that leads out of the commit (source.folder)" in made.stdout
+        assert [*(shop / "releases").iterdir()] == []
+    assert make(replace(RELEASE, commit=commit, folder="same").plan(State(), {})).returncode == 0
