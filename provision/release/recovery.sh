@@ -125,13 +125,24 @@ recovery_restore() {
     )
 }
 
+# recovery_whose APP NEW: ours, for what an earlier restore left under that name; theirs, for what somebody else made. One that a killed run has not
+# marked yet lets nobody in.
+recovery_whose() {
+    postgresql_ask postgres "select case when pg_get_userbyid(datdba) = '$1' and (datconnlimit = 0 or shobj_description(oid, 'pg_database') = 'Restored by provision.')
+        then 'ours' else 'theirs' end from pg_database where datname = '$2'"
+}
+
 # recovery_copy APP NEW
 recovery_copy() {
     form=$(recovery_ask restore postgres "select format('encoding %L lc_collate %L lc_ctype %L', pg_encoding_to_char(encoding), datcollate, datctype) from pg_database where datname = '$1'")
-    postgresql_ask postgres "drop database if exists \"$2\""
-    postgresql_ask postgres "create database \"$2\" owner \"$1\" template template0 $form"
+    case $(recovery_whose "$1" "$2") in
+    ours) postgresql_ask postgres "drop database \"$2\"" ;;
+    theirs) fail "$1: PostgreSQL has a database $2 that no restore made: give it another name, then run again" ;;
+    esac
+    postgresql_ask postgres "create database \"$2\" owner \"$1\" template template0 connection limit 0 $form"
     postgresql_ask postgres "revoke all on database \"$2\" from public"
     postgresql_ask postgres "comment on database \"$2\" is 'Restored by provision.'"
+    postgresql_ask postgres "alter database \"$2\" connection limit -1"
     for extension in $(recovery_ask restore "$1" "select extname from pg_extension where extname ~ '^[a-z0-9_-]+$'"); do
         postgresql_ask "$2" "create extension if not exists \"$extension\" schema public" || fail "$1: PostgreSQL has no extension $extension: add its package to packages"
     done
@@ -180,12 +191,14 @@ recovery_kept() {
         and shobj_description(oid, 'pg_database') in ('Restored by provision.', 'Kept by provision.') order by 1" 2>/dev/null
 }
 
-# In: NUMBER APP NEW. Out: role=ours where the app has one, taken=yes where there is a database of the name NEW, and kept, in a record for each.
+# In: NUMBER APP NEW BESIDE. Out: role=ours where the app has one, taken=yes where there is a database of the name NEW, beside=theirs where one of the
+# name BESIDE is not a restore's, and kept, in a record for each.
 recovery_probe() {
-    while IFS='	' read -r number app new; do
+    while IFS='	' read -r number app new beside; do
         command -v psql >/dev/null || continue
         if postgresql_ours "$app"; then printf '%s\trole=ours\n' "$number"; fi
         if [ -n "$(postgresql_ask postgres "select 1 from pg_database where datname = '$new'" 2>/dev/null)" ]; then printf '%s\ttaken=yes\n' "$number"; fi
+        if [ "$(recovery_whose "$app" "$beside" 2>/dev/null)" = theirs ]; then printf '%s\tbeside=theirs\n' "$number"; fi
         recovery_kept "$app" | sed "s/^/$number	kept=/"
     done
 }
