@@ -164,6 +164,8 @@ backups_status() {
 backups_remove() {
     for each in full differential check drill; do systemctl disable --quiet --now "provision-backup-$each.timer" 2>/dev/null || true; done
     systemctl stop 'provision-backup@*.service' provision-backup-check.service provision-backup-drill.service 2>/dev/null || true
+    # What a restore that was killed left running.
+    systemctl stop 'provision-scratch-*.service' 2>/dev/null || true
     if command -v psql >/dev/null && [ "$(postgresql_ask postgres 'select 1' 2>/dev/null)" = 1 ]; then
         case $(postgresql_ask postgres 'show archive_command') in
             "pgbackrest --config-path=${backups_configuration#"$root"} "*)
