@@ -60,7 +60,10 @@ backups_restart() {
 backups_folder() {
     if [ ! -e "$1" ]; then
         above=$(readlink -f "${1%/*}/.") || fail "$1: make the folder ${1%/*} for it, or mount it there"
-        if [ "$(stat -c %U "$above")" != root ] || [ -n "$(find "$above" -maxdepth 0 -perm /022)" ]; then fail "$1: ${1%/*} is not root's alone: make the folder $1 yourself, and give it to postgres"; fi
+        while [ -n "$above" ]; do
+            if [ "$(stat -c %U "$above")" != root ] || [ -n "$(find "$above" -maxdepth 0 -perm /022)" ]; then fail "$1: $above is not root's alone: make the folder $1 yourself, and give it to postgres"; fi
+            above=${above%/*}
+        done
         mkdir -m 750 "$1"
         chown -h postgres:postgres "$1"
     fi
