@@ -136,6 +136,7 @@ def program(host: Host) -> str:
             apply.LIBRARY,
             PRELUDE,
             sandbox.LIBRARY,
+            shell.text("command"),
             postgresql.LIBRARY,
             shell.text("backups"),
             shell.text("recovery"),

@@ -1,6 +1,7 @@
 # shellcheck shell=sh disable=SC2154
-# A cluster of its own with what the repository has, beside the server's PostgreSQL: nothing of it listens on the network or archives. Its folder is
-# postgres' and lies in one of root's. An app's part of it is copied as the app: what the app has put into its database is never run by more than it.
+# A cluster of its own with what the repository has, beside the server's PostgreSQL: nothing of it listens on the network, archives, or does what the
+# server's own does for others (subscriptions, jobs of pg_cron). Its folder is postgres' and lies in one of root's, and nobody else reaches its socket
+# while postgres reads it. An app's part of it is copied as the app: what the app has put into its database is never run by more than it.
 
 # recovery_ask NAME DATABASE SQL
 recovery_ask() { (cd / && runuser -u postgres -- env PGOPTIONS='-c search_path=pg_catalog' psql -XAtq -v ON_ERROR_STOP=1 -h "/run/provision-scratch-$1" -p 5432 -d "$2" -c "$3"); }
@@ -63,10 +64,12 @@ recovery_begin() {
         fail "the backup is of PostgreSQL $version, which this server has not: add postgresql-$version to packages, or restore to a server that has it"
     fi
     systemd-run --quiet --unit="provision-scratch-$name" -p User=postgres -p KillSignal=SIGINT -p RuntimeDirectory="provision-scratch-$name" \
+        -p RuntimeDirectoryMode=0700 \
         -p WorkingDirectory=/ -p Nice=10 "$programs/postgres" -D "$data" -c config_file="$settings" -c data_directory="$data" \
         -c listen_addresses= -c port=5432 -c unix_socket_directories="/run/provision-scratch-$name" -c external_pid_file="$data/scratch.pid" \
         -c archive_mode=off -c hot_standby=off -c ssl=off -c shared_buffers=64MB -c huge_pages=off -c logging_collector=off \
-        -c log_destination=stderr -c cluster_name="scratch/$name"
+        -c log_destination=stderr -c cluster_name="scratch/$name" \
+        -c max_logical_replication_workers=0 -c synchronous_standby_names= -c cron.launch_active_jobs=off
     until recovery_ask "$name" postgres 'select 1' >/dev/null 2>&1; do
         if ! systemctl is-active --quiet "provision-scratch-$name.service"; then
             journalctl --sync 2>/dev/null || true
@@ -148,7 +151,7 @@ recovery_copy() {
     done
     dump=$backups_scratch/restore.dump list=$backups_scratch/restore.list
     (cd / && runuser -u postgres -- "$programs/pg_dump" -h /run/provision-scratch-restore -Fc "$1") >"$dump"
-    (cd / && runuser -u "$1" -- pg_restore -l <"$dump") | grep -vE '^[0-9; ]+(COMMENT - )?EXTENSION ' | put "$list" root root 644
+    (cd / && runuser -u "$1" -- pg_restore -l <"$dump") | grep -vE '^[0-9; ]+(COMMENT - )?EXTENSION ' | put "$list" root "$1" 640
     (cd / && runuser -u "$1" -- pg_restore -h /run/postgresql -d "$2" --no-owner --exit-on-error --single-transaction -L "$list" <"$dump") ||
         fail "$1: the database cannot be copied: the reason stands above"
     counted="select count(*) from pg_class where relkind in ('r', 'p', 'S', 'v', 'm', 'i') and relnamespace::regnamespace::text !~ '^(pg_|information_schema)'"
@@ -231,19 +234,24 @@ recovery_drill() {
 recovery_practise() {
     recovery_begin drill "$backups_stanza" 12 --type=default
     newest=$(recovery_ask drill postgres "select extract(epoch from pg_last_xact_replay_timestamp())::bigint")
+    for app in $backups_apps; do recovery_amcheck drill "$app" || fail "$app: the restored database is damaged: $said"; done
+    # From here on, the apps ask, each its own database.
+    chmod 711 /run/provision-scratch-drill
     for app in $backups_apps; do
-        recovery_amcheck drill "$app" || fail "$app: the restored database is damaged: $said"
         recovery_alembic "$app"
         query=$(backups_query "$app")
         if [ -n "$query" ]; then
-            answer=$(cd / && runuser -u "$app" -- psql -XAtq -v ON_ERROR_STOP=1 -h /run/provision-scratch-drill -d "$app" -c "$query" 2>&1) ||
-                fail "$app: database.check failed on the restored database: $(printf '%s' "$answer" | head -n 1 | cut -c1-200)"
-            case $answer in '' | f | 0) fail "$app: database.check answers \"$answer\" on the restored database" ;; esac
+            command_told recovery_query "$app" "$query" ||
+                fail "$app: database.check failed on the restored database: $(printf '%s' "$told" | head -n 1 | cut -c1-200)"
+            case $told in '' | f | 0) fail "$app: database.check answers \"$told\" on the restored database" ;; esac
         fi
     done
     recovery_drop drill
     printf '%s\n' "${newest:-0}"
 }
+
+# recovery_query APP QUERY: what the restored database answers the app. Views and functions in it are the app's, and their answer may have no end.
+recovery_query() { (cd / && timeout -k 5 600 runuser -u "$1" -- psql -XAtq -v ON_ERROR_STOP=1 -v FETCH_COUNT=1000 -h /run/provision-scratch-drill -d "$1" -c "$2"); }
 
 # recovery_alembic APP: where the active release uses Alembic, that reads the restored database, as the app and in its sandbox.
 recovery_alembic() {
@@ -254,8 +262,8 @@ recovery_alembic() {
     IFS='	' read -r _ folder <"$release/.release"
     if [ ! -e "$release/$folder/alembic.ini" ]; then return 0; fi
     url=$(sed -n 's/^DATABASE_URL="\{0,1\}\([^"]*\)"\{0,1\}$/\1/p' "$slot_env" | sed 's|host=/run/postgresql|host=/run/provision-scratch-drill|')
-    said=$(sandbox_run "$(sandbox_of "$1" "$slot_sandbox")" -p EnvironmentFile="$slot_env" -p WorkingDirectory="$release/$folder" -p KillMode=mixed \
-        --setenv=PATH="$slot_venv/bin:/usr/local/bin:/usr/bin:/bin" --setenv=PYTHONDONTWRITEBYTECODE=1 \
-        env DATABASE_URL="$url" alembic current </dev/null 2>&1) || fail "$1: alembic current fails on the restored database: $(printf '%s\n' "$said" | tail -n 1 | cut -c1-200)"
-    if ! printf '%s\n' "$said" | grep -qE '^[A-Za-z0-9_-]+( \(.*\))*$'; then fail "$1: Alembic finds no revision in the restored database"; fi
+    command_told sandbox_run "$(sandbox_of "$1" "$slot_sandbox")" -p EnvironmentFile="$slot_env" -p WorkingDirectory="$release/$folder" -p KillMode=mixed \
+        -p RuntimeMaxSec=600 --setenv=PATH="$slot_venv/bin:/usr/local/bin:/usr/bin:/bin" --setenv=PYTHONDONTWRITEBYTECODE=1 \
+        env DATABASE_URL="$url" alembic current </dev/null || fail "$1: alembic current fails on the restored database: $(printf '%s\n' "$told" | tail -n 1 | cut -c1-200)"
+    if ! printf '%s\n' "$told" | grep -qE '^[A-Za-z0-9_-]+( \(.*\))*$'; then fail "$1: Alembic finds no revision in the restored database"; fi
 }

@@ -239,6 +239,53 @@ def test_an_archive_of_somebody_elses_is_left_alone(make: Make) -> None:
     assert plan.status == 0
 
 
+@pytest.mark.long
+def test_a_database_of_somebody_elses_with_the_name_of_a_restores_stays(make: Make) -> None:
+    theirs = f"{APP}_restored"
+    sql(f"create database {theirs}", "postgres")
+    sql("create table kept (id int)", theirs)
+    try:
+        answer = make()("restore", SERVER, "--app", APP, "--json")
+        assert f"PostgreSQL has a database {theirs} that no restore made" in answer.host(SERVER)["error"]
+        assert sql("select count(*) from kept", theirs) == "0"
+    finally:
+        sql(f"drop database if exists {theirs}", "postgres")
+    # What a run leaves that was killed right after it made one.
+    sql(f"create database {theirs} owner {APP} connection limit 0", "postgres")
+    good(make()("restore", SERVER, "--app", APP, "--json"))
+    good(make()("restore", SERVER, "--app", APP, "--discard", "--json"))
+    assert sql(f"select count(*) from pg_database where datname like '{APP}_%'", "postgres") == "0"
+
+
+@pytest.mark.long
+def test_no_user_of_the_server_has_pgbackrest_write_over_what_is_postgresqls(make: Make) -> None:
+    victim = "/var/lib/postgresql/victim"
+    locks = f"for each in backup archive; do ln -s {victim} /tmp/pgbackrest/{SERVER}-$each.lock; done"
+    shell(
+        SERVER,
+        f"rm -rf /tmp/pgbackrest; cd /; runuser -u postgres -- sh -c 'echo whole >{victim}';"
+        f" runuser -u nobody -- sh -c 'umask 0; mkdir /tmp/pgbackrest; {locks}'",
+    )
+    try:
+        good(make()("backup", SERVER))
+        assert shell(SERVER, f"cat {victim}") == "whole"
+    finally:
+        shell(SERVER, f"rm -rf /tmp/pgbackrest {victim}")
+
+
+@pytest.mark.long
+def test_what_is_restored_is_reached_by_no_app_while_it_is_read_and_goes_on_with_nothing(make: Make) -> None:
+    program = "/usr/local/lib/provision-backups"
+    shell(SERVER, f"{program} recovery_begin probe {SERVER} 12 --type=default")
+    try:
+        asked = f"cd /; runuser -u {APP} -- psql -XAtqc 'select 1' -h /run/provision-scratch-probe {APP}"
+        assert "Permission denied" in lab.shell(SERVER, asked).stderr
+        launched = "select count(*) from pg_stat_activity where backend_type = '\\''logical replication launcher'\\''"
+        assert shell(SERVER, f"{program} recovery_ask probe postgres '{launched}'") == "0"
+    finally:
+        shell(SERVER, f"{program} recovery_drop probe")
+
+
 def test_without_the_key_in_the_inventory_all_of_it_goes_but_the_repository(
     make: Make, repository: Repository, tmp_path: Path
 ) -> None:

@@ -76,6 +76,13 @@ def test_no_shell_takes_names_as_they_are_from_a_folder_that_is_everybodys() -> 
     assert [str(file) for file in files if glob.search(file.read_text())] == []
 
 
+def test_what_an_app_says_is_never_kept_as_a_whole() -> None:
+    """It may have no end, and root's shell would keep all of it in memory: command_told has the end of it."""
+    files = sorted(Path(provision.__file__).parent.glob("*/*.sh"))
+    kept = re.compile(r'=\$\((?:cd / && )?(?:command_run|sandbox_run|runuser -u "\$)[^|]*\)')
+    assert [found for file in files for found in kept.findall(file.read_text())] == []
+
+
 @pytest.fixture
 def parses() -> Callable[[str], bool]:
     """Whether sh can read a library; nothing of it is run."""

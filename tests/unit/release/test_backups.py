@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import subprocess
 from datetime import UTC, datetime
@@ -175,6 +176,16 @@ def test_a_restore_beside_needs_a_free_name_and_a_database_of_the_apps() -> None
         beside.plan(State(), {})
 
 
+def test_a_database_that_no_restore_made_is_not_written_over() -> None:
+    assert RESTORE.probe().item == ("shop", "shop_before_20260501t100000z", "shop_restored")
+    with pytest.raises(PlanError, match="PostgreSQL has a database shop_restored that no restore made"):
+        RESTORE.plan(State.of({"role": "ours"}, {"beside": "theirs"}), {})
+
+
+def test_no_user_of_the_server_can_be_before_pgbackrest_where_it_locks() -> None:
+    assert "lock-path=/run/postgresql/pgbackrest\n" in settings(wanted())
+
+
 def test_what_was_kept_is_dropped_by_name() -> None:
     change = DiscardedDatabases("shop").plan(
         State.of({"role": "ours"}, {"kept": "shop_before_1"}, {"kept": "beside"}), {}
@@ -185,6 +196,20 @@ def test_what_was_kept_is_dropped_by_name() -> None:
         "recovery_discard shop shop_before_1 beside",
     )
     assert DiscardedDatabases("shop").plan(State.of({"role": "ours"}), {}) is None
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root has folders in those of others")
+def test_a_repository_is_made_where_root_alone_decides_what_is_there(
+    call: Callable[..., Any], stand_in: Callable[[str, str], Path], owners: object, tmp_path: Path
+) -> None:
+    """Whoever has a folder above could put another in its place before it is given to postgres."""
+    stand_in("runuser", "exit 0")
+    above = tmp_path / "theirs" / "roots"
+    above.mkdir(parents=True)
+    os.chown(above.parent, 65534, 65534)
+    made = call([backups], f"PATH={tmp_path}/bin:$PATH; backups_folder {above}/backups")
+    assert f"{above.parent} is not root's alone" in made.stdout
+    assert [*above.iterdir()] == []
 
 
 def said(
