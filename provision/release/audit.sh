@@ -52,7 +52,8 @@ audit_listens() {
     ss -Hlntuwp | while read -r protocol _ _ _ address _ users; do
         process=$(printf '%s' "$users" | sed -n 's/[^=]*pid=\([0-9]*\).*/\1/p') program='' unit=''
         if [ -n "$process" ]; then
-            program=$(readlink "/proc/$process/exe" | sed 's/ (deleted)$//')
+            # With a newline in its path, a program would be taken for another.
+            program=$(readlink -n "/proc/$process/exe" | tr '\000-\037\177' '?' | sed 's/ (deleted)$//')
             unit=$(sed -n 's#^[0-9]*:\(name=systemd\)\{0,1\}:.*/\([^/]*\.\(service\|scope\)\)$#\2#p' "/proc/$process/cgroup" 2>/dev/null | head -n 1)
         fi
         printf '%s\tprotocol=%s\taddress=%s\tprocess=%s\tunit=%s\n' "${program:--}" "$protocol" "$address" "$process" "$unit"
