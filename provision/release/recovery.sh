@@ -64,8 +64,7 @@ recovery_begin() {
         fail "the backup is of PostgreSQL $version, which this server has not: add postgresql-$version to packages, or restore to a server that has it"
     fi
     systemd-run --quiet --unit="provision-scratch-$name" -p User=postgres -p KillSignal=SIGINT -p RuntimeDirectory="provision-scratch-$name" \
-        -p RuntimeDirectoryMode=0700 \
-        -p WorkingDirectory=/ -p Nice=10 "$programs/postgres" -D "$data" -c config_file="$settings" -c data_directory="$data" \
+        -p RuntimeDirectoryMode=0700 -p WorkingDirectory=/ -p Nice=10 "$programs/postgres" -D "$data" -c config_file="$settings" -c data_directory="$data" \
         -c listen_addresses= -c port=5432 -c unix_socket_directories="/run/provision-scratch-$name" -c external_pid_file="$data/scratch.pid" \
         -c archive_mode=off -c hot_standby=off -c ssl=off -c shared_buffers=64MB -c huge_pages=off -c logging_collector=off \
         -c log_destination=stderr -c cluster_name="scratch/$name" \
