@@ -85,9 +85,12 @@ recovery_begin() {
     done
 }
 
-# recovery_amcheck NAME DATABASE: its tables and indexes are whole. PostgreSQL 13 has no pg_amcheck: there, all of it is read.
+# recovery_amcheck NAME DATABASE: its tables and indexes are whole. PostgreSQL 13 has no pg_amcheck: there, all of it is read. Where amcheck is in a
+# schema of the app's, that may have functions of the same name beside it which fit better, and PostgreSQL's superuser would run those.
 recovery_amcheck() {
     if [ -x "$programs/pg_amcheck" ]; then
+        said=$(recovery_ask "$1" "$2" "select 'alter extension amcheck set schema pg_catalog' from pg_extension where extname = 'amcheck' and extnamespace <> 'pg_catalog'::regnamespace" 2>&1) || return 1
+        if [ -n "$said" ]; then said=$(recovery_ask "$1" "$2" "$said" 2>&1) || return 1; fi
         said=$(cd / && runuser -u postgres -- "$programs/pg_amcheck" -h "/run/provision-scratch-$1" --install-missing -d "$2" 2>&1)
     else
         said=$(cd / && runuser -u postgres -- "$programs/pg_dump" -h "/run/provision-scratch-$1" "$2" 2>&1 >/dev/null)
@@ -122,8 +125,10 @@ recovery_restore() {
         if [ "$(recovery_ask restore postgres "select count(*) from pg_database where datname = '$app'")" != 1 ]; then
             fail "$app: the backup has no database of this name"
         fi
+        # What the check needs is none of the app's.
+        extensions=$(recovery_ask restore "$app" "select extname from pg_extension where extname ~ '^[a-z0-9_-]+$'")
         recovery_amcheck restore "$app" || fail "$app: the restored database is damaged: $said"
-        recovery_copy "$app" "$new"
+        recovery_copy "$app" "$new" "$extensions"
     )
 }
 
@@ -134,7 +139,7 @@ recovery_whose() {
         then 'ours' else 'theirs' end from pg_database where datname = '$2'"
 }
 
-# recovery_copy APP NEW
+# recovery_copy APP NEW "EXTENSION EXTENSION..."
 recovery_copy() {
     form=$(recovery_ask restore postgres "select format('encoding %L lc_collate %L lc_ctype %L', pg_encoding_to_char(encoding), datcollate, datctype) from pg_database where datname = '$1'")
     case $(recovery_whose "$1" "$2") in
@@ -144,10 +149,11 @@ recovery_copy() {
     postgresql_ask postgres "create database \"$2\" owner \"$1\" template template0 connection limit 0 $form"
     postgresql_ask postgres "revoke all on database \"$2\" from public"
     postgresql_ask postgres "comment on database \"$2\" is 'Restored by provision.'"
-    postgresql_ask postgres "alter database \"$2\" connection limit -1"
-    for extension in $(recovery_ask restore "$1" "select extname from pg_extension where extname ~ '^[a-z0-9_-]+$'"); do
+    # Nobody but the superuser, who runs extensions' scripts, is in the database before they have run.
+    for extension in $3; do
         postgresql_ask "$2" "create extension if not exists \"$extension\" schema public" || fail "$1: PostgreSQL has no extension $extension: add its package to packages"
     done
+    postgresql_ask postgres "alter database \"$2\" connection limit -1"
     dump=$backups_scratch/restore.dump list=$backups_scratch/restore.list
     (cd / && runuser -u postgres -- "$programs/pg_dump" -h /run/provision-scratch-restore -Fc "$1") >"$dump"
     (cd / && runuser -u "$1" -- pg_restore -l <"$dump") | grep -vE '^[0-9; ]+(COMMENT - )?EXTENSION ' | put "$list" root "$1" 640

@@ -78,18 +78,18 @@ requirements_matches() {
 # requirements_text FILE [DEPTH]: a requirements file and, in turn, the files that it includes; one that includes itself ends. A commit may have files
 # that include each other without an end: after a while, what is not read counts as the commit's own.
 requirements_text() {
-    if [ -z "${2:-}" ]; then requirements_left=200; fi
+    if [ -z "${2:-}" ]; then requirements_left=500; fi
     requirements_read "$1"
     while read -r included _; do
-        if [ -z "$included" ] || [ "${2:-0}" = 8 ] || [ ! -e "${1%/*}/$included" ]; then continue; fi
         if [ "$requirements_left" = 0 ]; then
             echo ./unread
             return 0
         fi
         requirements_left=$((requirements_left - 1))
+        if [ -z "$included" ] || [ "${2:-0}" = 8 ] || [ ! -e "${1%/*}/$included" ]; then continue; fi
         requirements_text "${1%/*}/$included" $((${2:-0} + 1))
     done <<END_OF_INCLUDED
-$(requirements_read "$1" | tr -d '\r' | sed -n 's/^[[:space:]]*\(-r\|--requirement\|-c\|--constraint\)[= ]*//p')
+$(requirements_read "$1" | cut -b -4096 | tr -d '\r' | sed -n 's/^[[:space:]]*\(-r\|--requirement\|-c\|--constraint\)[= ]*//p' | head -n 501)
 END_OF_INCLUDED
 }
 

@@ -274,6 +274,34 @@ def test_no_user_of_the_server_has_pgbackrest_write_over_what_is_postgresqls(mak
 
 
 @pytest.mark.long
+def test_what_an_app_has_put_beside_amcheck_is_run_by_nobody_else(make: Make) -> None:
+    """Their arguments fit better than those of amcheck's own."""
+    owned = "/var/lib/postgresql/owned"
+    good(make()("restore", SERVER, "--app", APP, "--json"))
+    assert sql("select count(*) from pg_extension where extname = 'amcheck'") == "0"
+    sql("create extension amcheck schema public")
+    body = f"begin copy (select 1) to program 'cat >{owned}'; end"
+    functions = (
+        "verify_heapam(relation oid, on_error_stop bool, check_toast bool, skip text) returns table(blkno int8, offnum int, attnum int, msg text)",
+        "bt_index_check(index oid, heapallindexed bool) returns void",
+    )
+    text = "".join(f"create function public.{each} language plpgsql as \\$\\${body}\\$\\$;" for each in functions)
+    shell(SERVER, f'cd /; runuser -u {APP} -- psql -Xqc "{text}" {APP}')
+    try:
+        good(make()("backup", SERVER))
+        for task in (("backup.drill", SERVER), ("restore", SERVER, "--app", APP, "--json")):
+            answer = make()(*task)
+            assert shell(SERVER, f"ls {owned} 2>/dev/null || true") == ""
+            good(answer)
+    finally:
+        sql("drop extension if exists amcheck cascade")
+        for each in functions:
+            sql(f"drop function if exists public.{each.partition('(')[0]}")
+        shell(SERVER, f"rm -f {owned}")
+    good(make()("restore", SERVER, "--app", APP, "--discard", "--json"))
+
+
+@pytest.mark.long
 def test_what_is_restored_is_reached_by_no_app_while_it_is_read_and_goes_on_with_nothing(make: Make) -> None:
     program = "/usr/local/lib/provision-backups"
     shell(SERVER, f"{program} recovery_begin probe {SERVER} 12 --type=default")
