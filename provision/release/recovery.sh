@@ -10,7 +10,7 @@ recovery_ask() { (cd / && runuser -u postgres -- env PGOPTIONS='-c search_path=p
 recovery_drop() {
     systemctl stop "provision-scratch-$1.service" 2>/dev/null || true
     systemctl reset-failed "provision-scratch-$1.service" 2>/dev/null || true
-    rm -rf --one-file-system "${backups_scratch:?}/$1" "${backups_scratch:?}/$1.dump" "${backups_scratch:?}/$1.list"
+    rm -rf --one-file-system "${backups_scratch:?}/$1" "${backups_scratch:?}/$1.dump" "${backups_scratch:?}/$1.list" "${backups_scratch:?}/$1.env"
 }
 
 # recovery_room STANZA TENTHS: whether the disk has so many tenths of what the largest backup is when it is restored.
@@ -258,7 +258,7 @@ recovery_practise() {
 # recovery_query APP QUERY: what the restored database answers the app. Views and functions in it are the app's, and their answer may have no end.
 recovery_query() { (cd / && timeout -k 5 600 runuser -u "$1" -- psql -XAtq -v ON_ERROR_STOP=1 -v FETCH_COUNT=1000 -h /run/provision-scratch-drill -d "$1" -c "$2"); }
 
-# recovery_alembic APP: where the active release uses Alembic, that reads the restored database, as the app and in its sandbox.
+# recovery_alembic APP: where the active release uses Alembic and the database of its name, that reads the restored one, as the app and in its sandbox.
 recovery_alembic() {
     layout_app "$1"
     slot=$(readlink "$app_active_slot" 2>/dev/null) || return 0
@@ -266,9 +266,11 @@ recovery_alembic() {
     release=$(readlink -f "$slot_release")
     IFS='	' read -r _ folder <"$release/.release"
     if [ ! -e "$release/$folder/alembic.ini" ]; then return 0; fi
-    url=$(sed -n 's/^DATABASE_URL="\{0,1\}\([^"]*\)"\{0,1\}$/\1/p' "$slot_env" | sed 's|host=/run/postgresql|host=/run/provision-scratch-drill|')
-    command_told sandbox_run "$(sandbox_of "$1" "$slot_sandbox")" -p EnvironmentFile="$slot_env" -p WorkingDirectory="$release/$folder" -p KillMode=mixed \
-        -p RuntimeMaxSec=600 --setenv=PATH="$slot_venv/bin:/usr/local/bin:/usr/bin:/bin" --setenv=PYTHONDONTWRITEBYTECODE=1 \
-        env DATABASE_URL="$url" alembic current </dev/null || fail "$1: alembic current fails on the restored database: $(printf '%s\n' "$told" | tail -n 1 | cut -c1-200)"
+    # An address of the inventory's own may have a password, which is for no argument.
+    sed -n 's|^\(DATABASE_URL=.*host=\)/run/postgresql|\1/run/provision-scratch-drill|p' "$slot_env" | put "$backups_scratch/drill.env" root root 600
+    if [ ! -s "$backups_scratch/drill.env" ]; then return 0; fi
+    command_told sandbox_run "$(sandbox_of "$1" "$slot_sandbox")" -p EnvironmentFile="$slot_env" -p EnvironmentFile="$backups_scratch/drill.env" \
+        -p WorkingDirectory="$release/$folder" -p KillMode=mixed -p RuntimeMaxSec=600 --setenv=PATH="$slot_venv/bin:/usr/local/bin:/usr/bin:/bin" --setenv=PYTHONDONTWRITEBYTECODE=1 \
+        env alembic current </dev/null || fail "$1: alembic current fails on the restored database: $(printf '%s\n' "$told" | tail -n 1 | cut -c1-200)"
     if ! printf '%s\n' "$told" | grep -qE '^[A-Za-z0-9_-]+( \(.*\))*$'; then fail "$1: Alembic finds no revision in the restored database"; fi
 }

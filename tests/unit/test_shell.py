@@ -83,6 +83,13 @@ def test_what_an_app_says_is_never_kept_as_a_whole() -> None:
     assert [found for file in files for found in kept.findall(file.read_text())] == []
 
 
+def test_no_variable_of_a_command_is_set_by_an_argument() -> None:
+    """All users of a server can read arguments, and what comes from a variable of the shell may be an app's secret."""
+    files = sorted(Path(provision.__file__).parent.glob("*/*.sh"))
+    given = re.compile(r'\benv (?:[A-Z_]+=\S+ )*[A-Z_]+="?\$.*')
+    assert [found for file in files for found in given.findall(file.read_text())] == []
+
+
 @pytest.fixture
 def parses() -> Callable[[str], bool]:
     """Whether sh can read a library; nothing of it is run."""

@@ -212,6 +212,43 @@ def test_a_repository_is_made_where_root_alone_decides_what_is_there(
     assert [*above.iterdir()] == []
 
 
+@pytest.mark.parametrize(
+    ("url", "read"),
+    [
+        ("postgresql+asyncpg://shop@/shop?host=/run/postgresql", "postgresql+asyncpg://shop@/shop?host=/run/provision-scratch-drill"),
+        ("postgresql://shop:hidden@/shop?host=/run/postgresql&a=b", "postgresql://shop:hidden@/shop?host=/run/provision-scratch-drill&a=b"),
+        ("postgresql://shop:hidden@db.example.com/shop", ""),
+    ],
+)  # fmt: skip
+def test_the_address_that_a_drill_asks_is_in_no_argument(
+    url: str,
+    read: str,
+    call: Callable[..., Any],
+    stand_in: Callable[[str, str], Path],
+    owners: object,
+    root: Path,
+) -> None:
+    """All users of a server can read arguments and what systemd says of a unit; and systemd writes them to the journal."""
+    release, slot = root / "srv/shop/releases/one", root / "etc/shop/blue"
+    for folder in (release, slot, root / "var/lib/provision/scratch"):
+        folder.mkdir(parents=True)
+    (release / ".release").write_text("commit\t.\n")
+    (release / "alembic.ini").touch()
+    (slot.parent / "current").symlink_to("blue")
+    (slot / "release").symlink_to(release)
+    (slot / "env").write_text(f'A="b"\nDATABASE_URL="{url}"\n')
+    stand_in(
+        "systemd-run",
+        f'echo "$*" >{root}/arguments; cat {root}/var/lib/provision/scratch/drill.env >{root}/read; echo abc123',
+    )
+    ran = call([backups], f"PATH={root}/bin:$PATH; recovery_alembic shop")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    asked = (root / "read").read_text() if (root / "read").exists() else ""
+    assert asked == (f'DATABASE_URL="{read}"\n' if read else "")
+    assert (root / "arguments").exists() == bool(read)
+    assert not read or "hidden" not in (root / "arguments").read_text()
+
+
 def said(
     backup: str = "ok", check: str = "ok", drill: str = "ok 12 1799999000", age: int = 3600, archiver: str = ""
 ) -> list[str]:
