@@ -89,7 +89,7 @@ artifacts_source() {
     while IFS= read -r path; do if [ -n "$path" ]; then set -- "$@" "$path"; fi; done <<END_OF_INPUTS
 $inputs
 END_OF_INPUTS
-    { git --git-dir="$app_repository" archive --output="$work/source.tar" "$@" && tar -C "$work/source" --no-same-owner -xf "$work/source.tar"; } ||
+    { release_archive "$work/source.tar" "$@" && tar -C "$work/source" --no-same-owner -xf "$work/source.tar"; } ||
         box_full "the build"
     rm -f "$work/source.tar"
 }
