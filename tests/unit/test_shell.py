@@ -90,6 +90,17 @@ def test_no_variable_of_a_command_is_set_by_an_argument() -> None:
     assert [found for file in files for found in given.findall(file.read_text())] == []
 
 
+def test_root_imports_nothing_from_the_folder_in_which_it_is() -> None:
+    """That is the login's home: without -I, Python would look there first, for a pip.py or an ssl.py. What is boxed is not root's."""
+    files = [
+        file for file in Path(provision.__file__).parent.glob("*/*.sh") if file.name not in ("build.sh", "check.sh")
+    ]
+    lines = [
+        line for file in files for line in file.read_text().splitlines() if not re.search("command_run|lab/", line)
+    ]
+    assert [line for line in lines if re.search(r'python3?"? -[cm] ', line)] == []
+
+
 @pytest.fixture
 def parses() -> Callable[[str], bool]:
     """Whether sh can read a library; nothing of it is run."""
