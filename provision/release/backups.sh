@@ -178,6 +178,7 @@ backups_remove() {
         esac
     fi
     rm -rf "$backups_configuration" "$backups_program" "$backups_state" "$backups_scratch" "$root/etc/systemd/system/provision-backup"[@-]*
+    (cd / && runuser -u postgres -- rm -rf /run/postgresql/pgbackrest 2>/dev/null) || true
     systemctl daemon-reload
     rmdir "$root/etc/provision" 2>/dev/null || true
 }

@@ -322,7 +322,7 @@ def test_without_the_key_in_the_inventory_all_of_it_goes_but_the_repository(
     assert sql("show archive_mode", "postgres") == "off"
     left = shell(
         SERVER,
-        "ls -d /etc/provision/pgbackrest /usr/local/lib/provision-backups /etc/systemd/system/provision-backup* 2>/dev/null || true",
+        "ls -d /etc/provision/pgbackrest /usr/local/lib/provision-backups /etc/systemd/system/provision-backup* /run/postgresql/pgbackrest 2>/dev/null || true",
     )
     assert left == ""
     assert shell(SERVER, "ls /srv/backups") == "archive\nbackup"
