@@ -85,6 +85,15 @@ recovery_begin() {
     done
 }
 
+# recovery_unset NAME DATABASE: what an app has set for its database holds for the app alone. With a statement_timeout, it could keep its data from being
+# looked at and restored.
+recovery_unset() {
+    whose="setdatabase = (select oid from pg_database where datname = '$2') and setrole"
+    recovery_ask "$1" postgres "update pg_db_role_setting set setrole = (select oid from pg_authid where rolname = '$2') where $whose = 0
+        and exists (select from pg_authid where rolname = '$2') and not exists (select from pg_db_role_setting where $whose = (select oid from pg_authid where rolname = '$2'));
+        delete from pg_db_role_setting where $whose = 0"
+}
+
 # recovery_amcheck NAME DATABASE: its tables and indexes are whole. PostgreSQL 13 has no pg_amcheck: there, all of it is read. Where amcheck is in a
 # schema of the app's, that may have functions of the same name beside it which fit better, and PostgreSQL's superuser would run those.
 recovery_amcheck() {
@@ -125,6 +134,7 @@ recovery_restore() {
         if [ "$(recovery_ask restore postgres "select count(*) from pg_database where datname = '$app'")" != 1 ]; then
             fail "$app: the backup has no database of this name"
         fi
+        recovery_unset restore "$app"
         # What the check needs is none of the app's.
         extensions=$(recovery_ask restore "$app" "select extname from pg_extension where extname ~ '^[a-z0-9_-]+$'")
         recovery_amcheck restore "$app" || fail "$app: the restored database is damaged: $said"
@@ -239,7 +249,10 @@ recovery_drill() {
 recovery_practise() {
     recovery_begin drill "$backups_stanza" 12 --type=default
     newest=$(recovery_ask drill postgres "select extract(epoch from pg_last_xact_replay_timestamp())::bigint")
-    for app in $backups_apps; do recovery_amcheck drill "$app" || fail "$app: the restored database is damaged: $said"; done
+    for app in $backups_apps; do
+        recovery_unset drill "$app"
+        recovery_amcheck drill "$app" || fail "$app: the restored database is damaged: $said"
+    done
     # From here on, the apps ask, each its own database.
     chmod 711 /run/provision-scratch-drill
     for app in $backups_apps; do

@@ -274,8 +274,10 @@ def test_no_user_of_the_server_has_pgbackrest_write_over_what_is_postgresqls(mak
 
 
 @pytest.mark.long
-def test_what_an_app_has_put_beside_amcheck_is_run_by_nobody_else(make: Make) -> None:
-    """Their arguments fit better than those of amcheck's own."""
+def test_what_an_app_has_put_into_its_database_is_run_by_nobody_else_and_keeps_nobody_from_restoring_it(
+    make: Make,
+) -> None:
+    """Functions that fit better than amcheck's own, and settings with which nobody gets far."""
     owned = "/var/lib/postgresql/owned"
     good(make()("restore", SERVER, "--app", APP, "--json"))
     assert sql("select count(*) from pg_extension where extname = 'amcheck'") == "0"
@@ -286,6 +288,8 @@ def test_what_an_app_has_put_beside_amcheck_is_run_by_nobody_else(make: Make) ->
         "bt_index_check(index oid, heapallindexed bool) returns void",
     )
     text = "".join(f"create function public.{each} language plpgsql as \\$\\${body}\\$\\$;" for each in functions)
+    settings = ("statement_timeout = 1", f"role = {APP}", "default_transaction_read_only = on")
+    text += "".join(f"alter database {APP} set {each};" for each in settings)
     shell(SERVER, f'cd /; runuser -u {APP} -- psql -Xqc "{text}" {APP}')
     try:
         good(make()("backup", SERVER))
@@ -294,6 +298,7 @@ def test_what_an_app_has_put_beside_amcheck_is_run_by_nobody_else(make: Make) ->
             assert shell(SERVER, f"ls {owned} 2>/dev/null || true") == ""
             good(answer)
     finally:
+        sql(f"alter database {APP} reset all", "postgres")
         sql("drop extension if exists amcheck cascade")
         for each in functions:
             sql(f"drop function if exists public.{each.partition('(')[0]}")
