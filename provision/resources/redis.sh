@@ -2,9 +2,9 @@
 redis_units=$root/etc/systemd/system redis_settings=$root/etc/provision/redis redis_data=$root/var/lib/private/provision-redis
 
 # redis_ask APP <COMMANDS: what its Redis answers. The app can make it answer anything, and not at all. The folder of the socket is its Redis's own,
-# which may put a link to another socket there: so the app's user asks, who reaches no other app's.
+# which may put a link to another socket there: so nobody asks, with the app's group, and reaches no other app's; nor can the app get hold of the asker.
 redis_ask() {
-    timeout 5 setpriv --reuid="$1" --regid="$(id -g "$1")" --clear-groups --no-new-privs --inh-caps=-all \
+    timeout 5 setpriv --reuid=65534 --regid="$(id -g "$1")" --clear-groups --no-new-privs --inh-caps=-all \
         redis-cli --no-raw -s "$root/run/provision-redis/$1/redis.sock" 2>/dev/null | head -c 65536 | tr '\t' ' '
 }
 

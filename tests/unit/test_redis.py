@@ -121,7 +121,7 @@ def test_each_app_that_declares_one_has_one_before_its_release(make_host: MakeHo
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
-def test_redis_is_asked_by_the_apps_user_who_reaches_no_other(
+def test_redis_is_asked_with_the_apps_group_which_reaches_no_other(
     call: Callable[..., subprocess.CompletedProcess[str]], stand_in: Callable[[str, str], Path], root: Path
 ) -> None:
     for each in (root, *root.parents[:3]):
