@@ -268,8 +268,15 @@ recovery_practise() {
     printf '%s\n' "${newest:-0}"
 }
 
-# recovery_query APP QUERY: what the restored database answers the app. Views and functions in it are the app's, and their answer may have no end.
-recovery_query() { (cd / && timeout -k 5 600 runuser -u "$1" -- psql -XAtq -v ON_ERROR_STOP=1 -v FETCH_COUNT=1000 -h /run/provision-scratch-drill -d "$1" -c "$2"); }
+# recovery_query APP QUERY: what the restored database answers the app. Views and functions in it are the app's, and their answer may have no end; so
+# it is asked as all of the app's commands run, and nothing of that goes on. systemd would read some of a query in an argument as its own.
+recovery_query() {
+    layout_app "$1"
+    printf 'QUERY="%s"\n' "$(printf '%s' "$2" | sed 's/[\\"$`]/\\&/g')" | put "$backups_scratch/drill.env" root root 600 || return 1
+    # shellcheck disable=SC2016 # the variable is in the file
+    sandbox_run "$(sandbox_of "$1" "$app_sandbox")" -p EnvironmentFile="$backups_scratch/drill.env" -p WorkingDirectory=/ -p KillMode=mixed -p RuntimeMaxSec=600 \
+        sh -c 'exec psql -XAtq -v ON_ERROR_STOP=1 -v FETCH_COUNT=1000 -h /run/provision-scratch-drill -d "$0" -c "$QUERY"' "$1" </dev/null
+}
 
 # recovery_alembic APP: where the active release uses Alembic and the database of its name, that reads the restored one, as the app and in its sandbox.
 recovery_alembic() {

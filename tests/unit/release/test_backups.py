@@ -212,6 +212,20 @@ def test_a_repository_is_made_where_root_alone_decides_what_is_there(
     assert [*above.iterdir()] == []
 
 
+def test_a_query_arrives_as_it_is_written(
+    call: Callable[..., Any], stand_in: Callable[[str, str], Path], owners: object, root: Path
+) -> None:
+    query = """select count(*) > 0 from "a b" where c = 'it''s $HOME `id` \\ ${1} %n'"""
+    (root / "var/lib/provision/scratch").mkdir(parents=True)
+    stand_in(
+        "systemd-run",
+        f'echo "$*" >{root}/arguments; sed "s/^QUERY=/printf %s /" {root}/var/lib/provision/scratch/drill.env | sh',
+    )
+    ran = call([backups], f"recovery_query shop {quote(query)}")
+    assert (ran.returncode, ran.stdout) == (0, query), ran.stderr
+    assert "count" not in (root / "arguments").read_text()
+
+
 @pytest.mark.parametrize(
     ("url", "read"),
     [
