@@ -20,6 +20,7 @@ from provision.controller import python_cache
 from provision.controller.commits import git, pinned, why
 from provision.errors import PlanError, RunError
 from provision.inventory import Inventory, Source
+from provision.untrusted import line as shown
 
 SECONDS, KEPT, LINES = 7200, 20, 40
 # What commands get of this machine's environment: what programs need, and none of the variables that may be an app's.
@@ -63,8 +64,12 @@ class _Checkout:
         archive = folder.with_name(f"{folder.name}.tar")
         done = git(*self.where, "archive", f"--output={archive}", self.commit, *paths)
         if done.returncode:
-            raise PlanError(f"{self.app}: {(done.stderr.strip().splitlines() or ['git archive failed'])[-1]}")
-        subprocess.run(("tar", "-C", str(folder), "-xf", str(archive)), check=True, stdin=subprocess.DEVNULL)
+            raise PlanError(f"{self.app}: {shown((done.stderr.strip().splitlines() or ['git archive failed'])[-1])}")
+        words = ("tar", "-C", str(folder), "-xf", str(archive))
+        unpacked = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
+        if unpacked.returncode:
+            said = shown((unpacked.stderr.strip().splitlines() or ["tar failed"])[0])
+            raise PlanError(f"{self.app}: the commit cannot be unpacked on this machine: {said}")
         archive.unlink()
 
 

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from provision.controller.commits import SECONDS, git, pinned
 from provision.inventory import Source
 
+# A commit can name more files than any memory holds, by folders that are the same again and again, or have a file without an end. In bytes.
+MOST_NAMES, MOST_TEXT = 64 * 1024**2, 64 * 1024**2
+
 
 @dataclass(frozen=True, slots=True)
 class CommitFiles:
@@ -66,12 +69,13 @@ def read(source: Source, commit: str, wanted: Callable[[str], bool]) -> CommitFi
 def _files(
     where: Sequence[str], commit: str, wanted: Callable[[str], bool], fetch: Callable[[Sequence[str]], object]
 ) -> CommitFiles | None:
-    listed = git(*where, "ls-tree", "-r", "-z", "--full-tree", commit)
-    if listed.returncode:
+    listed = _said((*where, "ls-tree", "-r", "-z", "--full-tree", commit), MOST_NAMES)
+    if listed is None:
         return None
     # MODE TYPE ID<tab>PATH, see git-ls-tree(1). A link (120000) and a submodule (160000) have no text of their own.
     ids = {}
-    for line in listed.stdout.split("\0"):
+    # A path is bytes, in whatever encoding its author had.
+    for line in listed.decode(errors="replace").split("\0"):
         about, _, path = line.partition("\t")
         # git itself checks out no path that leads out of the tree, but lists it.
         if path and not {"", ".", ".."} & set(path.split("/")):
@@ -88,14 +92,33 @@ def _files(
 
 
 def _texts(where: Sequence[str], ids: Sequence[str]) -> tuple[str | None, ...]:
-    """What the objects say; None for one that is not there. The format is that of git-cat-file(1), --batch."""
-    # Left alone, git would fetch a missing object by itself, without the pinned host key, and ask for passwords.
-    words = ("git", "-c", "protocol.allow=never", *where, "cat-file", "--batch")
-    done = subprocess.run(words, input="\n".join(ids).encode(), capture_output=True, timeout=SECONDS)
-    rest, texts = done.stdout, list[str | None]()
+    """What the objects say; None for one that is not there, and for all if they are too large. The format is that of git-cat-file(1), --batch."""
+    said = _said((*where, "cat-file", "--batch"), MOST_TEXT, "\n".join(ids))
+    if said is None:
+        return (None,) * len(ids)
+    rest, texts = said, list[str | None]()
     for _ in ids:
         head, _, rest = rest.partition(b"\n")
         kind, _, size = head.partition(b" ")[2].partition(b" ")
         texts.append(rest[: int(size)].decode(errors="replace") if kind == b"blob" else None)
         rest = rest[int(size) + 1 :] if kind == b"blob" else rest
     return tuple(texts)
+
+
+def _said(words: Sequence[str], most: int, asked: str = "") -> bytes | None:
+    """What git answers; None where it fails, prints more than `most` bytes, or takes longer than it may."""
+    # Left alone, git would fetch a missing object by itself, without the pinned host key, and ask for passwords.
+    words = ("git", "-c", "protocol.allow=never", *words)
+    with tempfile.TemporaryFile() as given:
+        given.write(asked.encode())
+        given.seek(0)
+        with subprocess.Popen(words, stdin=given, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+            timer = threading.Timer(SECONDS, process.kill)
+            timer.start()
+            try:
+                said = process.stdout.read(most + 1) if process.stdout else b""
+                if len(said) > most:
+                    process.kill()
+                return said if process.wait() == 0 and len(said) <= most else None
+            finally:
+                timer.cancel()

@@ -89,7 +89,8 @@ def parse(output: str, facts: Sequence[Fact[Any]]) -> Facts:
     for line in lines[:-1]:
         name, *fields = line.split("\t")
         if name in records:
-            records[name].append(record(tuple(fields)))
+            with understood(f"the facts script ({name})"):
+                records[name].append(record(tuple(fields)))
     values: dict[Fact[Any], Any] = {}
     for fact in facts:
         with understood(f"the facts script ({fact.name})"):

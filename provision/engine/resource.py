@@ -59,8 +59,17 @@ class State(tuple[Row, ...]):
 
 
 def record(fields: Row) -> Record:
-    """Fields of the form KEY=VALUE as a mapping; others are ignored."""
-    return MappingProxyType(dict(field.split("=", 1) for field in fields if "=" in field))
+    """Fields of the form KEY=VALUE as a mapping; others are ignored.
+
+    Raises ValueError if a key is there twice: then a value held a tab, and the rest of it would take the place of what was said before.
+    """
+    pairs = [field.split("=", 1) for field in fields if "=" in field]
+    found: dict[str, str] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key[:40]} is there twice")
+        found[key] = value
+    return MappingProxyType(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,10 +52,10 @@ def app_name(value: str) -> str:
         )
     if value.endswith("-build"):
         raise ValueError(f'"{value}" is what the builder of the app {value[:-6]} would be called; choose another name')
-    if value in reserved.NAMES or value.startswith("systemd-"):
-        raise ValueError(
-            f'"{value}" is a name that the system uses itself; choose another, for example {value[:22]}-app'
-        )
+    # provision-redis@.service and others are this toolkit's own units.
+    own = re.sub("^(systemd|provision)-", "", value)
+    if value in reserved.NAMES or own != value:
+        raise ValueError(f'"{value}" is a name that the system uses itself; choose another, for example {own[:22]}-app')
     return value
 
 

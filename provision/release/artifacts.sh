@@ -89,7 +89,7 @@ artifacts_source() {
     while IFS= read -r path; do if [ -n "$path" ]; then set -- "$@" "$path"; fi; done <<END_OF_INPUTS
 $inputs
 END_OF_INPUTS
-    { git --git-dir="$app_repository" archive --output="$work/source.tar" "$@" && tar -C "$work/source" --no-same-owner -xf "$work/source.tar"; } ||
+    { release_archive "$work/source.tar" "$@" && tar -C "$work/source" --no-same-owner -xf "$work/source.tar"; } ||
         box_full "the build"
     rm -f "$work/source.tar"
 }
@@ -129,8 +129,7 @@ artifacts_take() {
         if [ -L "$work/source/$path" ] || { [ ! -f "$work/source/$path" ] && [ ! -d "$work/source/$path" ]; }; then
             fail "$app: the build made no $path that is a file or a folder (build.outputs)"
         fi
-        mkdir -p "$work/out/$(dirname "$path")"
-        mv -T "$work/source/$path" "$work/out/$path"
+        { mkdir -p "$work/out/$(dirname "$path")" && mv -T "$work/source/$path" "$work/out/$path"; } || box_full "what was built"
     done || exit 1
     box_copy "$work/out" "$work/entry/out"
     printf '%s\n' "$outputs" >"$work/entry/outputs"

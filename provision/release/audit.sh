@@ -52,7 +52,8 @@ audit_listens() {
     ss -Hlntuwp | while read -r protocol _ _ _ address _ users; do
         process=$(printf '%s' "$users" | sed -n 's/[^=]*pid=\([0-9]*\).*/\1/p') program='' unit=''
         if [ -n "$process" ]; then
-            program=$(readlink "/proc/$process/exe" | sed 's/ (deleted)$//')
+            # With a newline in its path, a program would be taken for another.
+            program=$(readlink -n "/proc/$process/exe" | tr '\000-\037\177' '?' | sed 's/ (deleted)$//')
             unit=$(sed -n 's#^[0-9]*:\(name=systemd\)\{0,1\}:.*/\([^/]*\.\(service\|scope\)\)$#\2#p' "/proc/$process/cgroup" 2>/dev/null | head -n 1)
         fi
         printf '%s\tprotocol=%s\taddress=%s\tprocess=%s\tunit=%s\n' "${program:--}" "$protocol" "$address" "$process" "$unit"
@@ -110,8 +111,11 @@ audit_cron() {
 # audit_suid: path, package, changed, access (mode and owner): on all disks where such files have an effect; containers have their own.
 audit_suid() {
     awk '$3 ~ /^(ext[234]|xfs|btrfs|zfs|overlay|tmpfs|f2fs|jfs)$/ && $4 !~ /(^|,)nosuid(,|$)/ && $2 !~ /^\/(proc|sys)|\/(docker|containers?|containerd|lxc|snap)\// { print $2 }' /proc/self/mounts |
-        sed 's/\\040/ /g' | while read -r mount; do
-        find "$mount" -xdev '(' -path /var/lib/docker -o -path /var/lib/containers -o -path /var/lib/containerd -o -path /var/lib/lxc -o -path /snap ')' -prune \
-            -o -type f -perm /6000 -printf '%p\taccess=%m %u:%g\n' 2>/dev/null
-    done | sort -u | audit_with_packages suid
+        sed 's/\\040/ /g' | while read -r mount; do audit_suid_below "$mount"; done | sort -u | audit_with_packages suid
+}
+
+# audit_suid_below MOUNT: PATH and access, with a tab between them. Anybody can make such a file, and have a tab or a newline in its name.
+audit_suid_below() {
+    find "$1" -xdev '(' -path /var/lib/docker -o -path /var/lib/containers -o -path /var/lib/containerd -o -path /var/lib/lxc -o -path /snap ')' -prune \
+        -o -type f -perm /6000 -printf '%m %u:%g %p\0' 2>/dev/null | tr '\n\t' '??' | tr '\0' '\n' | sed 's/^\([^ ]* [^ ]*\) \(.*\)$/\2\taccess=\1/'
 }

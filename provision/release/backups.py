@@ -109,6 +109,8 @@ def settings(wanted: Backups) -> str:
         "start-fast": "y",
         # A repository that stays away must not fill the disk with what it has not got yet.
         "archive-push-queue-max": "4GiB",
+        # Its default is in /tmp, where any user could have it write its lock over a file of PostgreSQL's.
+        "lock-path": "/run/postgresql/pgbackrest",
         "log-level-file": "off",
         "log-level-console": "warn",
     }
@@ -134,6 +136,7 @@ def program(host: Host) -> str:
             apply.LIBRARY,
             PRELUDE,
             sandbox.LIBRARY,
+            shell.text("command"),
             postgresql.LIBRARY,
             shell.text("backups"),
             shell.text("recovery"),

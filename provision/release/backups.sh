@@ -60,7 +60,10 @@ backups_restart() {
 backups_folder() {
     if [ ! -e "$1" ]; then
         above=$(readlink -f "${1%/*}/.") || fail "$1: make the folder ${1%/*} for it, or mount it there"
-        if [ "$(stat -c %U "$above")" != root ] || [ -n "$(find "$above" -maxdepth 0 -perm /022)" ]; then fail "$1: ${1%/*} is not root's alone: make the folder $1 yourself, and give it to postgres"; fi
+        while [ -n "$above" ]; do
+            if [ "$(stat -c %U "$above")" != root ] || [ -n "$(find "$above" -maxdepth 0 -perm /022)" ]; then fail "$1: $above is not root's alone: make the folder $1 yourself, and give it to postgres"; fi
+            above=${above%/*}
+        done
         mkdir -m 750 "$1"
         chown -h postgres:postgres "$1"
     fi
@@ -83,8 +86,8 @@ backups_settle() {
 
 backups_foreign() { if [ -e "$backups_state/foreign" ]; then echo yes; fi; }
 
-# backups_note NAME LINE: what came of it, and when.
-backups_note() { printf '%s %s\n' "$(date +%s)" "$2" | put "$backups_state/$1" root root 600; }
+# backups_note NAME LINE: what came of it, and when. An app says some of it (recovery.sh), and a tab would begin a field of the record.
+backups_note() { printf '%s %s\n' "$(date +%s)" "$(printf '%s' "$2" | tr '\000-\037\177' ' ')" | put "$backups_state/$1" root root 600; }
 
 # backups_make full|diff: for the timers.
 backups_make() {
@@ -164,6 +167,8 @@ backups_status() {
 backups_remove() {
     for each in full differential check drill; do systemctl disable --quiet --now "provision-backup-$each.timer" 2>/dev/null || true; done
     systemctl stop 'provision-backup@*.service' provision-backup-check.service provision-backup-drill.service 2>/dev/null || true
+    # What a restore that was killed left running.
+    systemctl stop 'provision-scratch-*.service' 2>/dev/null || true
     if command -v psql >/dev/null && [ "$(postgresql_ask postgres 'select 1' 2>/dev/null)" = 1 ]; then
         case $(postgresql_ask postgres 'show archive_command') in
             "pgbackrest --config-path=${backups_configuration#"$root"} "*)
@@ -173,6 +178,7 @@ backups_remove() {
         esac
     fi
     rm -rf "$backups_configuration" "$backups_program" "$backups_state" "$backups_scratch" "$root/etc/systemd/system/provision-backup"[@-]*
+    (cd / && runuser -u postgres -- rm -rf /run/postgresql/pgbackrest 2>/dev/null) || true
     systemctl daemon-reload
     rmdir "$root/etc/provision" 2>/dev/null || true
 }

@@ -23,12 +23,14 @@ claim_foreign() {
     if claim_theirs "$app_sockets"; then claim_record "${app_sockets#"$root"}" - 'a service that runs made it'; fi
 }
 
-# claim_record FOREIGN WORD NEVER FIELD...
+# claim_record FOREIGN WORD NEVER FIELD...: some of it is what processes call themselves, and a tab in that would begin another field.
 claim_record() {
-    printf 'foreign=%s\tword=%s\tnever=%s' "$1" "$2" "$3"
+    claimed="foreign=$1" word="word=$2" never="never=$3"
     shift 3
-    if [ "$#" -gt 0 ]; then printf '\t%s' "$@"; fi
-    echo
+    for each in "$claimed" "$word" "$never" "$@"; do
+        printf '%s' "$each" | tr '\000-\037\177' '?'
+        echo
+    done | paste -s
 }
 
 # claim_principal NAME WORD NEVER: the user of that name, or else the group.

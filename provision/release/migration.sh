@@ -56,9 +56,9 @@ migration_is_imported() {
 # migration_check APP RELEASE FOLDER: that this release's Alembic knows the revision of the database.
 migration_check() {
     layout_release "$1" "$2"
-    said=$(command_run "$1" "$2" "$3" sh -c 'alembic current' 2>&1) || case $said in
+    command_told command_run "$1" "$2" "$3" sh -c 'alembic current' || case $told in
     *"Can't locate revision"*)
-        at=$(printf '%s\n' "$said" | sed -n "s/.*Can't locate revision identified by '\([A-Za-z0-9_-]*\)'.*/ \1/p" | tail -n 1)
+        at=$(printf '%s\n' "$told" | sed -n "s/.*Can't locate revision identified by '\([A-Za-z0-9_-]*\)'.*/ \1/p" | tail -n 1)
         fail "$1: the database is at revision$at, which $2 does not know, and it asks Alembic as it starts: go back with alembic downgrade (invoke run) first, or add --force"
         ;;
     esac

@@ -32,7 +32,7 @@ python_check_required() {
 
 # python_check_whose: whose Python it is, and its version.
 python_check_whose() {
-    version=$("$python" -c 'import platform; print(platform.python_version())')
+    version=$("$python" -I -c 'import platform; print(platform.python_version())')
     case $python in
     /usr/*)
         # shellcheck source=/dev/null

@@ -56,8 +56,12 @@ class RestoredDatabase:
     def ref(self) -> Ref:
         return Ref("restored-database", self.app)
 
+    @property
+    def _beside(self) -> str:
+        return f"{self.app}_restored"
+
     def probe(self) -> Probe:
-        return Probe("recovery_probe", LIBRARY, (self.app, self.into or self.kept))
+        return Probe("recovery_probe", LIBRARY, (self.app, self.into or self.kept, "-" if self.into else self._beside))
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         if state["role"] != "ours" and Ref("database", self.app) not in earlier:
@@ -66,7 +70,11 @@ class RestoredDatabase:
             raise PlanError(
                 f"PostgreSQL has a database {self.into or self.kept} already", "choose another name for --into"
             )
-        new = self.into or f"{self.app}_restored"
+        if state["beside"]:
+            raise PlanError(
+                f"{self.app}: PostgreSQL has a database {self._beside} that no restore made", "give it another name"
+            )
+        new = self.into or self._beside
         own = "yes" if self.stanza == self.here else "no"
         script = f"backups_stanza={quote(self.here)}\n"
         script += words("recovery_restore", self.app, new, self.stanza, own, *self.moment.options(self.app))
@@ -89,7 +97,7 @@ class DiscardedDatabases:
         return Ref("kept-databases", self.app)
 
     def probe(self) -> Probe:
-        return Probe("recovery_probe", LIBRARY, (self.app, "-"))
+        return Probe("recovery_probe", LIBRARY, (self.app, "-", "-"))
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         names = [word(each, "kept", DATABASE) for each in state.records if "kept" in each]

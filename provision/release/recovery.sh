@@ -1,6 +1,7 @@
 # shellcheck shell=sh disable=SC2154
-# A cluster of its own with what the repository has, beside the server's PostgreSQL: nothing of it listens on the network or archives. Its folder is
-# postgres' and lies in one of root's. An app's part of it is copied as the app: what the app has put into its database is never run by more than it.
+# A cluster of its own with what the repository has, beside the server's PostgreSQL: nothing of it listens on the network, archives, or does what the
+# server's own does for others (subscriptions, jobs of pg_cron). Its folder is postgres' and lies in one of root's, and nobody else reaches its socket
+# while postgres reads it. An app's part of it is copied as the app: what the app has put into its database is never run by more than it.
 
 # recovery_ask NAME DATABASE SQL
 recovery_ask() { (cd / && runuser -u postgres -- env PGOPTIONS='-c search_path=pg_catalog' psql -XAtq -v ON_ERROR_STOP=1 -h "/run/provision-scratch-$1" -p 5432 -d "$2" -c "$3"); }
@@ -9,7 +10,7 @@ recovery_ask() { (cd / && runuser -u postgres -- env PGOPTIONS='-c search_path=p
 recovery_drop() {
     systemctl stop "provision-scratch-$1.service" 2>/dev/null || true
     systemctl reset-failed "provision-scratch-$1.service" 2>/dev/null || true
-    rm -rf --one-file-system "${backups_scratch:?}/$1" "${backups_scratch:?}/$1.dump" "${backups_scratch:?}/$1.list"
+    rm -rf --one-file-system "${backups_scratch:?}/$1" "${backups_scratch:?}/$1.dump" "${backups_scratch:?}/$1.list" "${backups_scratch:?}/$1.env"
 }
 
 # recovery_room STANZA TENTHS: whether the disk has so many tenths of what the largest backup is when it is restored.
@@ -63,10 +64,11 @@ recovery_begin() {
         fail "the backup is of PostgreSQL $version, which this server has not: add postgresql-$version to packages, or restore to a server that has it"
     fi
     systemd-run --quiet --unit="provision-scratch-$name" -p User=postgres -p KillSignal=SIGINT -p RuntimeDirectory="provision-scratch-$name" \
-        -p WorkingDirectory=/ -p Nice=10 "$programs/postgres" -D "$data" -c config_file="$settings" -c data_directory="$data" \
+        -p RuntimeDirectoryMode=0700 -p WorkingDirectory=/ -p Nice=10 "$programs/postgres" -D "$data" -c config_file="$settings" -c data_directory="$data" \
         -c listen_addresses= -c port=5432 -c unix_socket_directories="/run/provision-scratch-$name" -c external_pid_file="$data/scratch.pid" \
         -c archive_mode=off -c hot_standby=off -c ssl=off -c shared_buffers=64MB -c huge_pages=off -c logging_collector=off \
-        -c log_destination=stderr -c cluster_name="scratch/$name"
+        -c log_destination=stderr -c cluster_name="scratch/$name" \
+        -c max_logical_replication_workers=0 -c synchronous_standby_names= -c cron.launch_active_jobs=off
     until recovery_ask "$name" postgres 'select 1' >/dev/null 2>&1; do
         if ! systemctl is-active --quiet "provision-scratch-$name.service"; then
             journalctl --sync 2>/dev/null || true
@@ -83,9 +85,21 @@ recovery_begin() {
     done
 }
 
-# recovery_amcheck NAME DATABASE: its tables and indexes are whole. PostgreSQL 13 has no pg_amcheck: there, all of it is read.
+# recovery_unset NAME DATABASE: what an app has set for its database holds for the app alone. With a statement_timeout, it could keep its data from being
+# looked at and restored.
+recovery_unset() {
+    whose="setdatabase = (select oid from pg_database where datname = '$2') and setrole"
+    recovery_ask "$1" postgres "update pg_db_role_setting set setrole = (select oid from pg_authid where rolname = '$2') where $whose = 0
+        and exists (select from pg_authid where rolname = '$2') and not exists (select from pg_db_role_setting where $whose = (select oid from pg_authid where rolname = '$2'));
+        delete from pg_db_role_setting where $whose = 0"
+}
+
+# recovery_amcheck NAME DATABASE: its tables and indexes are whole. PostgreSQL 13 has no pg_amcheck: there, all of it is read. Where amcheck is in a
+# schema of the app's, that may have functions of the same name beside it which fit better, and PostgreSQL's superuser would run those.
 recovery_amcheck() {
     if [ -x "$programs/pg_amcheck" ]; then
+        said=$(recovery_ask "$1" "$2" "select 'alter extension amcheck set schema pg_catalog' from pg_extension where extname = 'amcheck' and extnamespace <> 'pg_catalog'::regnamespace" 2>&1) || return 1
+        if [ -n "$said" ]; then said=$(recovery_ask "$1" "$2" "$said" 2>&1) || return 1; fi
         said=$(cd / && runuser -u postgres -- "$programs/pg_amcheck" -h "/run/provision-scratch-$1" --install-missing -d "$2" 2>&1)
     else
         said=$(cd / && runuser -u postgres -- "$programs/pg_dump" -h "/run/provision-scratch-$1" "$2" 2>&1 >/dev/null)
@@ -120,24 +134,39 @@ recovery_restore() {
         if [ "$(recovery_ask restore postgres "select count(*) from pg_database where datname = '$app'")" != 1 ]; then
             fail "$app: the backup has no database of this name"
         fi
+        recovery_unset restore "$app"
+        # What the check needs is none of the app's.
+        extensions=$(recovery_ask restore "$app" "select extname from pg_extension where extname ~ '^[a-z0-9_-]+$'")
         recovery_amcheck restore "$app" || fail "$app: the restored database is damaged: $said"
-        recovery_copy "$app" "$new"
+        recovery_copy "$app" "$new" "$extensions"
     )
 }
 
-# recovery_copy APP NEW
+# recovery_whose APP NEW: ours, for what an earlier restore left under that name; theirs, for what somebody else made. One that a killed run has not
+# marked yet lets nobody in.
+recovery_whose() {
+    postgresql_ask postgres "select case when pg_get_userbyid(datdba) = '$1' and (datconnlimit = 0 or shobj_description(oid, 'pg_database') = 'Restored by provision.')
+        then 'ours' else 'theirs' end from pg_database where datname = '$2'"
+}
+
+# recovery_copy APP NEW "EXTENSION EXTENSION..."
 recovery_copy() {
     form=$(recovery_ask restore postgres "select format('encoding %L lc_collate %L lc_ctype %L', pg_encoding_to_char(encoding), datcollate, datctype) from pg_database where datname = '$1'")
-    postgresql_ask postgres "drop database if exists \"$2\""
-    postgresql_ask postgres "create database \"$2\" owner \"$1\" template template0 $form"
+    case $(recovery_whose "$1" "$2") in
+    ours) postgresql_ask postgres "drop database \"$2\"" ;;
+    theirs) fail "$1: PostgreSQL has a database $2 that no restore made: give it another name, then run again" ;;
+    esac
+    postgresql_ask postgres "create database \"$2\" owner \"$1\" template template0 connection limit 0 $form"
     postgresql_ask postgres "revoke all on database \"$2\" from public"
     postgresql_ask postgres "comment on database \"$2\" is 'Restored by provision.'"
-    for extension in $(recovery_ask restore "$1" "select extname from pg_extension where extname ~ '^[a-z0-9_-]+$'"); do
+    # Nobody but the superuser, who runs extensions' scripts, is in the database before they have run.
+    for extension in $3; do
         postgresql_ask "$2" "create extension if not exists \"$extension\" schema public" || fail "$1: PostgreSQL has no extension $extension: add its package to packages"
     done
+    postgresql_ask postgres "alter database \"$2\" connection limit -1"
     dump=$backups_scratch/restore.dump list=$backups_scratch/restore.list
     (cd / && runuser -u postgres -- "$programs/pg_dump" -h /run/provision-scratch-restore -Fc "$1") >"$dump"
-    (cd / && runuser -u "$1" -- pg_restore -l <"$dump") | grep -vE '^[0-9; ]+(COMMENT - )?EXTENSION ' | put "$list" root root 644
+    (cd / && runuser -u "$1" -- pg_restore -l <"$dump") | grep -vE '^[0-9; ]+(COMMENT - )?EXTENSION ' | put "$list" root "$1" 640
     (cd / && runuser -u "$1" -- pg_restore -h /run/postgresql -d "$2" --no-owner --exit-on-error --single-transaction -L "$list" <"$dump") ||
         fail "$1: the database cannot be copied: the reason stands above"
     counted="select count(*) from pg_class where relkind in ('r', 'p', 'S', 'v', 'm', 'i') and relnamespace::regnamespace::text !~ '^(pg_|information_schema)'"
@@ -180,12 +209,14 @@ recovery_kept() {
         and shobj_description(oid, 'pg_database') in ('Restored by provision.', 'Kept by provision.') order by 1" 2>/dev/null
 }
 
-# In: NUMBER APP NEW. Out: role=ours where the app has one, taken=yes where there is a database of the name NEW, and kept, in a record for each.
+# In: NUMBER APP NEW BESIDE. Out: role=ours where the app has one, taken=yes where there is a database of the name NEW, beside=theirs where one of the
+# name BESIDE is not a restore's, and kept, in a record for each.
 recovery_probe() {
-    while IFS='	' read -r number app new; do
+    while IFS='	' read -r number app new beside; do
         command -v psql >/dev/null || continue
         if postgresql_ours "$app"; then printf '%s\trole=ours\n' "$number"; fi
         if [ -n "$(postgresql_ask postgres "select 1 from pg_database where datname = '$new'" 2>/dev/null)" ]; then printf '%s\ttaken=yes\n' "$number"; fi
+        if [ "$(recovery_whose "$app" "$beside" 2>/dev/null)" = theirs ]; then printf '%s\tbeside=theirs\n' "$number"; fi
         recovery_kept "$app" | sed "s/^/$number	kept=/"
     done
 }
@@ -219,20 +250,35 @@ recovery_practise() {
     recovery_begin drill "$backups_stanza" 12 --type=default
     newest=$(recovery_ask drill postgres "select extract(epoch from pg_last_xact_replay_timestamp())::bigint")
     for app in $backups_apps; do
+        recovery_unset drill "$app"
         recovery_amcheck drill "$app" || fail "$app: the restored database is damaged: $said"
+    done
+    # From here on, the apps ask, each its own database.
+    chmod 711 /run/provision-scratch-drill
+    for app in $backups_apps; do
         recovery_alembic "$app"
         query=$(backups_query "$app")
         if [ -n "$query" ]; then
-            answer=$(cd / && runuser -u "$app" -- psql -XAtq -v ON_ERROR_STOP=1 -h /run/provision-scratch-drill -d "$app" -c "$query" 2>&1) ||
-                fail "$app: database.check failed on the restored database: $(printf '%s' "$answer" | head -n 1 | cut -c1-200)"
-            case $answer in '' | f | 0) fail "$app: database.check answers \"$answer\" on the restored database" ;; esac
+            command_told recovery_query "$app" "$query" ||
+                fail "$app: database.check failed on the restored database: $(printf '%s' "$told" | head -n 1 | cut -c1-200)"
+            case $told in '' | f | 0) fail "$app: database.check answers \"$told\" on the restored database" ;; esac
         fi
     done
     recovery_drop drill
     printf '%s\n' "${newest:-0}"
 }
 
-# recovery_alembic APP: where the active release uses Alembic, that reads the restored database, as the app and in its sandbox.
+# recovery_query APP QUERY: what the restored database answers the app. Views and functions in it are the app's, and their answer may have no end; so
+# it is asked as all of the app's commands run, and nothing of that goes on. systemd would read some of a query in an argument as its own.
+recovery_query() {
+    layout_app "$1"
+    printf 'QUERY="%s"\n' "$(printf '%s' "$2" | sed 's/[\\"$`]/\\&/g')" | put "$backups_scratch/drill.env" root root 600 || return 1
+    # shellcheck disable=SC2016 # the variable is in the file
+    sandbox_run "$(sandbox_of "$1" "$app_sandbox")" -p EnvironmentFile="$backups_scratch/drill.env" -p WorkingDirectory=/ -p KillMode=mixed -p RuntimeMaxSec=600 \
+        sh -c 'exec psql -XAtq -v ON_ERROR_STOP=1 -v FETCH_COUNT=1000 -h /run/provision-scratch-drill -d "$0" -c "$QUERY"' "$1" </dev/null
+}
+
+# recovery_alembic APP: where the active release uses Alembic and the database of its name, that reads the restored one, as the app and in its sandbox.
 recovery_alembic() {
     layout_app "$1"
     slot=$(readlink "$app_active_slot" 2>/dev/null) || return 0
@@ -240,9 +286,11 @@ recovery_alembic() {
     release=$(readlink -f "$slot_release")
     IFS='	' read -r _ folder <"$release/.release"
     if [ ! -e "$release/$folder/alembic.ini" ]; then return 0; fi
-    url=$(sed -n 's/^DATABASE_URL="\{0,1\}\([^"]*\)"\{0,1\}$/\1/p' "$slot_env" | sed 's|host=/run/postgresql|host=/run/provision-scratch-drill|')
-    said=$(sandbox_run "$(sandbox_of "$1" "$slot_sandbox")" -p EnvironmentFile="$slot_env" -p WorkingDirectory="$release/$folder" -p KillMode=mixed \
-        --setenv=PATH="$slot_venv/bin:/usr/local/bin:/usr/bin:/bin" --setenv=PYTHONDONTWRITEBYTECODE=1 \
-        env DATABASE_URL="$url" alembic current </dev/null 2>&1) || fail "$1: alembic current fails on the restored database: $(printf '%s\n' "$said" | tail -n 1 | cut -c1-200)"
-    if ! printf '%s\n' "$said" | grep -qE '^[A-Za-z0-9_-]+( \(.*\))*$'; then fail "$1: Alembic finds no revision in the restored database"; fi
+    # An address of the inventory's own may have a password, which is for no argument.
+    sed -n 's|^\(DATABASE_URL=.*host=\)/run/postgresql|\1/run/provision-scratch-drill|p' "$slot_env" | put "$backups_scratch/drill.env" root root 600
+    if [ ! -s "$backups_scratch/drill.env" ]; then return 0; fi
+    command_told sandbox_run "$(sandbox_of "$1" "$slot_sandbox")" -p EnvironmentFile="$slot_env" -p EnvironmentFile="$backups_scratch/drill.env" \
+        -p WorkingDirectory="$release/$folder" -p KillMode=mixed -p RuntimeMaxSec=600 --setenv=PATH="$slot_venv/bin:/usr/local/bin:/usr/bin:/bin" --setenv=PYTHONDONTWRITEBYTECODE=1 \
+        env alembic current </dev/null || fail "$1: alembic current fails on the restored database: $(printf '%s\n' "$told" | tail -n 1 | cut -c1-200)"
+    if ! printf '%s\n' "$told" | grep -qE '^[A-Za-z0-9_-]+( \(.*\))*$'; then fail "$1: Alembic finds no revision in the restored database"; fi
 }

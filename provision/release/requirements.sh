@@ -75,13 +75,22 @@ requirements_matches() {
         done | grep -q yes
 }
 
-# requirements_text FILE [DEPTH]: a requirements file and, in turn, the files that it includes; one that includes itself ends.
+# requirements_text FILE [DEPTH]: a requirements file and, in turn, the files that it includes; one that includes itself ends. A commit may have files
+# that include each other without an end: after a while, what is not read counts as the commit's own.
 requirements_text() {
+    if [ -z "${2:-}" ]; then requirements_left=500; fi
     requirements_read "$1"
-    requirements_read "$1" | tr -d '\r' | sed -n 's/^[[:space:]]*\(-r\|--requirement\|-c\|--constraint\)[= ]*//p' |
-        while read -r included _ || [ -n "$included" ]; do
-            if [ "${2:-0}" -lt 8 ] && [ -e "${1%/*}/$included" ]; then requirements_text "${1%/*}/$included" $((${2:-0} + 1)); fi
-        done
+    while read -r included _; do
+        if [ "$requirements_left" = 0 ]; then
+            echo ./unread
+            return 0
+        fi
+        requirements_left=$((requirements_left - 1))
+        if [ -z "$included" ] || [ "${2:-0}" = 8 ] || [ ! -e "${1%/*}/$included" ]; then continue; fi
+        requirements_text "${1%/*}/$included" $((${2:-0} + 1))
+    done <<END_OF_INCLUDED
+$(requirements_read "$1" | cut -b -4096 | tr -d '\r' | sed -n 's/^[[:space:]]*\(-r\|--requirement\|-c\|--constraint\)[= ]*//p' | head -n 501)
+END_OF_INCLUDED
 }
 
 # requirements_key TREE FOLDER REQUIREMENTS BASE: environments with the same key are interchangeable. One into which code of the

@@ -127,8 +127,10 @@ restored_running() {
     done
 }
 
+# restored_python_paths: with what a killed run left in /var/tmp. Anybody can put something of any name there, so only root's own counts.
 restored_python_paths() {
-    printf '%s\n' "$python_pyenv" "$root/opt/uv" "$root/opt/provision" "$root"/var/tmp/provision-*
+    printf '%s\n' "$python_pyenv" "$root/opt/uv" "$root/opt/provision"
+    find "$root/var/tmp" -maxdepth 1 -user "$(id -u)" -name 'provision-*.??????' ! -name '*[!A-Za-z0-9._-]*' 2>/dev/null | sort
 }
 
 # restored_foreign_python "APP APP...": why pyenv stays: something of somebody else's runs with one of its Pythons, or they built it.

@@ -42,7 +42,7 @@ static_copy_one() {
     if [ "$3" -gt 8 ]; then fail "$app: the links in ${1#"$release_folder/"} lead in circles (static): remove them"; fi
     if [ -n "$(find "$from" -name '*[[:cntrl:]]*' -print -quit)" ]; then fail "$app: ${1#"$release_folder/"} has a file with a control character in its name (static): rename it"; fi
     cp -RPT --preserve=timestamps "$from" "$2" || fail "$app: the static files cannot be copied: $(room "${2%/*}"); make room there, or keep fewer releases (keep_releases)"
-    find "$from" -type l -printf '%P\n' | while read -r link; do
+    find "$from" -type l -printf '%P\n' | while IFS= read -r link; do
         rm -f "$2/$link"
         (static_copy_one "$from/$link" "$2/$link" $(($3 + 1))) || exit 1
     done || exit 1

@@ -3,7 +3,7 @@
 set -u
 
 # status_releases APP...: a record for each release: app, id, commit, state (active, kept, held, failed or new), when, who, author,
-# subject. The subject comes last, for it may hold tabs.
+# subject. The subject comes last, for it may hold tabs; so may an author's name, which says nothing else of the release.
 status_releases() {
     for app; do
         layout_app "$app"
@@ -15,7 +15,7 @@ status_releases() {
             if [ "$state" = good ]; then state=kept; fi
             if [ "$state" != active ] && [ "$(readlink "$app_preview")" = "releases/$id" ] && [ -e "$app_preview_slot" ]; then state=held; fi
             printf 'app=%s\tid=%s\tcommit=%s\tstate=%s\twhen=%s\twho=%s\t%s\n' "$app" "$id" "$commit" "$state" "$when" "$by" \
-                "$(git --git-dir="$app_repository" log -1 --format='author=%an%x09subject=%s' "$commit" 2>/dev/null)"
+                "$(git --git-dir="$app_repository" log -1 --format='author=%an%nsubject=%s' "$commit" 2>/dev/null | sed '1s/\t/ /g' | paste -s)"
         done
     done
 }

@@ -213,7 +213,7 @@ supervisor_processes_write() {
         if [ ! -e "$path" ]; then continue; fi
         unit=${path##*/}
         written=$(supervisor_path_of "$unit")
-        if ! cmp -s "$path" "$written"; then put "$written" root root 644 <"$path"; fi
+        if ! cmp -s "$path" "$written"; then put "$written" root root 644 <"$path" || return 1; fi
         case $unit in *.conf) if ! grep -qx 'autorestart=true' "$path"; then supervisor_load "${unit%.conf}"; fi ;; esac
     done
 }

@@ -137,7 +137,7 @@ systemd_processes_write() {
         if [ ! -e "$slot_units/${path##*/}" ] && systemd_is_ours "$1" "$path"; then systemd_remove "${path##*/}"; fi
     done
     for path in "$slot_units/$1-"*; do
-        if [ -e "$path" ] && ! cmp -s "$path" "$systemd_units/${path##*/}"; then put "$systemd_units/${path##*/}" root root 644 <"$path"; fi
+        if [ -e "$path" ] && ! cmp -s "$path" "$systemd_units/${path##*/}"; then put "$systemd_units/${path##*/}" root root 644 <"$path" || return 1; fi
     done
     systemctl daemon-reload
 }

@@ -12,7 +12,7 @@ tool_install() {
     mkdir -p "${3%/*}"
     # The distribution's Python is sure to have a pip only in a venv, and an old pip does not know every option.
     if [ "$4" = /usr ]; then
-        "$python" -m venv "$installer"
+        "$python" -I -m venv "$installer"
         python=$installer/bin/python3
     fi
     export PIP_ROOT_USER_ACTION=ignore
@@ -26,7 +26,7 @@ tool_install() {
     esac
     shift 5
     { printf '%s' "$package" && printf ' --hash=sha256:%s' "$@"; } >"$installer/requirements.txt"
-    if ! "$python" -m pip install --quiet --no-input --no-compile --no-deps --no-cache-dir --disable-pip-version-check --require-hashes --only-binary :all: \
+    if ! "$python" -I -m pip install --quiet --no-input --no-compile --no-deps --no-cache-dir --disable-pip-version-check --require-hashes --only-binary :all: \
         --target "$beside" -r "$installer/requirements.txt" >"$installer/said" 2>&1; then
         cat "$installer/said"
         if grep -q 'DO NOT MATCH THE HASHES' "$installer/said"; then fail "$name cannot be installed: the package index has another file for this server than its authors published (its checksum differs)"; fi

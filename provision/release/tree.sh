@@ -25,10 +25,11 @@ release_export() {
     rm -rf "$app_releases"/.new-*
     mkdir -p "$beside"
     trap 'rm -rf "$beside" "$beside.tar"' EXIT
-    { git --git-dir="$app_repository" archive "$3" >"$beside.tar" && tar -C "$beside" --no-same-owner -xf "$beside.tar"; } ||
+    { release_archive "$beside.tar" "$3" && tar -C "$beside" --no-same-owner -xf "$beside.tar"; } ||
         fail "$1: the release cannot be written to $app_releases: $(room "$app_releases"); make room there, or keep fewer releases (keep_releases)"
     rm -f "$beside.tar"
     if [ ! -d "$beside/$4" ]; then fail "$1: the commit has no folder $4 (source.folder)"; fi
+    case $(readlink -f "$beside/$4")/ in "$(readlink -f "$beside")"/*) ;; *) fail "$1: $4 is a link that leads out of the commit (source.folder)" ;; esac
     for own in .release .venv .built .packages .upgraded; do
         if [ -e "$beside/$own" ] || [ -L "$beside/$own" ]; then fail "$1: the commit has a $own at its top, where the server puts its own: remove it from the repository"; fi
     done
@@ -43,6 +44,14 @@ release_export() {
     if [ -e "$release_folder" ]; then mv -T "$release_folder" "$app_releases/.old-$2"; fi
     mv -T "$beside" "$release_folder"
     rm -rf "$app_releases/.old-$2"
+}
+
+# release_archive FILE COMMIT [PATH]...: a tar of the commit, of a quarter of the free space at most. A few kilobytes of Git's can be files that are
+# larger than any disk, and databases stop where that is full.
+release_archive() {
+    archived=$1 free=$(df -B 512 --output=avail "${1%/*}" | tail -n 1)
+    shift
+    (ulimit -f "$((free / 4))" && git --git-dir="$app_repository" archive "$@") >"$archived"
 }
 
 # release_resolution RELEASE UPGRADES: a release has the versions of the one that served before it, until one upgrades.

@@ -76,16 +76,17 @@ postgresql_make() {
     fi
     if [ -z "$(postgresql_ask postgres "select 1 from pg_database where datname = '$name'")" ]; then
         # A minimal server has no locale, and its PostgreSQL would know of no UTF-8.
-        postgresql_ask postgres "create database \"$name\" owner \"$name\" template template0 encoding 'UTF8' lc_collate 'C.UTF-8' lc_ctype 'C.UTF-8'"
+        # Nobody but the superuser, who runs extensions' scripts, is in it before they have run.
+        postgresql_ask postgres "create database \"$name\" owner \"$name\" template template0 connection limit 0 encoding 'UTF8' lc_collate 'C.UTF-8' lc_ctype 'C.UTF-8'"
     fi
     postgresql_ask postgres "revoke all on database \"$name\" from public"
-    if [ "$(postgresql_ask postgres "select datconnlimit from pg_database where datname = '$name'")" = 0 ]; then
-        postgresql_ask postgres "alter database \"$name\" connection limit -1"
-    fi
     for extension; do
         postgresql_ask "$name" "create extension if not exists \"$extension\" schema public" ||
             fail "$name: PostgreSQL has no extension $extension: add its package to the host's packages, such as postgresql-15-pgvector"
     done
+    if [ "$(postgresql_ask postgres "select datconnlimit from pg_database where datname = '$name'")" = 0 ]; then
+        postgresql_ask postgres "alter database \"$name\" connection limit -1"
+    fi
 }
 
 # postgresql_move FROM TO: the database and its role have another name, at once; the app that was connected has ended. What has that name

@@ -90,7 +90,7 @@ python_build() {
         find "$work" -name '*.log' -exec tail -n 30 {} +
         fail "Python $version was not built: $(python_why_not_built "$work" "$mirror")"
     }
-    "$prefix/bin/python" -c 'import bz2, ctypes, lzma, readline, sqlite3, ssl, zlib' || fail "Python $version was built without a module that it needs"
+    "$prefix/bin/python" -I -c 'import bz2, ctypes, lzma, readline, sqlite3, ssl, zlib' || fail "Python $version was built without a module that it needs"
     printf '%s %s\n' "$version" "$options" >"$work/stamp"
     put "$prefix/.provision" root root 644 <"$work/stamp"
     if [ -n "$packed" ]; then python_pack "$prefix" "$packed" "$login"; fi
@@ -123,6 +123,6 @@ python_place() {
     tar -C "$beside" --no-same-owner -xzf "$beside/packed"
     rm -rf "$prefix"
     mv -T "$beside/${prefix##*/}" "$prefix"
-    "$prefix/bin/python" -c 'import bz2, ctypes, lzma, readline, sqlite3, ssl, zlib' ||
+    "$prefix/bin/python" -I -c 'import bz2, ctypes, lzma, readline, sqlite3, ssl, zlib' ||
         fail "the cached Python does not run here: deploy once with cache: false"
 }

@@ -1,8 +1,12 @@
 # shellcheck shell=sh disable=SC2154
 redis_units=$root/etc/systemd/system redis_settings=$root/etc/provision/redis redis_data=$root/var/lib/private/provision-redis
 
-# redis_ask APP <COMMANDS: what its Redis answers. The app can make it answer anything, and not at all.
-redis_ask() { timeout 5 redis-cli --no-raw -s "$root/run/provision-redis/$1/redis.sock" 2>/dev/null | head -c 65536 | tr '\t' ' '; }
+# redis_ask APP <COMMANDS: what its Redis answers. The app can make it answer anything, and not at all. The folder of the socket is its Redis's own,
+# which may put a link to another socket there: so nobody asks, with the app's group, and reaches no other app's; nor can the app get hold of the asker.
+redis_ask() {
+    timeout 5 setpriv --reuid=65534 --regid="$(id -g "$1")" --clear-groups --no-new-privs --inh-caps=-all \
+        redis-cli --no-raw -s "$root/run/provision-redis/$1/redis.sock" 2>/dev/null | head -c 65536 | tr '\t' ' '
+}
 
 # In: NUMBER APP "SETTING SETTING...". Out: active, enabled, stamp (of the unit that it was started with), program=old (it is no longer what is
 # installed); if it runs, folder (the mode and the group of its socket's), set.SETTING for each, and used (bytes).

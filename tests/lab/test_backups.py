@@ -239,6 +239,86 @@ def test_an_archive_of_somebody_elses_is_left_alone(make: Make) -> None:
     assert plan.status == 0
 
 
+@pytest.mark.long
+def test_a_database_of_somebody_elses_with_the_name_of_a_restores_stays(make: Make) -> None:
+    theirs = f"{APP}_restored"
+    sql(f"create database {theirs}", "postgres")
+    sql("create table kept (id int)", theirs)
+    try:
+        answer = make()("restore", SERVER, "--app", APP, "--json")
+        assert f"PostgreSQL has a database {theirs} that no restore made" in answer.host(SERVER)["error"]
+        assert sql("select count(*) from kept", theirs) == "0"
+    finally:
+        sql(f"drop database if exists {theirs}", "postgres")
+    # What a run leaves that was killed right after it made one.
+    sql(f"create database {theirs} owner {APP} connection limit 0", "postgres")
+    good(make()("restore", SERVER, "--app", APP, "--json"))
+    good(make()("restore", SERVER, "--app", APP, "--discard", "--json"))
+    assert sql(f"select count(*) from pg_database where datname like '{APP}_%'", "postgres") == "0"
+
+
+@pytest.mark.long
+def test_no_user_of_the_server_has_pgbackrest_write_over_what_is_postgresqls(make: Make) -> None:
+    victim = "/var/lib/postgresql/victim"
+    locks = f"for each in backup archive; do ln -s {victim} /tmp/pgbackrest/{SERVER}-$each.lock; done"
+    shell(
+        SERVER,
+        f"rm -rf /tmp/pgbackrest; cd /; runuser -u postgres -- sh -c 'echo whole >{victim}';"
+        f" runuser -u nobody -- sh -c 'umask 0; mkdir /tmp/pgbackrest; {locks}'",
+    )
+    try:
+        good(make()("backup", SERVER))
+        assert shell(SERVER, f"cat {victim}") == "whole"
+    finally:
+        shell(SERVER, f"rm -rf /tmp/pgbackrest {victim}")
+
+
+@pytest.mark.long
+def test_what_an_app_has_put_into_its_database_is_run_by_nobody_else_and_keeps_nobody_from_restoring_it(
+    make: Make,
+) -> None:
+    """Functions that fit better than amcheck's own, and settings with which nobody gets far."""
+    owned = "/var/lib/postgresql/owned"
+    good(make()("restore", SERVER, "--app", APP, "--json"))
+    assert sql("select count(*) from pg_extension where extname = 'amcheck'") == "0"
+    sql("create extension amcheck schema public")
+    body = f"begin copy (select 1) to program 'cat >{owned}'; end"
+    functions = (
+        "verify_heapam(relation oid, on_error_stop bool, check_toast bool, skip text) returns table(blkno int8, offnum int, attnum int, msg text)",
+        "bt_index_check(index oid, heapallindexed bool) returns void",
+    )
+    text = "".join(f"create function public.{each} language plpgsql as \\$\\${body}\\$\\$;" for each in functions)
+    settings = ("statement_timeout = 1", f"role = {APP}", "default_transaction_read_only = on")
+    text += "".join(f"alter database {APP} set {each};" for each in settings)
+    shell(SERVER, f'cd /; runuser -u {APP} -- psql -Xqc "{text}" {APP}')
+    try:
+        good(make()("backup", SERVER))
+        for task in (("backup.drill", SERVER), ("restore", SERVER, "--app", APP, "--json")):
+            answer = make()(*task)
+            assert shell(SERVER, f"ls {owned} 2>/dev/null || true") == ""
+            good(answer)
+    finally:
+        sql(f"alter database {APP} reset all", "postgres")
+        sql("drop extension if exists amcheck cascade")
+        for each in functions:
+            sql(f"drop function if exists public.{each.partition('(')[0]}")
+        shell(SERVER, f"rm -f {owned}")
+    good(make()("restore", SERVER, "--app", APP, "--discard", "--json"))
+
+
+@pytest.mark.long
+def test_what_is_restored_is_reached_by_no_app_while_it_is_read_and_goes_on_with_nothing(make: Make) -> None:
+    program = "/usr/local/lib/provision-backups"
+    shell(SERVER, f"{program} recovery_begin probe {SERVER} 12 --type=default")
+    try:
+        asked = f"cd /; runuser -u {APP} -- psql -XAtqc 'select 1' -h /run/provision-scratch-probe {APP}"
+        assert "Permission denied" in lab.shell(SERVER, asked).stderr
+        launched = "select count(*) from pg_stat_activity where backend_type = '\\''logical replication launcher'\\''"
+        assert shell(SERVER, f"{program} recovery_ask probe postgres '{launched}'") == "0"
+    finally:
+        shell(SERVER, f"{program} recovery_drop probe")
+
+
 def test_without_the_key_in_the_inventory_all_of_it_goes_but_the_repository(
     make: Make, repository: Repository, tmp_path: Path
 ) -> None:
@@ -247,7 +327,7 @@ def test_without_the_key_in_the_inventory_all_of_it_goes_but_the_repository(
     assert sql("show archive_mode", "postgres") == "off"
     left = shell(
         SERVER,
-        "ls -d /etc/provision/pgbackrest /usr/local/lib/provision-backups /etc/systemd/system/provision-backup* 2>/dev/null || true",
+        "ls -d /etc/provision/pgbackrest /usr/local/lib/provision-backups /etc/systemd/system/provision-backup* /run/postgresql/pgbackrest 2>/dev/null || true",
     )
     assert left == ""
     assert shell(SERVER, "ls /srv/backups") == "archive\nbackup"

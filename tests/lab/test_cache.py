@@ -6,6 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from provision import lab
+from provision.engine import apply
+from provision.resources.redis import LIBRARY
 from tests.lab.conftest import SUITE, Controller, https, shell
 from tests.lab.load import load
 from tests.lab.refusals import ADDRESS, APP, DOMAIN, SERVER, Declared
@@ -295,6 +297,26 @@ def test_an_instance_of_the_distributions_is_left_alone(make: Make) -> None:
     assert shell(SERVER, "redis-cli get theirs; systemctl is-enabled redis-server") == "kept\nenabled"
     shell(SERVER, "DEBIAN_FRONTEND=noninteractive apt-get -qq -y purge redis-server >/dev/null")
     assert redis("ping", APP) == "PONG"
+
+
+@pytest.mark.long
+def test_a_redis_that_was_taken_over_leads_root_to_no_other(make: Make) -> None:
+    """It has put a link in the place of its socket, after the plan was made."""
+    good, other = make().deploy(SERVER), "/run/other-redis.sock"
+    assert good.status == 0, good.stderr
+    starts = f"exec -a redis-server redis-check-rdb --port 0 --unixsocket {other} --unixsocketperm 700 --maxmemory 7mb"
+    asks = f"redis-cli -s {other} config get maxmemory | tail -n 1"
+    shell(
+        SERVER, f"systemd-run -q --unit=other-redis bash -c '{starts}'; until {asks} | grep 7340032; do sleep 0.1; done"
+    )
+    try:
+        shell(SERVER, f"ln -sfn {other} {SOCKET}")
+        setting = f"app={APP}; echo 'CONFIG SET maxmemory 9mb' | redis_ask {APP}"
+        assert shell(SERVER, f"{apply.LIBRARY}{LIBRARY}\n{setting}") == ""
+        assert shell(SERVER, asks) == "7340032"
+    finally:
+        shell(SERVER, f"systemctl stop other-redis; systemctl restart {UNIT}")
+    assert make().plan(SERVER).status == 0
 
 
 def test_without_the_key_it_goes_and_its_data_stays(make: Make, repository: Repository) -> None:

@@ -224,8 +224,8 @@ def make(sh: Callable[..., Run]) -> Callable[..., Run]:
 def observe(sh: Callable[..., Run]) -> Callable[..., tuple[State, ...]]:
     """The states of resources, probed for real."""
 
-    def run(*resources: Resource) -> tuple[State, ...]:
-        ran = sh(probe.script(resources))
+    def run(*resources: Resource, **options: Any) -> tuple[State, ...]:
+        ran = sh(probe.script(resources), **options)
         assert ran.returncode == 0
         return probe.parse(ran.stdout, len(resources)).states
 

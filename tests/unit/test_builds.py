@@ -72,6 +72,23 @@ def test_it_has_none_of_the_variables_that_an_app_may_have(
     assert "a-secret-value" not in found
 
 
+def test_a_commit_that_names_something_twice_is_refused_and_leads_nowhere(
+    inventory: Inventory, repository: Path, git: Git, tmp_path: Path
+) -> None:
+    """A link out of the tree, and a file in what it is."""
+    (tmp_path / "outside").mkdir()
+    for name, text in (("link", str(tmp_path / "outside")), ("file", "text")):
+        (tmp_path / name).write_text(text)
+    link, file = (git("hash-object", "-w", str(tmp_path / name), folder=repository) for name in ("link", "file"))
+    entries = ((b"120000 a", link), (b"100644 a/out", file))
+    (tmp_path / "tree").write_bytes(b"".join(name + b"\0" + bytes.fromhex(each) for name, each in entries))
+    tree = git("hash-object", "--literally", "-w", "-t", "tree", str(tmp_path / "tree"), folder=repository)
+    commit = git("commit-tree", "-m", "twice", tree, folder=repository)
+    with pytest.raises(PlanError, match="shop: the commit cannot be unpacked on this machine: tar: a/out"):
+        build("shop", Source(push=repository), commit, steps(tmp_path), inventory, tmp_path / "one.tar")
+    assert [*(tmp_path / "outside").iterdir()] == []
+
+
 def test_commands_that_fail_say_which_and_why(inventory: Inventory, repository: Path, tmp_path: Path) -> None:
     step = Commands("make", "printf '$ make all\\n'\necho no rule >&2\nexit 2\n", (), ("out",))
     with pytest.raises(RunError, match="shop: the build on this machine failed at `make all`: no rule") as failed:

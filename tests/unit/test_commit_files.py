@@ -88,6 +88,26 @@ def test_a_commit_without_a_wanted_text_cannot_be_read(repository: Path, commit:
     assert read(Source(push=repository), commit, WANTED.__contains__) is None
 
 
+def test_a_commit_of_more_names_than_memory_holds_is_not_read(repository: Path, git: Git, tmp_path: Path) -> None:
+    """Two million files, of one text and seven folders: three folders more would be two thousand million."""
+    (tmp_path / "text").write_text("")
+    mode, each = "100644", git("hash-object", "-w", str(tmp_path / "text"), folder=repository)
+    for count in (10, 10, 10, 10, 10, 10, 2):
+        tree = b"".join(f"{mode} {name}\0".encode() + bytes.fromhex(each) for name in range(count))
+        (tmp_path / "tree").write_bytes(tree)
+        mode, each = "40000", git("hash-object", "-w", "-t", "tree", str(tmp_path / "tree"), folder=repository)
+    commit = git("commit-tree", "-m", "many", each, folder=repository)
+    assert read(Source(push=repository), commit, lambda _: False) is None
+
+
+def test_a_text_that_is_too_large_is_not_read(repository: Path, git: Git) -> None:
+    with (repository / "pyproject.toml").open("wb") as file:
+        file.truncate(65 * 1024**2)
+    git("add", ".", folder=repository)
+    git("commit", "--quiet", "--message=large", folder=repository)
+    assert read(Source(push=repository), git("rev-parse", "HEAD", folder=repository), WANTED.__contains__) is None
+
+
 def test_a_commit_is_read_once(repository: Path, commit: str, monkeypatch: pytest.MonkeyPatch) -> None:
     times: list[str] = []
 

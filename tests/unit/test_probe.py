@@ -141,3 +141,9 @@ def test_a_held_lock_and_the_last_generation_are_seen(
 def test_a_probe_changes_nothing(tmp_path: Path, sh: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     sh(probe.script([File(str(tmp_path / "file"), "text"), Directory(str(tmp_path / "folder"))]))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_value_with_a_tab_takes_the_place_of_nothing() -> None:
+    """Whoever can put one into a value of a record would say what the record is about."""
+    with pytest.raises(ValueError, match="the key path is there twice"):
+        State([("path=/etc/shop", "used=process 1 (x", "path=/etc)")])["path"]

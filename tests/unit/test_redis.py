@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -12,11 +13,14 @@ from provision.engine.resource import Change, State
 from provision.errors import PlanError
 from provision.inventory.cache import FOLDER
 from provision.release.layout import CacheLayout
+from provision.resources import redis
 from provision.resources.redis import STAMP, UNIT, NoRedis, Redis
 from tests.unit.tables import HOST, SHOP, ids
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    import subprocess
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from tests.unit.tables import MakeFacts, MakeHost
 
@@ -114,3 +118,14 @@ def test_each_app_that_declares_one_has_one_before_its_release(make_host: MakeHo
     for held in (roles.previewed, roles.server):
         assert "redis:shop" not in ids(held(make_host(), *make_known()))
     assert not [each for each in plain if each.startswith("packages:redis") or "provision-redis" in each]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+def test_redis_is_asked_with_the_apps_group_which_reaches_no_other(
+    call: Callable[..., subprocess.CompletedProcess[str]], stand_in: Callable[[str, str], Path], root: Path
+) -> None:
+    for each in (root, *root.parents[:3]):
+        each.chmod(0o755)
+    stand_in("redis-cli", "id -u; id -G")
+    asked = call([redis], f"PATH={root}/bin:$PATH; redis_ask nobody")
+    assert asked.stdout.split() == ["65534", "65534"]

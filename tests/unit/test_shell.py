@@ -69,6 +69,38 @@ def test_no_two_libraries_define_the_same_function_for_one_script_holds_them_all
     assert sorted(set(names)) == sorted(names)
 
 
+def test_no_shell_takes_names_as_they_are_from_a_folder_that_is_everybodys() -> None:
+    """What matches a pattern there may be anybody's, and hold a newline."""
+    files = sorted(Path(provision.__file__).parent.glob("*/*.sh"))
+    glob = re.compile(r"/(?:tmp|var/tmp|dev/shm)\"?/\S*\*")
+    assert [str(file) for file in files if glob.search(file.read_text())] == []
+
+
+def test_what_an_app_says_is_never_kept_as_a_whole() -> None:
+    """It may have no end, and root's shell would keep all of it in memory: command_told has the end of it."""
+    files = sorted(Path(provision.__file__).parent.glob("*/*.sh"))
+    kept = re.compile(r'=\$\((?:cd / && )?(?:command_run|sandbox_run|runuser -u "\$)[^|]*\)')
+    assert [found for file in files for found in kept.findall(file.read_text())] == []
+
+
+def test_no_variable_of_a_command_is_set_by_an_argument() -> None:
+    """All users of a server can read arguments, and what comes from a variable of the shell may be an app's secret."""
+    files = sorted(Path(provision.__file__).parent.glob("*/*.sh"))
+    given = re.compile(r'\benv (?:[A-Z_]+=\S+ )*[A-Z_]+="?\$.*')
+    assert [found for file in files for found in given.findall(file.read_text())] == []
+
+
+def test_root_imports_nothing_from_the_folder_in_which_it_is() -> None:
+    """That is the login's home: without -I, Python would look there first, for a pip.py or an ssl.py. What is boxed is not root's."""
+    files = [
+        file for file in Path(provision.__file__).parent.glob("*/*.sh") if file.name not in ("build.sh", "check.sh")
+    ]
+    lines = [
+        line for file in files for line in file.read_text().splitlines() if not re.search("command_run|lab/", line)
+    ]
+    assert [line for line in lines if re.search(r'python3?"? -[cm] ', line)] == []
+
+
 @pytest.fixture
 def parses() -> Callable[[str], bool]:
     """Whether sh can read a library; nothing of it is run."""

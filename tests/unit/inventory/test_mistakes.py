@@ -185,6 +185,7 @@ WRONG = [
     (APP.replace("shop:", "Shop:") + HOST, at(2, 'apps.Shop: "Shop" is not an app name; use a-z, 0-9 and -, begin with a letter, at most 26 characters')),
     (APP.replace("shop:", "getty:") + HOST, at(2, 'apps.getty: "getty" is a name that the system uses itself; choose another, for example getty-app')),
     (APP.replace("shop:", "postgresql:") + HOST, at(2, 'apps.postgresql: "postgresql" is a name that the system uses itself; choose another, for example postgresql-app')),
+    (APP.replace("shop:", "provision-redis:") + HOST, at(2, 'apps.provision-redis: "provision-redis" is a name that the system uses itself; choose another, for example redis-app')),
     (APP.replace("shop:", "www-data:") + HOST, at(2, 'apps.www-data: "www-data" is a name that the system uses itself; choose another, for example www-data-app')),
     (APP + "  blog: {source: /a, module: a:b, domains: [blog.example.com, Shop.example.com]}\n" + HOST, at(6, "apps.blog.domains[1]: the apps shop and blog of host web1 have the same domain shop.example.com")),
     (HOST + "apps: [shop]\n", at(4, "apps: a list is not a mapping; write keys and values below it")),

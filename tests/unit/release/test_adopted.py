@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +14,6 @@ from provision.release.claim import Claim
 from provision.release.uninstall import Uninstalled
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
@@ -73,6 +74,20 @@ def test_what_was_noted_and_not_moved_is_still_theirs(theirs: Path, root: Path, 
     assert call([uninstall], BACK).returncode == 0
     assert (theirs / "env").read_text() == "A=1\n"
     assert not record.exists()
+
+
+def test_no_process_says_by_its_name_what_else_is_moved_aside(theirs: Path, observe: Observe) -> None:
+    """Whoever has a folder open that is to be adopted could have root move all of /etc aside with it."""
+    named = "open('/proc/self/comm', 'w').write('x\\tpath=/etc'); print(flush=True); input()"
+    with subprocess.Popen(
+        (sys.executable, "-c", named), cwd=theirs, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout
+        process.stdout.readline()
+        (state,) = observe(Claim("shop"))
+        process.kill()
+    assert state.all("path") == ("/etc/shop",)
+    assert state["used"] == f"process {process.pid} (x?path=/etc)"
 
 
 def test_nothing_takes_the_place_of_what_is_there_again(theirs: Path, root: Path, call: Call) -> None:

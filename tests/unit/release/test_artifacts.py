@@ -134,3 +134,20 @@ def test_a_copy_takes_the_place_of_what_the_commit_has(call: Callable[..., Ran],
     assert [each.name for each in (tree / "front/dist").iterdir()] == ["new"]
     assert (tree / "front/link").readlink() == Path("/etc/shadow")
     assert sorted(each.name for each in (tree / "front").iterdir()) == ["dist", "link"]
+
+
+@pytest.mark.parametrize("command", ["mkdir", "mv"])
+def test_what_was_built_is_kept_whole_or_not_at_all(
+    command: str, call: Callable[..., Ran], server: Path, stand_in: Callable[[str, str], Path], owners: object
+) -> None:
+    """A disk that is full while root takes the first of two outputs: without it, later deploys would take what is kept for whole."""
+    work = server / "work"
+    for name in ("one/a", "two/b"):
+        (work / "source" / name).mkdir(parents=True)
+    (server / "srv/shop/builds").mkdir()
+    program = subprocess.run(["sh", "-c", f"command -v {command}"], capture_output=True, text=True, check=True).stdout
+    stand_in(command, f'case "$*" in *out/one*) exit 1 ;; esac; exec {program.strip()} "$@"')
+    took = f"app=shop; layout_app shop; work={work} key=key outputs='one/a\ntwo/b'; PATH={server}/bin:$PATH; artifacts_take"
+    ran = call([shell_module], took)
+    assert (ran.returncode, [*(server / "srv/shop/builds").iterdir()]) == (1, []), ran.stdout + ran.stderr
+    assert "no space left for what was built" in ran.stdout

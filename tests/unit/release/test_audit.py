@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from provision.engine.shell import library
+from provision.release import audit
 from provision.release.audit import unexplained
 from tests.unit.tables import TWO
 
 if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+
     from tests.unit.tables import MakeHost
 
 LISTENS = {"kind": "listens", "path": "/usr/sbin/nginx", "package": "nginx", "changed": "", "protocol": "tcp"}
@@ -74,3 +80,17 @@ def test_anything_else_is_named(make_host: MakeHost, record: dict[str, str], wha
 def test_an_answer_that_was_cut_off_explains_nothing(make_host: MakeHost) -> None:
     with pytest.raises(ValueError, match="no end"):
         unexplained(make_host(TWO), [line(LOGIN)])
+
+
+def test_a_file_is_one_file_whatever_its_name_is(
+    sh: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """Anybody can make a file whose name says that it is a package's, or that it is two."""
+    for name in ("plain", "a\tpackage=bash", "b\nc"):
+        (tmp_path / name).touch()
+        (tmp_path / name).chmod(0o4755)
+    found = sh(f"{library(str(Path(audit.__file__)))}\naudit_suid_below {tmp_path}").stdout.splitlines()
+    assert sorted(one.split("\t")[0] for one in found) == [
+        f"{tmp_path}/{name}" for name in ("a?package=bash", "b?c", "plain")
+    ]
+    assert all(one.split("\t")[1].startswith("access=4755 ") for one in found)

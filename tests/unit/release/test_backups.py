@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import subprocess
 from datetime import UTC, datetime
@@ -17,13 +18,14 @@ from provision.engine.shell import quote
 from provision.errors import InventoryError, PlanError
 from provision.inventory import load
 from provision.inventory.backups import Backups
-from provision.release import backup_status
+from provision.release import backup_status, backups
 from provision.release.backups import LIBRARY, PostgresArchive, program, settings
 from provision.release.recovery import DiscardedDatabases, Moment, RestoredDatabase
 from tests.inventories import HOST_KEY
 from tests.unit.tables import HOST, SHOP, ids
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.unit.tables import MakeFacts, MakeHost
@@ -174,6 +176,16 @@ def test_a_restore_beside_needs_a_free_name_and_a_database_of_the_apps() -> None
         beside.plan(State(), {})
 
 
+def test_a_database_that_no_restore_made_is_not_written_over() -> None:
+    assert RESTORE.probe().item == ("shop", "shop_before_20260501t100000z", "shop_restored")
+    with pytest.raises(PlanError, match="PostgreSQL has a database shop_restored that no restore made"):
+        RESTORE.plan(State.of({"role": "ours"}, {"beside": "theirs"}), {})
+
+
+def test_no_user_of_the_server_can_be_before_pgbackrest_where_it_locks() -> None:
+    assert "lock-path=/run/postgresql/pgbackrest\n" in settings(wanted())
+
+
 def test_what_was_kept_is_dropped_by_name() -> None:
     change = DiscardedDatabases("shop").plan(
         State.of({"role": "ours"}, {"kept": "shop_before_1"}, {"kept": "beside"}), {}
@@ -184,6 +196,71 @@ def test_what_was_kept_is_dropped_by_name() -> None:
         "recovery_discard shop shop_before_1 beside",
     )
     assert DiscardedDatabases("shop").plan(State.of({"role": "ours"}), {}) is None
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root has folders in those of others")
+def test_a_repository_is_made_where_root_alone_decides_what_is_there(
+    call: Callable[..., Any], stand_in: Callable[[str, str], Path], owners: object, tmp_path: Path
+) -> None:
+    """Whoever has a folder above could put another in its place before it is given to postgres."""
+    stand_in("runuser", "exit 0")
+    above = tmp_path / "theirs" / "roots"
+    above.mkdir(parents=True)
+    os.chown(above.parent, 65534, 65534)
+    made = call([backups], f"PATH={tmp_path}/bin:$PATH; backups_folder {above}/backups")
+    assert f"{above.parent} is not root's alone" in made.stdout
+    assert [*above.iterdir()] == []
+
+
+def test_a_query_arrives_as_it_is_written(
+    call: Callable[..., Any], stand_in: Callable[[str, str], Path], owners: object, root: Path
+) -> None:
+    query = """select count(*) > 0 from "a b" where c = 'it''s $HOME `id` \\ ${1} %n'"""
+    (root / "var/lib/provision/scratch").mkdir(parents=True)
+    stand_in(
+        "systemd-run",
+        f'echo "$*" >{root}/arguments; sed "s/^QUERY=/printf %s /" {root}/var/lib/provision/scratch/drill.env | sh',
+    )
+    ran = call([backups], f"recovery_query shop {quote(query)}")
+    assert (ran.returncode, ran.stdout) == (0, query), ran.stderr
+    assert "count" not in (root / "arguments").read_text()
+
+
+@pytest.mark.parametrize(
+    ("url", "read"),
+    [
+        ("postgresql+asyncpg://shop@/shop?host=/run/postgresql", "postgresql+asyncpg://shop@/shop?host=/run/provision-scratch-drill"),
+        ("postgresql://shop:hidden@/shop?host=/run/postgresql&a=b", "postgresql://shop:hidden@/shop?host=/run/provision-scratch-drill&a=b"),
+        ("postgresql://shop:hidden@db.example.com/shop", ""),
+    ],
+)  # fmt: skip
+def test_the_address_that_a_drill_asks_is_in_no_argument(
+    url: str,
+    read: str,
+    call: Callable[..., Any],
+    stand_in: Callable[[str, str], Path],
+    owners: object,
+    root: Path,
+) -> None:
+    """All users of a server can read arguments and what systemd says of a unit; and systemd writes them to the journal."""
+    release, slot = root / "srv/shop/releases/one", root / "etc/shop/blue"
+    for folder in (release, slot, root / "var/lib/provision/scratch"):
+        folder.mkdir(parents=True)
+    (release / ".release").write_text("commit\t.\n")
+    (release / "alembic.ini").touch()
+    (slot.parent / "current").symlink_to("blue")
+    (slot / "release").symlink_to(release)
+    (slot / "env").write_text(f'A="b"\nDATABASE_URL="{url}"\n')
+    stand_in(
+        "systemd-run",
+        f'echo "$*" >{root}/arguments; cat {root}/var/lib/provision/scratch/drill.env >{root}/read; echo abc123',
+    )
+    ran = call([backups], f"PATH={root}/bin:$PATH; recovery_alembic shop")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    asked = (root / "read").read_text() if (root / "read").exists() else ""
+    assert asked == (f'DATABASE_URL="{read}"\n' if read else "")
+    assert (root / "arguments").exists() == bool(read)
+    assert not read or "hidden" not in (root / "arguments").read_text()
 
 
 def said(
@@ -200,6 +277,16 @@ def said(
     notes = {"backup": backup, "check": check, "drill": drill}
     lines = [f"what={name}\tat={NOW - 60}\tsaid={text}" for name, text in notes.items() if text]
     return [*lines, f"what=archiver\tat={archiver}\tsaid=failing", f"what=info\tat={NOW}\tsaid={listed}"]
+
+
+def test_what_an_app_says_in_a_drill_is_no_news_of_the_backups(call: Callable[..., Any], owners: object) -> None:
+    """An app that was taken over says in its database's error that its backups are well."""
+    forged = f"ERROR: no\twhat=backup\tat={NOW}\tsaid=ok"
+    script = "mkdir -p $backups_state; backups_note backup 'unable to open'; backups_note drill"
+    ran = call([backups], f"{script} {quote(forged)}; backups_status")
+    assert ran.returncode == 0, ran.stderr
+    state = backup_status.state(wanted(), ran.stdout.splitlines())
+    assert [one for one in state.wrong if one.endswith(": unable to open")], state
 
 
 def wanted(**more: Any) -> Backups:

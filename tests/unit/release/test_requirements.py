@@ -234,3 +234,12 @@ def test_a_link_within_the_commit_is_read(tmp_path: Path, call: Call) -> None:
     before = call([shell], f"requirements_key {tmp_path}/tree app auto base").stdout
     (tmp_path / "tree/real.txt").write_text("fastapi==2\n")
     assert call([shell], f"requirements_key {tmp_path}/tree app auto base").stdout != before
+
+
+def test_files_that_include_each_other_without_an_end_are_read_for_a_while(tmp_path: Path, call: Call) -> None:
+    """Eight levels of fifty each would take root for years, before anything is installed."""
+    write(tmp_path, {"requirements.txt": "-r requirements.txt\n" * 50, ".release": "commit"})
+    key = call([shell], f"requirements_key '{tmp_path}' . requirements.txt base")
+    assert len(key.stdout.strip()) == 16
+    (tmp_path / ".release").write_text("another commit")
+    assert call([shell], f"requirements_key '{tmp_path}' . requirements.txt base").stdout != key.stdout

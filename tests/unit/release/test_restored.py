@@ -275,3 +275,21 @@ def test_only_a_user_who_came_with_a_package_goes(
     write(found / "principals", "user redis redis-server\n")
     ran = call([restored], "restored_packages user:redis user:root group:shadow user:redi.")
     assert [line for line in ran.stdout.splitlines() if "del " in line] == ["userdel redis"], ran.stderr
+
+
+def test_no_name_in_a_folder_that_is_everybodys_makes_anything_else_go(
+    root: Path, call: Call, observe: Observe, tmp_path: Path
+) -> None:
+    """A file's name may hold a newline, and what comes after that names something in the folder where root happens to be."""
+    for name in ("provision-x\n.ssh", "provision-tool.ab\ncd", "provision-notes", "provision-tool.abc123"):
+        write(root / "var/tmp" / name)
+    home = tmp_path / "home"
+    write(home / ".ssh/authorized_keys", "mine")
+    (state,) = observe(Restored("python"), cwd=home)
+    change = Restored("python").plan(state, {})
+    assert change
+    assert change.script == "restored_python /var/tmp/provision-tool.abc123"
+    ran = call([restored], f"cd {home}; restored_python .ssh /var/tmp/provision-notes /var/tmp/provision-tool.abc123")
+    assert ran.returncode == 0, ran.stderr
+    assert (home / ".ssh/authorized_keys").read_text() == "mine"
+    assert len([*(root / "var/tmp").iterdir()]) == 3

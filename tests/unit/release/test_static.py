@@ -88,6 +88,13 @@ def test_a_link_that_leaves_the_commit_is_refused(
     assert str(root) not in line
 
 
+def test_a_link_is_seen_by_its_whole_name(slots: Path, root: Path, release: Path, shell: Shell) -> None:
+    (release / "media" / " leak ").symlink_to("/etc/passwd")
+    (release / "media" / "leak").write_text("something else")
+    said = shell(f"{SET}new=green; slot_prepare")
+    assert "is a link that leads out of the commit" in said.stdout
+
+
 def test_the_links_go_with_the_traffic(slots: Path, root: Path, shell: Shell, health: Serve) -> None:
     health(root / "run" / "shop" / "green.sock")
     assert shell(f"{SET}activation_run").returncode == 0

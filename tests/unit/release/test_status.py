@@ -271,6 +271,17 @@ def test_an_odd_subject_comes_back_as_it_was_written(
     assert (found.author, found.subject) == ("test", subject)
 
 
+def test_an_author_says_nothing_of_the_release(
+    shop: Path, repository: Path, git: Callable[..., str], ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_AUTHOR_NAME", "Jo\tstate=active\twho=root")
+    git("commit", "--quiet", "--allow-empty", "--message=one", folder=repository)
+    git("fetch", "--quiet", folder=shop / "repository.git")
+    release(shop, "one", git("rev-parse", "HEAD", folder=repository))
+    (found,) = listed(*ask("status_releases", "shop"))
+    assert (found.state, found.who, found.author) == ("new", "-", "Jo state=active who=root")
+
+
 def test_a_subject_over_several_lines_is_one(shop: Path, repository: Path, git: Callable[..., str], ask: Ask) -> None:
     git("commit", "--quiet", "--allow-empty", "--message=one\ntwo\n\nA body.", folder=repository)
     git("fetch", "--quiet", folder=shop / "repository.git")

@@ -351,6 +351,11 @@ def test_the_processes_of_a_slot_are_those_that_run_on(slots: Path, shell: Shell
     assert shell("supervisor_processes shop green").stdout == ""
 
 
+def test_files_that_cannot_be_written_are_no_success(slots: Path, shell: Shell) -> None:
+    fill(slots / "blue" / "units", **{"shop-worker.conf": WORKER})
+    assert shell("mktemp() { return 1; }; if supervisor_processes_write shop blue; then echo written; fi").stdout == ""
+
+
 def test_supervisor_and_cron_get_the_files_of_the_slot_and_lose_those_that_it_does_not_have(
     slots: Path, root: Path, shell: Shell, supervisor: Supervisor
 ) -> None:

@@ -79,6 +79,12 @@ def test_systemd_gets_the_units_of_the_slot_and_loses_those_that_it_does_not_hav
     assert units.calls[-1] == "daemon-reload"
 
 
+def test_units_that_cannot_be_written_are_no_success(slots: Path, shell: Shell, units: Units) -> None:
+    """As on a disk that is full: the process would go on with the unit of the release before."""
+    fill(slots / "blue" / "units", **unit("shop-worker.service"))
+    assert shell("mktemp() { return 1; }; if systemd_processes_write shop blue; then echo written; fi").stdout == ""
+
+
 def test_a_timer_that_would_not_start_at_a_boot_is_down(slots: Path, shell: Shell, units: Units) -> None:
     fill(slots / "blue" / "units", **unit("shop-worker.service"), **unit("shop-tidy.timer", ""))
     units.start("shop-worker.service", "shop-tidy.timer")

@@ -123,3 +123,40 @@ def test_a_commit_with_a_name_that_the_server_needs_is_refused_and_nothing_is_wr
     assert f"the commit has a {name} at its top, where the server puts its own" in done.stdout
     assert victim.read_text() == "untouched"
     assert list((shop / "releases").iterdir()) == []
+
+
+def test_an_apps_folder_does_not_lead_out_of_its_commit(
+    shop: Path, repository: Path, git: Callable[..., str], make: Make
+) -> None:
+    """Root would look for what imports Alembic in all of the disk."""
+    for name, target in (("out", "/"), ("up", "../../.."), ("same", "app")):
+        (repository / name).symlink_to(target)
+    git("add", ".", folder=repository)
+    git("commit", "--quiet", "--message=links", folder=repository)
+    git("fetch", "--quiet", str(repository), "main:links", folder=shop / "repository.git")
+    commit = git("rev-parse", "HEAD", folder=repository)
+    for folder in ("out", "up", "out/etc"):
+        made = make(replace(RELEASE, commit=commit, folder=folder).plan(State(), {}))
+        assert made.returncode == 1
+        assert f"{folder} is a link that leads out of the commit (source.folder)" in made.stdout
+        assert [*(shop / "releases").iterdir()] == []
+    assert make(replace(RELEASE, commit=commit, folder="same").plan(State(), {})).returncode == 0
+
+
+def test_a_commit_takes_no_more_than_a_part_of_the_free_space(
+    shop: Path, repository: Path, git: Callable[..., str], make: Make, stand_in: Callable[[str, str], Path]
+) -> None:
+    """On a disk that is full, even for as long as a release is being written, PostgreSQL stops."""
+    with (repository / "large").open("wb") as file:
+        file.truncate(8 * 1024**2)
+    git("add", ".", folder=repository)
+    git("commit", "--quiet", "--message=large", folder=repository)
+    git("fetch", "--quiet", str(repository), "main:large", folder=shop / "repository.git")
+    change = replace(RELEASE, commit=git("rev-parse", "HEAD", folder=repository)).plan(State(), {})
+    program = stand_in("df", f"echo Avail; echo {16 * 2048}")
+    made = make(change)
+    assert made.returncode == 1
+    assert "the release cannot be written" in made.stdout
+    assert [*(shop / "releases").iterdir()] == []
+    program.unlink()
+    assert make(change).returncode == 0

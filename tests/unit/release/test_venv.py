@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -339,3 +340,11 @@ def test_uv_with_a_checksum_that_is_not_known_is_not_installed(
     assert said.stdout.startswith("uv==1.0 --hash=sha256:aa --hash=sha256:bb")
     assert "error: uv 1.0 cannot be installed: the package index has another file for this server" in said.stdout
     assert not (tmp_path / "opt" / "uv" / "1.0").exists()
+
+
+def test_whoever_has_the_logins_home_has_root_import_nothing(
+    call: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    (tmp_path / "platform.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w')\n")
+    said = call([shell], f"cd {tmp_path}; python={sys.executable}; python_check_whose")
+    assert (said.returncode, (tmp_path / "imported").exists()) == (0, False), said.stderr
