@@ -48,7 +48,7 @@ restored_access() {
     fi
 }
 
-restored_sandbox=$root/etc/systemd/system/nginx.service.d/provision.conf
+restored_sandbox=$root/etc/systemd/system/nginx.service.d/provision.conf restored_preparation=$root/usr/local/lib/provision-nginx
 
 restored_site_paths() {
     for path in "$nginx_folder/sites-enabled/000-default.conf" "$nginx_folder/sites-available/000-default.conf"; do
@@ -59,7 +59,8 @@ restored_site_paths() {
 
 restored_find_site() {
     restored_site_paths | sed 's/^/thing=/'
-    uninstall_there "$nginx_folder/provision" "$provision_stamps/nginx" "$provision_stamps/nginx-certificates" "$provision_before/nginx" "$restored_sandbox" | sed 's/^/thing=/'
+    uninstall_there "$nginx_folder/provision" "$provision_stamps/nginx" "$provision_stamps/nginx-certificates" "$provision_before/nginx" "$restored_sandbox" \
+        "$restored_preparation" | sed 's/^/thing=/'
     restored_replaced nginx
 }
 
@@ -76,14 +77,11 @@ restored_site() {
     rmdir "$nginx_folder/provision" 2>/dev/null || true
     if [ -e "$restored_sandbox" ]; then
         # Only a restart leaves a sandbox.
-        rm -f "$restored_sandbox"
-        rmdir "${restored_sandbox%/*}" 2>/dev/null || true
-        systemctl daemon-reload
-        if systemctl is-active --quiet nginx; then systemctl restart nginx; fi
+        if systemctl is-active --quiet nginx; then nginx_sandbox_leave "$restored_sandbox"; else nginx_sandbox_clear "$restored_sandbox"; fi
     elif systemctl is-active --quiet nginx; then
         service_reload nginx
     fi
-    rm -f "$provision_stamps/nginx" "$provision_stamps/nginx-certificates" "$provision_stamps/nginx-sandbox"
+    rm -f "$provision_stamps/nginx" "$provision_stamps/nginx-certificates" "$provision_stamps/nginx-sandbox" "$restored_preparation"
 }
 
 restored_hook=$certificate_certbot/renewal-hooks/deploy/nginx restored_authority=$root/etc/systemd/system/certbot.service.d/authority.conf

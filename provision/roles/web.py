@@ -14,7 +14,7 @@ from provision.resources.certificate import WEBROOT, Placeholder, Switch, link
 from provision.resources.file import Absent, Directory, File, Link
 from provision.resources.file_set import FileSet, Member
 from provision.resources.nginx import DEFAULT, FOLDER, LONG, NGINX, AdoptedSite, Nginx, NoStockSite, conflicts, refuse
-from provision.resources.nginx_sandbox import NginxSandbox
+from provision.resources.nginx_sandbox import PREPARATION, PROGRAM, NginxSandbox
 from provision.resources.package import Packages
 from provision.resources.ports import Ports
 from provision.resources.service import Service
@@ -67,9 +67,16 @@ def web(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
         sites,
         # If nobody has to be answered in between, nginx reads all at the end, at once.
         *((load,) if not wait.apps or wait.names or wait.first else ()),
-        NginxSandbox(host.hardening.wants("nginx")),
+        *_sandbox(host, facts),
         *(Absent(Layout(app.name).answers) for app in apps if not app.cache.answers and app.name not in wait.apps),
     )
+
+
+def _sandbox(host: Host, facts: Facts) -> tuple[Resource, ...]:
+    """nginx's sandbox, and before it the program that it starts with where it does without root; or neither."""
+    wanted = host.hardening.wants("nginx")
+    sandbox = NginxSandbox(wanted, frozenset(one.path for one in _adopted(host, facts)))
+    return (File(PROGRAM, PREPARATION, mode=0o755), sandbox) if wanted else (sandbox, Absent(PROGRAM))
 
 
 def switched(
