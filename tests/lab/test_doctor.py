@@ -175,7 +175,7 @@ def test_what_a_new_release_lacks_is_named_before_it_is_made(guarded: Declared) 
         assert (doctor.status, *re.split(r"\d+ MB are free", said)) == (0, *re.split(r"\d+ MB are free", warning))
     guarded.repository.commit({"main.py": f"{MAIN}\n# Another.\n"})
     bound = "mount --bind /srv /srv && mount -o remount,bind,ro /srv"
-    with made(bound, "umount --lazy /srv"), untouched():
+    with untouched(), made(bound, "umount --lazy /srv"):
         error = refused(declared(guarded)("deploy", SERVER, "--json"))
     assert (
         error

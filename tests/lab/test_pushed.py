@@ -16,6 +16,7 @@ import yaml
 from provision import lab
 from provision.engine.shell import quote
 from provision.lab import folder, server
+from tests.lab import again
 from tests.lab.conftest import LAB, Controller, https, shell
 from tests.lab.git_https import serving_git
 from tests.lab.index import USER
@@ -122,7 +123,8 @@ def without_dns() -> Iterator[None]:
         "cp /etc/resolv.conf /etc/hosts /run/; printf 'nameserver 127.0.0.9\\noptions timeout:2 attempts:1\\n' >/etc/resolv.conf",
     )
     try:
-        yield
+        with again.busy("its name server"):
+            yield
     finally:
         shell(SERVER, "cat /run/resolv.conf >/etc/resolv.conf; cat /run/hosts >/etc/hosts; systemctl stop silent")
 
@@ -271,7 +273,8 @@ def resolved_by(*lines: str) -> Iterator[None]:
     with subprocess.Popen(("nsenter", "--net", "--target", str(server.leader(one)), *words)) as process:
         try:
             shell(SERVER, f"for _ in $(seq 50); do getent hosts {DOMAIN} && break; sleep 0.1; done")
-            yield
+            with again.busy("its name server"):
+                yield
         finally:
             process.terminate()
             shell(SERVER, "cat /run/resolv.conf >/etc/resolv.conf")

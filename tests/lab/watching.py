@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+from tests.lab import again
 from tests.lab.conftest import shell
 
 ANYWHERE = "/etc /home /opt /root /run /srv /tmp /usr/local /var"
@@ -32,7 +33,8 @@ def watched(server: str, *secrets: str, users: tuple[str, ...] = ("nobody",)) ->
     with ThreadPoolExecutor(1) as pool:
         watching = pool.submit(shell, server, watch)
         try:
-            yield seen
+            with again.busy("watching"):
+                yield seen
         finally:
             shell(server, "touch /run/watched")
     *found, rounds = watching.result().splitlines()
