@@ -12,8 +12,7 @@ from provision.untrusted import line as shown
 
 PROBES = joined(nginx.LIBRARY, library(__file__))
 LIBRARY = joined(service.LIBRARY, PROBES)
-PATH = "/etc/systemd/system/nginx.service.d/provision.conf"
-PROGRAM = "/usr/local/lib/provision-nginx"
+PATH, PROGRAM = "/etc/systemd/system/nginx.service.d/provision.conf", "/usr/local/lib/provision-nginx"
 PREPARATION = (
     "#!/bin/sh\n# Before nginx starts and reads its configuration anew. Written by provision.\nset -eu\n"
     + "".join((library(str(Path(__file__).with_name("nginx_keys.py"))), 'nginx_keys "$1"\n'))

@@ -82,7 +82,7 @@ def unconfined() -> bool:
     return ask("/health")[0] == 200 and shell(SERVER, there).split() == ["NoNewPrivs:", "0"]
 
 
-BOTH = {"sandbox:nginx", f"file:{PROGRAM}"}
+ENTERS, LEAVES = {"sandbox:nginx", f"file:{PROGRAM}"}, {"sandbox:nginx", f"absent:{PROGRAM}"}
 OTHERS = "/etc/nginx/conf.d/others.conf"
 
 
@@ -93,7 +93,7 @@ def owners() -> set[str]:
 
 def test_nginx_does_in_its_sandbox_and_without_root_all_that_it_has_to_do(safe: Controller) -> None:
     boxed = mark(safe, "true")
-    assert {*boxed.deploy(SERVER).changed(SERVER)} == BOTH
+    assert {*boxed.deploy(SERVER).changed(SERVER)} == ENTERS
     assert boxed.plan(SERVER).status == 0
     assert boxed("verify", SERVER, "--json").failing(SERVER) == set()
     assert owners() == {"www-data"}
@@ -112,7 +112,7 @@ def test_nginx_does_in_its_sandbox_and_without_root_all_that_it_has_to_do(safe: 
     shell(SERVER, "systemctl kill -s KILL nginx; sleep 0.5; systemctl start nginx")
     assert boxed.plan(SERVER).status == 0
     with_site_of_another(boxed)
-    assert {*mark(safe, "false").deploy(SERVER).changed(SERVER)} == BOTH
+    assert {*mark(safe, "false").deploy(SERVER).changed(SERVER)} == LEAVES
     assert unconfined()
     assert (
         shell(
@@ -218,5 +218,5 @@ def test_nginx_that_does_not_come_up_in_its_sandbox_runs_as_before(
     finally:
         shell(SERVER, "rm -rf /run/systemd/system/nginx.service.d /etc/odd; systemctl daemon-reload")
     assert "sandbox:nginx" in mark(safe, "true").deploy(SERVER).changed(SERVER)
-    assert {*mark(safe, "false").deploy(SERVER).changed(SERVER)} == BOTH
+    assert {*mark(safe, "false").deploy(SERVER).changed(SERVER)} == LEAVES
     assert unconfined()
