@@ -294,7 +294,9 @@ class Hardened(Places):
         "/etc/needrestart/conf.d/provision.conf", "file", "needrestart leaves the apps' units alone", mode=0o644
     )
     modules = Place("/etc/modprobe.d/zz-provision.conf", "file", "modules that the kernel does not load", mode=0o644)
-    idle = Place("/etc/profile.d/zz-provision.sh", "file", "a shell that nobody uses ends, and none dumps core", mode=0o644)
+    idle = Place(
+        "/etc/profile.d/zz-provision.sh", "file", "a shell that nobody uses ends, and none dumps core", mode=0o644
+    )
     passwords = Place(
         "/etc/security/pwquality.conf.d/zz-provision.conf", "file", "how good a new password has to be", mode=0o644
     )

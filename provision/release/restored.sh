@@ -161,6 +161,7 @@ restored_find_system() {
     restored_system_paths | while read -r path; do restored_things "$path"; done
     restored_things "$hardened_kernel" "$hardened_swap" "$hardened_integrity" "$hardened_integrity_unit" "$hardened_integrity_timer" "$hardened_integrity_state"
     if [ -e "$provision_kernel" ]; then printf 'thing=%s\tback=yes\n' /proc/sys; fi
+    if [ -e "$provision_notice" ]; then printf 'thing=%s\tback=yes\n' /etc/issue /etc/issue.net; fi
     if [ -e "$provision_timers" ]; then sed 's/^\([^ ]*\) .*/thing=\1	back=yes/' "$provision_timers"; fi
 }
 
@@ -169,6 +170,7 @@ restored_system() {
     rm -f "$hardened_kernel"
     # shellcheck disable=SC2046 # the names are words
     if [ -e "$provision_kernel" ]; then kernel_back $(cut -d ' ' -f 1 "$provision_kernel"); fi
+    if [ -e "$provision_notice" ]; then notice_back "$root/etc/issue" "$root/etc/issue.net"; fi
     # shellcheck disable=SC2046
     if [ -e "$provision_timers" ]; then dropin_timer_back $(cut -d ' ' -f 1 "$provision_timers"); fi
     integrity_remove "${hardened_integrity_state#"$root"}" "${hardened_integrity_timer##*/}" "${hardened_integrity#"$root"}" \
