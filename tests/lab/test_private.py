@@ -37,10 +37,8 @@ for each in good:{ADDRESS}:good other:127.0.0.1:other silent:127.0.0.2:good; do
     name=${{each%%:*}} listen=${{each#*:}}
     printf '%s\\n' "ListenAddress ${{listen%:*}}:{PORT}" "HostKey /etc/githost/${{each##*:}}" "PidFile /run/githost-$name.pid" \\
         'AuthorizedKeysFile /etc/githost/known' 'AllowUsers git' 'AuthenticationMethods publickey' >/etc/githost/$name.conf
-    printf '%s\\n' '[Unit]' 'After=network-online.target' '[Service]' "ExecStart=/usr/sbin/sshd -D -f /etc/githost/$name.conf" \\
-        'RuntimeDirectory=sshd' 'RuntimeDirectoryPreserve=yes' 'Restart=on-failure' '[Install]' 'WantedBy=multi-user.target' \\
-        >/etc/systemd/system/githost-$name.service
-    systemctl enable --quiet --now githost-$name
+    printf '%s\\n' '[Service]' "ExecStart=/usr/sbin/sshd -D -f /etc/githost/$name.conf" 'Restart=on-failure' 'RestartSec=1' \\
+        '[Install]' 'WantedBy=multi-user.target' >/etc/systemd/system/githost-$name.service && systemctl enable -q --now githost-$name
 done
 for each in probe extra; do su -s /bin/sh git -c "git init --quiet --bare --initial-branch=main /home/git/$each.git"; done
 """
