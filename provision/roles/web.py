@@ -30,8 +30,8 @@ OLDER = {"debian11", "debian12", "ubuntu22.04", "ubuntu22.10", "ubuntu23.04", "u
 ACCEPTS = {"debian11", "ubuntu22.04"}
 # For a day, a browser knows that there is HTTP/3.
 ALTERNATIVE = """'h3=":443"; ma=86400'"""
-# Mozilla's groups for key exchange, and before them the post-quantum one where OpenSSL (3.5) has it.
-GROUPS, QUANTUM = "X25519:prime256v1:secp384r1", "X25519MLKEM768"
+# Mozilla's groups for key exchange, and before them the post-quantum one, which an OpenSSL older than 3.5 would pass over (`?`).
+GROUPS, QUANTUM = "X25519:prime256v1:secp384r1", "?X25519MLKEM768"
 WITH_QUANTUM = {"debian13"}
 
 
