@@ -61,7 +61,7 @@ test-bullseye: venv lab-packages ## the life of two apps, with the distribution'
 test-vagrant: venv lab-packages vagrant-packages ## the same path on a Vagrant VM, with libvirt (ten minutes without KVM)
 	$(SUDO) $(BIN)/pytest -q -s -x -p no:cacheprovider tests/vagrant
 
-audit: venv lab-packages .venv-audit/.complete ## independent scanners on a hardened lab server (SUITE=trixie: on Debian 13)
+audit: venv lab-packages .venv-audit/.complete ## independent scanners on a hardened lab server (Debian 13; SUITE=bookworm: on Debian 12)
 	$(BIN)/python -m benchmarks.scanners $(if $(SUITE),--suite $(SUITE))
 
 bench: venv lab-packages ## the figures of docs/performance.md

@@ -98,6 +98,12 @@ class Toolkit(Places):
     kernel = Place(
         "/var/lib/provision/kernel", "file", "what the kernel's settings were before they were changed", mode=0o600
     )
+    notice = Place(
+        "/var/lib/provision/notice",
+        "directory",
+        "with `hardening.notice`: what /etc/issue and /etc/issue.net were before",
+        mode=0o700,
+    )
     postgresql = Place(
         "/var/lib/provision/postgresql", "file", "PostgreSQL's settings that the toolkit set", mode=0o600
     )

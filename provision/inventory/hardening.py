@@ -23,6 +23,13 @@ PublicKey = Annotated[
         '"{}" is not a public key; write the line of a .pub file',
     ),
 ]
+Notice = Annotated[
+    Text,
+    matching(
+        r"[ -\[\]-~\n]{1,2000}",
+        "a notice is up to 2,000 characters of plain text, without backslashes, which getty expands",
+    ),
+]
 Port = Annotated[Whole, Field(ge=1, le=65535)]
 
 
@@ -100,6 +107,12 @@ class Hardening(Model):
         description='When the server may reboot after an update that needs that, in its own time zone: "HH:MM". Needs'
         " `updates`. If omitted: it does not reboot by itself, and `invoke status` says when it should.",
         examples=["04:00"],
+    )
+
+    notice: Notice | None = Field(
+        default=None,
+        description="What whoever connects reads before logging in: at the console (/etc/issue) and, with `ssh`, over SSH (/etc/issue.net).",
+        examples=["Authorized users only. Access to this private system is monitored and recorded."],
     )
 
     logins: list[str] = Field(

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 BOOT = Path(__file__).with_name("boot.sh")
 USERS = ("root", "admin", "ops")
+# crypt(5)
+SALT = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 NETWORK = """\
 [Match]
@@ -156,9 +158,10 @@ def account(image: Path, user: str) -> tuple[str, tuple[int, int]]:
 
 
 def shadow(folder: Folder, image: Path) -> str:
-    """The image's /etc/shadow, with the password of ops."""
+    """The image's /etc/shadow, with the password of ops, hashed as Debian does it (yescrypt, which openssl has not)."""
     password = folder.ops_password.read_text().strip()
-    hashed = run("openssl", "passwd", "-6", "-stdin", stdin=password).stdout.strip()
+    salt = "$y$j9T$" + "".join(secrets.choice(SALT) for _ in range(21)) + "."
+    hashed = run("perl", "-e", "print crypt(<STDIN>, $ARGV[0])", salt, stdin=password).stdout.strip()
     text = (image / "etc/shadow").read_text()
     return re.sub(r"^ops:[^:]*:", lambda _: f"ops:{hashed}:", text, flags=re.MULTILINE)
 

@@ -279,7 +279,7 @@ class Tools(Places):
 
 
 class Hardened(Places):
-    """What a server has of `system`, `updates` and `auditing` of `hardening`: files beside those of the distribution."""
+    """What a server has of `system`, `updates`, `auditing` and `nginx` of `hardening`: files beside those of the distribution."""
 
     prefix = "hardened"
 
@@ -294,7 +294,9 @@ class Hardened(Places):
         "/etc/needrestart/conf.d/provision.conf", "file", "needrestart leaves the apps' units alone", mode=0o644
     )
     modules = Place("/etc/modprobe.d/zz-provision.conf", "file", "modules that the kernel does not load", mode=0o644)
-    idle = Place("/etc/profile.d/zz-provision.sh", "file", "a shell that nobody uses ends", mode=0o644)
+    idle = Place(
+        "/etc/profile.d/zz-provision.sh", "file", "a shell that nobody uses ends, and none dumps core", mode=0o644
+    )
     passwords = Place(
         "/etc/security/pwquality.conf.d/zz-provision.conf", "file", "how good a new password has to be", mode=0o644
     )
@@ -309,6 +311,18 @@ class Hardened(Places):
         "/var/lib/provision/integrity", "directory", "what those files were when they were last looked at", mode=0o700
     )
     swap = Place("/swapfile.provision", "file", "swap, where the server had none", mode=0o600)
+    nginx = Place("/etc/systemd/system/nginx.service.d/provision.conf", "file", "nginx's sandbox", mode=0o644)
+    nginx_program = Place(
+        "/usr/local/lib/provision-nginx", "file", "what root does before an nginx without root starts", mode=0o755
+    )
+    nginx_keys = Place(
+        "/run/provision-nginx",
+        "directory",
+        "its copies of the certificates and their keys",
+        "root",
+        "provision-nginx",
+        0o750,
+    )
 
 
 class BackupPlaces(Places):

@@ -48,7 +48,7 @@ restored_access() {
     fi
 }
 
-restored_sandbox=$root/etc/systemd/system/nginx.service.d/provision.conf
+restored_sandbox=$root/etc/systemd/system/nginx.service.d/provision.conf restored_preparation=$root/usr/local/lib/provision-nginx
 
 restored_site_paths() {
     for path in "$nginx_folder/sites-enabled/000-default.conf" "$nginx_folder/sites-available/000-default.conf"; do
@@ -59,7 +59,8 @@ restored_site_paths() {
 
 restored_find_site() {
     restored_site_paths | sed 's/^/thing=/'
-    uninstall_there "$nginx_folder/provision" "$provision_stamps/nginx" "$provision_stamps/nginx-certificates" "$provision_before/nginx" "$restored_sandbox" | sed 's/^/thing=/'
+    uninstall_there "$nginx_folder/provision" "$provision_stamps/nginx" "$provision_stamps/nginx-certificates" "$provision_before/nginx" "$restored_sandbox" \
+        "$restored_preparation" | sed 's/^/thing=/'
     restored_replaced nginx
 }
 
@@ -76,14 +77,11 @@ restored_site() {
     rmdir "$nginx_folder/provision" 2>/dev/null || true
     if [ -e "$restored_sandbox" ]; then
         # Only a restart leaves a sandbox.
-        rm -f "$restored_sandbox"
-        rmdir "${restored_sandbox%/*}" 2>/dev/null || true
-        systemctl daemon-reload
-        if systemctl is-active --quiet nginx; then systemctl restart nginx; fi
+        if systemctl is-active --quiet nginx; then nginx_sandbox_leave "$restored_sandbox"; else nginx_sandbox_clear "$restored_sandbox"; fi
     elif systemctl is-active --quiet nginx; then
         service_reload nginx
     fi
-    rm -f "$provision_stamps/nginx" "$provision_stamps/nginx-certificates" "$provision_stamps/nginx-sandbox"
+    rm -f "$provision_stamps/nginx" "$provision_stamps/nginx-certificates" "$provision_stamps/nginx-sandbox" "$restored_preparation"
 }
 
 restored_hook=$certificate_certbot/renewal-hooks/deploy/nginx restored_authority=$root/etc/systemd/system/certbot.service.d/authority.conf
@@ -165,6 +163,7 @@ restored_find_system() {
     restored_system_paths | while read -r path; do restored_things "$path"; done
     restored_things "$hardened_kernel" "$hardened_swap" "$hardened_integrity" "$hardened_integrity_unit" "$hardened_integrity_timer" "$hardened_integrity_state"
     if [ -e "$provision_kernel" ]; then printf 'thing=%s\tback=yes\n' /proc/sys; fi
+    if [ -e "$provision_notice" ]; then printf 'thing=%s\tback=yes\n' /etc/issue /etc/issue.net; fi
     if [ -e "$provision_timers" ]; then sed 's/^\([^ ]*\) .*/thing=\1	back=yes/' "$provision_timers"; fi
 }
 
@@ -173,6 +172,7 @@ restored_system() {
     rm -f "$hardened_kernel"
     # shellcheck disable=SC2046 # the names are words
     if [ -e "$provision_kernel" ]; then kernel_back $(cut -d ' ' -f 1 "$provision_kernel"); fi
+    if [ -e "$provision_notice" ]; then notice_back "$root/etc/issue" "$root/etc/issue.net"; fi
     # shellcheck disable=SC2046
     if [ -e "$provision_timers" ]; then dropin_timer_back $(cut -d ' ' -f 1 "$provision_timers"); fi
     integrity_remove "${hardened_integrity_state#"$root"}" "${hardened_integrity_timer##*/}" "${hardened_integrity#"$root"}" \

@@ -6,6 +6,7 @@ from provision.inventory import Host
 from provision.release.layout import Layout
 from provision.resources.egress import Egress
 from provision.resources.fail2ban import JAIL, Jails
+from provision.resources.notice import NETWORK, Notice
 from provision.resources.package import Packages
 from provision.resources.packet_filter import PacketFilter
 from provision.resources.service import Service
@@ -40,7 +41,12 @@ def hardening(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     # With the role base they come early, because a build may need the swap.
     late = "base" not in host.roles
     whole = (*system(host, facts, wanted), *updates(host, facts, wanted), *auditing(host, facts)) if late else ()
-    return (*whole, *_firewall(host), *_egress(host), *_fail2ban(host), _sshd(host))
+    return (*whole, *_firewall(host), *_egress(host), *_fail2ban(host), _notice(host), _sshd(host))
+
+
+def _notice(host: Host) -> Notice:
+    text = host.hardening.notice
+    return Notice(f"{text.rstrip()}\n" if text else "")
 
 
 def _sshd(host: Host) -> SshServer:
@@ -65,6 +71,7 @@ def _sshd(host: Host) -> SshServer:
         "ClientAliveCountMax": "2",
         "TCPKeepAlive": "no",
         "Compression": "no",
+        **({"Banner": NETWORK} if host.hardening.notice else {}),
     }
     settings = {name: value for name, value in ours.items() if name.lower() not in own}
     return SshServer(

@@ -83,8 +83,8 @@ SETTINGS: Mapping[str, tuple[str, str]] = {
     PLACES.dumps: (f"{HEAD}[Coredump]\nStorage=none\nProcessSizeMax=0\n", ""),
     PLACES.manager: (f"{HEAD}[Manager]\nDefaultLimitCORE=0\n", "systemctl daemon-reload"),
     PLACES.limits: (f"{HEAD}* hard core 0\nroot hard core 0\n", ""),
-    # In tmux and screen, a shell waits for whoever comes back.
-    PLACES.idle: (f'{HEAD}if [ -z "${{TMUX-}}${{STY-}}" ]; then TMOUT=3600; export TMOUT; fi\n', ""),
+    # In tmux and screen, a shell waits for whoever comes back. No core dumps of what it starts, also where no login set the limit.
+    PLACES.idle: (f'{HEAD}ulimit -c 0\nif [ -z "${{TMUX-}}${{STY-}}" ]; then TMOUT=3600; export TMOUT; fi\n', ""),
     PLACES.passwords: (f"{HEAD}minlen = 12\nusercheck = 1\n", ""),
     PLACES.greeting: (
         "This server is managed by provision: what is changed by hand may be changed back by the next deploy.\n",

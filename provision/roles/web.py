@@ -14,7 +14,7 @@ from provision.resources.certificate import WEBROOT, Placeholder, Switch, link
 from provision.resources.file import Absent, Directory, File, Link
 from provision.resources.file_set import FileSet, Member
 from provision.resources.nginx import DEFAULT, FOLDER, LONG, NGINX, AdoptedSite, Nginx, NoStockSite, conflicts, refuse
-from provision.resources.nginx_sandbox import NginxSandbox
+from provision.resources.nginx_sandbox import PREPARATION, PROGRAM, NginxSandbox
 from provision.resources.package import Packages
 from provision.resources.ports import Ports
 from provision.resources.service import Service
@@ -26,10 +26,12 @@ SETTINGS = f"{FOLDER}/provision/settings.conf"
 ANSWERS, ANSWERS_LINK = f"{FOLDER}/sites-available/000-answers.conf", f"{FOLDER}/sites-enabled/zz-000-answers.conf"
 # nginx 1.25.1 made `http2` a directive of its own; these come with an older one.
 OLDER = {"debian11", "debian12", "ubuntu22.04", "ubuntu22.10", "ubuntu23.04", "ubuntu23.10", "ubuntu24.04"}
+# nginx 1.19.4 can end a handshake for a name that it does not serve.
+ACCEPTS = {"debian11", "ubuntu22.04"}
 # For a day, a browser knows that there is HTTP/3.
 ALTERNATIVE = """'h3=":443"; ma=86400'"""
-# Mozilla's groups for key exchange, and before them the post-quantum one where OpenSSL (3.5) has it.
-GROUPS, QUANTUM = "X25519:prime256v1:secp384r1", "X25519MLKEM768"
+# Mozilla's groups for key exchange, and before them the post-quantum one, which an OpenSSL older than 3.5 would pass over (`?`).
+GROUPS, QUANTUM = "X25519:prime256v1:secp384r1", "?X25519MLKEM768"
 WITH_QUANTUM = {"debian13"}
 
 
@@ -67,9 +69,16 @@ def web(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
         sites,
         # If nobody has to be answered in between, nginx reads all at the end, at once.
         *((load,) if not wait.apps or wait.names or wait.first else ()),
-        NginxSandbox(host.hardening.wants("nginx")),
+        *_sandbox(host, facts),
         *(Absent(Layout(app.name).answers) for app in apps if not app.cache.answers and app.name not in wait.apps),
     )
+
+
+def _sandbox(host: Host, facts: Facts) -> tuple[Resource, ...]:
+    """nginx's sandbox, and before it the program that it starts with where it does without root; or neither."""
+    wanted = host.hardening.wants("nginx")
+    sandbox = NginxSandbox(wanted, frozenset(one.path for one in _adopted(host, facts)))
+    return (File(PROGRAM, PREPARATION, mode=0o755), sandbox) if wanted else (sandbox, Absent(PROGRAM))
 
 
 def switched(
@@ -118,6 +127,7 @@ def _members(host: Host, facts: Facts, package: Packages, wait: Waiting) -> tupl
         settings=SETTINGS,
         defaults=nginx.defaults(),
         http3=host.tls.http3,
+        rejects=facts[SYSTEM].distribution not in ACCEPTS,
         long_names=any(len(name) > LONG for name in names) and not set(nginx.sizes) - {DEFAULT},
     )
     answers = {ANSWERS, ANSWERS_LINK} if ANSWERS_LINK in nginx.links else set()

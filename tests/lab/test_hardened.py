@@ -16,11 +16,13 @@ from tests.lab.refusals import lab_values
 SERVER = os.environ.get("PROVISION_TEST_SERVER", "lab2")
 NET = "/proc/sys/net/ipv4/conf"
 TIMERS = "systemctl is-enabled apt-daily.timer apt-daily-upgrade.timer; systemctl is-active apt-daily.timer apt-daily-upgrade.timer; true"
+NOTICE = "Authorized users only: access to this private system is monitored."
 # Each is what somebody did to the server, and the change that mends it.
 DRIFT = {
     f"echo 1 >{NET}/host0/accept_redirects": "kernel:/etc/sysctl.d/zz-provision.conf",
     "echo >>/etc/systemd/journald.conf.d/zz-provision.conf": "dropin:/etc/systemd/journald.conf.d/zz-provision.conf",
     "rm /etc/security/limits.d/zz-provision.conf": "dropin:/etc/security/limits.d/zz-provision.conf",
+    "echo >/etc/issue.net": "notice:/etc/issue.net",
     "sed -i /sctp/d /etc/modprobe.d/zz-provision.conf": "modules:/etc/modprobe.d/zz-provision.conf",
 }
 
@@ -69,18 +71,19 @@ def test_the_system_is_set_once_mended_after_each_drift_and_put_back(provision: 
     assert len(provision(system=True).changed(SERVER)) == 10
     assert len(provision().changed(SERVER)) == 9, "the packages stay until the toolkit goes"
     before = listing(SERVER)
-    first = provision(system=True).host(SERVER)
-    assert len(first["changes"]) == 9
+    first = provision(system=True, notice=NOTICE).host(SERVER)
+    assert len(first["changes"]) == 10
+    assert shell(SERVER, "cat /etc/issue; cat /etc/issue.net") == f"{NOTICE}\n{NOTICE}"
     (said,) = first["warnings"]
     assert "kernel.kptr_restrict" in said
     assert "net." not in said
     assert shell(SERVER, f"cat {NET}/all/accept_redirects {NET}/host0/log_martians") == "0\n1"
     assert "kptr" not in shell(SERVER, "cat /etc/sysctl.d/zz-provision.conf")
-    again = provision(system=True).host(SERVER)
+    again = provision(system=True, notice=NOTICE).host(SERVER)
     assert (again["changes"], again["execs"], again["warnings"]) == ([], 2, [])
     shell(SERVER, "; ".join(DRIFT))
-    assert sorted(provision(system=True).changed(SERVER)) == sorted(DRIFT.values())
-    assert len(provision().changed(SERVER)) == 9
+    assert sorted(provision(system=True, notice=NOTICE).changed(SERVER)) == sorted(DRIFT.values())
+    assert len(provision().changed(SERVER)) == 10
     assert provision().changed(SERVER) == []
     assert values() == kernel
     assert [line for line in changed(SERVER, before).splitlines() if "/run/provision/" not in line] == []

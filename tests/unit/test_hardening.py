@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import pytest
 
+from provision.engine.resource import State
 from provision.inventory import Hardening
+from provision.resources.notice import Notice
 from provision.resources.packet_filter import PacketFilter
 from provision.resources.sshd import SshServer
 from provision.roles.hardening import hardening
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
     from provision.engine.resource import Resource
     from tests.unit.tables import MakeFacts, MakeHost
 
+SUM = hashlib.sha256(b"Private.\n").hexdigest()
 HOST = "hosts: {web1: {address: 203.0.113.10, user: %s}}\nhardening: %s\n"
 
 
@@ -97,3 +101,18 @@ def test_what_cannot_be_meant_is_refused(make_host: MakeHost, text: str, message
 
 def test_a_part_by_itself_wins_over_all() -> None:
     assert not Hardening.model_validate({"all": True, "ssh": False}).wants("ssh")
+
+
+def test_a_notice_is_shown_before_a_login_and_what_was_there_comes_back(
+    make_host: MakeHost, make_known: MakeFacts
+) -> None:
+    found = make_host(HOST % ("deploy", "{ssh: true, notice: Private.}"))
+    (notice,) = (one for one in hardening(found, *make_known()) if isinstance(one, Notice))
+    assert dict(sshd(hardening(found, *make_known())).settings)["Banner"] == "/etc/issue.net"
+    assert notice == Notice("Private.\n")
+    right = {"console": SUM, "network": SUM, "kept": "yes"}
+    assert notice.plan(State.of(right), {}) is None
+    assert notice.plan(State.of({**right, "kept": ""}), {})
+    assert notice.plan(State.of({**right, "network": "another"}), {})
+    assert Notice().plan(State.of({**right, "kept": ""}), {}) is None
+    assert Notice().plan(State.of(right), {})

@@ -5,9 +5,10 @@ import hashlib
 import pytest
 
 from provision.engine.resource import State
-from provision.resources.nginx_sandbox import CONTENT, NginxSandbox
+from provision.resources.nginx_sandbox import ROOTED, ROOTLESS, NginxSandbox, content
 
-SUM = hashlib.sha256(CONTENT.encode()).hexdigest()
+SUM, ROOTS = (hashlib.sha256(content(each).encode()).hexdigest() for each in (ROOTLESS, ROOTED))
+SITE = "/etc/nginx/sites-enabled/blog"
 IN = {"sha256": SUM, "entered": SUM, "confined": "yes"}
 
 
@@ -16,6 +17,9 @@ IN = {"sha256": SUM, "entered": SUM, "confined": "yes"}
     [
         (IN, True, False),
         ({**IN, "confined": "no"}, True, True),
+        ({**IN, "others": SITE}, True, True),
+        ({**IN, "sha256": ROOTS, "entered": ROOTS, "others": SITE}, True, False),
+        ({**IN, "sha256": ROOTS, "entered": ROOTS}, True, True),
         ({**IN, "entered": ""}, True, True),
         ({**IN, "sha256": "older", "entered": "older"}, True, True),
         ({"sha256": "", "entered": "", "confined": "no"}, True, True),
@@ -34,3 +38,15 @@ def test_the_plan_says_that_nginx_is_away_for_a_moment() -> None:
     change = NginxSandbox(True).plan(State.of({"sha256": "", "entered": "", "confined": "no"}), {})
     assert change
     assert "restarts, and accepts no connection for a moment" in change.summary
+
+
+def test_where_others_have_sites_the_main_process_stays_roots_and_the_plan_says_whose() -> None:
+    out = {"sha256": "", "entered": "", "confined": "no", "others": f"{SITE}|/etc/nginx/conf.d/a.conf|"}
+    change = NginxSandbox(True).plan(State.of(out), {})
+    assert change
+    assert change.summary.startswith(f"nginx enters a sandbox (as root, because of {SITE}): it restarts")
+    assert ROOTS in change.script
+    going = frozenset((SITE, "/etc/nginx/conf.d/a.conf"))
+    alone = NginxSandbox(True, going).plan(State.of(out), {})
+    assert alone
+    assert SUM in alone.script

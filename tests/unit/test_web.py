@@ -135,9 +135,8 @@ def test_only_whoever_has_the_token_has_the_release_that_is_held(make_host: Make
     usual, held = server.partition("if (-e /run/shop/preview/$app_shop_token) {\n")[::2]
     assert "set $app_shop_upstream provision_shop;\n    set $app_shop_tree current;\n" in usual
     assert held.startswith(f"        set $app_shop_upstream {preview};\n        set $app_shop_tree preview;\n    }}\n")
-    assert (
-        "root /srv/shop/static/$app_shop_tree;\n        disable_symlinks on from=$document_root;\n        try_files $uri @app;\n"
-        in block(text, "location /")
+    assert "root /srv/shop/static/$app_shop_tree;\n        disable_symlinks on from=$document_root;\n" in block(
+        text, "location /"
     )
     assert "proxy_pass http://$app_shop_upstream;" in block(text, "location @app")
     assert "proxy_pass http://$app_shop_upstream;" in block(text, "location @switching")
