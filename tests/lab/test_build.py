@@ -157,6 +157,7 @@ def test_a_commit_that_leaves_the_inputs_alone_builds_nothing_again(make: Make, 
     assert front() == "first hello, it's me 42"
 
 
+@pytest.mark.long
 def test_another_front_end_is_built_and_a_rollback_serves_the_old_one(make: Make, repository: Repository) -> None:
     before = builds()
     repository.commit({"frontend/build.js": FRONT.replace("WORDS", "second")})

@@ -16,6 +16,7 @@ from tests.lab.repository import Repository
 pytest_plugins = ("tests.lab.database_app",)
 
 
+@pytest.mark.long
 def test_settings_that_postgresql_does_not_start_with_are_taken_back(make: Make) -> None:
     answer = make({"parameters": {"shared_buffers": "1000GB"}})("deploy", SERVER, "--json")
     assert answer.host(SERVER)["error"].startswith("PostgreSQL does not start with the new settings"), answer.stdout
@@ -136,6 +137,7 @@ def test_what_the_app_puts_into_its_database_is_not_run_by_the_superuser(make: M
         shell(SERVER, f"cd /; runuser -u {APP} -- psql -qXd {APP} -c '{sql}'")
 
 
+@pytest.mark.long
 def test_an_app_with_another_name_has_the_same_database(make: Make, repository: Repository) -> None:
     before = int(visit())
     values = WANTED | {"source": repository.url, "module": "main:app", "domains": [DOMAIN], "workers": 1}

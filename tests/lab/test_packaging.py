@@ -266,6 +266,7 @@ def test_extras_and_groups_of_a_project_are_installed_where_they_are_named(bare:
     assert (site()["says"], installed()) == (file, locked("idna", "six", "sniffio"))
 
 
+@pytest.mark.long
 def test_a_bare_src_is_refused_in_the_plan_and_found_with_what_the_plan_says(bare: Declared) -> None:
     bare.repository.commit({"requirements.txt": "idna==3.4\n", **package("src")}, "src")
     error = refused(bare(APP_OF)("deploy", SERVER, "--json", "--revision", "src"))

@@ -80,6 +80,7 @@ def test_a_bare_server_gets_the_distributions_python_and_nothing_of_pyenv(site: 
     assert site.controller("verify", SERVER, "--only", "python or answers").status == 0
 
 
+@pytest.mark.long
 def test_a_deploy_goes_over_to_pyenvs_python_and_back_and_no_request_fails(site: Site) -> None:
     system, first = runs()
     with load(ADDRESS, DOMAIN, 120) as seen:

@@ -126,6 +126,7 @@ def test_a_lineage_of_another_name_that_fits_is_used(site: Site, an_hour_later: 
     assert lineages() == ["sample.conf"]
 
 
+@pytest.mark.long
 def test_an_issuer_is_asked_once_an_hour_unless_the_user_says_otherwise(site: Site, an_hour_later: None) -> None:
     shell(SERVER, f"rm -rf {CERTBOT}")
     first = site.deploy()

@@ -107,6 +107,7 @@ def test_a_release_that_would_load_another_ones_code_is_not_activated(workspace:
     assert greeting() == "two"
 
 
+@pytest.mark.long
 def test_verify_finds_a_slot_that_runs_what_another_commit_installed(workspace: Declared) -> None:
     app = {"source": {"repository": workspace.repository.url, "folder": "backend"}, "module": "shop.main:app"}
     controller = workspace(app)
