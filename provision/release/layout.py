@@ -4,7 +4,7 @@ from provision.engine.layout import Place, Places
 from provision.resources.file import Directory, File
 
 APP, BUILDER, NGINX, REDIS = "{app}", "{app}-build", "www-data", "kv_{app}"
-POSTGRES = "postgres"
+POSTGRES, RESTIC = "postgres", "provision-backup"
 SLOTS = ("blue", "green")
 
 
@@ -348,8 +348,40 @@ class BackupPlaces(Places):
     )
 
 
+class SharedBackupPlaces(Places):
+    """What a server has with `backups` for the folders `shared/`."""
+
+    prefix = "shared"
+
+    configuration = Place("/etc/provision/restic", "directory", "what restic runs with", mode=0o711)
+    settings = Place(
+        "/etc/provision/restic/environment",
+        "file",
+        "where the backups go, the passphrase that they are encrypted with, and the key to S3",
+        mode=0o600,
+    )
+    key = Place("/etc/provision/restic/key", "file", "the key to a repository by SFTP", "root", RESTIC, 0o640)
+    known_hosts = Place("/etc/provision/restic/known_hosts", "file", "the host keys of its server", mode=0o644)
+    program = Place(
+        "/usr/local/lib/provision-shared-backups", "file", "backs up, checks and drills, for the timers", mode=0o755
+    )
+    state = Place(
+        "/var/lib/provision/shared-backups", "directory", "what came of the last backup, check and drill", mode=0o700
+    )
+    scratch = Place(
+        "/var/lib/provision/shared-scratch",
+        "directory",
+        "for a moment: copies of SQLite databases, and what a drill restores; each app's folder is the app's",
+        mode=0o711,
+    )
+    cache = Place(
+        "/var/cache/provision-restic", "directory", "restic's cache", RESTIC, RESTIC, 0o700, "root, provision-backup"
+    )
+
+
 PRELUDE = "".join(
-    table.shell() for table in (Hardened, BackupPlaces, Tools, Layout, CacheLayout, SlotLayout, ReleaseLayout)
+    table.shell()
+    for table in (Hardened, BackupPlaces, SharedBackupPlaces, Tools, Layout, CacheLayout, SlotLayout, ReleaseLayout)
 )
 
 
