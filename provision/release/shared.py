@@ -197,7 +197,7 @@ class NoSharedBackups:
 
     @property
     def ref(self) -> Ref:
-        return Ref("shared-backups", "none")
+        return Ref("backups", "shared-none")
 
     def probe(self) -> Probe:
         return Probe("shared_probe_gone", LIBRARY, ())

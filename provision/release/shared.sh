@@ -6,13 +6,13 @@
 
 shared_hours=6
 
-# shared_box: the properties of a unit that sees the system's programs, and of all else only what is bound into its /srv.
+# shared_box: the properties of a unit that sees the system's programs, and of all else only what is bound into its /mnt.
 shared_box() {
     printf '%s\n' NoNewPrivileges=yes ProtectSystem=strict PrivateTmp=yes PrivateDevices=yes ProtectKernelTunables=yes ProtectKernelModules=yes \
         ProtectKernelLogs=yes ProtectControlGroups=yes ProtectClock=yes ProtectHostname=yes RestrictNamespaces=yes LockPersonality=yes \
         RestrictRealtime=yes RestrictSUIDSGID=yes SystemCallArchitectures=native SystemCallFilter=@system-service UMask=0077 Nice=10 \
-        IOSchedulingClass=idle KillMode=control-group WorkingDirectory=/srv "RuntimeMaxSec=${shared_hours}h" \
-        'TemporaryFileSystem=/srv /etc:ro /var:ro /home:ro /root:ro /opt:ro /mnt:ro /media:ro /run:ro' \
+        IOSchedulingClass=idle KillMode=control-group WorkingDirectory=/mnt "RuntimeMaxSec=${shared_hours}h" \
+        'TemporaryFileSystem=/mnt /srv:ro /etc:ro /var:ro /home:ro /root:ro /opt:ro /media:ro /run:ro' \
         'BindReadOnlyPaths=-/etc/passwd -/etc/group -/etc/nsswitch.conf -/etc/hosts -/etc/resolv.conf -/etc/gai.conf -/etc/ssl/certs -/etc/ld.so.cache'
 }
 
@@ -35,7 +35,7 @@ shared_restic() {
     shift 3
     if [ -n "$shared_place" ]; then
         if [ ! -d "$shared_place/restic-$stanza" ]; then echo "Fatal: the repository has no folder $shared_place/restic-$stanza" >&2 && return 1; fi
-        place="BindPaths=$shared_place/restic-$stanza:/srv/repository" repository=/srv/repository
+        place="BindPaths=$shared_place/restic-$stanza:/mnt/repository" repository=/mnt/repository
     else
         place='' repository=$shared_url/restic-$stanza
     fi
@@ -169,7 +169,7 @@ shared_scratch_of() {
 # shared_copy APP: each SQLite database of its shared folder, copied by SQLite while the app goes on.
 shared_copy() {
     shared_scratch_of "$1" "$1.copies"
-    said=$(shared_as_app "$1" "BindPaths=$app_shared:/srv/shared $shared_scratch/$1.copies:/srv/copies" "$shared_program" shared_copy_here 2>&1) && return 0
+    said=$(shared_as_app "$1" "BindPaths=$app_shared:/mnt/shared $shared_scratch/$1.copies:/mnt/copies" "$shared_program" shared_copy_here 2>&1) && return 0
     said=$(printf '%s\n' "$said" | shared_reason)
     return 1
 }
@@ -182,23 +182,23 @@ shared_databases() {
 
 # shared_copy_here: as the app, in its box.
 shared_copy_here() {
-    cd /srv/shared
+    cd /mnt/shared
     shared_databases | xargs -0 -r -n 1 "$0" shared_copy_one
 }
 
 # shared_copy_one DATABASE: with a write-ahead log, a read transaction keeps one state without keeping anybody from writing. Without one, writers would
 # have to wait: so the copy begins anew when somebody has written, and only after five minutes lets nobody write meanwhile.
 shared_copy_one() {
-    mkdir -p "/srv/copies/${1%/*}"
+    mkdir -p "/mnt/copies/${1%/*}"
     mode=$(shared_sqlite "$1" 'pragma journal_mode' 2>/dev/null) || mode=
     hold='begin; select 1 from sqlite_master limit 1'
-    rm -f /srv/copies/.part
-    if [ "$mode" != wal ] && said=$(timeout 300 sqlite3 -init /dev/null -batch -bail "$1" '.timeout 60000' '.backup /srv/copies/.part' 2>&1) && [ -s /srv/copies/.part ]; then
-        mv -T /srv/copies/.part "/srv/copies/$1"
-    elif said=$(sqlite3 -init /dev/null -batch -bail "$1" '.timeout 60000' "$hold" '.backup /srv/copies/.part' 2>&1) && [ -s /srv/copies/.part ]; then
-        mv -T /srv/copies/.part "/srv/copies/$1"
+    rm -f /mnt/copies/.part
+    if [ "$mode" != wal ] && said=$(timeout 300 sqlite3 -init /dev/null -batch -bail "$1" '.timeout 60000' '.backup /mnt/copies/.part' 2>&1) && [ -s /mnt/copies/.part ]; then
+        mv -T /mnt/copies/.part "/mnt/copies/$1"
+    elif said=$(sqlite3 -init /dev/null -batch -bail "$1" '.timeout 60000' "$hold" '.backup /mnt/copies/.part' 2>&1) && [ -s /mnt/copies/.part ]; then
+        mv -T /mnt/copies/.part "/mnt/copies/$1"
     else
-        rm -f /srv/copies/.part
+        rm -f /mnt/copies/.part
         printf '%s: SQLite cannot copy it: %s\n' "${1#./}" "$(printf '%s' "$said" | tail -n 1)" | tr '\n' ' ' >&2
         exit 1
     fi
@@ -210,7 +210,7 @@ shared_sqlite() { sqlite3 -init /dev/null -batch -bail "$1" '.timeout 60000' "$2
 # shared_store APP KIND: a snapshot of the folder, and of the copies beside it. A file that went away meanwhile is none that cannot be read.
 shared_store() {
     status=0
-    said=$(shared_restic "$shared_stanza" "BindReadOnlyPaths=$app_shared:/srv/shared $shared_scratch/$1.copies:/srv/sqlite" "${shared_hours}h" \
+    said=$(shared_restic "$shared_stanza" "BindReadOnlyPaths=$app_shared:/mnt/shared $shared_scratch/$1.copies:/mnt/sqlite" "${shared_hours}h" \
         backup --json --host "$shared_stanza" --tag "app.$1,kind.$2,of.$(shared_machine)" shared sqlite 2>&1) || status=$?
     summary=$(printf '%s\n' "$said" | grep '"message_type":"summary"' | tail -n 1)
     id=$(printf '%s' "$summary" | sed -n 's/.*"snapshot_id":"\([0-9a-f]\{8\}\)[0-9a-f]*".*/\1/p')

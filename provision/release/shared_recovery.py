@@ -110,7 +110,7 @@ class SettledShared:
 
     @property
     def ref(self) -> Ref:
-        return Ref("shared-backups", "settled")
+        return Ref("backups", "shared-settled")
 
     def probe(self) -> Probe:
         return Probe("shared_probe_foreign", LIBRARY, ())

@@ -20,7 +20,7 @@ shared_sound() { said=$(shared_restic "$1" '' "${shared_hours}h" --no-lock check
 shared_unpack() {
     said=$({
         { shared_restic "$1" '' "${shared_hours}h" --no-lock dump "$3" "/$4" || echo failed >&2; } |
-            { shared_as_app "$2" "BindPaths=$5:/srv/restored" "$shared_program" shared_unpack_here || echo failed >&2; }
+            { shared_as_app "$2" "BindPaths=$5:/mnt/restored" "$shared_program" shared_unpack_here || echo failed >&2; }
     } 2>&1)
     if printf '%s\n' "$said" | grep -qx failed; then
         said="the snapshot $3 cannot be unpacked: $(printf '%s\n' "$said" | grep -vx failed | shared_reason)"
@@ -29,7 +29,7 @@ shared_unpack() {
 }
 
 # shared_unpack_here: as the app, in its box.
-shared_unpack_here() { tar -x -p -f - -C /srv/restored --strip-components=1; }
+shared_unpack_here() { tar -x -p -f - -C /mnt/restored --strip-components=1; }
 
 # shared_room STANZA ID FOLDER: whether the disk has room for it.
 shared_room() {
@@ -46,7 +46,7 @@ shared_fetch() {
     shared_room "$1" "$3" "${4%/*}" || return 1
     shared_scratch_of "$2" "$2.copies"
     if shared_unpack "$1" "$2" "$3" shared "$4" && shared_unpack "$1" "$2" "$3" sqlite "$shared_scratch/$2.copies" &&
-        { said=$(shared_as_app "$2" "BindPaths=$4:/srv/restored $shared_scratch/$2.copies:/srv/copies" "$shared_program" shared_settle_here 2>&1) || { said=$(printf '%s\n' "$said" | shared_reason) && false; }; }; then
+        { said=$(shared_as_app "$2" "BindPaths=$4:/mnt/restored $shared_scratch/$2.copies:/mnt/copies" "$shared_program" shared_settle_here 2>&1) || { said=$(printf '%s\n' "$said" | shared_reason) && false; }; }; then
         said=$(printf '%s\n' "$said" | tail -n 1)
         shared_drop "$2.copies"
         return 0
@@ -58,19 +58,19 @@ shared_fetch() {
 # shared_settle_here: as the app, in its box: SQLite's copies take the places of what was read while the app wrote, and all databases are whole. Prints
 # how many there are.
 shared_settle_here() {
-    cd /srv/copies
+    cd /mnt/copies
     find . -type f -print0 | xargs -0 -r -n 1 "$0" shared_settle_one
-    cd /srv/restored
+    cd /mnt/restored
     shared_databases | xargs -0 -r -n 1 "$0" shared_whole_one
     shared_databases | tr -dc '\0' | wc -c
 }
 
 # shared_settle_one COPY: a log of the database that lies there is of another state of it. The file stays, and so does its mode.
 shared_settle_one() {
-    rm -f "/srv/restored/$1-wal" "/srv/restored/$1-shm" "/srv/restored/$1-journal"
-    mkdir -p "/srv/restored/${1%/*}"
-    if [ ! -f "/srv/restored/$1" ] || [ -L "/srv/restored/$1" ]; then rm -rf "/srv/restored/$1"; fi
-    cat "$1" >"/srv/restored/$1"
+    rm -f "/mnt/restored/$1-wal" "/mnt/restored/$1-shm" "/mnt/restored/$1-journal"
+    mkdir -p "/mnt/restored/${1%/*}"
+    if [ ! -f "/mnt/restored/$1" ] || [ -L "/mnt/restored/$1" ]; then rm -rf "/mnt/restored/$1"; fi
+    cat "$1" >"/mnt/restored/$1"
 }
 
 # shared_whole_one DATABASE

@@ -53,7 +53,7 @@ def make(repository: Repository, tmp_path_factory: pytest.TempPathFactory) -> Ma
     declared = Declared(tmp_path_factory.mktemp("inventory"), repository)
 
     def controller(**changes: Any) -> Controller:
-        hooks = {"before_activation": f"mkdir -p {SHARED}/data"}
+        hooks = {"before": f"mkdir -p {SHARED}/data"}
         return declared({"python": "system", "hooks": hooks}, backups=BACKUPS | changes)
 
     return controller
