@@ -43,8 +43,7 @@ shared_restic() {
         login="BindReadOnlyPaths=$shared_key $shared_known_hosts"
         set -- -o "sftp.command=$shared_ssh" "$@"
     fi
-    sandbox_run "$(shared_box)
-User=provision-backup
+    properties="User=provision-backup
 Group=provision-backup
 AmbientCapabilities=CAP_DAC_READ_SEARCH
 CapabilityBoundingSet=CAP_DAC_READ_SEARCH
@@ -57,7 +56,8 @@ CacheDirectoryMode=0700
 BindPaths=$shared_cache
 $place
 $login
-$more" --slice=provision-backups.slice timeout -k 10 "$seconds" env RESTIC_REPOSITORY="$repository" RESTIC_CACHE_DIR="$shared_cache" TZ=UTC restic "$@"
+$more"
+    sandbox_run "$({ shared_box && printf '%s\n' "$properties"; } | grep .)" --slice=provision-backups.slice timeout -k 10 "$seconds" env RESTIC_REPOSITORY="$repository" RESTIC_CACHE_DIR="$shared_cache" TZ=UTC restic "$@"
 }
 
 # shared_reason <OUTPUT: the line that says why restic failed.

@@ -18,29 +18,37 @@ CANARY = "kanarie-of-the-shared-9012"
 BACKUPS = {"repository": "/srv/backups", "passphrase": CANARY}
 SHARED = f"/srv/{APP}/shared"
 MAIN = """\
+import functools
+import os
 import sqlite3
 
 from fastapi import FastAPI
 
 app = FastAPI()
-opened = sqlite3.connect("SHARED/data/visits.db", check_same_thread=False, isolation_level=None)
-opened.execute("pragma journal_mode = wal")
-opened.execute("create table if not exists visits (id integer primary key, text)")
+
+
+@functools.cache
+def database():
+    os.makedirs("SHARED/data", exist_ok=True)
+    opened = sqlite3.connect("SHARED/data/visits.db", check_same_thread=False, isolation_level=None, timeout=60)
+    opened.execute("pragma journal_mode = wal")
+    opened.execute("create table if not exists visits (id integer primary key, text)")
+    return opened
 
 
 @app.get("/health")
 def health():
-    return 1
+    return database().execute("select 1").fetchone()[0]
 
 
 @app.post("/visits")
 def visit():
-    return opened.execute("insert into visits (text) values (hex(randomblob(500)))").lastrowid
+    return database().execute("insert into visits (text) values (hex(randomblob(500)))").lastrowid
 
 
 @app.get("/visits")
 def visits():
-    return opened.execute("select count(*) from visits").fetchone()[0]
+    return database().execute("select count(*) from visits").fetchone()[0]
 """.replace("SHARED", SHARED)
 Make = Callable[..., Controller]
 
@@ -53,8 +61,7 @@ def make(repository: Repository, tmp_path_factory: pytest.TempPathFactory) -> Ma
     declared = Declared(tmp_path_factory.mktemp("inventory"), repository)
 
     def controller(**changes: Any) -> Controller:
-        hooks = {"before": f"mkdir -p {SHARED}/data"}
-        return declared({"python": "system", "hooks": hooks}, backups=BACKUPS | changes)
+        return declared({"python": "system"}, backups=BACKUPS | changes)
 
     return controller
 
