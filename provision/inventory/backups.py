@@ -34,7 +34,11 @@ class S3Bucket(NamedTuple):
 
 
 def _repository(value: str) -> str:
-    if not any(re.fullmatch(each, value) for each in (FOLDER, SFTP, S3)) or "/../" in f"{value}/" or "/./" in f"{value}/":
+    if (
+        not any(re.fullmatch(each, value) for each in (FOLDER, SFTP, S3))
+        or "/../" in f"{value}/"
+        or "/./" in f"{value}/"
+    ):
         raise ValueError(
             f'"{value}" is not a repository; write a folder of the server, such as /mnt/backups, sftp://USER@HOST/FOLDER, or'
             " s3://HOST/BUCKET/FOLDER"

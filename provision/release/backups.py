@@ -12,7 +12,8 @@ from provision.errors import PlanError
 from provision.inventory import Host
 from provision.inventory.backups import Backups
 from provision.release import sandbox, shell
-from provision.release.layout import PRELUDE, BackupPlaces, directory, file
+from provision.release.backup_layout import BackupPlaces
+from provision.release.layout import PRELUDE, directory, file
 from provision.release.systemd import UNITS
 from provision.resources import postgresql
 from provision.resources.dropin import DropIn

@@ -5,15 +5,8 @@ from pathlib import Path
 
 from provision.engine.layout import Place, Places, Toolkit
 from provision.release import principals
-from provision.release.layout import (
-    BackupPlaces,
-    CacheLayout,
-    Hardened,
-    Layout,
-    ReleaseLayout,
-    SharedBackupPlaces,
-    SlotLayout,
-)
+from provision.release.backup_layout import BackupPlaces, SharedBackupPlaces
+from provision.release.layout import CacheLayout, Hardened, Layout, ReleaseLayout, SlotLayout
 from provision.release.process_manager import PROCESS_MANAGERS
 
 PAGE = Path(__file__).parents[2] / "docs" / "server.md"

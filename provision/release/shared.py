@@ -11,8 +11,9 @@ from provision.engine.shell import joined, quote, words
 from provision.inventory import App, Host
 from provision.inventory.backups import Backups
 from provision.release import sandbox, shell
+from provision.release.backup_layout import RESTIC, SharedBackupPlaces
 from provision.release.environment import quoted
-from provision.release.layout import PRELUDE, RESTIC, SharedBackupPlaces, directory, file
+from provision.release.layout import PRELUDE, directory, file
 from provision.release.systemd import UNITS
 from provision.resources.dropin import DropIn
 from provision.resources.file import File

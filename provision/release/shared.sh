@@ -126,10 +126,11 @@ shared_folder() {
 # shared_note NAME LINE: what came of it, and when.
 shared_note() { printf '%s %s\n' "$(date +%s)" "$2" | put "$shared_state/$1" root root 600; }
 
-# shared_alone: nothing else of this uses the repository meanwhile; what a killed run left is no lock any more.
+# shared_alone SECONDS: nothing else of this uses the repository from now on, unless that lasts for longer than so many seconds; what a killed run left
+# is no lock any more.
 shared_alone() {
     exec 8>"$shared_state/lock"
-    flock 8
+    flock -w "$1" 8 || return 1
     shared_restic "$shared_stanza" '' 120 unlock >/dev/null 2>&1 || true
 }
 
@@ -139,7 +140,10 @@ shared_make() {
         shared_note backup "the repository has backups of an earlier server: invoke restore brings them back; invoke backup begins anew"
         exit 1
     fi
-    shared_alone
+    if ! shared_alone 21600; then
+        shared_note backup "what uses the repository since six hours has not ended"
+        exit 1
+    fi
     wrong=
     for app in $shared_apps; do
         layout_app "$app"
@@ -182,7 +186,7 @@ shared_databases() {
 
 # shared_copy_here: as the app, in its box.
 shared_copy_here() {
-    cd /mnt/shared
+    cd /mnt/shared || exit 1
     shared_databases | xargs -0 -r -n 1 "$0" shared_copy_one
 }
 

@@ -58,9 +58,9 @@ shared_fetch() {
 # shared_settle_here: as the app, in its box: SQLite's copies take the places of what was read while the app wrote, and all databases are whole. Prints
 # how many there are.
 shared_settle_here() {
-    cd /mnt/copies
+    cd /mnt/copies || exit 1
     find . -type f -print0 | xargs -0 -r -n 1 "$0" shared_settle_one
-    cd /mnt/restored
+    cd /mnt/restored || exit 1
     shared_databases | xargs -0 -r -n 1 "$0" shared_whole_one
     shared_databases | tr -dc '\0' | wc -c
 }
@@ -87,7 +87,7 @@ shared_restore() {
     layout_app "$1"
     if [ ! -x "$shared_program" ]; then fail "the server makes no backups of shared/ yet: invoke provision"; fi
     mkdir -p "$shared_state"
-    shared_alone
+    shared_alone 600 || fail "a backup of shared/ is being made: run again when it is done"
     shared_find "$2" "$1" "$3" "$4"
     shared_sound "$2" || fail "$said"
     rm -rf --one-file-system "${app_home:?}/$5"
@@ -161,7 +161,7 @@ shared_drill() {
 
 # shared_practise: prints, last of all, of when the oldest of these snapshots is.
 shared_practise() {
-    shared_alone
+    shared_alone 21600 || fail "what uses the repository since six hours has not ended"
     shared_sound "$shared_stanza" || fail "$said"
     oldest=
     for app in $shared_apps; do

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from invoke import Exit, task
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 RELEASE = r"\d{8}T\d{6}-[0-9a-f]{7}"
 BACKUP = r"\d{8}-\d{6}F(_\d{8}-\d{6}[DI])?|[0-9a-f]{8}"
+
+ONLY: dict[str, Literal["", "database", "shared"]] = {"": "", "database": "database", "shared": "shared"}
 
 
 @task(
@@ -117,6 +119,20 @@ def restore(
 
     if discard and (at or before or backup or only or into or from_ or deploy):
         raise Exit("--discard drops what was kept, and restores nothing: write it alone", code=1)
+    _check_moment(app, at, before, backup, only)
+    _check_names(into, from_, deploy)
+    moment = Moment(_moment(at), backup, before)
+    role = roles.discarded if discard else roles.restored(moment, into, from_, deploy, ONLY[only])
+    command = Command("restore", host, inventory, json, app)
+
+    def run() -> tuple[Result, ...]:
+        return changing.run(command, role, applies=not plan, resolves=deploy, yes=yes)
+
+    changing.end(first_contact.before(command, run) if deploy and not plan else run())
+
+
+def _check_moment(app: str, at: str, before: str, backup: str, only: str) -> None:
+    """Raises Exit where these do not say together what of the backups is meant."""
     if backup and (at or not re.fullmatch(BACKUP, backup)):
         raise Exit("--backup is an id that invoke backups shows, and goes without --at", code=1)
     if before and (at or backup or not app or not re.fullmatch(RELEASE, before)):
@@ -124,33 +140,18 @@ def restore(
             "--before is the id of a release that invoke releases shows; it needs --app, and goes without --at and --backup",
             code=1,
         )
-    if only not in ("", "database", "shared") or (only == "shared" and before):
-        raise Exit(
-            "--only is database or shared; of shared/ there is nothing --before a release, but --at a time", code=1
-        )
+    if only not in ONLY or (only == "shared" and before):
+        raise Exit("--only is database or shared; shared/ has --at a time, but no --before a release", code=1)
+
+
+def _check_names(into: str, from_: str, deploy: bool) -> None:
+    """Raises Exit where these do not say together whence and whither."""
     if into and deploy:
         raise Exit("--deploy puts the apps on what is restored: leave out --into", code=1)
     if into and not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", into):
         raise Exit("--into is the name of a new database: a-z, 0-9 and _", code=1)
     if from_ and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", from_):
         raise Exit("--from is the name of a host", code=1)
-    role = (
-        roles.discarded
-        if discard
-        else roles.restored(
-            Moment(_moment(at), backup, before),
-            into,
-            from_,
-            deploy,
-            "database" if only == "database" else "shared" if only else "",
-        )
-    )
-    command = Command("restore", host, inventory, json, app)
-
-    def run() -> tuple[Result, ...]:
-        return changing.run(command, role, applies=not plan, resolves=deploy, yes=yes)
-
-    changing.end(first_contact.before(command, run) if deploy and not plan else run())
 
 
 def _moment(text: str) -> datetime | None:
