@@ -194,12 +194,17 @@ shared_copy_here() {
 # have to wait: so the copy begins anew when somebody has written, and only after five minutes lets nobody write meanwhile.
 shared_copy_one() {
     mkdir -p "/mnt/copies/${1%/*}"
+    size=$(stat -c %s "$1") free=$(df -B1 --output=avail /mnt/copies | tail -n 1)
+    if [ $((free / 1000000)) -lt $((size / 1000000 + 200)) ]; then
+        printf '%s: no room to copy it: %s MB are needed in /var/lib\n' "${1#./}" $((size / 1000000 + 200)) | tr '\n' ' ' >&2
+        exit 1
+    fi
     mode=$(shared_sqlite "$1" 'pragma journal_mode' 2>/dev/null) || mode=
     hold='begin; select 1 from sqlite_master limit 1'
     rm -f /mnt/copies/.part
     if [ "$mode" != wal ] && said=$(timeout 300 sqlite3 -init /dev/null -batch -bail "$1" '.timeout 60000' '.backup /mnt/copies/.part' 2>&1) && [ -s /mnt/copies/.part ]; then
         mv -T /mnt/copies/.part "/mnt/copies/$1"
-    elif said=$(sqlite3 -init /dev/null -batch -bail "$1" '.timeout 60000' "$hold" '.backup /mnt/copies/.part' 2>&1) && [ -s /mnt/copies/.part ]; then
+    elif said=$(sqlite3 -init /dev/null -batch -bail "$1" '.timeout 60000' "$hold" '.backup /mnt/copies/.part' commit 2>&1) && [ -s /mnt/copies/.part ]; then
         mv -T /mnt/copies/.part "/mnt/copies/$1"
     else
         rm -f /mnt/copies/.part
@@ -215,21 +220,24 @@ shared_sqlite() { sqlite3 -init /dev/null -batch -bail "$1" '.timeout 60000' "$2
 shared_store() {
     status=0
     said=$(shared_restic "$shared_stanza" "BindReadOnlyPaths=$app_shared:/mnt/shared $shared_scratch/$1.copies:/mnt/sqlite" "${shared_hours}h" \
-        backup --json --host "$shared_stanza" --tag "app.$1,kind.$2,of.$(shared_machine)" shared sqlite 2>&1) || status=$?
-    summary=$(printf '%s\n' "$said" | grep '"message_type":"summary"' | tail -n 1)
-    id=$(printf '%s' "$summary" | sed -n 's/.*"snapshot_id":"\([0-9a-f]\{8\}\)[0-9a-f]*".*/\1/p')
+        backup --host "$shared_stanza" --tag "app.$1,kind.$2,of.$(shared_machine)" shared sqlite 2>&1) || status=$?
+    id=$(printf '%s\n' "$said" | sed -n 's/^snapshot \([0-9a-f]\{8\}\) saved$/\1/p' | tail -n 1)
     if [ -z "$id" ] || { [ "$status" != 0 ] && [ "$status" != 3 ]; }; then
-        said=$(printf '%s\n' "$said" | grep -v '^{"message_type":"status"' | shared_reason)
+        said=$(printf '%s\n' "$said" | shared_reason)
         return 1
     fi
-    size=$(printf '%s' "$summary" | sed -n 's/.*"total_bytes_processed":\([0-9]*\).*/\1/p') added=$(printf '%s' "$summary" | sed -n 's/.*"data_added":\([0-9]*\).*/\1/p')
-    printf '%s %s %s\n' "$id" "${size:-0}" "${added:-0}" >>"$shared_state/sizes"
-    said=$(printf '%s\n' "$said" | grep '"message_type":"error"' | grep -v '"Err":2[},]\|no such file or directory' | tail -n 1)
+    size=$(printf '%s\n' "$said" | sed -n 's/^processed [0-9]* files, \([0-9.]* [A-Za-z]*\) in .*/\1/p' | shared_bytes)
+    added=$(printf '%s\n' "$said" | sed -n 's/^Added to the repo[a-z]*: \([0-9.]* [A-Za-z]*\).*/\1/p' | shared_bytes)
+    printf '%s %s %s\n' "$id" "${size:--}" "${added:--}" >>"$shared_state/sizes"
+    said=$(printf '%s\n' "$said" | grep '^error: ' | grep -v 'no such file or directory$' | tail -n 1)
     if [ -n "$said" ]; then
         said="not all could be read: $(printf '%s\n' "$said" | shared_reason)"
         return 1
     fi
 }
+
+# shared_bytes <NUMBER UNIT, as restic prints sizes
+shared_bytes() { tail -n 1 | awk '{ printf "%.0f", $1 * 1024 ^ index("KMGT", substr($2, 1, 1)) }'; }
 
 # shared_list: what the repository has, kept for whoever asks when it cannot be reached: with the size of each, and what it added, in bytes.
 shared_list() {

@@ -16,11 +16,12 @@ shared_find() {
 # shared_sound STANZA: the repository is whole, as far as that can be seen without reading all of it.
 shared_sound() { said=$(shared_restic "$1" '' "${shared_hours}h" --no-lock check 2>&1) || { said="the repository is damaged: $(printf '%s\n' "$said" | shared_reason)" && return 1; }; }
 
-# shared_unpack STANZA APP ID FOLDER TO: one of the two folders of a snapshot.
+# shared_unpack STANZA APP ID FOLDER TO: one of the two folders of a snapshot. A folder may pass its group on (setgid), and comes back so.
 shared_unpack() {
     said=$({
         { shared_restic "$1" '' "${shared_hours}h" --no-lock dump "$3" "/$4" || echo failed >&2; } |
-            { shared_as_app "$2" "BindPaths=$5:/mnt/restored" "$shared_program" shared_unpack_here || echo failed >&2; }
+            { shared_as_app "$2" "RestrictSUIDSGID=no
+BindPaths=$5:/mnt/restored" "$shared_program" shared_unpack_here || echo failed >&2; }
     } 2>&1)
     if printf '%s\n' "$said" | grep -qx failed; then
         said="the snapshot $3 cannot be unpacked: $(printf '%s\n' "$said" | grep -vx failed | shared_reason)"

@@ -102,7 +102,7 @@ def test_the_first_deploy_makes_a_repository_and_the_next_changes_nothing(make: 
     again = make()("deploy", SERVER, "--json").host(SERVER)
     assert (again["changed"], again["execs"]) == (0, 2), again
     assert visits(3) == ["1", "2", "3"]
-    as_app("mkdir -p up; echo picture >up/one; ln -s /etc/shadow up/link; mkfifo up/pipe; chmod 640 up/one")
+    as_app("mkdir -p up; echo picture >up/one; ln -s /etc/shadow up/link; mkfifo up/pipe; chmod 640 up/one; chmod 2750 up")
     good(make()("backup", SERVER, "--full"))
     listed = good(make()("backups", SERVER, "--json")).host(SERVER)["backups"]
     assert [each["of"] for each in listed][-1] == f"{APP}/shared", listed
@@ -120,7 +120,7 @@ def test_a_snapshot_is_restored_in_place_with_its_databases_and_what_there_was_i
     good(make()("backup", SERVER))
     good(make()("restore", SERVER, "--app", APP, "--at", moment.isoformat(), "--json"))
     assert visit() == "3"
-    assert as_app("cat up/one; stat -c %a up/one; readlink up/link") == "picture\n640\n/etc/shadow"
+    assert as_app("cat up/one; stat -c %a up up/one; readlink up/link") == "picture\n2750\n640\n/etc/shadow"
     assert (
         shell(SERVER, f"stat -c '%U:%G %a' {SHARED} {SHARED}/up/one {SHARED}/data/visits.db").split("\n")[0]
         == f"{APP}:{APP} 750"

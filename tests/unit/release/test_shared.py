@@ -150,6 +150,13 @@ def test_what_is_older_than_the_full_ones_that_are_kept_goes(kinds: str, keep: i
     assert [int(each) for each in said.split()] == old
 
 
+@pytest.mark.parametrize(
+    ("text", "size"), [("300.969 KiB", "308192"), ("512 B", "512"), ("1.500 GiB", "1610612736"), ("", "")]
+)
+def test_sizes_are_read_from_what_restic_prints(text: str, size: str) -> None:
+    assert run(f"printf '%s' '{text}' | shared_bytes") == size
+
+
 def test_a_restore_comes_beside_first_and_says_of_when(make_host: MakeHost) -> None:
     host = make_host(f"{HOST}{WITH}apps:\n{SHOP}")
     moment = Moment(datetime(2026, 5, 1, 12, 30, tzinfo=UTC))
