@@ -35,6 +35,7 @@ class Mask:
         found |= _lines(host.tls.private_key)
         if host.backups:
             found |= {host.backups.passphrase} | _lines(host.backups.private_key)
+            found |= {each for each in (host.backups.access_key, host.backups.secret_key) if each}
         found |= _password(host.mirrors.index or "", alone=True)
         written = {each for value in found if len(value) >= 4 for each in _spellings(value)}
         self.values: Sequence[str] = sorted(written, key=len, reverse=True)

@@ -302,6 +302,11 @@ class App(Model):
         description="Directives of the sandbox that the app does without, by systemd's names; docs/security.md lists them.",
         examples=[["MemoryDenyWriteExecute"]],
     )
+    backup_shared: bool = Field(
+        default=True,
+        description="Whether `backups` of the host back up the app's `shared/` folder, and SQLite databases in it.",
+        examples=[False],
+    )
     renamed_from: Annotated[str, AfterValidator(app_name)] | None = Field(
         default=None,
         description="The name that the app had before: where a server still has it under that name, the app takes over its domains"

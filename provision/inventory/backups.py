@@ -1,4 +1,4 @@
-"""Backups of the apps' databases."""
+"""Backups of the apps' databases and shared folders."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from provision.inventory.source import HostKeyLine
 
 FOLDER = r"/[A-Za-z0-9_.@+-]+(/[A-Za-z0-9_.@+-]+)*"
 SFTP = rf"sftp://(?P<user>[a-z_][a-z0-9_-]*)@(?P<host>[A-Za-z0-9.-]+)(:(?P<port>\d{{1,5}}))?(?P<folder>{FOLDER})"
+S3 = rf"s3://(?P<endpoint>[A-Za-z0-9.-]+(:\d{{1,5}})?)/(?P<bucket>[a-z0-9][a-z0-9.-]{{1,61}}[a-z0-9])(?P<folder>{FOLDER})"
 
 
 class SftpServer(NamedTuple):
@@ -25,24 +26,38 @@ class SftpServer(NamedTuple):
     port: int
 
 
+class S3Bucket(NamedTuple):
+    """Where backups go by S3."""
+
+    endpoint: str
+    name: str
+
+
 def _repository(value: str) -> str:
-    if not re.fullmatch(f"{FOLDER}|{SFTP}", value) or "/../" in f"{value}/" or "/./" in f"{value}/":
+    if (
+        not any(re.fullmatch(each, value) for each in (FOLDER, SFTP, S3))
+        or "/../" in f"{value}/"
+        or "/./" in f"{value}/"
+    ):
         raise ValueError(
-            f'"{value}" is not a repository; write a folder of the server, such as /mnt/backups, or sftp://USER@HOST/FOLDER'
+            f'"{value}" is not a repository; write a folder of the server, such as /mnt/backups, sftp://USER@HOST/FOLDER, or'
+            " s3://HOST/BUCKET/FOLDER"
         )
     return value
 
 
 class Backups(Model):
     """Backups of the databases of apps with `database`, by pgBackRest: full and differential ones at set times, and in between all
-    that PostgreSQL writes (its WAL), so that any moment can be restored. All of it is encrypted (AES-256) before it leaves the server.
+    that PostgreSQL writes (its WAL), so that any moment can be restored. And at those times, of `shared/` of each app, by restic. All of it
+    is encrypted (AES-256) before it leaves the server.
 
     It has many fields because a flat mapping is easier to write and to merge than a deep one.
     """
 
     repository: Annotated[str, AfterValidator(_repository)] = Field(
-        description="Where backups are kept: sftp://USER@HOST:PORT/FOLDER, or a folder of the server, which must be on another machine's"
-        " disk (a mount) if it is to survive this one's. SFTP needs pgBackRest 2.46 or newer, which Debian has from 13 on.",
+        description="Where backups are kept: s3://HOST:PORT/BUCKET/FOLDER (over HTTPS), sftp://USER@HOST:PORT/FOLDER, or a folder of the server,"
+        " which must be on another machine's disk (a mount) if it is to survive this one's. For databases, SFTP needs pgBackRest 2.46 or"
+        " newer, which Debian has from 13 on.",
         examples=["sftp://backups@storage.example.com/backups"],
     )
     passphrase: Annotated[
@@ -68,12 +83,33 @@ class Backups(Model):
             ["storage.example.com ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"]
         ],
     )
+    region: Annotated[
+        Text, matching(r"[A-Za-z0-9-]{1,60}", '"{}" is not a region of S3; write for example eu-central-1')
+    ] = Field(
+        default="us-east-1",
+        description="With S3: the bucket's region. Servers other than Amazon's mostly take any.",
+        examples=["eu-central-1"],
+    )
+    access_key: Annotated[Text, matching(r"[!-~]{1,200}", "an access key has no spaces")] | None = Field(
+        default=None,
+        description="With S3: the id of the access key (AWS_ACCESS_KEY_ID). Use `!secret`.",
+        examples=["AKIAIOSFODNN7EXAMPLE"],
+        repr=False,
+    )
+    secret_key: (
+        Annotated[Text, matching(r"[!-~]{8,200}", "a secret key is 8 to 200 characters without spaces")] | None
+    ) = Field(
+        default=None,
+        description="With S3: the secret of the access key (AWS_SECRET_ACCESS_KEY). Use `!secret`.",
+        examples=["wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"],
+        repr=False,
+    )
     full: Time = Field(
         default="Sun 02:30", description="When to make full backups, a calendar expression.", examples=["Sun 02:30"]
     )
     differential: Time = Field(
         default="Mon..Sat 02:30",
-        description="When to back up what has changed since the last full backup, a calendar expression.",
+        description="When to back up what has changed since the last full backup, a calendar expression. Of `shared/`, a snapshot is made at both times.",
         examples=["Mon..Sat 02:30"],
     )
     keep: Annotated[Whole, Field(ge=1, le=1000)] = Field(
@@ -83,12 +119,12 @@ class Backups(Model):
     )
     check: Time = Field(
         default="hourly",
-        description="When to see that what PostgreSQL writes arrives in the repository. `status` and `verify` tell what came of it.",
+        description="When to see that what PostgreSQL writes arrives in the repository, and that restic can read that. `status` and `verify` tell what came of it.",
         examples=["hourly"],
     )
     drill: Time = Field(
         default="Sun 05:00",
-        description="When to restore the newest backup beside the databases, check it, and drop it again.",
+        description="When to restore the newest backups beside the databases and folders, check them, and drop them again.",
         examples=["Sun 05:00"],
     )
     max_age: Annotated[Whole, Field(ge=1, le=10000)] = Field(
@@ -104,15 +140,26 @@ class Backups(Model):
 
     @property
     def sftp(self) -> SftpServer | None:
-        """The server that has the repository; None if it is a folder."""
+        """The server that has the repository, by SFTP."""
         found = re.fullmatch(SFTP, self.repository)
         return SftpServer(found["user"], found["host"], int(found["port"] or 22)) if found else None
 
     @property
+    def s3(self) -> S3Bucket | None:
+        """The bucket that has the repository."""
+        found = re.fullmatch(S3, self.repository)
+        return S3Bucket(found["endpoint"], found["bucket"]) if found else None
+
+    @property
     def folder(self) -> str:
         """The repository's folder, wherever it is."""
-        found = re.fullmatch(SFTP, self.repository)
+        found = re.fullmatch(SFTP, self.repository) or re.fullmatch(S3, self.repository)
         return found["folder"] if found else self.repository
+
+    @property
+    def local(self) -> str:
+        """The repository's folder, if it is one of the server itself; otherwise empty."""
+        return "" if self.sftp or self.s3 else self.repository
 
     def calendar(self, name: str) -> str:
         """When the timer of this name goes off, as systemd's OnCalendar writes it."""
@@ -123,13 +170,16 @@ class Backups(Model):
     def _is_whole(self, info: ValidationInfo) -> Backups:
         if Context.of(info).partial:
             return self
-        if not self.sftp:
-            if self.key or self.host_key:
-                raise ValueError("key and host_key are for a repository at sftp://; write that, or remove them")
-        elif not (self.key and self.host_key):
-            raise ValueError(
-                "a repository at sftp:// needs key and host_key: a private key, and what ssh-keyscan prints"
-            )
-        else:
+        if not self.sftp and (self.key or self.host_key):
+            raise ValueError("key and host_key are for a repository at sftp://; write that, or remove them")
+        if not self.s3 and (self.access_key or self.secret_key):
+            raise ValueError("access_key and secret_key are for a repository at s3://; write that, or remove them")
+        if self.s3 and not (self.access_key and self.secret_key):
+            raise ValueError("a repository at s3:// needs access_key and secret_key")
+        if self.sftp:
+            if not (self.key and self.host_key):
+                raise ValueError(
+                    "a repository at sftp:// needs key and host_key: a private key, and what ssh-keyscan prints"
+                )
             host_keys.check_names(self.host_key, self.sftp.host, self.sftp.port)
         return self

@@ -192,7 +192,7 @@ class Host(Model):
     tls: TLS = Field(default_factory=TLS, description="Certificates: the keys of TLS.", examples=[{}])
     backups: Backups | None = Field(
         default=None,
-        description="Backups of the apps' databases: a mapping with the keys of Backups. If omitted: none.",
+        description="Backups of the apps' databases and `shared/` folders: a mapping with the keys of Backups. If omitted: none.",
         examples=[
             {
                 "repository": "/mnt/backups",

@@ -4,7 +4,7 @@ WORDS = """
     _apt adm audio avahi backup bin cdrom crontab current daemon dbus default dialout dip disk docker
     fax floppy ftp games git gnats gunicorn input irc kmem kvm landscape list lp mail man messagebus
     mysql netdev news nginx nobody nogroup ntp operator plugdev polkitd pollinate postfix postgres
-    provision proxy pyenv redis render root sasl sgx shadow src ssh sshd ssl-cert staff sudo sync sys
+    provision provision-backup proxy pyenv redis render root sasl sgx shadow src ssh sshd ssl-cert staff sudo sync sys
     syslog systemd tape tcpdump tss tty users utmp uucp uuidd video voice wheel www-data
     alternatives apparmor before files placeholder apt ca-certificates certbot cloud credstore cron default dpkg emacs environment fonts fstab
     group hostname hosts init init.d iproute2 issue kernel ld letsencrypt libvirt locale lock log logrotate lvm machine-id

@@ -199,7 +199,10 @@ OWN = {
         packet_filter.UNIT,
         egress.UNIT,
     )
-} | {"provision-access-timer.timer", *(f"provision-backup-{each}.timer" for each in backups.TIMERS)}
+} | {
+    "provision-access-timer.timer",
+    *(f"provision-{of}-{each}.timer" for of in ("backup", "shared-backup") for each in backups.TIMERS),
+}
 
 
 def _is_apps(host: Host, unit: str) -> bool:

@@ -3,12 +3,13 @@
 import base64
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from typing import Any
 
 from provision.engine.resource import record
 from provision.inventory.backups import Backups
+from provision.release import shared_status
+from provision.release.shared_status import SharedState, time
 from provision.untrusted import line as shown
 
 KINDS = {"full": "full", "diff": "differential", "incr": "incremental"}
@@ -17,8 +18,8 @@ FOREIGN = "earlier PostgreSQL"
 
 @dataclass(frozen=True, slots=True)
 class BackupInfo:
-    """A backup in the repository. `at` is its end (UTC), `size` what it restores to and `stored` what it added to the repository, in bytes;
-    `age` in hours.
+    """A backup in the repository, of PostgreSQL or of APP/shared. `at` is its end (UTC), `size` what it restores to and `stored` what it added
+    to the repository, in bytes, None if that is not known; `age` in hours.
     """
 
     host: str
@@ -26,14 +27,16 @@ class BackupInfo:
     kind: str
     at: str
     age: float
-    size: int
-    stored: int
+    size: int | None
+    stored: int | None
+    of: str = "PostgreSQL"
 
 
 @dataclass(frozen=True, slots=True)
 class BackupState:
-    """How a host's backups do: when the last one ended and the last good drill did (UTC, empty if never), how long that drill took and how old the
-    newest of the data was that it restored, both in seconds, and what is wrong.
+    """How a host's backups do: when the last one of PostgreSQL ended and the last good drill did (UTC, empty if never), how long that drill took
+    and how old the newest of the data was that it restored, both in seconds; how those of shared folders do; and what is wrong. None of
+    the two parts is there where the host has no such backups.
     """
 
     last: str = ""
@@ -41,6 +44,8 @@ class BackupState:
     drill_seconds: int | None = None
     data_age: int | None = None
     wrong: tuple[str, ...] = ()
+    databases: bool = True
+    shared: SharedState | None = None
 
     def lines(self, host: str) -> tuple[str, ...]:
         """What to know of what is wrong."""
@@ -52,19 +57,33 @@ class BackupState:
         if self.drill_seconds is not None:
             drill += f" (restored and checked in {self.drill_seconds} s"
             drill += f", the data was {self.data_age} s old)" if self.data_age is not None else ")"
-        return f"{host}: backups: last backup {self.last or 'none yet'}, {drill}"
+        made = (f"last backup {self.last or 'none yet'}, {drill}",) if self.databases else ()
+        return f"{host}: backups: {'; '.join((*made, *((self.shared.line(),) if self.shared else ())))}"
 
 
 def listed(host: str, lines: Iterable[str]) -> list[BackupInfo]:
-    """The backups in an answer to backups_status, oldest first."""
+    """The backups in an answer to backups_status and shared_status, oldest first."""
     rows = _rows(lines)
-    now = int(rows["info"]["at"])
-    return [_backup(host, each, now) for each in _raw(rows)]
+    now = int(next(rows[each]["at"] for each in ("info", "shared-info") if each in rows))
+    databases = [_backup(host, each, now) for each in _raw(rows)]
+    folders = [
+        BackupInfo(host, one.id, one.kind, time(one.at), _hours(now - one.at), one.size, one.added, f"{one.app}/shared")
+        for one in shared_status.snapshots(rows)
+    ]
+    return sorted((*databases, *folders), key=lambda each: each.at)
 
 
-def state(wanted: Backups, lines: Iterable[str]) -> BackupState:
-    """How backups do, in an answer to backups_status."""
+def state(wanted: Backups, lines: Iterable[str], shared: Sequence[str] = ()) -> BackupState:
+    """How backups do, in an answer to backups_status and, where the folders of some apps are backed up, shared_status."""
     rows = _rows(lines)
+    found = _databases(wanted, rows) if "info" in rows else BackupState(databases=False)
+    if not shared:
+        return found
+    folders, wrong = shared_status.state(wanted, shared, rows)
+    return replace(found, shared=folders, wrong=(*found.wrong, *wrong))
+
+
+def _databases(wanted: Backups, rows: dict[str, Any]) -> BackupState:
     now = int(rows["info"]["at"])
     ends = [int(each["timestamp"]["stop"]) for each in _raw(rows)]
     drill = rows.get("drill", {})
@@ -74,8 +93,8 @@ def state(wanted: Backups, lines: Iterable[str]) -> BackupState:
     # Where nothing was written after the backup, the data is as old as that.
     newest = newest or max(ends, default=0)
     return BackupState(
-        last=_time(max(ends)) if ends else "",
-        drilled=_time(drilled) if drilled else "",
+        last=time(max(ends)) if ends else "",
+        drilled=time(drilled) if drilled else "",
         drill_seconds=seconds,
         data_age=max(0, drilled - (seconds or 0) - newest) if drilled and newest else None,
         wrong=tuple(_wrong(wanted, rows, now, ends, drilled)),
@@ -85,7 +104,7 @@ def state(wanted: Backups, lines: Iterable[str]) -> BackupState:
 def _wrong(wanted: Backups, rows: dict[str, Any], now: int, ends: Sequence[int], drilled: int | None) -> Iterator[str]:
     made, checked, practised = (rows.get(each, {}) for each in ("backup", "check", "drill"))
     if made and made["said"] != "ok":
-        yield f"the last one failed at {_time(int(made['at']))}: {shown(made['said'], 300)}"
+        yield f"the last one failed at {time(int(made['at']))}: {shown(made['said'], 300)}"
     last = max(ends, default=None)
     if last is None:
         if not made or made["said"] == "ok":
@@ -95,11 +114,11 @@ def _wrong(wanted: Backups, rows: dict[str, Any], now: int, ends: Sequence[int],
     if checked and checked["said"] != "ok":
         yield f"what PostgreSQL writes does not arrive in the repository: {shown(checked['said'], 300)}"
     elif checked and now - int(checked["at"]) > wanted.max_age * 3600:
-        yield "nothing has checked the repository since " + _time(int(checked["at"]))
+        yield "nothing has checked the repository since " + time(int(checked["at"]))
     if rows["archiver"]["at"]:
-        yield f"PostgreSQL's archive fails since {_time(int(rows['archiver']['at']))}, which its log explains"
+        yield f"PostgreSQL's archive fails since {time(int(rows['archiver']['at']))}, which its log explains"
     if practised and drilled is None:
-        yield f"the last drill failed at {_time(int(practised['at']))}: {shown(practised['said'], 300)}"
+        yield f"the last drill failed at {time(int(practised['at']))}: {shown(practised['said'], 300)}"
     elif drilled is not None and now - drilled > wanted.max_drill_age * 3600:
         yield f"the last drill was {(now - drilled) // 3600} hours ago, and {wanted.max_drill_age} are allowed"
     elif drilled is None and ends and now - min(ends) > wanted.max_drill_age * 3600:
@@ -120,7 +139,7 @@ def _rows(lines: Iterable[str]) -> dict[str, Any]:
 
 
 def _raw(rows: dict[str, Any]) -> list[Any]:
-    text = base64.b64decode(rows["info"]["said"]).decode()
+    text = base64.b64decode(rows["info"]["said"]).decode() if "info" in rows else ""
     stanzas = json.loads(text) if text else []
     return [each for stanza in stanzas for each in stanza["backup"]]
 
@@ -129,8 +148,8 @@ def _backup(host: str, raw: Any, now: int) -> BackupInfo:
     end = int(raw["timestamp"]["stop"])
     size, stored = int(raw["info"]["size"]), int(raw["info"]["repository"]["delta"])
     kind = KINDS.get(str(raw["type"]), shown(str(raw["type"]), 20))
-    return BackupInfo(host, shown(str(raw["label"]), 60), kind, _time(end), round((now - end) / 3600, 1), size, stored)
+    return BackupInfo(host, shown(str(raw["label"]), 60), kind, time(end), _hours(now - end), size, stored)
 
 
-def _time(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _hours(seconds: int) -> float:
+    return round(seconds / 3600, 1)

@@ -12,11 +12,12 @@ from provision.errors import PlanError
 from provision.inventory import Host
 from provision.inventory.backups import Backups
 from provision.release import sandbox, shell
-from provision.release.layout import PRELUDE, BackupPlaces, directory, file
+from provision.release.backup_layout import BackupPlaces
+from provision.release.layout import PRELUDE, directory, file
 from provision.release.systemd import UNITS
 from provision.resources import postgresql
 from provision.resources.dropin import DropIn
-from provision.resources.file import Directory, File
+from provision.resources.file import File
 from provision.resources.package import Packages
 from provision.resources.service import Service
 from provision.untrusted import line as shown
@@ -56,10 +57,15 @@ WantedBy=timers.target
 """
 
 
+def backed_up_databases(host: Host) -> list[str]:
+    """The apps whose databases are backed up."""
+    return [app.name for app in host.apps.values() if app.database] if host.backups and "app" in host.roles else []
+
+
 def backed_up(host: Host, distribution: str) -> tuple[Resource, ...]:
     """All that makes the backups of a host's databases; nothing of it where the inventory has none."""
     wanted = host.backups
-    if not wanted or not any(app.database for app in host.apps.values()):
+    if not wanted or not backed_up_databases(host):
         return (NoBackups(),)
     files = (
         file(PLACES, BackupPlaces.settings, settings(wanted), secret=True),
@@ -67,7 +73,6 @@ def backed_up(host: Host, distribution: str) -> tuple[Resource, ...]:
     )
     return (
         Packages("backups", ("pgbackrest",)),
-        *(() if "tls" in host.roles and host.tls.authorities else (Directory("/etc/provision"),)),
         directory(PLACES, BackupPlaces.configuration),
         directory(PLACES, BackupPlaces.included),
         *files,
@@ -76,7 +81,7 @@ def backed_up(host: Host, distribution: str) -> tuple[Resource, ...]:
         *units(),
         PostgresArchive(
             host.name,
-            "" if wanted.sftp else wanted.folder,
+            wanted.local,
             hashlib.sha256("".join((host.name, *(each.content for each in files))).encode()).hexdigest()[:16],
             sftp=wanted.sftp is not None,
             distribution=distribution,
@@ -98,6 +103,17 @@ def settings(wanted: Backups) -> str:
             "repo1-sftp-host-key-hash-type": "sha256",
             "repo1-sftp-private-key-file": PLACES.key,
             "repo1-sftp-known-host": PLACES.known_hosts,
+        }
+    if wanted.s3:
+        where |= {
+            "repo1-type": "s3",
+            "repo1-s3-bucket": wanted.s3.name,
+            "repo1-s3-endpoint": wanted.s3.endpoint,
+            "repo1-s3-region": wanted.region,
+            "repo1-s3-key": wanted.access_key or "",
+            "repo1-s3-key-secret": wanted.secret_key or "",
+            # Other servers than Amazon's seldom have a name for each bucket.
+            "repo1-s3-uri-style": "host" if wanted.s3.endpoint.endswith("amazonaws.com") else "path",
         }
     options = {
         **where,

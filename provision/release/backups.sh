@@ -130,10 +130,11 @@ backups_check() {
     fi
 }
 
-# backups_now full|diff|drill: at somebody's word. systemd does it, whatever becomes of the connection. Out: a record with exit (ok, or why not);
+# backups_now full|differential|drill: at somebody's word. systemd does it, whatever becomes of the connection. Out: a record with exit (ok, or why not);
 # before that a line every ten seconds, as a connection that says nothing for long is given up.
 backups_now() {
-    unit=provision-backup@$1.service what=backup
+    unit=provision-backup@full.service what=backup
+    if [ "$1" = differential ]; then unit=provision-backup@diff.service; fi
     if [ "$1" = drill ]; then unit=provision-backup-drill.service what=drill; else rm -f "$backups_state/foreign"; fi
     systemctl start --no-block "$unit" 2>/dev/null || true
     tries=0

@@ -9,12 +9,12 @@ from provision.resources.file import File
 def environment(app: App, commit: str, release: str) -> File:
     """The inventory's variables, and which commit and release it is."""
     values = {**app.env, "PROVISION_COMMIT": commit, "PROVISION_RELEASE": release}
-    lines = [f"{key}={_quoted(value)}" for key, value in sorted(values.items())]
+    lines = [f"{key}={quoted(value)}" for key, value in sorted(values.items())]
     content = "# Written by provision.\n" + "\n".join(lines) + "\n"
     return file(Layout(app.name), Layout.env, content, secret=True)
 
 
-def _quoted(value: str) -> str:
+def quoted(value: str) -> str:
     """A value as systemd's EnvironmentFile reads it (systemd.exec(5))."""
     for character in '\\"$`':
         value = value.replace(character, f"\\{character}")

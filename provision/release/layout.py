@@ -1,10 +1,10 @@
 """Every path of an app on a server, once: for Python, for the shell, for templates, for checks and for docs/server.md."""
 
 from provision.engine.layout import Place, Places
+from provision.release.backup_layout import BackupPlaces, SharedBackupPlaces
 from provision.resources.file import Directory, File
 
 APP, BUILDER, NGINX, REDIS = "{app}", "{app}-build", "www-data", "kv_{app}"
-POSTGRES = "postgres"
 SLOTS = ("blue", "green")
 
 
@@ -325,45 +325,9 @@ class Hardened(Places):
     )
 
 
-class BackupPlaces(Places):
-    """What a server has with `backups`."""
-
-    prefix = "backups"
-
-    configuration = Place(
-        "/etc/provision/pgbackrest", "directory", "what pgBackRest runs with", "root", POSTGRES, 0o750
-    )
-    settings = Place(
-        "/etc/provision/pgbackrest/pgbackrest.conf",
-        "file",
-        "where the backups go, and the passphrase that they are encrypted with",
-        "root",
-        POSTGRES,
-        0o640,
-    )
-    included = Place(
-        "/etc/provision/pgbackrest/conf.d", "directory", "what pgBackRest reads, too", "root", POSTGRES, 0o750
-    )
-    cluster = Place(
-        "/etc/provision/pgbackrest/conf.d/cluster.conf", "file", "where PostgreSQL's data is", "root", POSTGRES, 0o640
-    )
-    key = Place("/etc/provision/pgbackrest/key", "file", "the key to a repository by SFTP", "root", POSTGRES, 0o640)
-    known_hosts = Place(
-        "/etc/provision/pgbackrest/known_hosts", "file", "the host keys of its server", "root", POSTGRES, 0o640
-    )
-    program = Place(
-        "/usr/local/lib/provision-backups", "file", "backs up, checks and drills, for the timers", mode=0o755
-    )
-    state = Place(
-        "/var/lib/provision/backups", "directory", "what came of the last backup, check and drill", mode=0o700
-    )
-    scratch = Place(
-        "/var/lib/provision/scratch", "directory", "what is restored beside, until that is done", mode=0o711
-    )
-
-
 PRELUDE = "".join(
-    table.shell() for table in (Hardened, BackupPlaces, Tools, Layout, CacheLayout, SlotLayout, ReleaseLayout)
+    table.shell()
+    for table in (Hardened, BackupPlaces, SharedBackupPlaces, Tools, Layout, CacheLayout, SlotLayout, ReleaseLayout)
 )
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from provision.engine.layout import Place, Places, Toolkit
 from provision.release import principals
-from provision.release.layout import BackupPlaces, CacheLayout, Hardened, Layout, ReleaseLayout, SlotLayout
+from provision.release.backup_layout import BackupPlaces, SharedBackupPlaces
+from provision.release.layout import CacheLayout, Hardened, Layout, ReleaseLayout, SlotLayout
 from provision.release.process_manager import PROCESS_MANAGERS
 
 PAGE = Path(__file__).parents[2] / "docs" / "server.md"
@@ -19,7 +20,8 @@ TABLES: tuple[tuple[str, tuple[type[Places], ...]], ...] = (
     ("Process managers", tuple(each.places for each in PROCESS_MANAGERS.values())),
     ("The toolkit", (Toolkit,)),
     ("With `hardening`: the system and its updates", (Hardened,)),
-    ("With `backups`", (BackupPlaces,)),
+    ("With `backups`: databases", (BackupPlaces,)),
+    ("With `backups`: the folders `shared/`", (SharedBackupPlaces,)),
 )
 HEAD = "| Where | What | Owner | Mode | Who may write |\n| --- | --- | --- | --- | --- |\n"
 

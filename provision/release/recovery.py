@@ -1,5 +1,6 @@
 """An app's database, restored from a backup: beside first, and then in place of what there is."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,6 +28,11 @@ class Moment:
         if self.before:
             return f"as it was before {self.before} migrated it"
         return f"from the backup {self.backup}" if self.backup else "as new as the backups have it"
+
+    @property
+    def snapshot(self) -> str:
+        """The id of a snapshot of shared/, where `backup` is one."""
+        return self.backup if re.fullmatch("[0-9a-f]{8}", self.backup) else ""
 
     def options(self, app: str) -> tuple[str, ...]:
         """How pgBackRest is told."""

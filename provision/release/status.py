@@ -10,9 +10,11 @@ from provision.engine.shell import joined, words
 from provision.inventory import GENERATE, Host
 from provision.release import backup_status, database_status, present, sandbox, shell
 from provision.release.backup_status import BackupState
+from provision.release.backups import backed_up_databases
 from provision.release.database_status import DatabaseState
 from provision.release.present import PresentApp
 from provision.release.process_manager import process_manager
+from provision.release.shared import shared_apps
 from provision.resources import certificate, git, postgresql
 from provision.untrusted import line as shown
 
@@ -25,6 +27,7 @@ LIBRARY = joined(
     sandbox.LIBRARY,
     postgresql.LIBRARY,
     shell.text("backups"),
+    shell.text("shared"),
     shell.text("status"),
     shell.text("audit"),
     shell.text("certificates"),
@@ -146,8 +149,8 @@ def apps_call(host: Host) -> str:
     asked = words(
         "status_apps", *(word for app in host.apps.values() for word in (app.name, app.domains[0], app.health.path))
     )
-    more = (*(("postgresql_status",) if has_database(host) else ()), *(("backups_status",) if backed_up(host) else ()))
-    return "; ".join((asked, *more))
+    more = ("postgresql_status",) if has_database(host) else ()
+    return "; ".join((asked, *more, *backup_calls(host, "status")))
 
 
 def has_database(host: Host) -> bool:
@@ -160,14 +163,17 @@ def databases(host: Host, lines: Iterable[str]) -> list[DatabaseState]:
     return [database_status.state(lines)] if has_database(host) else []
 
 
-def backed_up(host: Host) -> bool:
-    """Whether the host has backups."""
-    return host.backups is not None and any(app.database for app in host.apps.values())
+def backup_calls(host: Host, name: str) -> tuple[str, ...]:
+    """Calls of this name for each of the two kinds of backups that the host has; none where it has none."""
+    databases = (f"backups_{name}",) if backed_up_databases(host) else ()
+    return (*databases, *((f"shared_{name}",) if shared_apps(host) else ()))
 
 
 def backups(host: Host, lines: Iterable[str]) -> list[BackupState]:
     """How the host's backups do, in an answer to `apps_call`; nothing if it has none."""
-    return [backup_status.state(host.backups, lines)] if host.backups and backed_up(host) else []
+    if not host.backups or not backup_calls(host, "status"):
+        return []
+    return [backup_status.state(host.backups, lines, [app.name for app in shared_apps(host)])]
 
 
 def deploy_keys_call(host: Host) -> str:

@@ -23,9 +23,17 @@ uninstall_keeps() { [ "$1" = no ] && [ -n "$(uninstall_kept)" ]; }
 uninstall_kept() {
     {
         if [ -n "$(ls -A "$app_shared" 2>/dev/null)" ]; then printf '%s' "${app_shared#"$root"}"; fi
+        uninstall_beside | sed "s|^$root| and |" | tr -d '\n'
         if postgresql_ours "${app_home##*/}"; then printf ' and the PostgreSQL database %s' "${app_home##*/}"; fi
         if [ -n "$(redis_kept "${app_home##*/}")" ]; then printf ' and %s' "$(redis_kept "${app_home##*/}")"; fi
     } | sed 's/^ and //'
+}
+
+# uninstall_beside: what restores have left beside the shared folder, one path a line.
+uninstall_beside() {
+    for path in "$app_home"/shared.restored "$app_home"/shared.restored-[a-z]* "$app_home"/shared.before-[0-9]*Z; do
+        if [ -d "$path" ] && [ ! -L "$path" ]; then printf '%s\n' "$path"; fi
+    done
 }
 
 # uninstall_there PATH...: those that there are, one a line.
@@ -218,7 +226,7 @@ uninstall_files() {
 
 # uninstall_strange APP: what somebody else put into the app's home, on one line.
 uninstall_strange() {
-    own=$(uninstall_own "$1" | sed -n "s|^$app_home/||p" | tr '\n' ' ')
+    own=$({ uninstall_own "$1" && uninstall_beside; } | sed -n "s|^$app_home/||p" | tr '\n' ' ')
     for path in "$app_home"/* "$app_home"/.[!.]*; do
         name=${path##*/}
         if [ ! -e "$path" ] && [ ! -L "$path" ]; then continue; fi
@@ -230,6 +238,7 @@ uninstall_strange() {
 uninstall_find_data() {
     if uninstall_keeps "$2"; then return 0; fi
     uninstall_there "$app_shared"
+    uninstall_beside | sed "s|^$root||"
     if postgresql_ours "$1"; then echo "database:$1"; fi
     redis_kept "$1"
     if [ -z "$(uninstall_strange "$1")" ]; then uninstall_there "$app_home"; fi
@@ -239,6 +248,7 @@ uninstall_find_data() {
 uninstall_data() {
     if [ "$2" = yes ]; then
         uninstall_rm "$app_shared"
+        uninstall_beside | while read -r path; do uninstall_rm "$path"; done
         if postgresql_ours "$1"; then postgresql_remove "$1"; fi
         redis_drop "$1"
     elif [ -d "$app_shared" ]; then

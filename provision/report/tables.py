@@ -205,10 +205,10 @@ def status(rows: Sequence[AppStatus], mixed: Collection[str] = ()) -> Table:
 
 def backups(rows: Sequence[BackupInfo]) -> Table:
     """The backups of the hosts, a line each."""
-    table = _table("host", "backup", "kind", "ended", "age", "restores to", "stored")
+    table = _table("host", "backup", "of", "kind", "ended", "age", "restores to", "stored")
     for row in rows:
-        sizes = (f"{row.size / 1e6:.1f} MB", f"{row.stored / 1e6:.1f} MB")
-        table.add_row(*map(escape, (row.host, row.id, row.kind, row.at)), f"{row.age:.1f} h", *sizes)
+        sizes = ("-" if size is None else f"{size / 1e6:.1f} MB" for size in (row.size, row.stored))
+        table.add_row(*map(escape, (row.host, row.id, row.of, row.kind, row.at)), f"{row.age:.1f} h", *sizes)
     return table
 
 

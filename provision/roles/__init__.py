@@ -75,11 +75,13 @@ def _with_memory(resources: tuple[Resource, ...]) -> tuple[Resource, ...]:
     return (*resources, *preflight.memory(resources))
 
 
-def restored(moment: Moment, into: str = "", whence: str = "", deploys: bool = False) -> Roles:
-    """Databases from the backups, and then the apps, which start anew; or, if it `deploys`, the whole server with its releases on them."""
+def restored(moment: Moment, into: str = "", whence: str = "", deploys: bool = False, only: backups.Only = "") -> Roles:
+    """Databases and shared folders from the backups, and then the apps, which start anew; or, if it `deploys`, the whole server with its
+    releases on them.
+    """
 
     def role(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
-        found = tuple(backups.databases(host, facts, wanted, moment, into, whence))
+        found = tuple(backups.restored(host, facts, wanted, moment, into, whence, only))
         if into:
             return found
         if not deploys:

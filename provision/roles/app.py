@@ -20,7 +20,9 @@ from provision.release.process_manager import PROCESS_MANAGERS, process_manager
 from provision.release.removal import left
 from provision.release.repository import deploy_key, mirror
 from provision.release.settings import with_settings
+from provision.release.shared import shared_backed_up
 from provision.release.uninstall import uninstalled
+from provision.resources.file import Directory
 from provision.roles.cache import cache, no_cache, program, refuse_left_behind
 from provision.roles.database import databases
 from provision.roles.wanted import Wanted
@@ -33,9 +35,16 @@ def app(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
         *_process_managers(apps),
         *databases(host, facts),
         *program(apps),
-        *backed_up(host, facts[SYSTEM].distribution),
+        *_backups(host, facts),
         *(resource for one in apps for resource in _place(host, facts, one)),
+        *shared_backed_up(host),
     )
+
+
+def _backups(host: Host, facts: Facts) -> tuple[Resource, ...]:
+    """The backups of databases, in a folder that those of shared folders have, too."""
+    above = () if not host.backups or ("tls" in host.roles and host.tls.authorities) else (Directory("/etc/provision"),)
+    return (*above, *backed_up(host, facts[SYSTEM].distribution))
 
 
 def _place(host: Host, facts: Facts, app: App) -> tuple[Resource, ...]:

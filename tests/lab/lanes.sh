@@ -30,7 +30,7 @@ failed=0
 "$python" -m invoke lab.up --count 4 || exit 1
 {
     lane=waits status=0
-    on lab2 neighbours moving remove secrets backups attacks || status=1
+    on lab2 neighbours moving remove secrets backups shared attacks || status=1
     on lab2 commands apps verify sandbox hostile_app || status=1
     on lab2 releases || status=1
     exit "$status"

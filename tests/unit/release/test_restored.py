@@ -60,6 +60,7 @@ def test_all_apps_leave_before_the_toolkit_does(make_host: MakeHost, make_known:
     refs = [str(one.ref) for one in resources]
     assert refs == [
         "backups:none",
+        "backups:shared-none",
         *(f"uninstalled:{app}/{part}" for app in ("shop", "talk") for part in uninstall.PARTS),
         *(f"restored:{part}" for part in PARTS),
     ]
