@@ -154,7 +154,7 @@ def test_a_plan_says_which_python_a_commit_leads_to_and_why(site: Site, branch: 
     answer = site.with_python("auto").plan(SERVER, "--revision", branch)
     site.with_python("system")
     assert "python:3.12.13" in answer.changed(SERVER)
-    assert f"probe: {said}" in answer.host(SERVER)["notices"]
+    assert f"probe: {said}" in answer.host(SERVER)["notes"]
 
 
 @pytest.mark.long
@@ -162,17 +162,17 @@ def test_a_commit_chooses_its_python_which_then_stays_as_long_as_it_is_allowed(s
     open_ = site.with_python("auto")
     try:
         first = open_.deploy(SERVER, "--revision", "exact")
-        assert 'requires-python ">=3.13.5,<3.13.6" of pyproject.toml' in str(first.host(SERVER)["notices"])
+        assert 'requires-python ">=3.13.5,<3.13.6" of pyproject.toml' in str(first.host(SERVER)["notes"])
         assert runs()[0] == "/opt/pyenv/versions/3.13.5/bin/python3.13"
         again = open_.deploy(SERVER, "--revision", "exact").host(SERVER)
         assert (again["changed"], again["execs"]) == (0, 2)
         assert open_("verify", SERVER, "--only", "python or answers").status == 0
         newer = open_.deploy(SERVER, "--revision", "hinting")
-        assert "probe: Python 3.13.5: .python-version" in newer.host(SERVER)["notices"]
+        assert "probe: Python 3.13.5: .python-version" in newer.host(SERVER)["notes"]
         assert "python:3.13.5" not in newer.changed(SERVER)
         main = open_.plan(SERVER)
         said = 'probe: Python 3.13.5: it serves, and requires-python ">=3.9,<3.14" of pyproject.toml allows it'
-        assert said in main.host(SERVER)["notices"]
+        assert said in main.host(SERVER)["notes"]
         away = open_.plan(SERVER, "--revision", "older")
         assert "python:3.12.13" in away.changed(SERVER)
     finally:
