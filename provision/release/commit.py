@@ -4,7 +4,7 @@ import re
 import subprocess
 import tempfile
 import tomllib
-from collections.abc import Mapping, Set
+from collections.abc import Collection, Mapping, Set
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,7 +15,7 @@ from provision.inventory.build import OWN
 from provision.release import locks, shell
 from provision.release.constraint import allows
 
-READ = re.compile(r"(.*/)?(pyproject\.toml|\.python-version|(uv|poetry|pdm)\.lock|pylock(\.[^./]+)?\.toml|[^/]*requirements[^/]*\.txt)")
+READ = re.compile(r"(.*/)?(pyproject\.toml|\.python-version|(uv|poetry|pdm)\.lock|pylock(\.[^./]+)?\.toml|[^/]*requirements[^/]*\.txt|setup\.py)")
 TOML = "pyproject.toml"
 LOCKS = ("pylock.toml", "poetry.lock", "pdm.lock")
 ADVICE = {
@@ -24,6 +24,10 @@ ADVICE = {
     "setup.py": "write a requirements.txt with a line `.`",
     "setup.cfg": "write a requirements.txt with a line `.`",
 }
+# Backends of builds that compile, and what they want besides a compiler of C.
+COMPILING = {"maturin": ("cargo",), "scikit_build_core.build": (), "mesonpy": ()}
+COMPILERS = {"build-essential", "gcc", "clang"}
+EXTENSION = re.compile(r"\b(Extension|cythonize|RustExtension|CMakeExtension|Pybind11Extension)\(|cffi_modules")
 OPEN = "; no lock pins all versions, so the others are resolved, and then kept until `deploy --upgrade`"
 
 
@@ -32,8 +36,9 @@ def is_read(path: str) -> bool:
     return READ.fullmatch(path) is not None
 
 
-def inspect(app: App, names: Set[str], texts: Mapping[str, str]) -> tuple[str, ...]:
-    """Lines to show before the plan, on what a commit has: `names` are the paths of all its files, `texts` those that are read.
+def inspect(app: App, names: Set[str], texts: Mapping[str, str], packages: Collection[str] = ()) -> tuple[str, ...]:
+    """Lines to show before the plan, on what a commit has: `names` are the paths of all its files, `texts` those that are read, `packages` those
+    of the system that the inventory names.
 
     Raises PlanError, with one line, on what cannot be deployed: no such folder, no file of requirements, a lock that lacks one,
     a Python that the app does not allow, no file for the module, or a name that the server needs.
@@ -63,9 +68,12 @@ def inspect(app: App, names: Set[str], texts: Mapping[str, str]) -> tuple[str, .
     _check_module(app, names, texts)
     _check_build(app, names)
     _check_src(app, path, beside, names, texts)
-    return tuple(
-        note for note in (f"{app.name}: requirements: {_about(app, path, names, texts)}", _alembic(app, names)) if note
+    notes = (
+        f"{app.name}: requirements: {_about(app, path, names, texts)}",
+        _compiles(app, path, beside, texts, packages),
+        _alembic(app, names),
     )
+    return tuple(filter(None, notes))
 
 
 def path_in(folder: str, file: str) -> str:
@@ -195,6 +203,25 @@ def _check_src(app: App, path: str, project: str, names: Set[str], texts: Mappin
             f"{app.name}: {app.module.partition(':')[0]} is in {here}src, which {path} does not install: set the app's environment to"
             f" {{PYTHONPATH: src}}, or write {other}"
         )
+
+
+def _compiles(app: App, path: str, project: str, texts: Mapping[str, str], packages: Collection[str]) -> str:
+    """A hint for a project that is compiled as it is installed, where the inventory names no compiler for that."""
+    setup = str(PurePosixPath(project).with_name("setup.py"))
+    declared = locks.read(texts.get(project, ""))
+    backend = locks.table(declared, "build-system").get("build-backend")
+    if not locks.installs_project(path, project, texts) or COMPILERS & {*packages}:
+        return ""
+    if EXTENSION.search(texts.get(setup, "")):
+        where = f"{setup} has extension modules"
+    elif "ext-modules" in locks.table(declared, "tool", "setuptools"):
+        where = f"{project} has ext-modules"
+    elif backend in COMPILING:
+        where = f"{project} is built with {backend}"
+    else:
+        return ""
+    wanted = ["build-essential", *(["python3-dev"] if app.python.system else []), *COMPILING.get(str(backend), ())]
+    return f"{app.name}: {where}: where the server has no compiler, add packages: [{', '.join(wanted)}] to the inventory"
 
 
 def _alembic(app: App, names: Set[str]) -> str:

@@ -1,7 +1,7 @@
 """What the controller wants on a host and brings along: commits, packs, host keys, packed Pythons."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -73,13 +73,15 @@ def inspected(host: Host, facts: Facts, resolved: Commits) -> tuple[str, ...]:
     Raises PlanError.
     """
     return tuple(
-        note for name, found in resolved.items() for note in _inspected(host.apps[name], found.result(), facts)
+        note
+        for name, found in resolved.items()
+        for note in _inspected(host.apps[name], found.result(), facts, host.packages)
     )
 
 
-def _inspected(app: App, commit: Commit, facts: Facts) -> tuple[str, ...]:
+def _inspected(app: App, commit: Commit, facts: Facts, packages: Sequence[str]) -> tuple[str, ...]:
     files = None if _has_run(app, commit, facts) else commit.files
-    return inspect(app, files.names, files.texts) if files else ()
+    return inspect(app, files.names, files.texts, packages) if files else ()
 
 
 def _has_run(app: App, commit: Commit, facts: Facts) -> bool:
