@@ -367,10 +367,10 @@ class App(Model):
             if f"{self.in_repository(path)}/".startswith("../"):
                 raise ValueError(f'"{path}" leads out of the repository from source.folder; write a path inside it')
         for output in (name for each in self.build for name in each.outputs):
-            path = PurePosixPath(self.in_repository(output))
-            if PurePosixPath(self.source.folder).is_relative_to(path):
+            made = PurePosixPath(self.in_repository(output))
+            if PurePosixPath(self.source.folder).is_relative_to(made):
                 raise ValueError(f'the build output "{output}" has the whole app in it; name what the commands make')
-            if path.parts[0] in OWN:
+            if made.parts[0] in OWN:
                 raise ValueError(f'the build output "{output}" is where the server puts its own; choose another folder')
         return self
 

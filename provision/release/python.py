@@ -49,7 +49,7 @@ def with_python(app: App, version: str) -> App:
     return app.model_copy(update={"python": app.python.model_copy(update={"version": version})})
 
 
-def serving(app: App, releases: Sequence[ServerRelease]) -> str:
+def serving(app: App, releases: tuple[ServerRelease, ...]) -> str:
     """The version of Python that serves the app there, also under its former name; empty if that is none, or the distribution's."""
     names = (app.name, app.renamed_from)
     return next(filter(None, (ran_on(one.settings) for one in releases if one.active and one.app in names)), "")
