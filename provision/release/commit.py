@@ -15,7 +15,9 @@ from provision.inventory.build import OWN
 from provision.release import locks, shell
 from provision.release.constraint import allows
 
-READ = re.compile(r"(.*/)?(pyproject\.toml|\.python-version|(uv|poetry|pdm)\.lock|pylock(\.[^./]+)?\.toml|[^/]*requirements[^/]*\.txt|setup\.py)")
+READ = re.compile(
+    r"(.*/)?(pyproject\.toml|\.python-version|(uv|poetry|pdm)\.lock|pylock(\.[^./]+)?\.toml|[^/]*requirements[^/]*\.txt|setup\.py)"
+)
 TOML = "pyproject.toml"
 LOCKS = ("pylock.toml", "poetry.lock", "pdm.lock")
 ADVICE = {
@@ -221,7 +223,9 @@ def _compiles(app: App, path: str, project: str, texts: Mapping[str, str], packa
     else:
         return ""
     wanted = ["build-essential", *(["python3-dev"] if app.python.system else []), *COMPILING.get(str(backend), ())]
-    return f"{app.name}: {where}: where the server has no compiler, add packages: [{', '.join(wanted)}] to the inventory"
+    return (
+        f"{app.name}: {where}: where the server has no compiler, add packages: [{', '.join(wanted)}] to the inventory"
+    )
 
 
 def _alembic(app: App, names: Set[str]) -> str:

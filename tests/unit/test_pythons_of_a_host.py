@@ -86,6 +86,4 @@ def test_a_commit_that_cannot_be_read_from_here_leaves_it_to_the_server(
     commits["shop"].result()._read[:] = [None]
     found, notes = with_pythons(host, make_known().facts, commits)
     assert found.apps["shop"].python.version == DEFAULT
-    assert notes == (
-        f"shop: Python {DEFAULT}: the default, as the commit's files cannot be read from this machine",
-    )
+    assert notes == (f"shop: Python {DEFAULT}: the default, as the commit's files cannot be read from this machine",)

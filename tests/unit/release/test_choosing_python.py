@@ -83,7 +83,10 @@ def test_poetrys_python_counts_where_the_project_has_no_requires_python(wanted: 
 
 
 def test_a_lock_limits_it_too() -> None:
-    files = {"pyproject.toml": '[tool.uv.workspace]\nmembers = ["backend"]\n', "uv.lock": 'requires-python = ">=3.11, <3.13"\n'}
+    files = {
+        "pyproject.toml": '[tool.uv.workspace]\nmembers = ["backend"]\n',
+        "uv.lock": 'requires-python = ">=3.11, <3.13"\n',
+    }
     both = files | {"backend/pyproject.toml": project(">=3.11")}
     assert chosen(both, folder="backend") == Choice(
         "3.12.13",
