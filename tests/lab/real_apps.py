@@ -1,17 +1,19 @@
 """Six apps that are packaged as real ones are, each with what changes in it from commit to commit."""
 
+import json
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from secrets import token_hex
 from typing import Any
 from urllib.parse import urlsplit
 
 from provision.release.uv import UV
-from tests.lab import cache_app, database_app
+from tests.lab import cache_app, database_app, locks
 from tests.lab.conftest import LAB
 from tests.lab.front_end import FRONT, LOCK, PACKAGE
 from tests.lab.git_https import serving_git
@@ -57,7 +59,7 @@ dependencies = ["fastapi==0.165.0", "idna==IDNA"MORE]
 
 @dataclass(frozen=True)
 class Tools:
-    """uv on this machine, with which authors make their locks; Poetry is run by it."""
+    """uv on this machine, with which authors make their locks."""
 
     folder: Path
 
@@ -103,8 +105,30 @@ def compiled(tools: Tools, files: Files) -> dict[str, str]:
 
 
 def poetry_lock(tools: Tools, files: Files) -> dict[str, str]:
-    """As `poetry lock` writes it."""
-    return tools.lock(files, "poetry.lock", "tool", "run", "--quiet", "poetry", "--no-interaction", "lock")
+    """As Poetry writes it, with what uv resolves: Poetry asks the index for more than a mirror may have."""
+    wanted = tomllib.loads(files["pyproject.toml"])["tool"]["poetry"]["dependencies"]
+    listed = [f"{name}=={version}" for name, version in wanted.items() if name != "python"]
+    project = (
+        f'[project]\nname = "lock"\nversion = "1"\nrequires-python = "==3.11.*"\ndependencies = {json.dumps(listed)}\n'
+        "[tool.uv]\nenvironments = [\"sys_platform == 'linux'\"]\n"
+    )
+    found = tomllib.loads(uv_lock(tools, {"pyproject.toml": project})["uv.lock"])["package"]
+    packages = "".join(_of_poetry(one) for one in found if "registry" in one["source"])
+    return {
+        "poetry.lock": locks.poetry_lock(files["pyproject.toml"], packages + locks.poetry_package("iniconfig", "dev"))
+    }
+
+
+def _of_poetry(package: Mapping[str, Any]) -> str:
+    """A package of a uv.lock as a poetry.lock has it."""
+    listed = [*package.get("wheels", ()), *([package["sdist"]] if "sdist" in package else [])]
+    files = "".join(
+        f'    {{file = "{PurePosixPath(urlsplit(one["url"]).path).name}", hash = "{one["hash"]}"}},\n' for one in listed
+    )
+    return (
+        f'[[package]]\nname = "{package["name"]}"\nversion = "{package["version"]}"\ndescription = ""\noptional = false\n'
+        f'python-versions = "*"\ngroups = ["main"]\nfiles = [\n{files}]\n\n'
+    )
 
 
 @contextmanager
@@ -328,7 +352,7 @@ PyMODINIT_FUNC PyInit_fast(void) { return PyModule_Create(&module); }
 """
 COMPILED = RealApp(
     files={
-        "pyproject.toml": PROJECT.replace("NAME", "shop").replace("MORE", "").replace(">=3.11", ">=3.12,<3.14")
+        "pyproject.toml": PROJECT.replace("NAME", "shop").replace("MORE", "").replace(">=3.11", ">=3.11,<3.14")
         + '\n[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
         + '\n[tool.setuptools.packages.find]\nwhere = ["src"]\n',
         "setup.py": 'from setuptools import Extension, setup\n\nsetup(ext_modules=[Extension("shop.fast", ["src/shop/fast.c"])])\n',

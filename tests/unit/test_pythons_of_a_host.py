@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 PROJECT = '[project]\nname = "shop"\nrequires-python = "{}"\n'
 
 
-def committed(wanted: str, id: str = COMMIT) -> dict[str, Future[Commit]]:
+def committed(wanted: str, commit: str = COMMIT) -> dict[str, Future[Commit]]:
     """The app shop's commit, whose files were read."""
     files = CommitFiles(frozenset({"pyproject.toml"}), {"pyproject.toml": PROJECT.format(wanted)})
     found: Future[Commit] = Future()
     source = Source(repository="https://git.example.com/shop.git")
-    found.set_result(Commit(source, id, lambda _: True, _read=[files]))
+    found.set_result(Commit(source, commit, lambda _: True, _read=[files]))
     return {"shop": found}
 
 
