@@ -29,12 +29,12 @@ lacking_hint() {
         function add(name) { if (!(name in found)) { found[name] = 1; list = list (list ? ", " : "") name } }
         function compiler() { add("build-essential"); if (python ~ /^\/usr\//) add("python3-dev") }
         BEGIN { count = split(known, line, "\n") }
-        /(command|execute) .?[^ ]*(gcc|g\+\+|cc|c\+\+|clang).*(failed: No such file|No such file)|No C compiler|no acceptable C compiler|Unknown compiler|linker .cc. not found|No CMAKE_C(XX)?_COMPILER/ { compiler() }
+        /(command|execute) .?[^ ]*(gcc|g\+\+|cc|c\+\+|clang).*(failed: No such file|No such file)|No C compiler|no acceptable C compiler|Unknown compiler|linker .cc. not found|No such file or directory: .([^ ]*-)?(gcc|g\+\+|cc|c\+\+|clang).$|No CMAKE_C(XX)?_COMPILER/ { compiler() }
         /(Python|pyconfig)\.h: No such file/ { compiler() }
         /Rust (compiler|toolchain)|[Cc]argo.*(not found|not installed|No such file|not on PATH)|rustc.*(not found|No such file)/ { add("cargo"); compiler() }
         /[Cc][Mm]ake.*(not found|must be installed|No such file)/ { add("cmake"); compiler() }
         /pkg-config.*(not found|No such file|not installed)/ { add("pkg-config") }
-        /: No such file or directory|not found|not find|could not be found/ {
+        /No such file or directory|not found|not find|could not be found/ {
             for (i = 1; i <= count; i++) { split(line[i], part, " "); if ($0 ~ part[1]) add(part[2]) }
         }
         /fatal error: [^ ]+\.h: No such file/ { header = $0; sub(/.*fatal error: /, "", header); sub(/: No such file.*/, "", header) }

@@ -15,6 +15,7 @@ from provision.release.commit import TOML, path_in, requirements_of
 from provision.release.constraint import allows
 from provision.release.facts import ServerRelease
 from provision.resources.python import KNOWN, REVISIONS
+from provision.untrusted import line as shown
 
 FILE = ".python-version"
 Texts = Mapping[str, str]
@@ -29,7 +30,7 @@ class Limit:
     text: str
 
     def __str__(self) -> str:
-        return f'{self.key} "{self.text}" of {self.path}'
+        return f'{self.key} "{shown(self.text, 60)}" of {self.path}'
 
     def allows(self, version: str) -> bool:
         """Whether it allows this version; what cannot be read allows all, and its own tool reports it better."""
@@ -92,7 +93,7 @@ def choose(app: App, names: frozenset[str], texts: Texts, serves: str, mirrors: 
     wanted = _version(asked)
     if not wanted:
         chosen = _of(allowed, serves, said)
-        return Choice(chosen.version, f"{chosen.why}; {path} says {_shown(asked)}, which is no version of CPython 3")
+        return Choice(chosen.version, f"{chosen.why}; {path} says {shown(asked, 40)}, which is no version of CPython 3")
     if not all(limit.allows(wanted) for limit in limits) and not _fitting(allowed, wanted):
         chosen = _of(allowed, serves, said)
         return Choice(chosen.version, f"{chosen.why}; {path} says {asked}, which is not allowed")
@@ -181,7 +182,3 @@ def _version(asked: str) -> str:
     """A version or series of CPython 3 as pyenv and uv write it; empty if it is none."""
     found = re.fullmatch(r"(?:(?:cpython|python)[-@]?)?(3(?:\.\d{1,3}){1,2})", asked)
     return found[1] if found else ""
-
-
-def _shown(text: str) -> str:
-    return "".join(each if each.isprintable() else "?" for each in text[:40])

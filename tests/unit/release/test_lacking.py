@@ -21,6 +21,9 @@ ADD = "; the server lacks what compiles it: add packages: [{}] to the inventory"
     [
         ("  error: command 'gcc' failed: No such file or directory", "/opt/pyenv/x", ADD.format("build-essential")),
         ("error: command 'x86_64-linux-gnu-gcc' failed: No such file or directory", "/usr/bin/python3.11", ADD.format("build-essential, python3-dev")),
+        ("error: [Errno 2] No such file or directory: 'gcc'", "/opt/x", ADD.format("build-essential")),
+        ("error: [Errno 2] No such file or directory: 'pg_config'", "/opt/x", ADD.format("libpq-dev")),
+        ("error: [Errno 2] No such file or directory: 'shop/gcc.txt'", "/opt/x", ""),
         ("unable to execute 'c++': No such file or directory", "/opt/x", ADD.format("build-essential")),
         ("a.c:1:10: fatal error: Python.h: No such file or directory", "/usr/bin/python3.11", ADD.format("build-essential, python3-dev")),
         ("a.c:1:10: fatal error: libpq-fe.h: No such file or directory", "/opt/x", ADD.format("libpq-dev")),
