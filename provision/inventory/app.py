@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from provision.inventory import addresses, dotenv, reserved
-from provision.inventory.build import Build, builds
+from provision.inventory.build import OWN, Build, builds
 from provision.inventory.cache import Cache
 from provision.inventory.database import Database
 from provision.inventory.egress import Egress
@@ -17,7 +18,7 @@ from provision.inventory.fields import (
     Command,
     EnvFile,
     File,
-    RelativeFolder,
+    RepositoryPath,
     SiteName,
     Text,
     Variable,
@@ -212,9 +213,9 @@ class App(Model):
         description="The health check: a URL path, or a mapping with the keys of Health.",
         examples=["/health"],
     )
-    static: dict[Annotated[str, AfterValidator(_url_prefix)], RelativeFolder] = Field(
+    static: dict[Annotated[str, AfterValidator(_url_prefix)], RepositoryPath] = Field(
         default_factory=dict,
-        description="Files that nginx serves itself: URL prefix to folder inside the source folder.",
+        description="Files that nginx serves itself: URL prefix to folder, relative to the source folder.",
         examples=[{"/static": "static"}],
     )
     migrate: Annotated[bool | str, BeforeValidator(_migration)] = Field(
@@ -365,11 +366,17 @@ class App(Model):
         return value
 
     @model_validator(mode="after")
-    def _requirements_are_in_the_repository(self) -> App:
-        if os.path.normpath(f"{self.source.folder}/{self.requirements.file}").startswith("../"):
-            raise ValueError(
-                f'"{self.requirements.file}" leads out of the repository from source.folder; write a path inside it'
-            )
+    def _paths_are_in_the_repository(self) -> App:
+        built = [name for each in self.build for name in (each.folder, *each.inputs, *each.outputs)]
+        for path in (self.requirements.file, *self.static.values(), *built):
+            if f"{self.in_repository(path)}/".startswith("../"):
+                raise ValueError(f'"{path}" leads out of the repository from source.folder; write a path inside it')
+        for output in (name for each in self.build for name in each.outputs):
+            made = PurePosixPath(self.in_repository(output))
+            if PurePosixPath(self.source.folder).is_relative_to(made):
+                raise ValueError(f'the build output "{output}" has the whole app in it; name what the commands make')
+            if made.parts[0] in OWN:
+                raise ValueError(f'the build output "{output}" is where the server puts its own; choose another folder')
         return self
 
     @model_validator(mode="after")
@@ -381,6 +388,10 @@ class App(Model):
             if name in reserved.PROCESSES:
                 raise ValueError(f'"{name}" is a name that the app uses itself; rename the process')
         return self
+
+    def in_repository(self, path: str) -> str:
+        """A path that is relative to the app's folder, from the top of the repository."""
+        return os.path.normpath(f"{self.source.folder}/{path}")
 
     @property
     def asked(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from provision.inventory.dotenv import variable_value
-from provision.inventory.fields import Command, RelativeFolder, Text, Variable, distinct
+from provision.inventory.fields import Command, RepositoryPath, Text, Variable, distinct
 from provision.inventory.model import Model
 
 OWN = (".release", ".venv", ".built", ".packages", ".upgraded")
@@ -23,12 +23,12 @@ def _output(value: str) -> str:
         raise ValueError(
             "the app's folder itself is no output; name the file or the folder in it that the commands make"
         )
-    if PurePosixPath(value).parts[0] in OWN:
+    if not value.startswith("../") and PurePosixPath(value).parts[0] in OWN:
         raise ValueError(f'"{value}" is where the server puts its own; let the commands make another folder')
     return value
 
 
-Output = Annotated[RelativeFolder, AfterValidator(_output)]
+Output = Annotated[RepositoryPath, AfterValidator(_output)]
 
 
 class Build(Model):
@@ -44,20 +44,20 @@ class Build(Model):
         description="The command, or a list of them. The app's Python environment and `node` are first in PATH.",
         examples=[["npm ci", "npm run build"]],
     )
-    folder: RelativeFolder = Field(
+    folder: RepositoryPath = Field(
         default=".",
-        description="Where they run: a folder inside the source folder.",
+        description="Where they run: a folder inside the source folder; ../ leads to folders beside it in the repository.",
         examples=["frontend"],
     )
-    inputs: Annotated[list[RelativeFolder], AfterValidator(distinct)] = Field(
+    inputs: Annotated[list[RepositoryPath], AfterValidator(distinct)] = Field(
         default_factory=list,
-        description="What they read of the commit, besides what was built before: files and folders inside the source folder. They see nothing"
+        description="What they read of the commit, besides what was built before: files and folders, relative to the source folder. They see nothing"
         " else of it, and a commit in which these are the same is not built again. If omitted: the whole commit.",
         examples=[["frontend"]],
     )
     outputs: Annotated[list[Output], AfterValidator(distinct)] = Field(
         default_factory=list,
-        description="What they make and the release gets: files and folders inside the source folder. All else is thrown away.",
+        description="What they make and the release gets: files and folders, relative to the source folder. All else is thrown away.",
         examples=[["frontend/dist"]],
     )
     environment: dict[Variable, Annotated[Text, AfterValidator(variable_value)]] = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any
@@ -97,6 +98,14 @@ def relative_folder(value: str) -> str:
     return str(path)
 
 
+def repository_path(value: str) -> str:
+    """A path relative to an app's folder, which may begin with ../ as far as it stays in the repository (`App` checks that)."""
+    if value != (inner := re.sub(r"^(\.\./)+", "", f"{value}/" if value.endswith("..") else value)):
+        relative_folder(inner or ".")
+        return os.path.normpath(value)
+    return relative_folder(value)
+
+
 def command(value: str) -> str:
     """A shell command in one line. Raises ValueError for an empty one and for several lines."""
     if not value.strip() or re.search("[\0-\x08\n-\x1f\x7f\x85\u2028\u2029]", value):
@@ -125,6 +134,7 @@ Url = Annotated[str, AfterValidator(addresses.web_address)]
 PublicUrl = Annotated[Url, AfterValidator(addresses.without_password)]
 Repository = Annotated[str, AfterValidator(repository.repository)]
 RelativeFolder = Annotated[str, AfterValidator(relative_folder)]
+RepositoryPath = Annotated[str, AfterValidator(repository_path)]
 Revision = Annotated[
     Text,
     matching(r"[A-Za-z0-9_][\w./@^~+-]*", '"{}" is not a git revision; write a branch, a tag or a commit'),

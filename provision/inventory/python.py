@@ -12,6 +12,9 @@ from provision.inventory.model import Model
 from provision.inventory.wording import display
 
 SYSTEM = "system"
+AUTO = "auto"
+# What an app gets that asks for no other: a release that all tests run on.
+DEFAULT = "3.13.5"
 
 
 def _version(value: object) -> object:
@@ -22,7 +25,7 @@ def _version(value: object) -> object:
         raise ValueError(f"{text} is not a full Python version; write all three parts and quote it: '3.13.5'")
     if re.fullmatch(r"3\.\d+\.\d+-?(a|b|c|rc|dev)\.?\d*", text):
         raise ValueError(f"{text} is not a final release; write for example '3.13.5'")
-    if text == SYSTEM:
+    if text in (SYSTEM, AUTO):
         return text
     match = re.fullmatch(r"3\.(\d{1,3})\.(\d{1,3})", text)
     if not match:
@@ -33,14 +36,18 @@ def _version(value: object) -> object:
 
 
 class Python(Model):
-    """The app's Python: its own, built by pyenv, or the distribution's. A plain string is the version."""
+    """The app's Python: its own, built by pyenv, or the distribution's. A plain string is the version.
+
+    Where it is left open (auto), it is chosen by what the app's commit says, once that is known (release/python.py).
+    """
 
     shorthand: ClassVar[str] = "version"
 
     version: Annotated[str, BeforeValidator(_version)] = Field(
-        default="3.13.5",
+        default=AUTO,
         description="Exact CPython version, in quotes: a final release, 3.9 or later. Or system: the distribution's Python,"
-        " which needs no build but changes when the distribution is upgraded.",
+        " which needs no build but changes when the distribution is upgraded. Or auto: what the commit's .python-version and requires-python"
+        " ask for, otherwise 3.13.5; docs/packaging.md says how it is chosen, and the plan says which it is.",
         examples=["3.13.5"],
     )
     optimized: bool = Field(
@@ -70,6 +77,11 @@ class Python(Model):
         return self.version == SYSTEM
 
     @property
+    def exact(self) -> str:
+        """The version, or system; the default where it is open, and nothing has been chosen yet."""
+        return DEFAULT if self.version == AUTO else self.version
+
+    @property
     def name(self) -> str:
         """Version and build in one word: 3.13.5, 3.13.5-optimized, or system."""
-        return f"{self.version}-optimized" if self.optimized else self.version
+        return f"{self.exact}-optimized" if self.optimized else self.exact

@@ -4,7 +4,7 @@ import re
 import subprocess
 import tempfile
 import tomllib
-from collections.abc import Mapping, Set
+from collections.abc import Collection, Mapping, Set
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,8 +13,11 @@ from provision.errors import PlanError
 from provision.inventory import App
 from provision.inventory.build import OWN
 from provision.release import locks, shell
+from provision.release.constraint import allows
 
-READ = re.compile(r"(.*/)?(pyproject\.toml|(uv|poetry|pdm)\.lock|pylock(\.[^./]+)?\.toml|[^/]*requirements[^/]*\.txt)")
+READ = re.compile(
+    r"(.*/)?(pyproject\.toml|\.python-version|(uv|poetry|pdm)\.lock|pylock(\.[^./]+)?\.toml|[^/]*requirements[^/]*\.txt|setup\.py)"
+)
 TOML = "pyproject.toml"
 LOCKS = ("pylock.toml", "poetry.lock", "pdm.lock")
 ADVICE = {
@@ -23,6 +26,10 @@ ADVICE = {
     "setup.py": "write a requirements.txt with a line `.`",
     "setup.cfg": "write a requirements.txt with a line `.`",
 }
+# Backends of builds that compile, and what they want besides a compiler of C.
+COMPILING = {"maturin": ("cargo",), "scikit_build_core.build": (), "mesonpy": ()}
+COMPILERS = {"build-essential", "gcc", "clang"}
+EXTENSION = re.compile(r"\b(Extension|cythonize|RustExtension|CMakeExtension|Pybind11Extension)\(|cffi_modules")
 OPEN = "; no lock pins all versions, so the others are resolved, and then kept until `deploy --upgrade`"
 
 
@@ -31,8 +38,9 @@ def is_read(path: str) -> bool:
     return READ.fullmatch(path) is not None
 
 
-def inspect(app: App, names: Set[str], texts: Mapping[str, str]) -> tuple[str, ...]:
-    """Lines to show before the plan, on what a commit has: `names` are the paths of all its files, `texts` those that are read.
+def inspect(app: App, names: Set[str], texts: Mapping[str, str], packages: Collection[str] = ()) -> tuple[str, ...]:
+    """Lines to show before the plan, on what a commit has: `names` are the paths of all its files, `texts` those that are read, `packages` those
+    of the system that the inventory names.
 
     Raises PlanError, with one line, on what cannot be deployed: no such folder, no file of requirements, a lock that lacks one,
     a Python that the app does not allow, no file for the module, or a name that the server needs.
@@ -45,29 +53,32 @@ def inspect(app: App, names: Set[str], texts: Mapping[str, str]) -> tuple[str, .
             )
     if folder != "." and not any(name.startswith(f"{folder}/") for name in names):
         raise PlanError(f"{app.name}: the commit has no folder {folder} (source.folder)")
-    file = _requirements(app, names, texts)
-    path = _path(folder, file)
+    file = requirements_of(app, names, texts)
+    path = path_in(folder, file)
     if path not in names:
         raise PlanError(f"{app.name}: the commit has no {folder}/{file} (requirements)")
     _check_python(app, file, texts)
     if path.endswith("uv.lock"):
         _check_lock(app, path, texts)
-    beside = _path(folder, file if file.endswith(TOML) else TOML)
+    beside = path_in(folder, file if file.endswith(TOML) else TOML)
     locks.check(
         app,
         path,
-        _path(folder, str(PurePosixPath(file).with_name(TOML))) if path.endswith(LOCKS[1:]) else beside,
+        path_in(folder, str(PurePosixPath(file).with_name(TOML))) if path.endswith(LOCKS[1:]) else beside,
         texts,
     )
     _check_module(app, names, texts)
     _check_build(app, names)
     _check_src(app, path, beside, names, texts)
-    return tuple(
-        note for note in (f"{app.name}: requirements: {_about(app, path, names, texts)}", _alembic(app, names)) if note
+    notes = (
+        f"{app.name}: requirements: {_about(app, path, names, texts)}",
+        _compiles(app, path, beside, texts, packages),
+        _alembic(app, names),
     )
+    return tuple(filter(None, notes))
 
 
-def _path(folder: str, file: str) -> str:
+def path_in(folder: str, file: str) -> str:
     """The path from the repository's top of a file that is named relative to a folder."""
     parts: list[str] = []
     for part in PurePosixPath(folder, file).parts:
@@ -75,7 +86,7 @@ def _path(folder: str, file: str) -> str:
     return "/".join(parts)
 
 
-def _requirements(app: App, names: Set[str], texts: Mapping[str, str]) -> str:
+def requirements_of(app: App, names: Set[str], texts: Mapping[str, str]) -> str:
     """The file that the server will install from, found as it finds it (requirements.sh), relative to the app's folder."""
     with tempfile.TemporaryDirectory(prefix="provision-") as tree:
         for name, text in texts.items():
@@ -89,13 +100,13 @@ def _requirements(app: App, names: Set[str], texts: Mapping[str, str]) -> str:
     if file:
         return file
     folder = app.source.folder
-    if "[tool.poetry]" in texts.get(_path(folder, TOML), ""):
+    if "[tool.poetry]" in texts.get(path_in(folder, TOML), ""):
         raise PlanError(
-            f"{app.name}: {_path(folder, TOML)} is for Poetry, and has no lock: run `poetry lock`, and commit poetry.lock"
+            f"{app.name}: {path_in(folder, TOML)} is for Poetry, and has no lock: run `poetry lock`, and commit poetry.lock"
         )
     for name, advice in ADVICE.items():
-        if _path(folder, name) in names:
-            raise PlanError(f"{app.name}: {_path(folder, name)} cannot be installed: {advice}, and commit it")
+        if path_in(folder, name) in names:
+            raise PlanError(f"{app.name}: {path_in(folder, name)} cannot be installed: {advice}, and commit it")
     raise PlanError(
         f"{app.name}: {folder} has no uv.lock, requirements.txt, pylock.toml, poetry.lock, pdm.lock or pyproject.toml with [project]: requirements"
         " names another file"
@@ -106,8 +117,8 @@ def _about(app: App, path: str, names: Set[str], texts: Mapping[str, str]) -> st
     """Which file is installed from, which lock beside it is not read, and that no lock pins its versions."""
     if path.endswith(".lock") or locks.is_pylock(path):
         return path
-    unread = next((lock for lock in LOCKS if _path(app.source.folder, lock) in names), "")
-    beside = f"; {_path(app.source.folder, unread)} is not read" if unread else ""
+    unread = next((lock for lock in LOCKS if path_in(app.source.folder, lock) in names), "")
+    beside = f"; {path_in(app.source.folder, unread)} is not read" if unread else ""
     is_open = path.endswith(TOML) or locks.is_open(texts.get(path, ""))
     return f"{path}{beside}{OPEN if is_open else ''}"
 
@@ -117,21 +128,14 @@ def _project(text: str) -> Mapping[str, Any]:
     return locks.table(locks.read(text), "project")
 
 
-# packaging takes 0.1 s to import, and only a commit that is not on the server yet is looked at.
 def _check_python(app: App, file: str, texts: Mapping[str, str]) -> None:
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
     if app.python.system:
         return
-    path = _path(app.source.folder, file if file.endswith(TOML) else TOML)
+    path = path_in(app.source.folder, file if file.endswith(TOML) else TOML)
     wanted = _project(texts.get(path, "")).get("requires-python", "")
-    try:
-        allowed = SpecifierSet(wanted).contains(app.python.version)
-    except (InvalidSpecifier, TypeError):
-        return
-    if not allowed:
+    if isinstance(wanted, str) and allows(wanted, app.python.exact) is False:
         raise PlanError(
-            f"{app.name}: {path} wants Python {wanted} (requires-python), and the inventory's is {app.python.version}: set the"
+            f"{app.name}: {path} wants Python {wanted} (requires-python), and the inventory's is {app.python.exact}: set the"
             " app's python to a full version that it allows"
         )
 
@@ -141,7 +145,7 @@ def _check_lock(app: App, path: str, texts: Mapping[str, str]) -> None:
     from packaging.requirements import InvalidRequirement, Requirement
     from packaging.utils import canonicalize_name
 
-    project = _project(texts.get(_path(app.source.folder, TOML), ""))
+    project = _project(texts.get(path_in(app.source.folder, TOML), ""))
     try:
         locked = tomllib.loads(texts.get(path, ""))
         own = canonicalize_name(project["name"])
@@ -153,7 +157,7 @@ def _check_lock(app: App, path: str, texts: Mapping[str, str]) -> None:
     missing = sorted(asked - known)
     if missing:
         raise PlanError(
-            f"{app.name}: {path} is older than {_path(app.source.folder, TOML)} and lacks {', '.join(missing)}: run `uv lock`, and"
+            f"{app.name}: {path} is older than {path_in(app.source.folder, TOML)} and lacks {', '.join(missing)}: run `uv lock`, and"
             " commit the lock"
         )
 
@@ -182,7 +186,7 @@ def _check_build(app: App, names: Set[str]) -> None:
         if not any(PurePosixPath(build.folder).is_relative_to(output) for output in made):
             wanted.append((build.folder, "build.folder"))
         for name, key in wanted:
-            path = _path(app.source.folder, name)
+            path = path_in(app.source.folder, name)
             if path and path not in names and not any(each.startswith(f"{path}/") for each in names):
                 raise PlanError(f"{app.name}: the commit has no {path} ({key})")
         made += build.outputs
@@ -203,9 +207,30 @@ def _check_src(app: App, path: str, project: str, names: Set[str], texts: Mappin
         )
 
 
+def _compiles(app: App, path: str, project: str, texts: Mapping[str, str], packages: Collection[str]) -> str:
+    """A hint for a project that is compiled as it is installed, where the inventory names no compiler for that."""
+    setup = str(PurePosixPath(project).with_name("setup.py"))
+    declared = locks.read(texts.get(project, ""))
+    backend = locks.table(declared, "build-system").get("build-backend")
+    if not locks.installs_project(path, project, texts) or COMPILERS & {*packages}:
+        return ""
+    if EXTENSION.search(texts.get(setup, "")):
+        where = f"{setup} has extension modules"
+    elif "ext-modules" in locks.table(declared, "tool", "setuptools"):
+        where = f"{project} has ext-modules"
+    elif backend in COMPILING:
+        where = f"{project} is built with {backend}"
+    else:
+        return ""
+    wanted = ["build-essential", *(["python3-dev"] if app.python.system else []), *COMPILING.get(str(backend), ())]
+    return (
+        f"{app.name}: {where}: where the server has no compiler, add packages: [{', '.join(wanted)}] to the inventory"
+    )
+
+
 def _alembic(app: App, names: Set[str]) -> str:
     """A hint for migrations that `migrate: true` does not find."""
-    if app.migrate is not True or _path(app.source.folder, "alembic.ini") in names:
+    if app.migrate is not True or path_in(app.source.folder, "alembic.ini") in names:
         return ""
     other = sorted(name for name in names if PurePosixPath(name).name == "alembic.ini")
     if not other:

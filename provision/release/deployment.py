@@ -189,9 +189,7 @@ def slot(host: Host, app: App, *copied: File) -> Slot:
         drain=app.drain_seconds,
         keep=app.keep_releases,
         settings=settings(app),
-        static=tuple(
-            (prefix, f"{app.source.folder}/{folder}".removeprefix("./")) for prefix, folder in app.static.items()
-        ),
+        static=tuple((prefix, app.in_repository(folder)) for prefix, folder in app.static.items()),
         before=app.hooks.before or "",
         after=app.hooks.after or "",
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from provision.errors import PlanError
 from provision.inventory import App
+from provision.release.constraint import allows
 
 Texts = Mapping[str, str]
 # Which versions of Python the tools that read these locks run on (exporters.txt).
@@ -39,7 +40,7 @@ def check(app: App, lock: str, project: str, texts: Texts) -> None:
         return
     if project not in texts:
         raise PlanError(f"{app.name}: the commit has {lock}, and no {project}: commit that, too")
-    version = app.python.version
+    version = app.python.exact
     if not app.python.system and tuple(map(int, version.split(".")[:2])) < OLDEST:
         raise PlanError(
             f"{app.name}: {lock} can only be read with Python 3.10 or later, and the inventory's is {version}: set the app's python"
@@ -83,39 +84,13 @@ def is_pylock(path: str) -> bool:
 
 def _check_poetry(app: App, lock: str, content: Mapping[str, Any]) -> None:
     """By markers alone, a Python that the lock is not for would get no packages."""
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
     wanted = table(content, "metadata").get("python-versions", "*")
-    try:
-        allowed = any(
-            SpecifierSet(",".join(map(_specifier, re.split(r"[,\s]+(?=[<>=!~^\d])", part.strip())))).contains(
-                app.python.version
-            )
-            for part in wanted.split("||")
-        )
-    except (InvalidSpecifier, AttributeError, ValueError):
+    if app.python.system or not isinstance(wanted, str) or allows(wanted, app.python.exact) is not False:
         return
-    if not app.python.system and not allowed:
-        raise PlanError(
-            f"{app.name}: {lock} is for Python {wanted}, and the inventory's is {app.python.version}: set the app's python to a full"
-            " version that it allows"
-        )
-
-
-def _specifier(text: str) -> str:
-    """One of Poetry's constraints as Python's own specifiers have it: ^3.11 is >=3.11,<4."""
-    if text == "*":
-        return ""
-    found = re.fullmatch(r"(\^|~|)\s*(\d+)(?:\.(\d+))?((?:\.\d+)*)", text)
-    if not found:
-        return text
-    sign, major, minor, rest = found[1], int(found[2]), found[3], found[4]
-    version = f"{major}.{minor or 0}{rest}"
-    if sign == "^":
-        return f">={version},<{major + 1}"
-    if sign == "~" and minor:
-        return f">={version},<{major}.{int(minor) + 1}"
-    return f"=={version}"
+    raise PlanError(
+        f"{app.name}: {lock} is for Python {wanted}, and the inventory's is {app.python.exact}: set the app's python to a full"
+        " version that it allows"
+    )
 
 
 def installs_project(path: str, project: str, texts: Texts) -> bool:

@@ -1,10 +1,12 @@
 """The migration of an app's database."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from provision.engine.resource import Change, Probe, Ref, State
 from provision.engine.shell import words
+from provision.inventory import App
 from provision.release import shell
 from provision.release.facts import DoneMigration
 from provision.release.tree import emptied
@@ -17,6 +19,13 @@ def staying(app: str, release: str, done: Sequence[DoneMigration]) -> str:
     later = [each for each in done[own + 1 :] if each.app == app and each.release > release]
     listed = "; ".join(f"{each.what} ({each.release})" for each in later)
     return f"{app}: no migration is undone; the database stays migrated {listed}" if later else ""
+
+
+def only_migrating(app: App) -> tuple[str, ...]:
+    """The names of the app's shell scripts that its migration runs, and nothing else of it."""
+    others = " ".join(filter(None, (app.hooks.before, app.hooks.after, *app.processes.values())))
+    named = re.findall(r"[\w.-]+\.sh\b", app.migrate if isinstance(app.migrate, str) else "")
+    return tuple(name for name in named if name not in others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,22 +69,23 @@ class Migration:
 class KnownRevision:
     """The release's Alembic knows the revision that later releases have brought the database to, where it is asked at the start.
 
-    That is where the `hook` before its start names Alembic, a shell script does, or its code imports Alembic's Python interface.
+    That is where the `hook` before its start names Alembic, a shell script does that is none of the `scripts` which only migrate, or its code
+    imports Alembic's Python interface.
     """
 
     app: str
     release: str
     folder: str
     hook: bool
+    scripts: tuple[str, ...] = ()
 
     @property
     def ref(self) -> Ref:
         return Ref("revision", self.app)
 
     def probe(self) -> Probe:
-        return Probe(
-            "migration_uses_probe", shell.LIBRARY, (self.app, self.release, self.folder, "yes" if self.hook else "no")
-        )
+        item = (self.app, self.release, self.folder, "yes" if self.hook else "no", " ".join(self.scripts))
+        return Probe("migration_uses_probe", shell.LIBRARY, item)
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         if state["uses"] != "yes":

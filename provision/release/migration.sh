@@ -38,19 +38,24 @@ migration_revision() {
 
 migration_current() { command_run "$@" sh -c 'alembic current' 2>/dev/null; }
 
-# In: NUMBER APP RELEASE FOLDER yes|no (whether the hook before its start names Alembic). Out: uses=yes where the release asks Alembic as it starts.
+# In: NUMBER APP RELEASE FOLDER yes|no (whether the hook before its start names Alembic) SCRIPTS (the names of those that only migrate). Out:
+# uses=yes where the release asks Alembic as it starts.
 migration_uses_probe() {
-    while IFS='	' read -r number app release folder hook; do
+    while IFS='	' read -r number app release folder hook scripts; do
         layout_release "$app" "$release"
-        if [ -e "$release_folder/$folder/alembic.ini" ] && { [ "$hook" = yes ] || migration_is_imported "$release_folder/$folder"; }; then printf '%s\tuses=yes\n' "$number"; fi
+        if [ -e "$release_folder/$folder/alembic.ini" ] && { [ "$hook" = yes ] || migration_is_imported "$release_folder/$folder" "$scripts"; }; then printf '%s\tuses=yes\n' "$number"; fi
     done
 }
 
-# migration_is_imported FOLDER: whether code there, apart from the migrations themselves, imports what runs Alembic, or a script runs it.
+# migration_is_imported FOLDER SCRIPTS: whether code there, apart from the migrations themselves, imports what runs Alembic, or a script runs it
+# that is none of these.
 migration_is_imported() {
-    if grep -rlw --include='*.sh' --exclude-dir='.?*' alembic "$1" | grep -q .; then return 0; fi
+    tree=$1 names=$2
+    set -- -rlw --include='*.sh' --exclude-dir='.?*'
+    for each in $names; do set -- "$@" --exclude="$each"; done
+    if grep "$@" alembic "$tree" | grep -q .; then return 0; fi
     grep -rlE --include='*.py' --exclude=env.py --exclude-dir=versions --exclude-dir='.?*' --exclude-dir=tests \
-        '^[[:space:]]*(from alembic import .*(command|config|script)|(from|import) alembic\.(command|config|script|runtime))' "$1" | grep -q .
+        '^[[:space:]]*(from alembic import .*(command|config|script)|(from|import) alembic\.(command|config|script|runtime))' "$tree" | grep -q .
 }
 
 # migration_check APP RELEASE FOLDER: that this release's Alembic knows the revision of the database.

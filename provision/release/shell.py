@@ -15,6 +15,7 @@ FILES = (
     "requirements",
     "python_check",
     "box",
+    "lacking",
     "venv",
     "artifacts",
     "origin",

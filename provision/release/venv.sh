@@ -171,7 +171,7 @@ venv_failed() {
     if [ -n "$status" ]; then fail "$app: $file cannot be installed: $(tool_denied "$status")"; fi
     refused=$(venv_git_reason <"$work/output")
     if [ -n "$refused" ]; then fail "$app: $file cannot be installed: $refused"; fi
-    fail "$app: $file cannot be installed: $(venv_reason <"$work/output" | sed "s|$app_home/source/||g")$(sandbox_hint "$app" <"$work/output")"
+    fail "$app: $file cannot be installed: $(venv_reason <"$work/output" | sed "s|$app_home/source/||g")$(lacking_hint "$python" <"$work/output")$(sandbox_hint "$app" <"$work/output")"
 }
 
 # venv_take: the environment becomes root's, as a copy.

@@ -13,7 +13,7 @@ from provision.release.claim import Claim
 from provision.release.deployment import Deployment, slot
 from provision.release.facts import MANAGED, MIGRATIONS, PREVIEWS, RELEASES, ServerRelease
 from provision.release.layout import Layout, directory, file
-from provision.release.migration import KnownRevision, staying
+from provision.release.migration import KnownRevision, only_migrating, staying
 from provision.release.present import PRESENT, taken
 from provision.release.preview import NoPreview
 from provision.release.process_manager import PROCESS_MANAGERS, process_manager
@@ -147,7 +147,7 @@ def _is_migrated(one: ServerRelease, facts: Facts) -> bool:
 
 def _revision_known(host: Host, facts: Facts, one: ServerRelease) -> Resource:
     ran = _as_it_ran(host.apps[one.app], one)
-    return KnownRevision(one.app, one.id, one.folder, "alembic" in (ran.hooks.before or ""))
+    return KnownRevision(one.app, one.id, one.folder, "alembic" in (ran.hooks.before or ""), only_migrating(ran))
 
 
 def restarted(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:

@@ -36,7 +36,7 @@ DISTRIBUTION = ("python3", "python3-venv")
 def cpython(host: Host, facts: Facts, wanted: Wanted, app: App) -> CPython:
     """The CPython of an app that does not use the distribution's."""
     bare = CPython(
-        app.python.version,
+        app.python.exact,
         app.python.optimized,
         host.mirrors.python or "",
         facts[SYSTEM].login,

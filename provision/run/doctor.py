@@ -17,7 +17,7 @@ from provision.engine.resource import Finding
 from provision.errors import PlanError, ProvisionError
 from provision.inventory import Host
 from provision.run import outside
-from provision.run.gather import gather
+from provision.run.gather import gather, with_pythons
 from provision.run.look import observe, read_facts
 from provision.run.progress import locked
 from provision.run.request import Request
@@ -61,6 +61,7 @@ def _diagnosis(request: Request, host: Host) -> Diagnosis:
 def _findings(request: Request, host: Host, session: Session, folder: Callable[[], Path]) -> tuple[Finding, ...]:
     try:
         facts = read_facts(session)
+        host, _ = with_pythons(host, facts, {})
         wanted = gather(request, host, facts, {}, folder)
         resources = request.roles(host, facts, wanted)
     except PlanError as error:

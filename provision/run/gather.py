@@ -1,7 +1,7 @@
 """What the controller wants on a host and brings along: commits, packs, host keys, packed Pythons."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -10,6 +10,8 @@ from provision.controller.checkout import uncommitted
 from provision.controller.commit_files import Commit
 from provision.engine.facts import SYSTEM, Facts
 from provision.inventory import App, Host
+from provision.inventory.python import AUTO, DEFAULT
+from provision.release import python
 from provision.release.artifacts import steps
 from provision.release.choice import release_id
 from provision.release.commit import inspect
@@ -71,20 +73,48 @@ def inspected(host: Host, facts: Facts, resolved: Commits) -> tuple[str, ...]:
     Raises PlanError.
     """
     return tuple(
-        note for name, found in resolved.items() for note in _inspected(host.apps[name], found.result(), facts)
+        note
+        for name, found in resolved.items()
+        for note in _inspected(host.apps[name], found.result(), facts, host.packages)
     )
 
 
-def _inspected(app: App, commit: Commit, facts: Facts) -> tuple[str, ...]:
+def _inspected(app: App, commit: Commit, facts: Facts, packages: Sequence[str]) -> tuple[str, ...]:
+    files = None if _has_run(app, commit, facts) else commit.files
+    return inspect(app, files.names, files.texts, packages) if files else ()
+
+
+def _has_run(app: App, commit: Commit, facts: Facts) -> bool:
+    """Whether the commit has run there with the same settings."""
     wanted = (app.name, commit.id, app.source.folder)
-    known = any(
+    return any(
         (one.app, one.commit, one.folder) == wanted
         and were_checked(app, one.settings)
         and was_built_as(app, one.settings)
         for one in facts[RELEASES]
     )
-    files = None if known else commit.files
-    return inspect(app, files.names, files.texts) if files else ()
+
+
+def with_pythons(host: Host, facts: Facts, resolved: Commits) -> tuple[Host, tuple[str, ...]]:
+    """The host with a Python for each app that has none in the inventory, and a line on why it is that one for each commit that has not run
+    there yet.
+
+    An app whose commit is not asked for keeps the Python that serves it; a new one gets the default. Raises PlanError.
+    """
+    apps, notes = dict(host.apps), []
+    for name, app in host.apps.items():
+        if app.python.version != AUTO:
+            continue
+        serves = python.serving(app, facts[RELEASES])
+        apps[name] = python.with_python(app, serves or DEFAULT)
+        commit = resolved[name].result() if name in resolved else None
+        if commit is None or (serves and _has_run(apps[name], commit, facts)):
+            continue
+        files = commit.files
+        chosen = python.choose(app, files.names, files.texts, serves, host.mirrors) if files else python.unread(serves)
+        apps[name] = python.with_python(app, chosen.version)
+        notes.append(f"{name}: Python {chosen.version}: {chosen.why}")
+    return host.model_copy(update={"apps": apps}), tuple(notes)
 
 
 def _packs(host: Host, facts: Facts, wanted: Mapping[str, str], folder: Callable[[], Path]) -> dict[str, Path]:

@@ -27,7 +27,7 @@ from provision.roles.wanted import Wanted
 from provision.run import access, outside
 from provision.run.build import build_here
 from provision.run.follow import Run, follow, new_id
-from provision.run.gather import Commits, gather, inspected
+from provision.run.gather import Commits, gather, inspected, with_pythons
 from provision.run.hold import Hold
 from provision.run.look import observe, read_facts
 from provision.run.progress import Progress, locked
@@ -103,6 +103,7 @@ class HostRun:
     def make_plan(self) -> None:
         """Read facts, probe, and plan: two execs that change nothing. Raises ProvisionError."""
         self.facts = read_facts(self.session)
+        self.host, chosen = with_pythons(self.host, self.facts, self.commits)
         self.wanted = gather(self.request, self.host, self.facts, self.commits, self._folder)
         resources = self.request.roles(self.host, self.facts, self.wanted)
         self.public = roles.public(self.host, self.facts, resources)
@@ -116,6 +117,7 @@ class HostRun:
         notes = (
             *((str(self.session.waits),) if self.session.waits else ()),
             *self.wanted.notes,
+            *chosen,
             *commits,
             *roles.notes(self.facts, resources),
             *roles.strangers(listed, self.facts),

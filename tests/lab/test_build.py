@@ -14,33 +14,12 @@ import pytest
 
 from provision import lab
 from tests.lab.conftest import SUITE, Controller, https, sampled, shell
+from tests.lab.front_end import FRONT, LOCK, PACKAGE
 from tests.lab.refusals import APP, DOMAIN, MAIN, SERVER, Declared, lab_values, refused, untouched
 from tests.lab.repository import Repository
 
 pytest_plugins = ("tests.lab.refusals",)
 
-PACKAGE = '{"name": "front", "private": true, "scripts": {"build": "node build.js"}, "dependencies": {"picocolors": "1.1.1"}}\n'
-LOCK = """\
-{
-  "name": "front", "lockfileVersion": 3, "requires": true,
-  "packages": {
-    "": {"name": "front", "dependencies": {"picocolors": "1.1.1"}},
-    "node_modules/picocolors": {
-      "version": "1.1.1",
-      "integrity": "sha512-xceH2snhtb5M9liqDsmEw56le376mTZkEX/jEb/RxNFyegNul7eNslCXP9FDj/Lcu0X8KEyMceP2ntpaHrDEVA=="
-    }
-  }
-}
-"""
-FRONT = """\
-const fs = require("fs");
-const { spawnSync } = require("child_process");
-require("picocolors");
-const said = spawnSync(process.execPath, ["-p", "6 * 7"], { encoding: "utf8" }).stdout.trim();
-fs.mkdirSync("dist", { recursive: true });
-fs.writeFileSync("dist/index.txt", `WORDS ${process.env.GREETING} ${said}`);
-console.log("built", process.version, process.getuid());
-"""
 COLLECT = """\
 import pathlib
 

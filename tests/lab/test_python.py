@@ -51,6 +51,10 @@ def site(pythons: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
     commit = repository.commit(probe_app.files() | {"pyproject.toml": PROJECT.format(">=3.9,<3.14")})
     repository.commit({"pyproject.toml": PROJECT.format(">=3.14")}, "newer")
     repository.commit({"probe.py": probe_app.files()["probe.py"] + PICKY}, "picky")
+    repository.commit({"pyproject.toml": PROJECT.format(">=3.11,<3.13")}, "older")
+    repository.commit({"pyproject.toml": PROJECT.format(">=3.13.5,<3.13.6")}, "exact")
+    repository.commit({".python-version": "3.12\n"}, "asking")
+    repository.commit({".python-version": "3.13.5\n", "pyproject.toml": PROJECT.format(">=3.12")}, "hinting")
     path = folder / "python.yml"
     text = probe_app.INVENTORY.format(
         lab=LAB, url=repository.url, batch=1, migrate="false", memory="300M", manager="systemd"
@@ -138,6 +142,43 @@ def test_a_python_that_the_app_does_not_allow_is_refused_and_nothing_is_switched
         "set the app's python to a full version that it allows"
     )
     assert shell(SERVER, "ls /srv/probe/releases /srv/probe/venvs; readlink /run/probe/current.sock") == before
+
+
+@pytest.mark.parametrize(
+    ("branch", "said"),
+    [
+        ("older", 'Python 3.12.13: requires-python ">=3.11,<3.13" of pyproject.toml, the newest that pyenv knows'),
+        pytest.param("asking", "Python 3.12.13: .python-version says 3.12", marks=pytest.mark.long),
+    ],
+)
+def test_a_plan_says_which_python_a_commit_leads_to_and_why(site: Site, branch: str, said: str) -> None:
+    answer = site.with_python("auto").plan(SERVER, "--revision", branch)
+    site.with_python("system")
+    assert "python:3.12.13" in answer.changed(SERVER)
+    assert f"probe: {said}" in answer.host(SERVER)["notes"]
+
+
+@pytest.mark.long
+def test_a_commit_chooses_its_python_which_then_stays_as_long_as_it_is_allowed(site: Site) -> None:
+    open_ = site.with_python("auto")
+    try:
+        first = open_.deploy(SERVER, "--revision", "exact")
+        assert 'requires-python ">=3.13.5,<3.13.6" of pyproject.toml' in str(first.host(SERVER)["notes"])
+        assert runs()[0] == "/opt/pyenv/versions/3.13.5/bin/python3.13"
+        again = open_.deploy(SERVER, "--revision", "exact").host(SERVER)
+        assert (again["changed"], again["execs"]) == (0, 2)
+        assert open_("verify", SERVER, "--only", "python or answers").status == 0
+        newer = open_.deploy(SERVER, "--revision", "hinting")
+        assert "probe: Python 3.13.5: .python-version" in newer.host(SERVER)["notes"]
+        assert "python:3.13.5" not in newer.changed(SERVER)
+        main = open_.plan(SERVER)
+        said = 'probe: Python 3.13.5: it serves, and requires-python ">=3.9,<3.14" of pyproject.toml allows it'
+        assert said in main.host(SERVER)["notes"]
+        away = open_.plan(SERVER, "--revision", "older")
+        assert "python:3.12.13" in away.changed(SERVER)
+    finally:
+        site.with_python("system").deploy(SERVER)
+    assert site.controller.plan(SERVER).status == 0
 
 
 @pytest.mark.long

@@ -109,7 +109,7 @@ def test_pyenv_is_installed_from_its_repository_and_restored_when_it_was_modifie
 
 def test_the_list_of_versions_is_of_the_pyenv_that_inventories_take_by_default() -> None:
     assert Mirrors().pyenv_revision in REVISIONS
-    assert Python().version in KNOWN
+    assert Python().exact in KNOWN
 
 
 @pytest.mark.parametrize("revision", REVISIONS)

@@ -19,7 +19,7 @@ def test_one_server_and_one_app_need_at_most_twelve_lines() -> None:
     shop = only.apps["shop"]
     assert shop.name == "shop"
     assert shop.source.repository == "https://git.example.com/shop.git"
-    assert (shop.source.revision, shop.python.version, shop.health.path) == ("HEAD", "3.13.5", "/health")
+    assert (shop.source.revision, shop.python.version, shop.health.path) == ("HEAD", "auto", "/health")
     assert only.tls.issuer == "letsencrypt"
 
 

@@ -57,6 +57,7 @@ CALLS = {
     ("PostgreSQL", "bytes"): 1024,
     ("Cache", "parts"): "shop",
     ("Backups", "calendar"): "full",
+    ("App", "in_repository"): "frontend",
 }
 """Each public method of a model, and what to call it with."""
 

@@ -36,7 +36,8 @@ def look(files: dict[str, str], folder: str = ".", requirements: str = "auto", *
         migrate=more.get("migrate", True),
         build=more.get("build", []),
     )
-    return inspect(app, frozenset(files), {name: text for name, text in files.items() if is_read(name)})
+    texts = {name: text for name, text in files.items() if is_read(name)}
+    return inspect(app, frozenset(files), texts, more.get("packages", ()))  # type: ignore[arg-type]
 
 
 def refusal(files: dict[str, str], folder: str = ".", requirements: str = "auto", **more: object) -> str:
@@ -241,3 +242,22 @@ def test_a_lock_of_poetry_is_for_some_pythons(wanted: str, good: str, bad: str) 
     assert look(files, python=good) == ("shop: requirements: poetry.lock",)
     if bad:
         assert f"is for Python {wanted}, and the inventory's is {bad}" in refusal(files, python=bad)
+
+
+COMPILED = {"pyproject.toml": f"{PROJECT}[build-system]\n", "src/shop/main.py": "", "src/shop/sum.c": ""}
+
+
+@pytest.mark.parametrize(
+    ("files", "python", "note"),
+    [
+        ({**COMPILED, "setup.py": 'setup(ext_modules=[Extension("a", ["a.c"])])'}, "3.13.5", "setup.py has extension modules: where the server has no compiler, add packages: [build-essential] to the inventory"),
+        ({**COMPILED, "setup.py": "setup(ext_modules=cythonize('*.pyx'))"}, "system", "setup.py has extension modules: where the server has no compiler, add packages: [build-essential, python3-dev] to the inventory"),
+        ({**COMPILED, "pyproject.toml": f'{PROJECT}[build-system]\nbuild-backend = "maturin"\n'}, "system", "pyproject.toml is built with maturin: where the server has no compiler, add packages: [build-essential, python3-dev, cargo] to the inventory"),
+        ({**COMPILED, "pyproject.toml": f"{PROJECT}[build-system]\n[[tool.setuptools.ext-modules]]\nname = 'a'\n"}, "3.13.5", "pyproject.toml has ext-modules: where the server has no compiler, add packages: [build-essential] to the inventory"),
+    ],
+)  # fmt: skip
+def test_a_project_that_is_compiled_needs_a_compiler(files: dict[str, str], python: str, note: str) -> None:
+    files["pyproject.toml"] = files["pyproject.toml"].replace(">=3.12", ">=3.9")
+    assert look(files, python=python)[1:] == (f"shop: {note}",)
+    assert len(look(files, python=python, packages=["build-essential"])) == 1
+    assert len(look({**files, "requirements.txt": "fastapi\n", "shop/main.py": ""}, python=python)) == 1

@@ -8,9 +8,10 @@ import pytest
 
 from provision import roles
 from provision.engine.shell import heredoc
+from provision.inventory import App, Hooks
 from provision.release import shell
 from provision.release.facts import MIGRATIONS, DoneMigration
-from provision.release.migration import staying
+from provision.release.migration import only_migrating, staying
 from provision.run.progress import Progress
 
 if TYPE_CHECKING:
@@ -122,3 +123,36 @@ def test_a_release_asks_alembic_as_it_starts_where_its_code_or_a_script_does(
         (release / name).write_text(text)
     answer = call([shell], heredoc("migration_uses_probe", f"1\tshop\t{OLD}\t.\tno\n".encode()))
     assert answer.stdout == ("1\tuses=yes\n" if uses and configured else "")
+
+
+def test_a_script_that_only_the_migration_runs_is_no_start(
+    root: Path, call: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    release = root / "srv/shop/releases" / OLD
+    (release / "scripts").mkdir(parents=True)
+    (release / "alembic.ini").touch()
+    for name in ("prestart.sh", "other.sh"):
+        (release / "scripts" / name).write_text("alembic upgrade head\n")
+
+    def uses(scripts: str) -> bool:
+        item = f"1\tshop\t{OLD}\t.\tno\t{scripts}\n"
+        return "uses=yes" in call([shell], heredoc("migration_uses_probe", item.encode())).stdout
+
+    assert [uses(""), uses("prestart.sh"), uses("prestart.sh other.sh")] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("migrate", "hooks", "processes", "found"),
+    [
+        ("bash scripts/prestart.sh", Hooks(), {}, ("prestart.sh",)),
+        ("./a.sh && sh b.sh", Hooks(), {}, ("a.sh", "b.sh")),
+        ("bash scripts/prestart.sh", Hooks(before="sh scripts/prestart.sh"), {}, ()),
+        ("bash scripts/prestart.sh", Hooks(), {"worker": "sh scripts/prestart.sh worker"}, ()),
+        (True, Hooks(), {}, ()),
+    ],
+)
+def test_the_scripts_that_only_the_migration_runs(
+    migrate: bool | str, hooks: Hooks, processes: dict[str, str], found: tuple[str, ...]
+) -> None:
+    app = App.model_construct(name="shop", migrate=migrate, hooks=hooks, processes=processes)
+    assert only_migrating(app) == found
