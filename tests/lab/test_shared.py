@@ -102,7 +102,9 @@ def test_the_first_deploy_makes_a_repository_and_the_next_changes_nothing(make: 
     again = make()("deploy", SERVER, "--json").host(SERVER)
     assert (again["changed"], again["execs"]) == (0, 2), again
     assert visits(3) == ["1", "2", "3"]
-    as_app("mkdir -p up; echo picture >up/one; ln -s /etc/shadow up/link; mkfifo up/pipe; chmod 640 up/one; chmod 2750 up")
+    as_app(
+        "mkdir -p up; echo picture >up/one; ln -s /etc/shadow up/link; mkfifo up/pipe; chmod 640 up/one; chmod 2750 up"
+    )
     good(make()("backup", SERVER, "--full"))
     listed = good(make()("backups", SERVER, "--json")).host(SERVER)["backups"]
     assert [each["of"] for each in listed][-1] == f"{APP}/shared", listed
@@ -150,8 +152,8 @@ def test_databases_that_are_written_to_all_the_time_are_whole_in_a_snapshot(make
     write = (
         "while [ -e /run/writes ]; do for mode in wal delete; do"
         f' runuser -u {APP} -- sqlite3 -cmd ".timeout 60000" {SHARED}/"a $mode.db" "pragma journal_mode=$mode; begin;'
-        " create table if not exists t (a, b); insert into t select hex(randomblob(300)), 1 from generate_series(1, 2000);"
-        ' insert into t select 1, 2; commit" >/dev/null; done; done'
+        " create table if not exists t (a, b); delete from t; insert into t select hex(randomblob(300)), 1 from generate_series(1, 2000);"
+        ' insert into t select 1, 2; commit" >/dev/null; sleep 0.1; done; done'
     )
     shell(SERVER, f"touch /run/writes; systemd-run --quiet --unit=writes sh -c '{write}'")
     try:
@@ -163,9 +165,9 @@ def test_databases_that_are_written_to_all_the_time_are_whole_in_a_snapshot(make
     for mode in ("wal", "delete"):
         said = shell(
             SERVER,
-            f"sqlite3 '{SHARED}.restored-written/a {mode}.db' 'pragma integrity_check; select sum(b = 1) = 2000 * sum(b = 2), count(*) > 0 from t'",
+            f"sqlite3 '{SHARED}.restored-written/a {mode}.db' 'pragma integrity_check; select sum(b = 1), sum(b = 2) from t'",
         )
-        assert said == "ok\n1|1"
+        assert said == "ok\n2000|1"
     assert visit() == "4"
     good(make()("restore", SERVER, "--app", APP, "--discard", "--json"))
 

@@ -100,7 +100,10 @@ def test_secrets_are_in_the_settings_alone(make_host: MakeHost) -> None:
     [
         ("{repository: 's3://h/bucket', passphrase: PASS}", "is not a repository"),
         ("{repository: 's3://h/bucket/a', passphrase: PASS}", "s3:// needs access_key and secret_key"),
-        ("{repository: /b, access_key: a, passphrase: PASS}", "access_key and secret_key are for a repository at s3://"),
+        (
+            "{repository: /b, access_key: a, passphrase: PASS}",
+            "access_key and secret_key are for a repository at s3://",
+        ),
     ],
 )
 def test_a_bucket_needs_its_keys(make_host: MakeHost, text: str, wrong: str) -> None:
