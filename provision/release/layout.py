@@ -161,6 +161,20 @@ class Layout(Places):
         APP,
         0o640,
     )
+    database_login = Place(
+        "/etc/{app}/database.login",
+        "file",
+        "with `database.host`, the password of this server's login; made once, and kept until the app is removed",
+        mode=0o600,
+    )
+    database_root = Place(
+        "/etc/{app}/database.crt",
+        "file",
+        "with `database.host`, the certificate that the database's server must show one of",
+        "root",
+        APP,
+        0o640,
+    )
     units = Place(
         "/etc/{app}/units",
         "directory",
@@ -348,8 +362,30 @@ class BackupPlaces(Places):
     )
 
 
+class DatabasePlaces(Places):
+    """What a server has whose PostgreSQL serves apps on other hosts."""
+
+    prefix = "databases"
+
+    configuration = Place(
+        "/etc/provision/postgresql", "directory", "what PostgreSQL shows them", "root", POSTGRES, 0o750
+    )
+    key = Place("/etc/provision/postgresql/server.key", "file", "its key; made once", "root", POSTGRES, 0o640)
+    certificate = Place(
+        "/etc/provision/postgresql/server.crt", "file", "its certificate, for ten years", "root", POSTGRES, 0o640
+    )
+    root = Place(
+        "/etc/provision/postgresql/root.crt",
+        "file",
+        "the certificate that this one comes from; its key was thrown away",
+        "root",
+        POSTGRES,
+        0o640,
+    )
+
+
 PRELUDE = "".join(
-    table.shell() for table in (Hardened, BackupPlaces, Tools, Layout, CacheLayout, SlotLayout, ReleaseLayout)
+    table.shell() for table in (Hardened, BackupPlaces, DatabasePlaces, Tools, Layout, CacheLayout, SlotLayout, ReleaseLayout)
 )
 
 

@@ -10,6 +10,7 @@ from provision.release.activation import Promotion
 from provision.release.backups import backed_up
 from provision.release.choice import release_before, release_named
 from provision.release.claim import Claim
+from provision.release.database_login import DATABASES, login, no_login
 from provision.release.deployment import Deployment, slot
 from provision.release.facts import MANAGED, MIGRATIONS, PREVIEWS, RELEASES, ServerRelease
 from provision.release.layout import Layout, directory, file
@@ -31,7 +32,7 @@ def app(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     apps = tuple(host.apps.values())
     return (
         *_process_managers(apps),
-        *databases(host, facts),
+        *databases(host, facts, wanted),
         *program(apps),
         *backed_up(host, facts[SYSTEM].distribution),
         *(resource for one in apps for resource in _place(host, facts, one)),
@@ -49,6 +50,7 @@ def _place(host: Host, facts: Facts, app: App) -> tuple[Resource, ...]:
         directory(layout, Layout.configuration),
         file(layout, Layout.tmpfiles, f"d {layout.sockets} 0750 root www-data -\n"),
         *cache(app),
+        *login(app),
         *_managed(app),
         *deploy_key(host, app),
     )
@@ -81,7 +83,12 @@ def _served(new: Deployment, wanted: Wanted) -> tuple[Resource, ...]:
     if old:
         refuse_left_behind(new.app, old.app)
         return new.taken_over(old.app)
-    return (*new.migrated(), *new.activated(stops_first=wanted.stops_first), *no_cache(new.app))
+    return (
+        *new.migrated(),
+        *new.activated(stops_first=wanted.stops_first),
+        *no_cache(new.app),
+        *no_login(new.app, new.facts[DATABASES]),
+    )
 
 
 def previewed(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:

@@ -8,6 +8,7 @@ from provision.release.facts import KNOWN
 from provision.release.restored import restored
 from provision.release.uninstall import uninstalled
 from provision.resources.nginx import NGINX
+from provision.roles.database import no_clients
 from provision.roles.wanted import Wanted
 
 
@@ -19,6 +20,7 @@ def left(host: Host, facts: Facts, wanted: Wanted, with_data: bool = False) -> t
     foreign = next((one.file for one in facts[NGINX].others), "")
     return (
         NoBackups(),
+        *no_clients(facts),
         *(part for app in apps for part in uninstalled(app, with_data)),
         *restored(apps, foreign, with_data),
     )

@@ -10,6 +10,7 @@ from provision.controller.checkout import uncommitted
 from provision.controller.commit_files import Commit
 from provision.engine.facts import SYSTEM, Facts
 from provision.inventory import App, Host
+from provision.inventory.remote import clients
 from provision.release.artifacts import steps
 from provision.release.choice import release_id
 from provision.release.commit import inspect
@@ -49,6 +50,7 @@ def gather(request: Request, host: Host, facts: Facts, resolved: Commits, folder
         app=request.app,
         now=int(time.time()),
         inventory=request.inventory.name,
+        clients=clients(request.inventory.hosts.values(), host.name),
         notes=tuple(
             note
             for name, commit in found.items()

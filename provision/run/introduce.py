@@ -1,0 +1,77 @@
+"""Apps and the hosts that have their databases are introduced to each other, by what both have said, before either is planned."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+from provision.controller import database_access
+from provision.engine.facts import Facts
+from provision.inventory import App, Host, Inventory
+from provision.inventory.database import Access
+from provision.inventory.remote import clients, connected, login, reached_at
+from provision.release.database_login import DATABASES, ServerCertificate
+from provision.release.layout import Layout
+from provision.roles.wanted import Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Introduction:
+    """A host that knows how its apps log in to the databases that other hosts have, and what it knows of those who log in to its own."""
+
+    host: Host
+    verifiers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    certificate: ServerCertificate | None = None
+    others: frozenset[str] = frozenset()
+
+    def with_(self, wanted: Wanted) -> Wanted:
+        """What is wanted on the host, with this."""
+        return replace(wanted, verifiers=self.verifiers, certificate=self.certificate, others=self.others)
+
+
+def needed(host: Host, inventory: Inventory) -> bool:
+    """Whether the host's apps have databases on other hosts, or it has those of others."""
+    return bool(clients(inventory.hosts.values(), host.name)) or any(
+        app.database and app.database.host for app in host.apps.values()
+    )
+
+
+def introduce(
+    hosts: Mapping[str, Host], facts: Mapping[str, Facts], inventory: Inventory
+) -> dict[str, Introduction]:
+    """All hosts that have said something, introduced. A password or a certificate that is missing is made, if both hosts are here to get it.
+
+    What a host cannot be told because the other one is not here stays unknown.
+    """
+    servers = {name: _certificate(hosts[name], facts[name]) for name in facts if clients(inventory.hosts.values(), name)}
+    verifiers: dict[str, dict[str, str]] = {name: {} for name in servers}
+    found = {}
+    for name in facts:
+        host, apps = hosts[name], {}
+        for app in host.apps.values():
+            server = app.database.host if app.database and "app" in host.roles else None
+            access = _access(app, host, facts[name], inventory.hosts[server], servers.get(server)) if server else None
+            apps[app.name] = connected(app, access) if access else app
+            if access and server in verifiers:
+                verifiers[server][access.user] = database_access.verifier(access.password)
+        found[name] = host.model_copy(update={"apps": apps})
+    others = frozenset(facts)
+    return {name: Introduction(host, verifiers.get(name, {}), servers.get(name), others) for name, host in found.items()}
+
+
+def _certificate(host: Host, facts: Facts) -> ServerCertificate:
+    """What the host has, or else a new one."""
+    there, address = facts[DATABASES].certificate, reached_at(host)
+    return there if there and database_access.is_good(there, address) else database_access.certificate(address)
+
+
+def _access(
+    app: App, host: Host, facts: Facts, server: Host, certificate: ServerCertificate | None
+) -> Access | None:
+    """How the app gets at its database on `server`, which shows `certificate` if it is here; None if that is not known."""
+    there = facts[DATABASES].logins.get(app.name)
+    password, root = (there.password, there.root) if there else ("", "")
+    if certificate:
+        password, root = password or database_access.password(), certificate.root
+    if not password or not root:
+        return None
+    return Access(reached_at(server), login(app.name, host.name), Layout(app.name).database_root, root, password)
