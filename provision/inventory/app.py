@@ -379,6 +379,16 @@ class App(Model):
         return self
 
     @property
+    def own_database(self) -> Database | None:
+        """Its database on its own server."""
+        return self.database if self.database and not self.database.host else None
+
+    @property
+    def remote_database(self) -> Database | None:
+        """Its database on another host."""
+        return self.database if self.database and self.database.host else None
+
+    @property
     def asked(self) -> tuple[str, ...]:
         """The names under which the site is asked whether it answers: its own, and one below each wildcard."""
         return tuple(map(addresses.concrete, self.domains))

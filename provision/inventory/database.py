@@ -22,11 +22,10 @@ Extension = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How an app on one server reaches its database on another. `root` is the path of the certificate that the other's must come from, and
+    """How an app on one server logs in to its database on another. `root` is the path of the certificate that the other's must come from, and
     `certificate` what is in it (PEM).
     """
 
-    address: str
     user: str
     root: str
     certificate: str = field(repr=False)
@@ -79,8 +78,10 @@ class Database(Model):
         )
     )
 
+    address: str = loaded("")
+    """Where that host is reached."""
     access: Access | None = loaded(None)
-    """How the app's server reaches the database on another host, once both have been asked."""
+    """How the app's server logs in there, once both have been asked."""
 
     def parts(self, app: str) -> dict[str, str]:
         """How the app of this name reaches its database: host (the socket's folder, or the other host's address), port, user, name, url, and
@@ -100,10 +101,10 @@ class Database(Model):
         return {"DATABASE_URL": url, **root} if url else {}
 
     def _remote(self, app: str, scheme: str, access: Access) -> dict[str, str]:
-        at = f"[{access.address}]" if ":" in access.address else access.address
+        at = f"[{self.address}]" if ":" in self.address else self.address
         checks = "ssl=verify-full" if self.driver == "asyncpg" else f"sslmode=verify-full&sslrootcert={access.root}"
         return {
-            "host": access.address,
+            "host": self.address,
             "port": str(PORT),
             "user": access.user,
             "name": app,

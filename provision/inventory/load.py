@@ -58,7 +58,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Inventory:
     return Inventory(
         path=path,
         name=path.stem,
-        hosts=hosts,
+        hosts=remote.acquainted(hosts),
         groups={group: tuple(name for name, host in hosts.items() if group in host.groups) for group in known},
     )
 

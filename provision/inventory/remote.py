@@ -53,8 +53,27 @@ def clients(hosts: Iterable[Host], server: str) -> tuple[Client, ...]:
         Client(app, host.name, reached_at(host), login(app.name, host.name))
         for host in hosts
         for app in _apps(host)
-        if app.database and app.database.host == server
+        if app.remote_database and app.remote_database.host == server
     )
+
+
+def acquainted(hosts: Mapping[str, Host]) -> dict[str, Host]:
+    """The hosts, each with whom it serves and with where its apps' databases are reached."""
+    found = {}
+    for name, host in hosts.items():
+        serves = tuple(dict.fromkeys(one.app.name for one in clients(hosts.values(), name)))
+        moved = {app.name: _found(app, hosts) for app in _apps(host) if app.remote_database}
+        changes = {"serves": serves, "apps": {**host.apps, **moved}}
+        found[name] = host.model_copy(update=changes) if serves or moved else host
+    return found
+
+
+def _found(app: App, hosts: Mapping[str, Host]) -> App:
+    database = app.remote_database
+    assert database
+    assert database.host
+    address = reached_at(hosts[database.host])
+    return app.model_copy(update={"database": database.model_copy(update={"address": address})})
 
 
 def connected(app: App, access: Access) -> App:
@@ -70,18 +89,21 @@ def problems(hosts: Mapping[str, Host]) -> Iterator[Collision]:
     """What is wrong with databases on other hosts."""
     for host in hosts.values():
         for app in _apps(host):
-            if app.database and app.database.host:
-                message = _refusal(hosts, host, app, app.database.host)
+            server = app.remote_database.host if app.remote_database else None
+            if server:
+                message = _refusal(hosts, host, app, server)
                 if message:
                     yield Collision(host.name, ("apps", app.name, "database", "host"), message)
                 elif app.renamed_from:
                     path = ("apps", app.name, "renamed_from")
                     yield Collision(
-                        host.name, path, "an app whose database is on another host cannot take over; remove one of the two"
+                        host.name,
+                        path,
+                        "an app whose database is on another host cannot take over; remove one of the two",
                     )
                 elif not is_ip(reached_at(host)):
                     where = host.address or "connect: vagrant"
-                    message = f"{app.database.host} lets in IP addresses only, and {where} is none; set private_address"
+                    message = f"{server} lets in IP addresses only, and {where} is none; set private_address"
                     yield Collision(host.name, ("address",), message)
         if host.backups and clients(hosts.values(), host.name):
             message = "databases of apps on other hosts cannot be restored from backups yet; remove backups here"
@@ -97,8 +119,10 @@ def _refusal(hosts: Mapping[str, Host], host: Host, app: App, name: str) -> str:
         return f"{name} is the app's own host, too; give {name} roles: [base] if it has databases only, or write database: postgresql"
     if not reached_at(server):
         return f"other hosts do not reach {name} at an address of Vagrant's; set its private_address"
-    if any(one.database and one.database.host for one in _apps(server)):
-        return f"{name} has an app whose own database is on another host; of two hosts, one can have the other's databases"
-    if any(one.name == app.name and one.database for one in _apps(server)):
+    if any(one.remote_database for one in _apps(server)):
+        return (
+            f"{name} has an app whose own database is on another host; of two hosts, one can have the other's databases"
+        )
+    if any(one.name == app.name and one.own_database for one in _apps(server)):
         return f"{name} has an app {app.name} with a database of its own; rename one of the two"
     return ""

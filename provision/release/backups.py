@@ -59,7 +59,7 @@ WantedBy=timers.target
 def backed_up(host: Host, distribution: str) -> tuple[Resource, ...]:
     """All that makes the backups of a host's databases; nothing of it where the inventory has none."""
     wanted = host.backups
-    if not wanted or not any(app.database for app in host.apps.values()):
+    if not wanted or not any(app.own_database for app in host.apps.values()):
         return (NoBackups(),)
     files = (
         file(PLACES, BackupPlaces.settings, settings(wanted), secret=True),
@@ -126,7 +126,7 @@ def _login(wanted: Backups) -> tuple[File, ...]:
 
 def program(host: Host) -> str:
     """What the timers run, with all that it needs."""
-    apps = {app.name: app.database.check for app in host.apps.values() if app.database}
+    apps = {app.name: app.own_database.check for app in host.apps.values() if app.own_database}
     queries = "".join(f"    {name}) printf '%s' {quote(query)} ;;\n" for name, query in apps.items() if query)
     return "".join(
         (

@@ -2,17 +2,19 @@
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from provision.engine.facts import Fact
-from provision.engine.resource import Change, Probe, Record, Ref, Resource, State
+from provision.engine.resource import Change, Finding, Probe, Record, Ref, Resource, State
 from provision.engine.shell import library, words
 from provision.inventory import App
 from provision.release import layout
 from provision.release.facts import APP
 from provision.release.layout import Layout, file
+from provision.resources.package import Packages
+from provision.untrusted import line as shown
 from provision.untrusted import word
 
 LIBRARY = f"{layout.PRELUDE}{library(__file__)}"
@@ -74,22 +76,68 @@ def _text(encoded: str) -> str:
 DATABASES = Fact("databases", "database_facts", LIBRARY, parse)
 
 
-def login(app: App) -> tuple[Resource, ...]:
-    """What the app's server keeps of how it reaches a database on another host; nothing if it has none, or that is not known."""
-    access = app.database.access if app.database else None
-    if not access:
+def login(app: App, others: Collection[str]) -> tuple[Resource, ...]:
+    """What the app's server keeps of how it reaches a database on another host; nothing if it has none, or that is not known. `others` are
+    the hosts of the same run.
+    """
+    database = app.remote_database
+    if not database or not database.host or not database.access:
         return ()
-    places = Layout(app.name)
+    places, access = Layout(app.name), database.access
     return (
+        LetIn(app.name, database.host, database.address, access.user, database.host in others),
         file(places, Layout.database_login, access.password, secret=True),
         file(places, Layout.database_root, access.certificate),
     )
 
 
+def program(apps: Iterable[App]) -> tuple[Resource, ...]:
+    """What people and checks ask databases on other hosts with."""
+    return (Packages("postgresql-client", ("postgresql-client",)),) if any(one.remote_database for one in apps) else ()
+
+
 def no_login(app: App, known: Databases) -> tuple[Resource, ...]:
     """Nothing of it, once the release that may need it does not serve any more."""
-    remote = app.database is not None and app.database.host is not None
-    return () if remote or app.name not in known.logins else (NoLogin(app.name),)
+    return () if app.remote_database or app.name not in known.logins else (NoLogin(app.name),)
+
+
+@dataclass(frozen=True, slots=True)
+class LetIn:
+    """The PostgreSQL of the host `server` lets the app in, if its server has a login already. Never a change.
+
+    Where the other host is `here`, in the same run, its changes may be what is missing.
+    """
+
+    app: str
+    server: str
+    address: str
+    login: str
+    here: bool
+
+    @property
+    def ref(self) -> Ref:
+        return Ref("database", f"{self.app}@{self.server}")
+
+    def probe(self) -> Probe:
+        return Probe("database_login_reach", LIBRARY, (self.app, self.address, self.login))
+
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
+        return None
+
+    def findings(self, state: State, planned: Mapping[Ref, Change] | None) -> tuple[Finding, ...]:
+        """Whether it does, and what to do where it does not."""
+        if not state["asked"]:
+            return ()
+        where = f"PostgreSQL on {self.server}"
+        if not state["said"]:
+            return (Finding("database", "ok", f"{where} lets {self.app} in"),)
+        what = f"{self.app}: {where} does not let it in ({shown(state['said'], 200)})"
+        fix = (
+            "see that it runs and that no firewall is between"
+            if self.here
+            else f"deploy {self.server} together with it"
+        )
+        return (Finding("database", "warn" if self.here else "stop", what, fix),)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 # What a server knows of databases on other hosts, and of the apps on other hosts that it serves.
 
 # database_facts: out: a record with app, password and root (base64) for each app that has logged in to another host's PostgreSQL. If this
-# server's serves such apps: one with certificate and root (base64), and key=yes where PostgreSQL's user can read the key to that.
+# server's serves such apps: one with certificate and root (base64), and key=yes where it has the key to that.
 database_facts() {
     layout_app '*'
     for login in $app_database_login; do
@@ -12,11 +12,23 @@ database_facts() {
         printf 'databases\tapp=%s\troot=%s\tpassword=%s\n' "$app" "$(base64 -w 0 <"$app_database_root" 2>/dev/null)" "$(head -c 200 "$login")"
     done
     if [ ! -e "$databases_configuration" ]; then return 0; fi
-    key=no
-    if [ "$(stat -c '%U %G %a' "$databases_key" 2>/dev/null)" = 'root postgres 640' ] &&
-        [ "$(openssl pkey -in "$databases_key" -pubout 2>/dev/null)" = "$(openssl x509 -in "$databases_certificate" -noout -pubkey 2>/dev/null)" ]; then key=yes; fi
+    key=$(openssl pkey -in "$databases_key" -pubout 2>/dev/null)
+    if [ -n "$key" ] && [ "$key" = "$(openssl x509 -in "$databases_certificate" -noout -pubkey 2>/dev/null)" ]; then key=yes; else key=no; fi
     printf 'databases\tserves=yes\tkey=%s\tcertificate=%s\troot=%s\n' "$key" "$(base64 -w 0 <"$databases_certificate" 2>/dev/null)" \
         "$(base64 -w 0 <"$databases_root" 2>/dev/null)"
+}
+
+# In: NUMBER APP ADDRESS LOGIN. Out, where the app's server has a login and the client's program: said (empty where PostgreSQL lets it in). It
+# asks as the app, which has the password.
+database_login_reach() {
+    while IFS='	' read -r number app address login; do
+        layout_app "$app"
+        if [ ! -s "$app_database_login" ] || ! command -v psql >/dev/null || ! getent passwd "$app" >/dev/null; then continue; fi
+        said=$(cd / && PGHOST=$address PGUSER=$login PGDATABASE=$app PGPASSWORD=$(cat "$app_database_login") PGSSLMODE=verify-full \
+            PGSSLROOTCERT=${app_database_root#"$root"} PGCONNECT_TIMEOUT=5 runuser -u "$app" -- psql -XAtqc 'select 1' 2>&1)
+        if [ "$said" = 1 ]; then said=; else said=$(printf '%s' "$said" | tr -c '[:print:]' ' ' | sed 's/^psql: error: //' | cut -c 1-300); fi
+        printf '%s\tasked=yes\tsaid=%s\n' "$number" "$said"
+    done
 }
 
 # In: NUMBER APP. Out: there=yes where it has a login.

@@ -9,10 +9,11 @@ from provision.resources.file import File
 
 def environment(app: App, commit: str, release: str) -> File:
     """The inventory's variables, and which commit and release it is. Raises PlanError if the app cannot log in to its database yet."""
-    if app.database and app.database.host and not app.database.access:
-        server = app.database.host
+    if app.remote_database and not app.remote_database.access:
+        server = app.remote_database.host
         raise PlanError(
-            f"{app.name}: its database is on {server}, which has no login for this host yet", f"deploy {server} together with it"
+            f"{app.name}: its database is on {server}, which has no login for this host yet",
+            f"deploy {server} together with it",
         )
     values = {**app.env, "PROVISION_COMMIT": commit, "PROVISION_RELEASE": release}
     lines = [f"{key}={_quoted(value)}" for key, value in sorted(values.items())]

@@ -385,7 +385,8 @@ class DatabasePlaces(Places):
 
 
 PRELUDE = "".join(
-    table.shell() for table in (Hardened, BackupPlaces, DatabasePlaces, Tools, Layout, CacheLayout, SlotLayout, ReleaseLayout)
+    table.shell()
+    for table in (Hardened, BackupPlaces, DatabasePlaces, Tools, Layout, CacheLayout, SlotLayout, ReleaseLayout)
 )
 
 

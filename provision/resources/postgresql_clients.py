@@ -54,7 +54,8 @@ class PostgresLogin:
         login = self.login
         if state["role"] == "theirs":
             raise PlanError(
-                f"{login.app}: PostgreSQL has a role {login.name} that is somebody else's", "rename the host, or that role"
+                f"{login.app}: PostgreSQL has a role {login.name} that is somebody else's",
+                "rename the host, or that role",
             )
         if not login.verifier:
             return None
@@ -97,6 +98,7 @@ class PostgresDoor:
     """
 
     folder: str
+    key: str
     logins: tuple[RemoteLogin, ...] = ()
     certificate: str = ""
 
@@ -115,7 +117,7 @@ class PostgresDoor:
         return hashlib.sha256(f"{self.lines}{self.certificate}".encode()).hexdigest()
 
     def probe(self) -> Probe:
-        return Probe("postgresql_probe_clients", LIBRARY, (STAMP,))
+        return Probe("postgresql_probe_clients", LIBRARY, (STAMP, self.key))
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         before = base64.b64decode(state["lines"]).decode(errors="replace")
@@ -129,16 +131,21 @@ class PostgresDoor:
         steps = (
             *(("let in apps of other hosts",) if before != self.lines else ()),
             *(("listen on the network, with a restart",) if state["listens"] == "no" else ()),
+            *(("let no other user read its key",) if not state["key"] and state["stamp"] else ()),
             *(("load its certificate",) if before == self.lines and state["stamp"] != self.digest else ()),
         )
         if not steps:
             return None
-        script = heredoc(words("postgresql_open", STAMP, self.digest), self.lines.encode())
+        script = heredoc(words("postgresql_open", STAMP, self.digest, self.key), self.lines.encode())
         return self._change(steps, script, before)
 
     def _close(self, before: str) -> Change:
         script = words("postgresql_close", STAMP, self.folder, *SETTINGS)
-        return self._change(("let in no app of another host, and listen on no network from its next restart on",), script, before)
+        return self._change(
+            ("let in no app of another host, and listen on no network from its next restart on",), script, before
+        )
 
     def _change(self, steps: Sequence[str], script: str, before: str) -> Change:
-        return Change(self.ref, f"PostgreSQL: {', '.join(steps)}", script, LIBRARY, diff("pg_hba.conf", before, self.lines))
+        return Change(
+            self.ref, f"PostgreSQL: {', '.join(steps)}", script, LIBRARY, diff("pg_hba.conf", before, self.lines)
+        )

@@ -30,13 +30,14 @@ postgresql_probe_logins() {
 
 postgresql_logins() { postgresql_ask postgres "select rolname from pg_roles where shobj_description(oid, 'pg_authid') like 'Made by provision for %' order by 1"; }
 
-# In: NUMBER STAMP. Out: installed=yes and ours=yes, as of its settings; stamp (what it has loaded); and, if it answers, lines (base64, of
-# pg_hba.conf) and listens (yes or no).
+# In: NUMBER STAMP KEY. Out: installed=yes and ours=yes, as of its settings; stamp (what it has loaded); key=yes where its user, and no other, can
+# read that; and, if it answers, lines (base64, of pg_hba.conf) and listens (yes or no).
 postgresql_probe_clients() {
-    IFS='	' read -r number stamp
+    IFS='	' read -r number stamp key
     {
+        if [ "$(stat -c '%U %G %a' "$root$key" 2>/dev/null)" = 'root postgres 640' ]; then echo key=yes; fi
         printf 'stamp=%s\n' "$(cat "$root$stamp" 2>/dev/null)"
-        if command -v psql >/dev/null; then
+        if command -v pg_ctlcluster >/dev/null; then
             echo installed=yes
             if postgresql_is_ours; then echo ours=yes; fi
             postgresql_ask postgres "select 'listens=' || case when setting = '*' then 'yes' else 'no' end from pg_settings where name = 'listen_addresses'" 2>/dev/null
@@ -82,9 +83,11 @@ postgresql_drop_logins() {
     done
 }
 
-# postgresql_open STAMP DIGEST <LINES: PostgreSQL reads them, and its certificate, now, and listens on the network.
+# postgresql_open STAMP DIGEST KEY <LINES: PostgreSQL reads them, and its certificate, now, and listens on the network.
 postgresql_open() {
     postgresql_wait
+    chown root:postgres "$root$3"
+    chmod 640 "$root$3"
     { printf '%s\n' "$postgresql_first" && cat && printf '%s\n' "$postgresql_last"; } | postgresql_hba_write
     if [ "$(postgresql_ask postgres "select setting from pg_settings where name = 'listen_addresses'")" != '*' ]; then
         data=$(postgresql_ask postgres 'show data_directory')

@@ -11,6 +11,7 @@ from provision.release.backups import backed_up
 from provision.release.choice import release_before, release_named
 from provision.release.claim import Claim
 from provision.release.database_login import DATABASES, login, no_login
+from provision.release.database_login import program as client
 from provision.release.deployment import Deployment, slot
 from provision.release.facts import MANAGED, MIGRATIONS, PREVIEWS, RELEASES, ServerRelease
 from provision.release.layout import Layout, directory, file
@@ -34,12 +35,13 @@ def app(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
         *_process_managers(apps),
         *databases(host, facts, wanted),
         *program(apps),
+        *client(apps),
         *backed_up(host, facts[SYSTEM].distribution),
-        *(resource for one in apps for resource in _place(host, facts, one)),
+        *(resource for one in apps for resource in _place(host, wanted, one)),
     )
 
 
-def _place(host: Host, facts: Facts, app: App) -> tuple[Resource, ...]:
+def _place(host: Host, wanted: Wanted, app: App) -> tuple[Resource, ...]:
     layout = Layout(app.name)
     return (
         directory(layout, Layout.home),
@@ -50,7 +52,7 @@ def _place(host: Host, facts: Facts, app: App) -> tuple[Resource, ...]:
         directory(layout, Layout.configuration),
         file(layout, Layout.tmpfiles, f"d {layout.sockets} 0750 root www-data -\n"),
         *cache(app),
-        *login(app),
+        *login(app, wanted.others),
         *_managed(app),
         *deploy_key(host, app),
     )

@@ -23,20 +23,23 @@ def databases(
     for app in apps:
         kept = f"{app.name}_before_{facts[SYSTEM].now:%Y%m%dT%H%M%SZ}".lower()
         yield RestoredDatabase(app.name, moment, whence or host.name, host.name, kept, into)
-    if not into and all(app in apps for app in host.apps.values() if app.database):
+    if not into and all(app in apps for app in host.apps.values() if app.own_database):
         yield Settled()
 
 
 def discarded(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     """Nothing of what restores have left beside the apps' databases."""
-    return tuple(DiscardedDatabases(app.name) for app in meant(host, wanted) if app.database)
+    return tuple(DiscardedDatabases(app.name) for app in meant(host, wanted) if app.own_database)
 
 
 def with_database(host: Host, wanted: Wanted) -> list[App]:
     """The apps that are meant and have a database. Raises PlanError if there is none, or no backups of it."""
+    remote = next((app.remote_database for app in meant(host, wanted) if app.remote_database), None)
+    if wanted.app and remote:
+        raise PlanError(f"{host.name}: the database of {wanted.app} is on {remote.host}, which has no backups of it")
     if not host.backups:
         raise PlanError(f"{host.name}: the inventory has no backups here")
-    apps = [app for app in meant(host, wanted) if app.database]
+    apps = [app for app in meant(host, wanted) if app.own_database]
     if not apps:
         raise PlanError(f"{host.name}: no app that is meant has a database", "choose another with --app")
     return apps

@@ -62,7 +62,7 @@ def _wanted(host: Host, facts: Facts, wanted: Wanted) -> tuple[dict[str, tuple[s
     Of another server, the processors are not known: it counts as one that has many, so that the number is always the same.
     """
     own = host.apps.values() if "app" in host.roles else ()
-    here = [(app, facts[SYSTEM].cpus) for app in own if app.database and not app.database.host]
+    here = [(app, facts[SYSTEM].cpus) for app in own if app.own_database]
     found: dict[str, tuple[str, ...]] = {}
     kept: dict[str, int] = {}
     for app, cpus in (*here, *((client.app, MANY) for client in wanted.clients)):
@@ -94,14 +94,16 @@ def _clients(facts: Facts, wanted: Wanted) -> Iterable[Resource]:
         yield from no_clients(facts)
         return
     yield from map(PostgresLogin, logins)
-    yield PostgresDoor(PLACES.configuration, logins, wanted.certificate.certificate if wanted.certificate else "")
+    yield PostgresDoor(
+        PLACES.configuration, PLACES.key, logins, wanted.certificate.certificate if wanted.certificate else ""
+    )
     yield PostgresLeft(tuple(login.name for login in logins))
 
 
 def no_clients(facts: Facts) -> Iterable[Resource]:
     """No app on another host is let in any more, if one was."""
     if facts[DATABASES].serves:
-        yield PostgresDoor(PLACES.configuration)
+        yield PostgresDoor(PLACES.configuration, PLACES.key)
         yield PostgresLeft()
 
 

@@ -115,11 +115,11 @@ def _egress(host: Host) -> tuple[Resource, ...]:
 
 def _database(app: App) -> tuple[str, ...]:
     """The address of the app's database on another host, if it has one, and no network has that already."""
-    access = app.database.access if app.database else None
-    if not access or not is_ip(access.address):
+    found = app.remote_database.address if app.remote_database else ""
+    if not is_ip(found):
         return ()
-    address = ip_address(access.address)
-    return () if any(address in ip_network(each) for each in app.egress.to or ()) else (access.address,)
+    address = ip_address(found)
+    return () if any(address in ip_network(each) for each in app.egress.to or ()) else (found,)
 
 
 def _fail2ban(host: Host) -> tuple[Resource, ...]:

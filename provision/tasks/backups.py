@@ -157,7 +157,7 @@ def _moment(text: str) -> datetime | None:
 
 def _check(host: Host) -> None:
     """Raises Exit for a host without backups."""
-    if not host.backups or not any(app.database for app in host.apps.values()):
+    if not host.backups or not any(app.own_database for app in host.apps.values()):
         raise Exit(
             f"{host.name}: the inventory has no backups here: backups and an app with database make them", code=1
         )
