@@ -8,6 +8,7 @@ import pytest
 
 from provision.engine.shell import quote
 from provision.inventory.remote import login
+from provision.release.layout import LoginLayout
 
 if TYPE_CHECKING:
     from provision import inventory
@@ -67,14 +68,15 @@ def test_apps_on_other_hosts_are_let_in_by_one_line_each(host: Any, declared: in
 def _asked(host: Any, declared: inventory.Host, app: inventory.App, mode: str, sql: str) -> Any:
     """What the app's database answers the app, with the password and the certificate that its server has."""
     assert app.remote_database
+    places = LoginLayout(app.name)
     known = {
         "PGHOST": app.remote_database.address,
         "PGUSER": login(app.name, declared.name),
         "PGDATABASE": app.name,
         "PGSSLMODE": mode,
-        "PGSSLROOTCERT": f"/etc/{app.name}/database.crt",
+        "PGSSLROOTCERT": places.root,
         "PGCONNECT_TIMEOUT": "10",
     }
     words = " ".join(f"{name}={quote(value)}" for name, value in known.items())
-    password = f'PGPASSWORD="$(cat /etc/{app.name}/database.login)"'
+    password = f'PGPASSWORD="$(cat {places.password})"'
     return host.run(f"cd /; {password} {words} runuser -u {app.name} -- psql -XAtc {quote(sql)}")

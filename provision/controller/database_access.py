@@ -33,10 +33,14 @@ def verifier(password: str) -> str:
 
     The salt comes from the password, so that one password has one verifier: no two logins have the same password here, and none can be guessed.
     """
-    salt = hmac.digest(password.encode(), b"salt", "sha256")[:16]
-    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, ITERATIONS)
-    stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
-    server = hmac.digest(salted, b"Server Key", "sha256")
+    return salted(password, hmac.digest(password.encode(), b"salt", "sha256")[:16])
+
+
+def salted(password: str, salt: bytes) -> str:
+    """The verifier of a password with this salt."""
+    key = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, ITERATIONS)
+    stored = hashlib.sha256(hmac.digest(key, b"Client Key", "sha256")).digest()
+    server = hmac.digest(key, b"Server Key", "sha256")
     salt_, stored_, server_ = (base64.b64encode(each).decode() for each in (salt, stored, server))
     return f"SCRAM-SHA-256${ITERATIONS}:{salt_}${stored_}:{server_}"
 

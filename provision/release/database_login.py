@@ -7,17 +7,41 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from provision.engine.facts import Fact
+from provision.engine.layout import Place, Places
 from provision.engine.resource import Change, Finding, Probe, Record, Ref, Resource, State
 from provision.engine.shell import library, words
 from provision.inventory import App
 from provision.release import layout
 from provision.release.facts import APP
-from provision.release.layout import Layout, file
+from provision.release.layout import POSTGRES, LoginLayout, file
 from provision.resources.package import Packages
 from provision.untrusted import line as shown
 from provision.untrusted import word
 
-LIBRARY = f"{layout.PRELUDE}{library(__file__)}"
+
+class DatabasePlaces(Places):
+    """What a server has whose PostgreSQL serves apps on other hosts."""
+
+    prefix = "databases"
+
+    configuration = Place(
+        "/etc/provision/postgresql", "directory", "what PostgreSQL shows them", "root", POSTGRES, 0o750
+    )
+    key = Place("/etc/provision/postgresql/server.key", "file", "its key; made once", "root", POSTGRES, 0o640)
+    certificate = Place(
+        "/etc/provision/postgresql/server.crt", "file", "its certificate, for ten years", "root", POSTGRES, 0o640
+    )
+    root = Place(
+        "/etc/provision/postgresql/root.crt",
+        "file",
+        "the certificate that this one comes from; its key was thrown away",
+        "root",
+        POSTGRES,
+        0o640,
+    )
+
+
+LIBRARY = f"{layout.PRELUDE}{DatabasePlaces.shell()}{library(__file__)}"
 # As the controller makes them; another is made anew.
 PASSWORD = "[A-Za-z0-9_-]{43}"
 
@@ -83,11 +107,11 @@ def login(app: App, others: Collection[str]) -> tuple[Resource, ...]:
     database = app.remote_database
     if not database or not database.host or not database.access:
         return ()
-    places, access = Layout(app.name), database.access
+    places, access = LoginLayout(app.name), database.access
     return (
         LetIn(app.name, database.host, database.address, access.user, database.host in others),
-        file(places, Layout.database_login, access.password, secret=True),
-        file(places, Layout.database_root, access.certificate),
+        file(places, LoginLayout.password, access.password, secret=True),
+        file(places, LoginLayout.root, access.certificate),
     )
 
 

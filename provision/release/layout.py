@@ -120,6 +120,18 @@ class CacheLayout(Places):
     )
 
 
+class LoginLayout(Places):
+    """An app's login to the PostgreSQL of another host, with `database.host`."""
+
+    prefix = "login"
+    keys = ("app",)
+
+    password = Place(
+        "/etc/{app}/database.login", "file", "its password; made once, and kept as long as the app", mode=0o600
+    )
+    root = Place("/etc/{app}/database.crt", "file", "where that server's certificate must be from", "root", APP, 0o640)
+
+
 class Layout(Places):
     """The paths of one app: `Layout("shop").releases` is /srv/shop/releases."""
 
@@ -157,20 +169,6 @@ class Layout(Places):
         "/etc/{app}/sandbox",
         "file",
         "the sandbox of hooks, migrations and the like, until the next",
-        "root",
-        APP,
-        0o640,
-    )
-    database_login = Place(
-        "/etc/{app}/database.login",
-        "file",
-        "with `database.host`, the password of this server's login; made once, and kept until the app is removed",
-        mode=0o600,
-    )
-    database_root = Place(
-        "/etc/{app}/database.crt",
-        "file",
-        "with `database.host`, the certificate that the database's server must show one of",
         "root",
         APP,
         0o640,
@@ -362,31 +360,9 @@ class BackupPlaces(Places):
     )
 
 
-class DatabasePlaces(Places):
-    """What a server has whose PostgreSQL serves apps on other hosts."""
-
-    prefix = "databases"
-
-    configuration = Place(
-        "/etc/provision/postgresql", "directory", "what PostgreSQL shows them", "root", POSTGRES, 0o750
-    )
-    key = Place("/etc/provision/postgresql/server.key", "file", "its key; made once", "root", POSTGRES, 0o640)
-    certificate = Place(
-        "/etc/provision/postgresql/server.crt", "file", "its certificate, for ten years", "root", POSTGRES, 0o640
-    )
-    root = Place(
-        "/etc/provision/postgresql/root.crt",
-        "file",
-        "the certificate that this one comes from; its key was thrown away",
-        "root",
-        POSTGRES,
-        0o640,
-    )
-
-
 PRELUDE = "".join(
     table.shell()
-    for table in (Hardened, BackupPlaces, DatabasePlaces, Tools, Layout, CacheLayout, SlotLayout, ReleaseLayout)
+    for table in (Hardened, BackupPlaces, Tools, Layout, CacheLayout, LoginLayout, SlotLayout, ReleaseLayout)
 )
 
 

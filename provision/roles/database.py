@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from provision.engine.facts import SYSTEM, Facts
 from provision.engine.resource import Resource
 from provision.inventory import Host
-from provision.release.database_login import DATABASES
+from provision.release.database_login import DATABASES, DatabasePlaces
 from provision.release.environment import workers_of
-from provision.release.layout import DatabasePlaces, directory, file
+from provision.release.layout import directory, file
 from provision.release.present import PRESENT, taken
 from provision.resources.dropin import DropIn
 from provision.resources.package import Packages

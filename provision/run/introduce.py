@@ -11,7 +11,7 @@ from provision.inventory import App, Host, Inventory
 from provision.inventory.database import Access
 from provision.inventory.remote import clients, connected, login, reached_at
 from provision.release.database_login import DATABASES, ServerCertificate
-from provision.release.layout import Layout
+from provision.release.layout import LoginLayout
 from provision.roles.wanted import Wanted
 
 
@@ -91,4 +91,4 @@ def _access(app: App, host: Host, facts: Facts, certificate: ServerCertificate |
         password, root = password or database_access.password(), certificate.root
     if not password or not root:
         return None
-    return Access(login(app.name, host.name), Layout(app.name).database_root, root, password)
+    return Access(login(app.name, host.name), LoginLayout(app.name).root, root, password)
