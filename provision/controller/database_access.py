@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from provision.inventory.addresses import is_ip
-from provision.release.database_login import ServerCertificate
+from provision.resources.postgresql_clients import ServerCertificate
 
 ITERATIONS = 4096
 DAYS = 3650

@@ -15,6 +15,7 @@ from provision.release import layout
 from provision.release.facts import APP
 from provision.release.layout import POSTGRES, LoginLayout, file
 from provision.resources.package import Packages
+from provision.resources.postgresql_clients import ServerCertificate
 from provision.untrusted import line as shown
 from provision.untrusted import word
 
@@ -52,17 +53,6 @@ class Login:
 
     password: str = field(repr=False)
     root: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class ServerCertificate:
-    """What PostgreSQL shows to apps on other hosts, and the certificate that this comes from; both PEM. The key is on the server if there is
-    none here.
-    """
-
-    certificate: str
-    root: str
-    key: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,17 @@ SETTINGS = ("listen_addresses", "ssl", "ssl_cert_file", "ssl_key_file")
 
 
 @dataclass(frozen=True, slots=True)
+class ServerCertificate:
+    """What PostgreSQL shows to apps on other hosts, and the certificate that this comes from; both PEM. The key is on the server if there is
+    none here.
+    """
+
+    certificate: str
+    root: str
+    key: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class RemoteLogin:
     """The login `name` of the app `app` on one host, which comes from `address`. It has its password by `verifier` (RFC 5803), which is empty
     where that host has not been asked.

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from provision.inventory.remote import Client
-from provision.release.database_login import ServerCertificate
+from provision.resources.postgresql_clients import ServerCertificate
 from provision.resources.python import CachedPython
 
 

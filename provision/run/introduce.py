@@ -10,8 +10,9 @@ from provision.errors import PlanError
 from provision.inventory import App, Host, Inventory
 from provision.inventory.database import Access
 from provision.inventory.remote import clients, connected, login, reached_at
-from provision.release.database_login import DATABASES, ServerCertificate
+from provision.release.database_login import DATABASES
 from provision.release.layout import LoginLayout
+from provision.resources.postgresql_clients import ServerCertificate
 from provision.roles.wanted import Wanted
 
 
