@@ -146,11 +146,8 @@ class LetIn:
         if not state["said"]:
             return (Finding("database", "ok", f"{where} lets {self.app} in"),)
         what = f"{self.app}: {where} does not let it in ({shown(state['said'], 200)})"
-        fix = (
-            "see that it runs and that no firewall is between"
-            if self.here
-            else f"deploy {self.server} together with it"
-        )
+        more = "that no firewall is between" if self.here else f"deploy {self.server} together with it"
+        fix = f"see that it runs, and {more}"
         return (Finding("database", "warn" if self.here else "stop", what, fix),)
 
 

@@ -23,6 +23,7 @@ from provision.release.removal import left
 from provision.release.repository import deploy_key, mirror
 from provision.release.settings import with_settings
 from provision.release.uninstall import uninstalled
+from provision.resources.postgresql import NoDatabase
 from provision.roles.cache import cache, no_cache, program, refuse_left_behind
 from provision.roles.database import databases
 from provision.roles.wanted import Wanted
@@ -158,8 +159,12 @@ def restarted(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
 
 
 def removed(host: Host, facts: Facts, wanted: Wanted, name: str, with_data: bool = False) -> tuple[Resource, ...]:
-    """Nothing of the app of this name, whether or not the inventory has it. Its data stays unless it is to go, too."""
-    return (Claim(name, leaves=True), *uninstalled(name, with_data))
+    """Nothing of the app of this name, whether or not the inventory has it. Its data stays unless it is to go, too: also where the server has
+    nothing but its database.
+    """
+    gone = uninstalled(name, with_data)
+    data = next(one.ref for one in gone if one.part == "data")
+    return (Claim(name, leaves=True), *gone, *((NoDatabase(name, data),) if with_data else ()))
 
 
 def _kept(

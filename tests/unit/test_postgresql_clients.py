@@ -111,8 +111,13 @@ def test_a_server_says_what_it_has_and_a_password_that_is_none_is_made_anew() ->
     ("state", "here", "level", "said"),
     [
         ({"asked": "yes", "said": ""}, False, "ok", "PostgreSQL on db1 lets shop in"),
-        ({"asked": "yes", "said": "FATAL: no"}, False, "stop", "(FATAL: no): deploy db1 together with it"),
-        ({"asked": "yes", "said": "FATAL: no"}, True, "warn", "(FATAL: no): see that it runs"),
+        (
+            {"asked": "yes", "said": "FATAL: no"},
+            False,
+            "stop",
+            "(FATAL: no): see that it runs, and deploy db1 together with it",
+        ),
+        ({"asked": "yes", "said": "FATAL: no"}, True, "warn", "(FATAL: no): see that it runs, and that no firewall"),
     ],
 )
 def test_whether_the_other_host_lets_the_app_in_is_found_before(
