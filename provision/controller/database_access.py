@@ -8,7 +8,7 @@ import secrets
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -21,6 +21,17 @@ ITERATIONS = 4096
 DAYS = 3650
 # A certificate that ends sooner than this is replaced.
 LEFT = timedelta(days=90)
+# What a certificate can be that is none of ours.
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    InvalidSignature,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.ExtensionNotFound,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 def password() -> str:
@@ -78,7 +89,7 @@ def is_good(found: ServerCertificate, address: str) -> bool:
         root, leaf = (x509.load_pem_x509_certificate(one.encode()) for one in (found.root, found.certificate))
         leaf.verify_directly_issued_by(root)
         names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
+    except UNREADABLE:
         return False
     return _alternative(address) in names and leaf.not_valid_after_utc - datetime.now(UTC) > LEFT
 

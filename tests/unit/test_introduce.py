@@ -13,6 +13,7 @@ from provision.errors import PlanError
 from provision.inventory import Inventory, load
 from provision.inventory.remote import clients
 from provision.release.database_login import DATABASES, Databases, Login
+from provision.resources.egress import Egress
 from provision.resources.file import File
 from provision.resources.postgresql_clients import PostgresDoor, PostgresLogin
 from provision.run.introduce import Introduction, introduce, needed
@@ -135,3 +136,14 @@ def test_who_is_let_in_no_more_leaves_nothing(inventory: Inventory, make_known: 
     known = make_known(databases=Databases(serves=True))
     (door,) = (each for each in roles.server(other, *known) if isinstance(each, PostgresDoor))
     assert (door.logins, known.facts[DATABASES].serves) == ((), True)
+
+
+def test_an_app_with_limits_to_where_it_connects_reaches_its_database(tmp_path: Path, make_known: MakeFacts) -> None:
+    path = tmp_path / "prod.yml"
+    text = INVENTORY.replace("{host: db1}", "{host: db1}\n        egress: {to: [NETWORK]}").replace(
+        "groups: [web]}", "groups: [web], hardening: {egress: true}}"
+    )
+    for network, reached in (("192.0.2.0/24", ("192.0.2.0/24", "10.0.0.20")), ("10.0.0.0/8", ("10.0.0.0/8",))):
+        path.write_text(text.replace("NETWORK", network))
+        resources = roles.server(load(path, {}).hosts["web1"], *make_known())
+        assert [each.to for each in resources if isinstance(each, Egress)] == [reached]
