@@ -16,6 +16,7 @@ from provision.release.database_login import DATABASES, Databases, Login
 from provision.resources.egress import Egress
 from provision.resources.file import File
 from provision.resources.postgresql_clients import PostgresDoor, PostgresLogin
+from provision.roles.rehearsal import rehearsed
 from provision.run.introduce import Introduction, introduce, needed
 from tests.unit.tables import ids
 
@@ -147,3 +148,9 @@ def test_an_app_with_limits_to_where_it_connects_reaches_its_database(tmp_path: 
         path.write_text(text.replace("NETWORK", network))
         resources = roles.server(load(path, {}).hosts["web1"], *make_known())
         assert [each.to for each in resources if isinstance(each, Egress)] == [reached]
+
+
+def test_a_check_without_a_connection_renders_what_needs_the_other_host(inventory: Inventory) -> None:
+    found = {name: rehearsed(host, clients(inventory.hosts.values(), name)) for name, host in inventory.hosts.items()}
+    assert "file:/etc/shop/env" in ids(found["web1"])
+    assert "clients:postgresql" in ids(found["db1"])
