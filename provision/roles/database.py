@@ -40,7 +40,9 @@ def databases(host: Host, facts: Facts, wanted: Wanted) -> Iterable[Resource]:
     if not found:
         yield from no_clients(facts)
         return
-    cpus, memory = facts[SYSTEM].cpus, host.postgresql.bytes(facts[SYSTEM].memory)
+    # Apps need the other half.
+    share = 1 if host.apps and "app" in host.roles else 2
+    cpus, memory = facts[SYSTEM].cpus, host.postgresql.bytes(share * facts[SYSTEM].memory)
     yield Packages("postgresql", ("postgresql",))
     yield DropIn(RESTARTS, RESTARTING, "systemctl daemon-reload")
     yield Service("postgresql")

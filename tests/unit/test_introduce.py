@@ -16,6 +16,7 @@ from provision.release.database_login import DATABASES, Databases, Login
 from provision.resources.egress import Egress
 from provision.resources.file import File
 from provision.resources.postgresql_clients import PostgresDoor, PostgresLogin
+from provision.resources.postgresql_settings import PostgresSettings
 from provision.roles.rehearsal import rehearsed
 from provision.run.introduce import Introduction, introduce, needed
 from tests.unit.tables import ids
@@ -154,3 +155,16 @@ def test_a_check_without_a_connection_renders_what_needs_the_other_host(inventor
     found = {name: rehearsed(host, clients(inventory.hosts.values(), name)) for name, host in inventory.hosts.items()}
     assert "file:/etc/shop/env" in ids(found["web1"])
     assert "clients:postgresql" in ids(found["db1"])
+
+
+@pytest.mark.parametrize(("roles_", "cache"), [("[base]", "512MB"), ("[base, app]", "256MB")])
+def test_a_host_without_apps_leaves_postgresql_all_its_memory(
+    tmp_path: Path, make_known: MakeFacts, roles_: str, cache: str
+) -> None:
+    blog = "apps: {blog: {source: https://git.example.com/blog.git, module: a:b, domains: [b.example.com]}}"
+    path = tmp_path / "prod.yml"
+    path.write_text(INVENTORY.replace("roles: [base]", f"roles: {roles_}, {blog}"))
+    hosts = load(path, {}).hosts
+    known = make_known(wanted={"clients": clients(hosts.values(), "db1")})
+    (settings,) = (each for each in roles.server(hosts["db1"], *known) if isinstance(each, PostgresSettings))
+    assert dict(settings.suit)["shared_buffers"] == cache
