@@ -47,6 +47,27 @@ class RemoteLogin:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerKey:
+    """The key to PostgreSQL's certificate, which its user reads and no other: PostgreSQL does not start otherwise."""
+
+    path: str
+
+    @property
+    def ref(self) -> Ref:
+        return Ref("key", self.path)
+
+    def probe(self) -> Probe:
+        return Probe("postgresql_probe_key", LIBRARY, (self.path,))
+
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
+        found = state["found"]
+        if found in ("", "root postgres 640"):
+            return None
+        what = f"{self.path}: for root and PostgreSQL alone (it was {shown(found, 80)})"
+        return Change(self.ref, what, words("postgresql_key", self.path), LIBRARY)
+
+
+@dataclass(frozen=True, slots=True)
 class PostgresLogin:
     """A role that logs in from another host, and is its app's from then on: what it makes is the app's. One whose password is not known is
     left as it is.
@@ -109,7 +130,6 @@ class PostgresDoor:
     """
 
     folder: str
-    key: str
     logins: tuple[RemoteLogin, ...] = ()
     certificate: str = ""
 
@@ -128,7 +148,7 @@ class PostgresDoor:
         return hashlib.sha256(f"{self.lines}{self.certificate}".encode()).hexdigest()
 
     def probe(self) -> Probe:
-        return Probe("postgresql_probe_clients", LIBRARY, (STAMP, self.key))
+        return Probe("postgresql_probe_clients", LIBRARY, (STAMP,))
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         before = base64.b64decode(state["lines"]).decode(errors="replace")
@@ -142,12 +162,11 @@ class PostgresDoor:
         steps = (
             *(("let in apps of other hosts",) if before != self.lines else ()),
             *(("listen on the network, with a restart",) if state["listens"] == "no" else ()),
-            *(("let no other user read its key",) if not state["key"] and state["stamp"] else ()),
             *(("load its certificate",) if before == self.lines and state["stamp"] != self.digest else ()),
         )
         if not steps:
             return None
-        script = heredoc(words("postgresql_open", STAMP, self.digest, self.key), self.lines.encode())
+        script = heredoc(words("postgresql_open", STAMP, self.digest), self.lines.encode())
         return self._change(steps, script, before)
 
     def _close(self, before: str) -> Change:

@@ -30,12 +30,20 @@ postgresql_probe_logins() {
 
 postgresql_logins() { postgresql_ask postgres "select rolname from pg_roles where shobj_description(oid, 'pg_authid') like 'Made by provision for %' order by 1"; }
 
-# In: NUMBER STAMP KEY. Out: installed=yes and ours=yes, as of its settings; stamp (what it has loaded); key=yes where its user, and no other, can
-# read that; and, if it answers, lines (base64, of pg_hba.conf) and listens (yes or no).
+# In: NUMBER PATH. Out: found (owner, group and mode), if it is there.
+postgresql_probe_key() { while IFS='	' read -r number path; do stat -c "$number	found=%U %G %a" "$root$path" 2>/dev/null; done; }
+
+# postgresql_key PATH
+postgresql_key() {
+    chown root:postgres "$root$1"
+    chmod 640 "$root$1"
+}
+
+# In: NUMBER STAMP. Out: installed=yes and ours=yes, as of its settings; stamp (what it has loaded); and, if it answers, lines (base64, of
+# pg_hba.conf) and listens (yes or no).
 postgresql_probe_clients() {
-    IFS='	' read -r number stamp key
+    IFS='	' read -r number stamp
     {
-        if [ "$(stat -c '%U %G %a' "$root$key" 2>/dev/null)" = 'root postgres 640' ]; then echo key=yes; fi
         printf 'stamp=%s\n' "$(cat "$root$stamp" 2>/dev/null)"
         if command -v pg_ctlcluster >/dev/null; then
             echo installed=yes
@@ -83,11 +91,9 @@ postgresql_drop_logins() {
     done
 }
 
-# postgresql_open STAMP DIGEST KEY <LINES: PostgreSQL reads them, and its certificate, now, and listens on the network.
+# postgresql_open STAMP DIGEST <LINES: PostgreSQL reads them, and its certificate, now, and listens on the network.
 postgresql_open() {
     postgresql_wait
-    chown root:postgres "$root$3"
-    chmod 640 "$root$3"
     { printf '%s\n' "$postgresql_first" && cat && printf '%s\n' "$postgresql_last"; } | postgresql_hba_write
     if [ "$(postgresql_ask postgres "select setting from pg_settings where name = 'listen_addresses'")" != '*' ]; then
         data=$(postgresql_ask postgres 'show data_directory')
@@ -99,11 +105,15 @@ postgresql_open() {
     printf '%s\n' "$2" | put "$root$1" root root 644
 }
 
-# postgresql_close STAMP FOLDER SETTING...
+# postgresql_close STAMP FOLDER SETTING...: what PostgreSQL reads as it starts stays where it cannot be told to read it no more.
 postgresql_close() {
     stamp=$1 folder=$2
     shift 2
-    if command -v psql >/dev/null && postgresql_ask postgres 'select 1' >/dev/null 2>&1; then
+    if command -v pg_ctlcluster >/dev/null; then
+        if ! postgresql_ask postgres 'select 1' >/dev/null 2>&1; then
+            notice "PostgreSQL does not answer, so it is not closed to apps on other hosts yet, and $folder stays: run again when it does"
+            return 0
+        fi
         postgresql_hba_write </dev/null
         for each; do
             if grep -qx "$each" "$postgresql_note" 2>/dev/null; then

@@ -12,7 +12,7 @@ from provision.release.present import PRESENT, taken
 from provision.resources.dropin import DropIn
 from provision.resources.package import Packages
 from provision.resources.postgresql import RESTARTING, RESTARTS, PostgresConnections, PostgresDatabase
-from provision.resources.postgresql_clients import PostgresDoor, PostgresLeft, PostgresLogin, RemoteLogin
+from provision.resources.postgresql_clients import PostgresDoor, PostgresLeft, PostgresLogin, RemoteLogin, ServerKey
 from provision.resources.postgresql_settings import PostgresSettings
 from provision.resources.service import Service
 from provision.roles.wanted import Wanted
@@ -83,6 +83,8 @@ def _certificate(wanted: Wanted) -> Iterable[Resource]:
     yield directory(PLACES, DatabasePlaces.configuration)
     if shown.key:
         yield file(PLACES, DatabasePlaces.key, shown.key, secret=True)
+    else:
+        yield ServerKey(PLACES.key)
     yield file(PLACES, DatabasePlaces.certificate, shown.certificate)
     yield file(PLACES, DatabasePlaces.root, shown.root)
 
@@ -96,16 +98,14 @@ def _clients(facts: Facts, wanted: Wanted) -> Iterable[Resource]:
         yield from no_clients(facts)
         return
     yield from map(PostgresLogin, logins)
-    yield PostgresDoor(
-        PLACES.configuration, PLACES.key, logins, wanted.certificate.certificate if wanted.certificate else ""
-    )
+    yield PostgresDoor(PLACES.configuration, logins, wanted.certificate.certificate if wanted.certificate else "")
     yield PostgresLeft(tuple(login.name for login in logins))
 
 
 def no_clients(facts: Facts) -> Iterable[Resource]:
     """No app on another host is let in any more, if one was."""
     if facts[DATABASES].serves:
-        yield PostgresDoor(PLACES.configuration, PLACES.key)
+        yield PostgresDoor(PLACES.configuration)
         yield PostgresLeft()
 
 

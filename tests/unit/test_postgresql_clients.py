@@ -10,14 +10,14 @@ import pytest
 from provision.engine.resource import State
 from provision.errors import PlanError
 from provision.release.database_login import Databases, LetIn, NoLogin, parse
-from provision.resources.postgresql_clients import PostgresDoor, PostgresLeft, PostgresLogin, RemoteLogin
+from provision.resources.postgresql_clients import PostgresDoor, PostgresLeft, PostgresLogin, RemoteLogin, ServerKey
 
 VERIFIER = "SCRAM-SHA-256$4096:c2FsdA==$c3RvcmVk:c2VydmVy"
 ONE = RemoteLogin("shop", "shop_web1", "10.0.0.10", VERIFIER)
 SIX = RemoteLogin("shop", "shop_web2", "fd00::10")
 SUM = hashlib.sha256(VERIFIER.encode()).hexdigest()
-DOOR = PostgresDoor("/etc/folder", "/etc/folder/key", (ONE, SIX), "CERTIFICATE")
-RIGHT = {"installed": "yes", "ours": "yes", "listens": "yes", "key": "yes", "stamp": DOOR.digest}
+DOOR = PostgresDoor("/etc/folder", (ONE, SIX), "CERTIFICATE")
+RIGHT = {"installed": "yes", "ours": "yes", "listens": "yes", "stamp": DOOR.digest}
 
 
 def lines(text: str) -> dict[str, str]:
@@ -37,6 +37,12 @@ def test_a_login_gets_what_it_lacks(state: dict[str, str], what: str) -> None:
     change = PostgresLogin(ONE).plan(State.of(state) if state else State(), {})
     assert (change.summary if change else "") == (f"PostgreSQL's role shop_web1 for shop: {what}" if what else "")
     assert not change or (VERIFIER not in change.script and VERIFIER not in repr(PostgresLogin(ONE)))
+
+
+@pytest.mark.parametrize(("found", "right"), [("root postgres 640", True), ("", True), ("root root 640", False)])
+def test_the_key_is_for_postgresql_alone(found: str, right: bool) -> None:
+    change = ServerKey("/etc/key").plan(State.of({"found": found}), {})
+    assert (change is None) is right
 
 
 def test_a_login_whose_password_is_not_known_is_left_alone() -> None:
@@ -63,7 +69,6 @@ def test_logins_that_the_inventory_has_no_more_are_dropped_at_the_end() -> None:
         (lines(""), "let in apps of other hosts"),
         ({"listens": "no"}, "listen on the network, with a restart"),
         ({"stamp": "old"}, "load its certificate"),
-        ({"key": ""}, "let no other user read its key"),
     ],
 )
 def test_a_door_is_opened_as_far_as_it_is_not(differs: dict[str, str], steps: str) -> None:
@@ -84,7 +89,7 @@ def test_a_postgresql_of_somebody_elses_is_not_opened() -> None:
 
 
 def test_a_door_is_closed_once() -> None:
-    closed = PostgresDoor("/etc/folder", "/etc/folder/key")
+    closed = PostgresDoor("/etc/folder")
     change = closed.plan(State.of({**RIGHT, **lines(DOOR.lines)}), {})
     assert change
     assert change.script.startswith(
