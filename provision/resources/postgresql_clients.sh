@@ -98,6 +98,8 @@ postgresql_open() {
     if [ "$(postgresql_ask postgres "select setting from pg_settings where name = 'listen_addresses'")" != '*' ]; then
         data=$(postgresql_ask postgres 'show data_directory')
         postgresql_as cp "$data/postgresql.auto.conf" "$data/postgresql.auto.conf.provision"
+        # Of one that did not answer, no settings were planned.
+        postgresql_ask postgres "alter system set listen_addresses = '*'"
         postgresql_restart
         postgresql_as rm -f "$data/postgresql.auto.conf.provision"
     fi
