@@ -146,8 +146,11 @@ class LetIn:
         if not state["said"]:
             return (Finding("database", "ok", f"{where} lets {self.app} in"),)
         what = f"{self.app}: {where} does not let it in ({shown(state['said'], 200)})"
-        more = "that no firewall is between" if self.here else f"deploy {self.server} together with it"
-        fix = f"see that it runs, and {more}"
+        fix = f"see that it runs, and deploy {self.server} together with it"
+        if self.here:
+            fix = (
+                f"if changes of {self.server} do not put that right, see that it runs, and that no firewall is between"
+            )
         return (Finding("database", "warn" if self.here else "stop", what, fix),)
 
 

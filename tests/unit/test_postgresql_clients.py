@@ -122,7 +122,12 @@ def test_a_server_says_what_it_has_and_a_password_that_is_none_is_made_anew() ->
             "stop",
             "(FATAL: no): see that it runs, and deploy db1 together with it",
         ),
-        ({"asked": "yes", "said": "FATAL: no"}, True, "warn", "(FATAL: no): see that it runs, and that no firewall"),
+        (
+            {"asked": "yes", "said": "FATAL: no"},
+            True,
+            "warn",
+            "(FATAL: no): if changes of db1 do not put that right, see that it runs",
+        ),
     ],
 )
 def test_whether_the_other_host_lets_the_app_in_is_found_before(
