@@ -125,13 +125,14 @@ class PostgresDoor:
     """PostgreSQL lets in these logins from their addresses, over TLS with what `certificate` (its text) is, and listens on the network.
     Without logins, it does not, and the folder of its certificate goes.
 
-    Lines of pg_hba.conf that others wrote stay, after those. A PostgreSQL that was on the server before is not opened to the network. To
-    listen, it is restarted once.
+    Lines of pg_hba.conf that others wrote stay, after those. A PostgreSQL that was on the server before is opened to the network only if that
+    is `allowed`. To listen, it is restarted once.
     """
 
     folder: str
     logins: tuple[RemoteLogin, ...] = ()
     certificate: str = ""
+    allowed: bool = False
 
     @property
     def ref(self) -> Ref:
@@ -154,10 +155,10 @@ class PostgresDoor:
         before = base64.b64decode(state["lines"]).decode(errors="replace")
         if not self.logins:
             return self._close(before) if before or state["stamp"] else None
-        if state["installed"] == "yes" and state["ours"] != "yes":
+        if state["installed"] == "yes" and state["ours"] != "yes" and not self.allowed:
             raise PlanError(
-                "PostgreSQL was on this server before the toolkit, which does not open it to apps on other hosts",
-                "let a bare server have the databases, or open it by hand and give the apps DATABASE_URL",
+                "PostgreSQL was on this server before the toolkit, which does not open it to apps on other hosts by itself",
+                'let it, with postgresql: {parameters: {listen_addresses: "*"}} of this host, or let a bare server have the databases',
             )
         steps = (
             *(("let in apps of other hosts",) if before != self.lines else ()),

@@ -54,7 +54,7 @@ def databases(host: Host, facts: Facts, wanted: Wanted) -> Iterable[Resource]:
     # An app that takes over gets the other's database, with all that is in it, in that moment.
     named = {name: old.app for name, old in taken(host, facts[PRESENT]).items()}
     yield from (PostgresDatabase(named.get(name, name), extensions) for name, extensions in found.items())
-    yield from _clients(facts, wanted)
+    yield from _clients(host, facts, wanted)
     yield PostgresConnections(tuple(kept.items()))
 
 
@@ -89,7 +89,7 @@ def _certificate(wanted: Wanted) -> Iterable[Resource]:
     yield file(PLACES, DatabasePlaces.root, shown.root)
 
 
-def _clients(facts: Facts, wanted: Wanted) -> Iterable[Resource]:
+def _clients(host: Host, facts: Facts, wanted: Wanted) -> Iterable[Resource]:
     """The logins of apps on other hosts, and what lets them in."""
     logins = tuple(
         RemoteLogin(one.app.name, one.login, one.address, wanted.verifiers.get(one.login, "")) for one in wanted.clients
@@ -98,7 +98,9 @@ def _clients(facts: Facts, wanted: Wanted) -> Iterable[Resource]:
         yield from no_clients(facts)
         return
     yield from map(PostgresLogin, logins)
-    yield PostgresDoor(PLACES.configuration, logins, wanted.certificate.certificate if wanted.certificate else "")
+    shown = wanted.certificate.certificate if wanted.certificate else ""
+    allowed = host.postgresql.parameters.get("listen_addresses") == LISTENING["listen_addresses"]
+    yield PostgresDoor(PLACES.configuration, logins, shown, allowed)
     yield PostgresLeft(tuple(login.name for login in logins))
 
 
