@@ -129,6 +129,10 @@ postgresql_close() {
     rm -f "$root$stamp"
 }
 
+# Without the lines between the two comments that are as ours; what others wrote there stays, also where one of the comments is gone.
+# shellcheck disable=SC2016
+postgresql_others='$0 == first { inside = 1; next } $0 == last { inside = 0; next } inside && /^hostssl "/ { next } { print }'
+
 # postgresql_hba_write <LINES: they come first, before what others wrote; PostgreSQL looks at them before it reads them.
 postgresql_hba_write() {
     hba=$(postgresql_ask postgres 'show hba_file')
@@ -136,10 +140,10 @@ postgresql_hba_write() {
     postgresql_as sh -c '
         set -eu
         umask 077
-        { cat && sed "/^$2\$/,/^$3\$/d" "$1"; } >"$1.provision-new"
+        { cat && awk -v first="$2" -v last="$3" "$4" "$1"; } >"$1.provision-new"
         chmod 640 "$1.provision-new"
         cp -p "$1" "$1.provision-before"
-        mv -f "$1.provision-new" "$1"' sh "$hba" "$postgresql_first" "$postgresql_last"
+        mv -f "$1.provision-new" "$1"' sh "$hba" "$postgresql_first" "$postgresql_last" "$postgresql_others"
     wrong=$(postgresql_ask postgres "select error from pg_hba_file_rules where error is not null limit 1")
     if [ -n "$wrong" ]; then
         postgresql_as mv -f "$hba.provision-before" "$hba"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import subprocess
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,14 @@ import pytest
 from provision.engine.resource import State
 from provision.errors import PlanError
 from provision.release.database_login import Databases, LetIn, NoLogin, parse
-from provision.resources.postgresql_clients import PostgresDoor, PostgresLeft, PostgresLogin, RemoteLogin, ServerKey
+from provision.resources.postgresql_clients import (
+    LIBRARY,
+    PostgresDoor,
+    PostgresLeft,
+    PostgresLogin,
+    RemoteLogin,
+    ServerKey,
+)
 
 VERIFIER = "SCRAM-SHA-256$4096:c2FsdA==$c3RvcmVk:c2VydmVy"
 ONE = RemoteLogin("shop", "shop_web1", "10.0.0.10", VERIFIER)
@@ -145,3 +153,19 @@ def test_a_login_that_nobody_needs_is_forgotten_when_the_release_is_gone() -> No
     change = NoLogin("shop").plan(State.of({"there": "yes"}), {})
     assert change
     assert (change.phase, NoLogin("shop").plan(State(), {})) == ("finish", None)
+
+
+@pytest.mark.parametrize(
+    ("lines", "left"),
+    [
+        (["FIRST", 'hostssl "shop"', "LAST", "local all"], ["local all"]),
+        (["FIRST", 'hostssl "shop"', "local all"], ["local all"]),
+        (["FIRST", 'hostssl "shop"', "host mine", "LAST", 'hostssl "mine"'], ["host mine", 'hostssl "mine"']),
+        (['hostssl "mine"', "local all"], ['hostssl "mine"', "local all"]),
+    ],
+    ids=["ours", "the end is gone", "others' among ours", "none of ours"],
+)
+def test_lines_of_pg_hba_that_others_wrote_stay(lines: list[str], left: list[str]) -> None:
+    script = f'root=; {LIBRARY}\nawk -v first=FIRST -v last=LAST "$postgresql_others"'
+    done = subprocess.run(["sh", "-c", script], input="\n".join(lines), capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == left
