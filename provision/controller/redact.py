@@ -31,6 +31,8 @@ class Mask:
                 if named or (name not in app.environment and len(value) >= (8 if for_plans else 4)):
                     found |= _with_lines(value)
                 found |= _password(value)
+            if app.database and app.database.access:
+                found.add(app.database.access.password)
             found |= _lines(app.source.private_key) | passwords(app.netrc_text)
         found |= _lines(host.tls.private_key)
         if host.backups:

@@ -84,7 +84,9 @@ def parse(output: str, facts: Sequence[Fact[Any]]) -> Facts:
     """
     lines = output.removesuffix("\n").split("\n")
     if not parts.ended(lines, PARTS):
-        raise ProbeError(f"the facts script ended early; the last line it printed: {shown(lines[-1]) or 'none'}")
+        # A fact may have a password, which stands behind this word.
+        last = shown(lines[-1].partition("password=")[0])
+        raise ProbeError(f"the facts script ended early; the last line it printed: {last or 'none'}")
     records: dict[str, list[Record]] = {fact.name: [] for fact in facts}
     for line in lines[:-1]:
         name, *fields = line.split("\t")

@@ -63,6 +63,13 @@ def is_ip(value: str) -> bool:
     return True
 
 
+def ip_address(value: str) -> str:
+    """One IP address."""
+    if not is_ip(value):
+        raise ValueError(f'"{value}" is not an IP address; write for example 10.0.0.10')
+    return str(ipaddress.ip_address(value))
+
+
 def network(value: str) -> str:
     """A network such as 10.0.0.0/8, or one address."""
     try:

@@ -77,7 +77,7 @@ def _variable(value: object) -> object:
     return dotenv.variable_value(str(value))
 
 
-def _filled(value: str, parts: dict[str, str]) -> str:
+def filled(value: str, parts: dict[str, str]) -> str:
     """A variable's value with the parts of the database and the cache in it."""
     return re.sub(r"\{(database|cache)\.\w+\}", lambda found: parts.get(found.group(), found.group()), value)
 
@@ -182,7 +182,8 @@ class App(Model):
     database: Database | None = Field(
         default=None,
         description="A database of the app's own: postgresql, or a mapping with the keys of Database. `DATABASE_URL` is then in the app's"
-        " environment, and {database.host}, .port, .user, .name and .url in values of `environment` stand for its parts.",
+        " environment, and {database.host}, .port, .user, .name, .url and, on another host, .password in values of `environment` stand for"
+        " its parts.",
         examples=["postgresql"],
     )
     env_file: EnvFile | None = Field(
@@ -349,7 +350,7 @@ class App(Model):
             if isinstance(one := data.get(key), Database | Cache) and one.engine
             for part, value in one.parts(str(data.get("name"))).items()
         }
-        own = {name: _filled(value, parts) for name, value in data.get("environment", {}).items()}
+        own = {name: filled(value, parts) for name, value in data.get("environment", {}).items()}
         urls = {"DATABASE_URL": "{database.url}", "REDIS_URL": "{cache.url}"}
         given = {name: parts[part] for name, part in urls.items() if part in parts}
         return {**given, **file, **secrets, **own}
@@ -392,6 +393,16 @@ class App(Model):
     def in_repository(self, path: str) -> str:
         """A path that is relative to the app's folder, from the top of the repository."""
         return os.path.normpath(f"{self.source.folder}/{path}")
+
+    @property
+    def own_database(self) -> Database | None:
+        """Its database on its own server."""
+        return self.database if self.database and not self.database.host else None
+
+    @property
+    def remote_database(self) -> Database | None:
+        """Its database on another host."""
+        return self.database if self.database and self.database.host else None
 
     @property
     def asked(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from provision.inventory.addresses import network, ssh_address
+from provision.inventory.addresses import ip_address, network, ssh_address
 from provision.inventory.app import App, app_name
 from provision.inventory.backups import Backups
 from provision.inventory.fields import File, Name, Text, Whole, distinct, matching
@@ -93,6 +93,12 @@ class Host(Model):
         validate_default=True,
         description="DNS name or IP address to connect to; required except with `connect: vagrant`.",
         examples=["203.0.113.10"],
+    )
+    private_address: Annotated[str, AfterValidator(ip_address)] | None = Field(
+        default=None,
+        description="The host's IP address in a network that it shares with other hosts: databases on other hosts are reached there, and from"
+        " there (`apps.NAME.database.host`). If omitted: its `address`.",
+        examples=["10.0.0.10"],
     )
     port: Whole = Field(default=22, ge=1, le=65535, description="SSH port.", examples=[22])
     user: User = Field(default="root", description="User to log in as.", examples=["root"])
@@ -212,6 +218,8 @@ class Host(Model):
     )
     forwarded: dict[int, int] = Field(default_factory=dict, exclude=True)
     """The server's ports that clients reach under another number at its address, and those numbers."""
+    serves: tuple[str, ...] = Field(default=(), exclude=True)
+    """The apps on other hosts whose databases this one has."""
     hidden: frozenset[str] = Field(default=frozenset(), exclude=True, repr=False)
     """The values that references led to. Never print them."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from provision.errors import InventoryError
+from provision.inventory import remote
 from provision.inventory.collisions import collisions
 from provision.inventory.explain import discreet, explain, locate
 from provision.inventory.host import Host
@@ -57,7 +58,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Inventory:
     return Inventory(
         path=path,
         name=path.stem,
-        hosts=hosts,
+        hosts=remote.acquainted(hosts),
         groups={group: tuple(name for name, host in hosts.items() if group in host.groups) for group in known},
     )
 
@@ -166,7 +167,7 @@ def _host_node(name: str, groups: Sequence[str], document: Node) -> Node:
 def _check_together(
     hosts: Mapping[str, Host], nodes: Mapping[str, Node], problems: Problems, hidden: frozenset[str]
 ) -> None:
-    for collision in collisions(hosts.values()):
+    for collision in (*collisions(hosts.values()), *remote.problems(hosts)):
         node, path = nodes[collision.host], collision.path
         problems.add(locate(node, path), discreet(collision.message, node, path, hidden))
     for name, host in hosts.items():

@@ -28,7 +28,8 @@ class PostgreSQL(Model):
 
     memory: Size | None = Field(
         default=None,
-        description="How much of the server's memory PostgreSQL plans with, its cache of files included. If omitted: half of it.",
+        description="How much of the server's memory PostgreSQL plans with, its cache of files included. If omitted: half of it, or all"
+        " of it where the host has no apps.",
         examples=["2G"],
     )
     parameters: dict[Setting, Value] = Field(

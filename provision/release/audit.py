@@ -111,7 +111,13 @@ def _listens(host: Host, each: Record) -> Finding | None:
         expected = each["protocol"] != "udp" or (host.tls.http3 and port == "443")
         serves = bool(host.apps) and "web" in host.roles and program == "nginx" and expected
         ssh = program == "sshd" or (program == "systemd" and port == str(host.port))
-        if serves or ssh or program in NETWORK or _named(host, each["package"]):
+        if (
+            serves
+            or ssh
+            or _has_database(host, program, each["address"])
+            or program in NETWORK
+            or _named(host, each["package"])
+        ):
             return None
     if _is_apps(host, unit) or (host.apps and unit.removesuffix(".service") in PROCESS_MANAGERS):
         return None
@@ -122,6 +128,12 @@ def _listens(host: Host, each: Record) -> Finding | None:
     fix = f"systemctl disable --now {unit}" if unit.endswith(".service") else "end it, and find out what starts it"
     name = f", or name {each['package']} in packages" if each["package"] else ""
     return _finding("listens", f"{who} listens {where}: {each['protocol']} {each['address']}", f"{fix}{name}")
+
+
+def _has_database(host: Host, program: str, address: str) -> bool:
+    """Whether what listens there is PostgreSQL for the host's apps, or for those of others."""
+    own = any(app.own_database for app in host.apps.values()) and LOCAL.match(address)
+    return program == "postgres" and bool(own or host.serves)
 
 
 def _login(host: Host, each: Record) -> Finding | None:

@@ -59,7 +59,7 @@ WantedBy=timers.target
 
 def backed_up_databases(host: Host) -> list[str]:
     """The apps whose databases are backed up."""
-    return [app.name for app in host.apps.values() if app.database] if host.backups and "app" in host.roles else []
+    return [app.name for app in host.apps.values() if app.own_database] if host.backups and "app" in host.roles else []
 
 
 def backed_up(host: Host, distribution: str) -> tuple[Resource, ...]:
@@ -144,7 +144,7 @@ def _login(wanted: Backups) -> tuple[File, ...]:
 
 def program(host: Host) -> str:
     """What the timers run, with all that it needs."""
-    apps = {app.name: app.database.check for app in host.apps.values() if app.database}
+    apps = {app.name: app.own_database.check for app in host.apps.values() if app.own_database}
     queries = "".join(f"    {name}) printf '%s' {quote(query)} ;;\n" for name, query in apps.items() if query)
     return "".join(
         (

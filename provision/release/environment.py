@@ -1,5 +1,6 @@
 """What an app's release reads when it starts: its environment, and Gunicorn's configuration."""
 
+from provision.errors import PlanError
 from provision.inventory import App
 from provision.release.layout import Layout, file
 from provision.release.template import render
@@ -7,7 +8,13 @@ from provision.resources.file import File
 
 
 def environment(app: App, commit: str, release: str) -> File:
-    """The inventory's variables, and which commit and release it is."""
+    """The inventory's variables, and which commit and release it is. Raises PlanError if the app cannot log in to its database yet."""
+    if app.remote_database and not app.remote_database.access:
+        server = app.remote_database.host
+        raise PlanError(
+            f"{app.name}: its database is on {server}, which has no login for this host yet",
+            f"deploy {server} together with it",
+        )
     values = {**app.env, "PROVISION_COMMIT": commit, "PROVISION_RELEASE": release}
     lines = [f"{key}={quoted(value)}" for key, value in sorted(values.items())]
     content = "# Written by provision.\n" + "\n".join(lines) + "\n"

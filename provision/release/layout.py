@@ -120,6 +120,18 @@ class CacheLayout(Places):
     )
 
 
+class LoginLayout(Places):
+    """An app's login to the PostgreSQL of another host, with `database.host`."""
+
+    prefix = "login"
+    keys = ("app",)
+
+    password = Place(
+        "/etc/{app}/database.login", "file", "its password; made once, and kept as long as the app", mode=0o600
+    )
+    root = Place("/etc/{app}/database.crt", "file", "where that server's certificate must be from", "root", APP, 0o640)
+
+
 class Layout(Places):
     """The paths of one app: `Layout("shop").releases` is /srv/shop/releases."""
 
@@ -327,7 +339,10 @@ class Hardened(Places):
 
 PRELUDE = "".join(
     table.shell()
-    for table in (Hardened, BackupPlaces, SharedBackupPlaces, Tools, Layout, CacheLayout, SlotLayout, ReleaseLayout)
+    for table in (
+        *(Hardened, BackupPlaces, SharedBackupPlaces, Tools),
+        *(Layout, CacheLayout, LoginLayout, SlotLayout, ReleaseLayout),
+    )
 )
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from provision.engine.layout import Place, Places, Toolkit
 from provision.release import principals
 from provision.release.backup_layout import BackupPlaces, SharedBackupPlaces
-from provision.release.layout import CacheLayout, Hardened, Layout, ReleaseLayout, SlotLayout
+from provision.release.database_login import DatabasePlaces
+from provision.release.layout import CacheLayout, Hardened, Layout, LoginLayout, ReleaseLayout, SlotLayout
 from provision.release.process_manager import PROCESS_MANAGERS
 
 PAGE = Path(__file__).parents[2] / "docs" / "server.md"
@@ -15,6 +16,7 @@ BEGIN, END = "<!-- tables: python -m provision.release.manual -->", "<!-- end of
 TABLES: tuple[tuple[str, tuple[type[Places], ...]], ...] = (
     ("An app", (Layout,)),
     ("Its Redis, with `cache: redis`", (CacheLayout,)),
+    ("Its login to another host's PostgreSQL, with `database.host`", (LoginLayout,)),
     ("One of its releases", (ReleaseLayout,)),
     ("One of its two slots, blue and green", (SlotLayout,)),
     ("Process managers", tuple(each.places for each in PROCESS_MANAGERS.values())),
@@ -22,6 +24,7 @@ TABLES: tuple[tuple[str, tuple[type[Places], ...]], ...] = (
     ("With `hardening`: the system and its updates", (Hardened,)),
     ("With `backups`: databases", (BackupPlaces,)),
     ("With `backups`: the folders `shared/`", (SharedBackupPlaces,)),
+    ("With databases of apps on other hosts", (DatabasePlaces,)),
 )
 HEAD = "| Where | What | Owner | Mode | Who may write |\n| --- | --- | --- | --- | --- |\n"
 

@@ -3,7 +3,17 @@
 from collections.abc import Iterator
 
 from provision.engine.layout import Place, Toolkit
-from provision.release.layout import APP, BUILDER, NGINX, REDIS, CacheLayout, Layout, ReleaseLayout, SlotLayout
+from provision.release.layout import (
+    APP,
+    BUILDER,
+    NGINX,
+    REDIS,
+    CacheLayout,
+    Layout,
+    LoginLayout,
+    ReleaseLayout,
+    SlotLayout,
+)
 
 # Each with the user that it runs as; ANOTHER is any other app, or its builder.
 ANOTHER = "another"
@@ -12,7 +22,7 @@ PRINCIPALS = {"the app": APP, "the builder": BUILDER, "nginx": NGINX, "its Redis
 
 def places() -> Iterator[Place]:
     """All places of the toolkit and of an app that have a mode: links have none, and what they lead to has its own."""
-    for table in (Toolkit, Layout, CacheLayout, ReleaseLayout, SlotLayout):
+    for table in (Toolkit, Layout, CacheLayout, LoginLayout, ReleaseLayout, SlotLayout):
         yield from (place for _, place in table.table() if place.mode is not None)
 
 

@@ -154,8 +154,8 @@ def apps_call(host: Host) -> str:
 
 
 def has_database(host: Host) -> bool:
-    """Whether the host has PostgreSQL for an app."""
-    return "app" in host.roles and any(app.database for app in host.apps.values())
+    """Whether the host has PostgreSQL for an app of its own, or of another host."""
+    return bool(host.serves) or ("app" in host.roles and any(app.own_database for app in host.apps.values()))
 
 
 def databases(host: Host, lines: Iterable[str]) -> list[DatabaseState]:

@@ -23,7 +23,8 @@ INSIDE = ("lo", "docker*", "br-*", "virbr*", "lxdbr*", "lxcbr*", "incusbr*", "po
 
 @dataclass(frozen=True, slots=True)
 class PacketFilter:
-    """A table of nftables that lets in SSH, these TCP `ports`, and those of UDP in `datagrams`; nothing if it is not `wanted`.
+    """A table of nftables that lets in SSH, these TCP `ports`, those of UDP in `datagrams`, and to the TCP port of `guarded` its addresses
+    alone; nothing if it is not `wanted`.
 
     SSH's ports are those on which the server's sshd listens, or else `ssh_port`; new connections to it are limited by
     client (30 at once, 30 a minute), and to the networks in `ssh_from`, if there are any. What others filter stays: this is one more
@@ -36,6 +37,7 @@ class PacketFilter:
     ssh_port: int = 22
     ssh_from: tuple[str, ...] = ()
     datagrams: tuple[int, ...] = ()
+    guarded: tuple[int, tuple[str, ...]] = (0, ())
 
     @property
     def ref(self) -> Ref:
@@ -79,7 +81,7 @@ class PacketFilter:
             return (Finding("firewall", "ok", f"{tool} is the server's firewall, and stays that"),)
         if planned is not None and self.ref not in planned:
             return ()
-        opened = {*self.ports, *self._ssh_ports(state)}
+        opened = {*self.ports, *self._ssh_ports(state), self.guarded[0]}
         closes = [one for one in state.all("listens") if int(one.split(" ")[0]) not in opened]
         if not closes:
             return ()
@@ -98,8 +100,7 @@ class PacketFilter:
         return tuple(sorted({int(one) for one in state["ssh"].split()})) or (self.ssh_port,)
 
     def _rules(self, state: State) -> str:
-        four = [one for one in self.ssh_from if ":" not in one]
-        six = [one for one in self.ssh_from if ":" in one]
+        four, six = _families(self.ssh_from)
         sources = [
             *((f"        ip saddr != {_set(four)} drop",) if four else ()),
             *((f"        ip6 saddr != {_set(six)} drop",) if six else ()),
@@ -111,12 +112,23 @@ class PacketFilter:
             for protocol, each in (("tcp", self.ports), ("udp", self.datagrams))
             if each
         ]
+        port, addresses = self.guarded
+        ports += [
+            f"        {family} saddr {_set(each)} tcp dport {port} accept"
+            for family, each in zip(("ip", "ip6"), _families(addresses), strict=True)
+            if each
+        ]
         return TABLE.format(
             inside=_set([f'"{name}"' for name in INSIDE]),
             ssh=_set(self._ssh_ports(state)),
             sources="".join(f"{line}\n" for line in sources),
             ports="".join(f"{line}\n" for line in ports),
         )
+
+
+def _families(addresses: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Those of IPv4, and those of IPv6."""
+    return [one for one in addresses if ":" not in one], [one for one in addresses if ":" in one]
 
 
 def _set(items: Sequence[object]) -> str:

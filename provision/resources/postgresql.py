@@ -64,6 +64,27 @@ class PostgresDatabase:
 
 
 @dataclass(frozen=True, slots=True)
+class NoDatabase:
+    """Neither the database nor its roles, if the toolkit made them, where no change in `also` removes them."""
+
+    name: str
+    also: Ref
+
+    @property
+    def ref(self) -> Ref:
+        return Ref("database", self.name)
+
+    def probe(self) -> Probe:
+        return Probe("postgresql_probe", LIBRARY, (self.name,))
+
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
+        if state["role"] != "ours" or state["owner"] not in ("", self.name) or self.also in earlier:
+            return None
+        what = f"PostgreSQL's database {self.name}: drop it with all data, and its roles"
+        return Change(self.ref, what, words("postgresql_remove", self.name), LIBRARY, phase="finish")
+
+
+@dataclass(frozen=True, slots=True)
 class PostgresConnections:
     """PostgreSQL allows as many connections as apps keep at once. Never a change.
 

@@ -108,12 +108,16 @@ postgresql_rename() {
     postgresql_ask postgres "begin; $change; commit"
 }
 
-# postgresql_remove NAME: the database with all its data, whoever is connected, what restores have kept of it or made beside, and its role.
+# postgresql_remove NAME: the database with all its data, whoever is connected, what restores have kept of it or made beside, its role, and those
+# that log in as it from other hosts.
 postgresql_remove() {
     for beside in $(postgresql_ask postgres "select datname from pg_database where datdba = (select oid from pg_roles where rolname = '$1')
         and datname ~ '^[a-z0-9_-]+$' and shobj_description(oid, 'pg_database') in ('Restored by provision.', 'Kept by provision.')"); do
         postgresql_ask postgres "drop database if exists \"$beside\" with (force)"
     done
     postgresql_ask postgres "drop database if exists \"$1\" with (force)"
+    for login in $(postgresql_ask postgres "select rolname from pg_roles where shobj_description(oid, 'pg_authid') = 'Made by provision for $1.' and rolname ~ '^[A-Za-z0-9._-]+$'"); do
+        postgresql_ask postgres "drop role \"$login\""
+    done
     postgresql_ask postgres "drop role if exists \"$1\""
 }

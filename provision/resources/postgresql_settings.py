@@ -12,6 +12,8 @@ from provision.untrusted import line as shown
 
 LIBRARY = f"{postgresql.LIBRARY}{library(__file__)}"
 FEW = 4
+# What is not restarted for a setting may be for who is let in.
+RESTARTED = Ref("clients", "postgresql")
 KIB = {"kB": 1, "MB": 1024, "GB": 1024**2}
 
 
@@ -73,7 +75,7 @@ class PostgresSettings:
     def findings(self, state: State, planned: Mapping[Ref, Change] | None) -> tuple[Finding, ...]:
         """What waits for a restart."""
         pending = [shown(each, 63) for each in state.all("pending")]
-        if not state["data"] or not pending:
+        if not state["data"] or not pending or RESTARTED in (planned or {}):
             return ()
         what = (
             f"PostgreSQL has not taken over {', '.join(pending)} yet: that needs a restart, which ends its connections"

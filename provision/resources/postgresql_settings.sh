@@ -8,7 +8,7 @@ postgresql_note=$provision_postgresql
 # for each setting that waits for a restart; name and set for each that ALTER SYSTEM set; and hand for each that somebody set in a file.
 postgresql_probe_settings() {
     read -r number _
-    command -v psql >/dev/null || return 0
+    command -v pg_ctlcluster >/dev/null || return 0
     {
         echo installed=yes
         if postgresql_is_ours; then echo ours=yes; fi

@@ -7,6 +7,7 @@ from provision.engine.facts import SYSTEM, Fact, Facts
 from provision.engine.resource import Finding, Ref, Resource
 from provision.inventory import Host
 from provision.release.activation import Activation
+from provision.release.database_login import DATABASES
 from provision.release.facts import HARDENED, KNOWN, MANAGED, MIGRATIONS, PREVIEWS, PUSHED, RELEASES
 from provision.release.migration import staying
 from provision.release.present import PRESENT, refuse_taken, removal, taken, unlisted
@@ -16,6 +17,7 @@ from provision.release.removal import RemovedUnit
 from provision.resources.nginx import NGINX
 from provision.resources.python import BUILT
 from provision.roles import app, backups, base, hardening, leaving, outside, preflight, python, renaming, tls, web
+from provision.roles.database import databases
 from provision.roles.wanted import Wanted
 
 Roles = Callable[[Host, Facts, Wanted], tuple[Resource, ...]]
@@ -31,6 +33,7 @@ FACTS: tuple[Fact[Any], ...] = (
     KNOWN,
     HARDENED,
     NGINX,
+    DATABASES,
 )
 # What is true where these guards have nothing to say.
 FINE = {
@@ -45,6 +48,8 @@ def server(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     refuse_taken(host, facts[PRESENT])
     chosen = (role for name, role in SERVER.items() if name in host.roles)
     found = [resource for role in chosen for resource in role(host, facts, wanted)]
+    if "app" not in host.roles:
+        found.extend(databases(host, facts, wanted))
     safe = hardening.hardening(host, facts, wanted)
     return (*found, *safe, *preflight.preflight(host, (*found, *safe), wanted))
 

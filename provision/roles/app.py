@@ -10,6 +10,8 @@ from provision.release.activation import Promotion
 from provision.release.backups import backed_up
 from provision.release.choice import release_before, release_named
 from provision.release.claim import Claim
+from provision.release.database_login import DATABASES, login, no_login
+from provision.release.database_login import program as client
 from provision.release.deployment import Deployment, slot
 from provision.release.facts import MANAGED, MIGRATIONS, PREVIEWS, RELEASES, ServerRelease
 from provision.release.layout import Layout, directory, file
@@ -23,6 +25,7 @@ from provision.release.settings import with_settings
 from provision.release.shared import shared_backed_up
 from provision.release.uninstall import uninstalled
 from provision.resources.file import Directory
+from provision.resources.postgresql import NoDatabase
 from provision.roles.cache import cache, no_cache, program, refuse_left_behind
 from provision.roles.database import databases
 from provision.roles.wanted import Wanted
@@ -33,21 +36,23 @@ def app(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     apps = tuple(host.apps.values())
     return (
         *_process_managers(apps),
-        *databases(host, facts),
+        *databases(host, facts, wanted),
         *program(apps),
+        *client(apps),
         *_backups(host, facts),
-        *(resource for one in apps for resource in _place(host, facts, one)),
+        *(resource for one in apps for resource in _place(host, wanted, one)),
         *shared_backed_up(host),
     )
 
 
 def _backups(host: Host, facts: Facts) -> tuple[Resource, ...]:
     """The backups of databases, in a folder that those of shared folders have, too."""
-    above = () if not host.backups or ("tls" in host.roles and host.tls.authorities) else (Directory("/etc/provision"),)
+    theirs = "tls" in host.roles and (host.tls.authorities or host.tls.dns)
+    above = () if not host.backups or theirs else (Directory("/etc/provision"),)
     return (*above, *backed_up(host, facts[SYSTEM].distribution))
 
 
-def _place(host: Host, facts: Facts, app: App) -> tuple[Resource, ...]:
+def _place(host: Host, wanted: Wanted, app: App) -> tuple[Resource, ...]:
     layout = Layout(app.name)
     return (
         directory(layout, Layout.home),
@@ -58,6 +63,7 @@ def _place(host: Host, facts: Facts, app: App) -> tuple[Resource, ...]:
         directory(layout, Layout.configuration),
         file(layout, Layout.tmpfiles, f"d {layout.sockets} 0750 root www-data -\n"),
         *cache(app),
+        *login(app, wanted.others),
         *_managed(app),
         *deploy_key(host, app),
     )
@@ -90,7 +96,12 @@ def _served(new: Deployment, wanted: Wanted) -> tuple[Resource, ...]:
     if old:
         refuse_left_behind(new.app, old.app)
         return new.taken_over(old.app)
-    return (*new.migrated(), *new.activated(stops_first=wanted.stops_first), *no_cache(new.app))
+    return (
+        *new.migrated(),
+        *new.activated(stops_first=wanted.stops_first),
+        *no_cache(new.app),
+        *no_login(new.app, new.facts[DATABASES]),
+    )
 
 
 def previewed(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
@@ -158,8 +169,12 @@ def restarted(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
 
 
 def removed(host: Host, facts: Facts, wanted: Wanted, name: str, with_data: bool = False) -> tuple[Resource, ...]:
-    """Nothing of the app of this name, whether or not the inventory has it. Its data stays unless it is to go, too."""
-    return (Claim(name, leaves=True), *uninstalled(name, with_data))
+    """Nothing of the app of this name, whether or not the inventory has it. Its data stays unless it is to go, too: also where the server has
+    nothing but its database.
+    """
+    gone = uninstalled(name, with_data)
+    data = next(one.ref for one in gone if one.part == "data")
+    return (Claim(name, leaves=True), *gone, *((NoDatabase(name, data),) if with_data else ()))
 
 
 def _kept(

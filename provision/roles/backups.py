@@ -52,7 +52,13 @@ def _meant(host: Host, wanted: Wanted, moment: Moment, only: Only) -> tuple[list
     if not host.backups:
         raise PlanError(f"{host.name}: the inventory has no backups here")
     apps = meant(host, wanted)
-    databases = [app for app in apps if app.database and only != "shared" and not moment.snapshot]
+    remote = next((app.remote_database for app in apps if app.remote_database), None)
+    if wanted.app and remote and only != "shared":
+        raise PlanError(
+            f"{host.name}: the database of {wanted.app} is on {remote.host}, which has no backups of it",
+            "add --only shared",
+        )
+    databases = [app for app in apps if app.own_database and only != "shared" and not moment.snapshot]
     folders = [
         app
         for app in shared_apps(host)
@@ -68,6 +74,6 @@ def discarded(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     """Nothing of what restores have left beside the apps' databases and shared folders."""
     apps = meant(host, wanted)
     return (
-        *(DiscardedDatabases(app.name) for app in apps if app.database),
+        *(DiscardedDatabases(app.name) for app in apps if app.own_database),
         *(DiscardedShared(app.name) for app in apps),
     )

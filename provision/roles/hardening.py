@@ -1,8 +1,11 @@
 """How a server is reached: sshd, the firewall, and who is kept out."""
 
+from ipaddress import ip_address, ip_network
+
 from provision.engine.facts import Facts
 from provision.engine.resource import Resource
-from provision.inventory import Host
+from provision.inventory import App, Host, database
+from provision.inventory.addresses import is_ip
 from provision.release.layout import Layout
 from provision.resources.egress import Egress
 from provision.resources.fail2ban import JAIL, Jails
@@ -41,7 +44,7 @@ def hardening(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     # With the role base they come early, because a build may need the swap.
     late = "base" not in host.roles
     whole = (*system(host, facts, wanted), *updates(host, facts, wanted), *auditing(host, facts)) if late else ()
-    return (*whole, *_firewall(host), *_egress(host), *_fail2ban(host), _notice(host), _sshd(host))
+    return (*whole, *_firewall(host, wanted), *_egress(host), *_fail2ban(host), _notice(host), _sshd(host))
 
 
 def _notice(host: Host) -> Notice:
@@ -87,14 +90,17 @@ def _forwards(host: Host) -> bool:
     return any(app.source.forward_agent for app in host.apps.values())
 
 
-def _firewall(host: Host) -> tuple[Resource, ...]:
+def _firewall(host: Host, wanted: Wanted) -> tuple[Resource, ...]:
     if not host.hardening.wants("firewall"):
         return (PacketFilter(wanted=False),)
     web = (80, 443) if "web" in host.roles else ()
     ports = tuple(sorted({*web, *host.hardening.open}))
+    datagrams = (443,) if web and host.tls.http3 else ()
+    clients = tuple(sorted({one.address for one in wanted.clients}))
+    guarded = (database.PORT, clients) if clients else (0, ())
     return (
         Packages("firewall", ("nftables",)),
-        PacketFilter(True, ports, host.port, tuple(host.hardening.ssh_from), (443,) if web and host.tls.http3 else ()),
+        PacketFilter(True, ports, host.port, tuple(host.hardening.ssh_from), datagrams, guarded),
     )
 
 
@@ -107,11 +113,20 @@ def _egress(host: Host) -> tuple[Resource, ...]:
             names[app.name],
             wanted,
             tuple(app.egress.local),
-            None if app.egress.to is None else tuple(app.egress.to),
+            None if app.egress.to is None else (*app.egress.to, *_database(app)),
         )
         for app in host.apps.values()
     )
     return (*((Packages("egress", ("nftables",)),) if wanted and names else ()), *tables)
+
+
+def _database(app: App) -> tuple[str, ...]:
+    """The address of the app's database on another host, if it has one, and no network has that already."""
+    found = app.remote_database.address if app.remote_database else ""
+    if not is_ip(found):
+        return ()
+    address = ip_address(found)
+    return () if any(address in ip_network(each) for each in app.egress.to or ()) else (found,)
 
 
 def _fail2ban(host: Host) -> tuple[Resource, ...]:

@@ -9,6 +9,7 @@ from provision.release.restored import restored
 from provision.release.shared import NoSharedBackups
 from provision.release.uninstall import uninstalled
 from provision.resources.nginx import NGINX
+from provision.roles.database import no_clients
 from provision.roles.wanted import Wanted
 
 
@@ -21,6 +22,7 @@ def left(host: Host, facts: Facts, wanted: Wanted, with_data: bool = False) -> t
     return (
         NoBackups(),
         NoSharedBackups(),
+        *no_clients(facts),
         *(part for app in apps for part in uninstalled(app, with_data)),
         *restored(apps, foreign, with_data),
     )

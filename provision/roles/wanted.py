@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+from provision.inventory.remote import Client
+from provision.resources.postgresql_clients import ServerCertificate
 from provision.resources.python import CachedPython
 
 
@@ -22,7 +24,8 @@ class Wanted:
     kept. `token` opens the new previews. With `force`, issuers are asked however short ago they were asked before. With `stops_first`, old releases end before new ones start.
     With `upgrades`, releases are new ones, for which what no lock pins is resolved anew.
     Releases are those of one `app`, if it is not empty. `notes` are lines to show before the plan. `now` is the
-    controller's time, in seconds since 1970; 0 if that does not matter. `inventory` is the inventory's name.
+    controller's time, in seconds since 1970; 0 if that does not matter. `inventory` is the inventory's name. `clients` are the apps on other hosts whose databases are to be here,
+    `verifiers` those of their passwords that are known, by login, and `certificate` what PostgreSQL shows them. `others` are the hosts that take part in the same run.
 
     It has many fields because every role takes from it what it needs, and no role knows of another's.
     """
@@ -42,3 +45,7 @@ class Wanted:
     notes: tuple[str, ...] = ()
     now: int = 0
     inventory: str = ""
+    clients: tuple[Client, ...] = ()
+    verifiers: Mapping[str, str] = field(default_factory=_none, repr=False)
+    certificate: ServerCertificate | None = None
+    others: frozenset[str] = frozenset()

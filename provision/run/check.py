@@ -5,6 +5,7 @@ from pathlib import Path
 
 from provision.errors import InventoryError, PlanError
 from provision.inventory import Host, find, load
+from provision.inventory.remote import clients
 from provision.roles.rehearsal import rehearsed
 
 
@@ -33,7 +34,7 @@ def check(path: Path | None, name: str = "") -> Checked:
     errors: dict[str, None] = {}
     for host in hosts:
         try:
-            resources[host.name] = len(rehearsed(host))
+            resources[host.name] = len(rehearsed(host, clients(inventory.hosts.values(), host.name)))
         except PlanError as error:
             errors[str(error)] = None
     return Checked(str(inventory.path), hosts, resources, tuple(errors))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,6 +18,7 @@ from provision.errors import PlanError, ProvisionError
 from provision.inventory import Host
 from provision.run import outside
 from provision.run.gather import gather, with_pythons
+from provision.run.introduce import introduce, needed
 from provision.run.look import observe, read_facts
 from provision.run.progress import locked
 from provision.run.request import Request
@@ -63,6 +64,9 @@ def _findings(request: Request, host: Host, session: Session, folder: Callable[[
         facts = read_facts(session)
         host, _ = with_pythons(host, facts, {})
         wanted = gather(request, host, facts, {}, folder)
+        if needed(host, request.inventory):
+            known = introduce({host.name: host}, {host.name: facts}, request.inventory)[host.name]
+            host, wanted = known.host, replace(wanted, verifiers=known.verifiers)
         resources = request.roles(host, facts, wanted)
     except PlanError as error:
         return (Finding("server", "stop", error.what, error.fix),)

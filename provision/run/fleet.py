@@ -11,6 +11,7 @@ from provision.inventory import Source
 from provision.release.commit import is_read
 from provision.run.follow import new_id
 from provision.run.host import HostRun
+from provision.run.introduce import introduce, needed
 from provision.run.request import Request
 from provision.run.result import Result
 from provision.run.watcher import Watcher
@@ -36,7 +37,7 @@ def run(
         found = _commits(resolvers, request) if request.resolves else {}
         runs = [HostRun(request, host, found.get(host.name, {}), watcher) for host in request.hosts]
         if agrees:
-            _each(runs, HostRun.make_plan)
+            _plan(request, runs)
             if any(one.plan and one.plan.changes for one in runs):
                 agrees(runs)
         steps = workers.submit(_all, request, runs)
@@ -75,8 +76,21 @@ def _all(request: Request, runs: Sequence[HostRun]) -> None:
         _each(runs, HostRun.look_from_outside)
 
 
+def _plan(request: Request, runs: Sequence[HostRun]) -> None:
+    """Plan all hosts. Those that have apps and databases for each other say all what they have before one of them is planned."""
+    meeting = [one for one in runs if needed(one.host, request.inventory)]
+    if meeting:
+        _each(meeting, HostRun.read_facts)
+        said = {one.host.name: one.facts for one in meeting if one.facts}
+        introduced = introduce({one.host.name: one.host for one in meeting}, said, request.inventory)
+        for one in meeting:
+            if one.host.name in introduced:
+                one.meet(introduced[one.host.name])
+    _each(runs, HostRun.make_plan)
+
+
 def _steps(request: Request, runs: Sequence[HostRun]) -> None:
-    _each([one for one in runs if not one.plan], HostRun.make_plan)
+    _plan(request, [one for one in runs if not one.plan])
     if not request.applies:
         return
     if len(runs) == 1:
@@ -110,8 +124,13 @@ def _held(runs: Sequence[HostRun]) -> HostRun | None:
 
 def _made(request: Request, runs: Sequence[HostRun]) -> None:
     """Make all changes on hosts that are held, phase by phase."""
-    _each(runs, lambda one: one.apply("prepare"))
-    broken = next((one for one in runs if not one.ok), None) or _once(runs) or _rolling(request, runs)
+    # A release may ask for its database as soon as it is prepared, so whoever has that comes first.
+    serving = [one for one in runs if one.wanted.clients]
+    _each(serving, lambda one: one.apply("prepare"))
+    broken = next((one for one in serving if not one.ok), None)
+    if not broken:
+        _each([one for one in runs if not one.wanted.clients], lambda one: one.apply("prepare"))
+    broken = broken or next((one for one in runs if not one.ok), None) or _once(runs) or _rolling(request, runs)
     if broken:
         for one in runs:
             one.skip(f"not activated: the release failed on {broken.host.name}")

@@ -11,6 +11,7 @@ from provision.controller.commit_files import Commit
 from provision.engine.facts import SYSTEM, Facts
 from provision.inventory import App, Host
 from provision.inventory.python import AUTO, DEFAULT
+from provision.inventory.remote import clients
 from provision.release import python
 from provision.release.artifacts import steps
 from provision.release.choice import release_id
@@ -51,6 +52,7 @@ def gather(request: Request, host: Host, facts: Facts, resolved: Commits, folder
         app=request.app,
         now=int(time.time()),
         inventory=request.inventory.name,
+        clients=clients(request.inventory.hosts.values(), host.name),
         notes=tuple(
             note
             for name, commit in found.items()

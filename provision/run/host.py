@@ -29,6 +29,7 @@ from provision.run.build import build_here
 from provision.run.follow import Run, follow, new_id
 from provision.run.gather import Commits, gather, inspected, with_pythons
 from provision.run.hold import Hold
+from provision.run.introduce import Introduction
 from provision.run.look import observe, read_facts
 from provision.run.progress import Progress, locked
 from provision.run.request import Request, who
@@ -54,6 +55,7 @@ class HostRun:
     progress: Progress = field(default_factory=Progress)
     plan: Plan | None = None
     facts: Facts | None = None
+    introduction: Introduction | None = None
     wanted: Wanted = field(default_factory=Wanted)
     public: tuple[PublicName, ...] = ()
     seen_outside: tuple[Finding, ...] = ()
@@ -100,11 +102,23 @@ class HostRun:
             progress.seconds += time.monotonic() - begun
         return progress.error is None
 
+    def read_facts(self) -> None:
+        """The first exec, unless it was. It changes nothing. Raises ProvisionError."""
+        self.facts = self.facts or read_facts(self.session)
+
+    def meet(self, introduction: Introduction) -> None:
+        """Take in what the other hosts of the run have said. From now on, the new secrets are hidden, too."""
+        self.introduction, self.host = introduction, introduction.host
+        self.mask = Mask(self.host)
+
     def make_plan(self) -> None:
         """Read facts, probe, and plan: two execs that change nothing. Raises ProvisionError."""
-        self.facts = read_facts(self.session)
+        self.read_facts()
+        assert self.facts is not None
         self.host, chosen = with_pythons(self.host, self.facts, self.commits)
         self.wanted = gather(self.request, self.host, self.facts, self.commits, self._folder)
+        if self.introduction:
+            self.wanted = self.introduction.with_(self.wanted)
         resources = self.request.roles(self.host, self.facts, self.wanted)
         self.public = roles.public(self.host, self.facts, resources)
         commits = inspected(self.host, self.facts, self.commits)

@@ -23,6 +23,7 @@ from provision.engine.resource import Change, Ref
 from provision.engine.shell import joined
 from provision.inventory import App, Source, load
 from provision.release.choice import release_id
+from provision.release.database_login import DATABASES, Databases
 from provision.release.facts import (
     HARDENED,
     KNOWN,
@@ -104,6 +105,7 @@ def make_known() -> Callable[..., Known]:
         present: Collection[PresentApp] = (),
         hardened: Collection[str] = (),
         nginx: Nginx | None = None,
+        databases: Databases | None = None,
         commits: Mapping[str, str] | None = None,
         wanted: Mapping[str, Any] | None = None,
         **server: Any,
@@ -118,6 +120,7 @@ def make_known() -> Callable[..., Known]:
                 PUSHED: dict(pushed or {}),
                 MIGRATIONS: (),
                 KNOWN: (),
+                DATABASES: databases or Databases(),
                 HARDENED: frozenset(hardened),
                 PRESENT: tuple(present),
                 NGINX: nginx or Nginx(),

@@ -44,6 +44,15 @@ def test_only_what_is_named_is_let_in() -> None:
     assert WEB.plan(state(text), {}) is None
 
 
+def test_a_guarded_port_is_open_to_its_addresses_alone() -> None:
+    guarded = PacketFilter(True, (), guarded=(5432, ("10.0.0.10", "fd00::10", "10.0.0.11")))
+    assert [line.strip() for line in rules(guarded).splitlines() if "5432" in line] == [
+        "ip saddr { 10.0.0.10, 10.0.0.11 } tcp dport 5432 accept",
+        "ip6 saddr { fd00::10 } tcp dport 5432 accept",
+    ]
+    assert guarded.findings(state(listens=("5432 postgres",)), {guarded.ref: Change(guarded.ref, "", "")}) == ()
+
+
 def test_datagrams_are_let_in_only_where_http3_needs_them() -> None:
     assert "udp dport { 443 }" not in rules(WEB)
     assert "        udp dport { 443 } accept\n" in rules(PacketFilter(True, (80, 443), datagrams=(443,)))

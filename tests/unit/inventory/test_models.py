@@ -54,6 +54,7 @@ CALLS = {
     ("Inventory", "select"): "web",
     ("Hardening", "wants"): "ssh",
     ("Database", "parts"): "shop",
+    ("Database", "variables"): "shop",
     ("PostgreSQL", "bytes"): 1024,
     ("Cache", "parts"): "shop",
     ("Backups", "calendar"): "full",
@@ -154,8 +155,9 @@ def test_a_file_is_read_once_however_often_it_is_named(monkeypatch: pytest.Monke
 
 def test_what_loading_fills_in_is_no_key_of_an_inventory() -> None:
     filled = {
-        "Host": {"name", "forwarded", "hidden"},
+        "Host": {"name", "forwarded", "hidden", "serves"},
         "App": {"name", "env", "netrc_text"},
+        "Database": {"address", "access"},
         "Source": {"private_key"},
         "TLS": {"authorities", "chain", "private_key", "names"},
         "Mirrors": {"authorities"},

@@ -10,7 +10,7 @@ import pytest
 from provision.engine.shell import library
 from provision.release import audit
 from provision.release.audit import unexplained
-from tests.unit.tables import TWO
+from tests.unit.tables import HOST, SHOP, TWO
 
 if TYPE_CHECKING:
     import subprocess
@@ -56,6 +56,23 @@ def line(record: dict[str, str]) -> str:
 def test_what_the_inventory_or_the_distribution_has_is_explained(make_host: MakeHost, record: dict[str, str]) -> None:
     host = make_host(f"{TWO}packages: [postgresql]\n")
     assert unexplained(host, [line(record), "kind=end"]) == ()
+
+
+@pytest.mark.parametrize(
+    ("database", "serves", "address", "explained"),
+    [
+        ("", (), "127.0.0.1:5432", False),
+        (", database: postgresql", (), "127.0.0.1:5432", True),
+        (", database: postgresql", (), "0.0.0.0:5432", False),
+        ("", ("shop",), "0.0.0.0:5432", True),
+    ],
+)
+def test_postgresql_listens_for_whom_the_inventory_says(
+    make_host: MakeHost, database: str, serves: tuple[str, ...], address: str, explained: bool
+) -> None:
+    host = make_host(f"{HOST}apps:\n{SHOP[:-2]}{database}}}\n").model_copy(update={"serves": serves})
+    record = {**LISTENS, "path": "/usr/lib/postgresql/15/bin/postgres", "package": "postgresql-15", "address": address}
+    assert (unexplained(host, [line(record), "kind=end"]) == ()) is explained
 
 
 @pytest.mark.parametrize(
