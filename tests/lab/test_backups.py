@@ -43,7 +43,7 @@ def make(repository: Repository, tmp_path_factory: pytest.TempPathFactory) -> Ma
     database = {"engine": "postgresql", "check": "select count(*) from visits"}
 
     def controller(**changes: Any) -> Controller:
-        return declared(WANTED | {"database": database}, backups=BACKUPS | changes)
+        return declared(WANTED | {"database": database, "backup_shared": False}, backups=BACKUPS | changes)
 
     return controller
 
