@@ -45,21 +45,6 @@ from provision.inventory.source import Source
 from provision.inventory.wording import display
 
 
-def app_name(value: str) -> str:
-    """An app's name. Raises ValueError for one that the system uses, or that cannot be a user's name."""
-    if not re.fullmatch(r"[a-z][a-z0-9-]{0,25}", value):
-        raise ValueError(
-            f'"{value}" is not an app name; use a-z, 0-9 and -, begin with a letter, at most 26 characters'
-        )
-    if value.endswith("-build"):
-        raise ValueError(f'"{value}" is what the builder of the app {value[:-6]} would be called; choose another name')
-    # provision-redis@.service and others are this toolkit's own units.
-    own = re.sub("^(systemd|provision)-", "", value)
-    if value in reserved.NAMES or own != value:
-        raise ValueError(f'"{value}" is a name that the system uses itself; choose another, for example {own[:22]}-app')
-    return value
-
-
 def _workers(value: object) -> object:
     if value == "auto":
         return value
@@ -309,7 +294,7 @@ class App(Model):
         description="Whether `backups` of the host back up the app's `shared/` folder, and SQLite databases in it.",
         examples=[False],
     )
-    renamed_from: Annotated[str, AfterValidator(app_name)] | None = Field(
+    renamed_from: Annotated[str, AfterValidator(reserved.app_name)] | None = Field(
         default=None,
         description="The name that the app had before: where a server still has it under that name, the app takes over its domains"
         " and its data, and the old one is removed. docs/renaming.md says how.",

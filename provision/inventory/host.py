@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from provision.inventory import reserved
 from provision.inventory.addresses import ip_address, network, ssh_address
-from provision.inventory.app import App, app_name
+from provision.inventory.app import App
 from provision.inventory.backups import Backups
 from provision.inventory.fields import File, Name, Text, Whole, distinct, matching
 from provision.inventory.hardening import Hardening
@@ -174,7 +175,7 @@ class Host(Model):
     connect_timeout: Whole = Field(
         default=10, ge=1, le=600, description="Seconds to wait for a connection (1 to 600).", examples=[10]
     )
-    apps: dict[Annotated[str, AfterValidator(app_name)], App] = Field(
+    apps: dict[Annotated[str, AfterValidator(reserved.app_name)], App] = Field(
         default_factory=dict,
         description="The server's apps, by name: a-z, 0-9 and -, at most 26 characters. The app's system user has the same name.",
         examples=[{}],

@@ -1,5 +1,7 @@
 """Names that an app cannot have: users, units and folders of the system, on Debian and on servers of this project."""
 
+import re
+
 WORDS = """
     _apt adm audio avahi backup bin cdrom crontab current daemon dbus default dialout dip disk docker
     fax floppy ftp games git gnats gunicorn input irc kmem kvm landscape list lp mail man messagebus
@@ -18,3 +20,18 @@ WORDS = """
 NAMES = frozenset(WORDS.split())
 PROCESSES = ("web", "blue", "green", "boot")
 """Names that an app's processes and schedules cannot have, as the app itself uses them."""
+
+
+def app_name(value: str) -> str:
+    """An app's name. Raises ValueError for one that the system uses, or that cannot be a user's name."""
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,25}", value):
+        raise ValueError(
+            f'"{value}" is not an app name; use a-z, 0-9 and -, begin with a letter, at most 26 characters'
+        )
+    if value.endswith("-build"):
+        raise ValueError(f'"{value}" is what the builder of the app {value[:-6]} would be called; choose another name')
+    # provision-redis@.service and others are this toolkit's own units.
+    own = re.sub("^(systemd|provision)-", "", value)
+    if value in NAMES or own != value:
+        raise ValueError(f'"{value}" is a name that the system uses itself; choose another, for example {own[:22]}-app')
+    return value

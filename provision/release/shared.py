@@ -10,7 +10,7 @@ from provision.engine.resource import Change, Probe, Ref, Resource, State
 from provision.engine.shell import joined, quote, words
 from provision.inventory import App, Host
 from provision.inventory.backups import Backups
-from provision.release import sandbox, shell
+from provision.release import backups, sandbox, shell
 from provision.release.backup_layout import RESTIC, SharedBackupPlaces
 from provision.release.environment import quoted
 from provision.release.layout import PRELUDE, directory, file
@@ -22,7 +22,8 @@ from provision.resources.service import Service
 from provision.resources.user import Group, User
 
 PLACES = SharedBackupPlaces()
-LIBRARY = joined(shell.LIBRARY, shell.text("shared"), shell.text("shared_recovery"))
+# With that of databases before it, a probe of both has it once.
+LIBRARY = f"{backups.LIBRARY}{shell.text('shared')}{shell.text('shared_recovery')}"
 STATUS = joined(TOOLKIT, PRELUDE, shell.text("shared"))
 TIMERS = ("full", "differential", "check", "drill")
 SERVICE = """\

@@ -51,13 +51,14 @@ MemoryDenyWriteExecute=yes
 RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
 InaccessiblePaths=/proc
 EnvironmentFile=$shared_settings
+Environment=RESTIC_REPOSITORY=$repository RESTIC_CACHE_DIR=$shared_cache TZ=UTC
 CacheDirectory=${shared_cache##*/}
 CacheDirectoryMode=0700
 BindPaths=$shared_cache
 $place
 $login
 $more"
-    sandbox_run "$({ shared_box && printf '%s\n' "$properties"; } | grep .)" --slice=provision-backups.slice timeout -k 10 "$seconds" env RESTIC_REPOSITORY="$repository" RESTIC_CACHE_DIR="$shared_cache" TZ=UTC restic "$@"
+    sandbox_run "$({ shared_box && printf '%s\n' "$properties"; } | grep .)" --slice=provision-backups.slice timeout -k 10 "$seconds" restic "$@"
 }
 
 # shared_reason <OUTPUT: the line that says why restic failed.

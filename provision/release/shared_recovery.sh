@@ -100,16 +100,37 @@ shared_restore() {
     notice "$1: $app_home/$5 is shared/ of the snapshot $id, of ${at}Z, with $said SQLite databases"
 }
 
-# shared_switch APP FOLDER KEPT: FOLDER becomes the shared folder, and what was that is KEPT.
+# shared_switch APP FOLDER KEPT: FOLDER becomes the shared folder, and what was that is KEPT. At no moment is there none, where the kernel lets
+# two folders change places.
 shared_switch() {
     layout_app "$1"
     sync "$app_home/$2"
     # One in which there is nothing, such as a new server's, is not worth keeping.
     kept=''
-    if ! rmdir "$app_shared" 2>/dev/null; then kept="; what there was is kept as $app_home/$3: invoke restore --discard drops it" && mv -T "$app_shared" "$app_home/$3"; fi
+    if ! rmdir "$app_shared" 2>/dev/null; then
+        kept="; what there was is kept as $app_home/$3: invoke restore --discard drops it"
+        if shared_exchange "$app_home/$2" "$app_shared"; then
+            mv -T "$app_home/$2" "$app_home/$3"
+            sync "$app_home"
+            notice "$1: shared/ is the restored one$kept"
+            return 0
+        fi
+        mv -T "$app_shared" "$app_home/$3"
+    fi
     mv -T "$app_home/$2" "$app_shared"
     sync "$app_home"
     notice "$1: shared/ is the restored one$kept"
+}
+
+# shared_exchange PATH PATH: both change places at once (renameat2(2), RENAME_EXCHANGE), for which there is no program before coreutils 9.5.
+shared_exchange() {
+    case $(uname -m) in
+    x86_64) number=316 ;;
+    aarch64) number=276 ;;
+    *) return 1 ;;
+    esac
+    # shellcheck disable=SC2016 # Perl's
+    perl -e 'exit(syscall(shift() + 0, -100, $ARGV[0], -100, $ARGV[1], 2) == 0 ? 0 : 1)' "$number" "$1" "$2"
 }
 
 # In: NUMBER APP FOLDER. Out: user=yes where the app is on the server, taken=yes where there is a folder of this name, apart=yes where the shared folder

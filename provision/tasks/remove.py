@@ -67,7 +67,7 @@ def remove(
 
 def _checked(command: Command, app: str | None, with_data: str | bool, asks: bool) -> bool:
     """Whether data is to go. Raises Exit for a command that cannot be carried out, before anything is touched."""
-    from provision.inventory.app import app_name
+    from provision.inventory.reserved import app_name
 
     if not command.host:
         command.target()
