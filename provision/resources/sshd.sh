@@ -14,7 +14,8 @@ sshd_present() {
     if grep -qsi '^[[:space:]]*include[[:space:]].*/sshd_config\.d/\*\.conf' "$root/etc/ssh/sshd_config"; then include=yes; fi
     printf 'include=%s\tkex=%s\tcipher=%s\tmac=%s\tkey=%s\n' "$include" \
         "$(sshd_has kex)" "$(sshd_has cipher)" "$(sshd_has mac)" "$(sshd_has HostKeyAlgorithms)"
-    sshd -T 2>/dev/null | sed -n 's/^\([a-z]*\) \(.*\)$/t.\1=\2/p' | tr '\n' '\t' | sed 's/\t$/\n/'
+    # Some, such as ListenAddress, are there more than once: the last one counts.
+    sshd -T 2>/dev/null | sed -n 's/^\([a-z]*\) \(.*\)$/t.\1=\2/p' | tac | awk -F = '!there[$1]++' | tr '\n' '\t' | sed 's/\t$/\n/'
 }
 
 sshd_has() { ssh -Q "$1" 2>/dev/null | tr '\n' ',' | sed 's/,$//'; }
