@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from provision import lab
-from tests.lab import probe_app, steps
+from tests.lab import again, probe_app, steps
 from tests.lab.conftest import LAB, Answer, Controller, https, seed, shell
 from tests.lab.repository import Repository
 
@@ -245,6 +245,7 @@ def locked(server: str) -> Iterator[None]:
     holder = "printf 'somebody (deploy)\\t2026-01-01T00:00:00Z\\tother\\n' >/run/provision/holder"
     shell(server, f"{holder}; systemd-run -q --unit hog flock /run/provision/lock sleep 120; sleep 0.3")
     try:
-        yield
+        with again.busy("its lock"):
+            yield
     finally:
         shell(server, "systemctl stop hog")
