@@ -34,6 +34,7 @@ CHECK = f"""\
 cd {PLACES.integrity_state}; how=--init; if [ -e now ]; then how=--update; fi; said=0; \
 aide --config={PLACES.integrity} $$how || said=$$?; [ $$said -lt 8 ]; mv -fT next now"""
 # By path: the text.
+# The unit sees the kernel's modules, whose files are packages' (so no ProtectKernelModules; it has no right to load any).
 FILES: Mapping[str, str] = {
     PLACES.integrity: "".join(
         (
@@ -58,12 +59,30 @@ ExecStart=-/usr/bin/debsums --silent
 ExecStart=/bin/sh -euc '{CHECK}'
 ProtectSystem=strict
 ReadWritePaths={PLACES.integrity_state}
+ProtectHome=read-only
+ProtectProc=invisible
+ProcSubset=pid
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelTunables=yes
 PrivateTmp=yes
+PrivateMounts=yes
 PrivateNetwork=yes
 PrivateDevices=yes
 NoNewPrivileges=yes
 CapabilityBoundingSet=CAP_DAC_READ_SEARCH
 RestrictAddressFamilies=AF_UNIX
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+IPAddressDeny=any
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+SystemCallErrorNumber=EPERM
 """,
     PLACES.integrity_timer: f"""\
 {HEAD}[Unit]
