@@ -6,7 +6,7 @@ import pytest
 
 from provision import lab
 from tests.lab.conftest import SUITE, Controller, https, shell
-from tests.lab.refusals import DOMAIN, SERVER, Declared
+from tests.lab.refusals import APP, DOMAIN, SERVER, Declared
 from tests.lab.repository import Repository
 
 pytest_plugins = ("tests.lab.refusals",)
@@ -94,3 +94,13 @@ def visit(*options: str) -> str:
 def ask(sql: str) -> list[str]:
     """What PostgreSQL answers its superuser."""
     return shell(SERVER, f'cd /; runuser -u postgres -- psql -XAtqc "{sql}"').splitlines()
+
+
+def visits(count: int) -> list[str]:
+    """So many visits, each a row with the next number."""
+    return [visit("-X", "POST") for _ in range(count)]
+
+
+def sql(query: str, database: str = APP) -> str:
+    """What PostgreSQL answers its superuser."""
+    return shell(SERVER, f'cd /; runuser -u postgres -- psql -XAtqc "{query}" {database}')

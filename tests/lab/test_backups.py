@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from provision import lab
-from tests.lab.conftest import SUITE, Answer, Controller, https, sampled, shell
-from tests.lab.database_app import MAIN, WANTED
-from tests.lab.refusals import APP, DOMAIN, SERVER, Declared
+from tests.lab.conftest import SUITE, Answer, Controller, sampled, shell
+from tests.lab.database_app import MAIN, WANTED, sql, visit, visits
+from tests.lab.refusals import APP, SERVER, Declared
 from tests.lab.repository import Repository
 from tests.lab.test_secrets import processes_watched, spellings
 
@@ -46,21 +46,6 @@ def make(repository: Repository, tmp_path_factory: pytest.TempPathFactory) -> Ma
         return declared(WANTED | {"database": database, "backup_shared": False}, backups=BACKUPS | changes)
 
     return controller
-
-
-def sql(query: str, database: str = APP) -> str:
-    """What PostgreSQL answers its superuser."""
-    return shell(SERVER, f'cd /; runuser -u postgres -- psql -XAtqc "{query}" {database}')
-
-
-def visit(*options: str) -> str:
-    """What the site says of its visits."""
-    return https(SERVER, "/visits", DOMAIN, *options).stdout
-
-
-def visits(count: int) -> list[str]:
-    """So many visits, each a row with the next number."""
-    return [visit("-X", "POST") for _ in range(count)]
 
 
 def state(controller: Controller) -> dict[str, Any]:
@@ -101,6 +86,23 @@ def test_a_second_in_the_middle_is_restored_with_exactly_the_rows_until_then(mak
     assert sql("select max(id) from visits", kept) == after
     assert make().plan(SERVER).status == 0
     assert int(visit("-X", "POST")) > int(before)
+
+
+@pytest.mark.long
+def test_of_a_thousand_rows_over_a_minute_those_until_a_second_are_restored(make: Make) -> None:
+    sql(f"create table rows (id int, at timestamptz default clock_timestamp()); grant all on rows to {APP}")
+    sql(
+        "do \\$\\$ begin for n in 1..1000 loop insert into rows values (n); commit; perform pg_sleep(0.06); end loop; end \\$\\$"
+    )
+    # No row is from within 15 ms of that second.
+    second = sql(
+        "select s at time zone 'UTC' from (select date_trunc('second', min(at)) + interval '1 second' * generate_series(20, 40) s from rows) t"
+        " where not exists (select 1 from rows where at between s - interval '15 ms' and s + interval '15 ms') limit 1"
+    )
+    until = sql(f"select max(id) from rows where at < '{second} UTC'")
+    good(make()("restore", SERVER, "--app", APP, "--at", f"{second.replace(' ', 'T')}Z", "--json"))
+    assert sql("select count(*), min(id), max(id) from rows") == f"{until}|1|{until}"
+    good(make()("restore", SERVER, "--app", APP, "--discard", "--json"))
 
 
 def test_what_was_kept_goes_when_it_is_discarded(make: Make) -> None:
