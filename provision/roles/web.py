@@ -26,8 +26,6 @@ SETTINGS = f"{FOLDER}/provision/settings.conf"
 ANSWERS, ANSWERS_LINK = f"{FOLDER}/sites-available/000-answers.conf", f"{FOLDER}/sites-enabled/zz-000-answers.conf"
 # nginx 1.25.1 made `http2` a directive of its own; these come with an older one.
 OLDER = {"debian11", "debian12", "ubuntu22.04", "ubuntu22.10", "ubuntu23.04", "ubuntu23.10", "ubuntu24.04"}
-# nginx 1.19.4 can end a handshake for a name that it does not serve.
-ACCEPTS = {"debian11", "ubuntu22.04"}
 # For a day, a browser knows that there is HTTP/3.
 ALTERNATIVE = """'h3=":443"; ma=86400'"""
 # Mozilla's groups for key exchange, and before them the post-quantum one, which an OpenSSL older than 3.5 would pass over (`?`).
@@ -127,7 +125,6 @@ def _members(host: Host, facts: Facts, package: Packages, wait: Waiting) -> tupl
         settings=SETTINGS,
         defaults=nginx.defaults(),
         http3=host.tls.http3,
-        rejects=facts[SYSTEM].distribution not in ACCEPTS,
         long_names=any(len(name) > LONG for name in names) and not set(nginx.sizes) - {DEFAULT},
     )
     answers = {ANSWERS, ANSWERS_LINK} if ANSWERS_LINK in nginx.links else set()

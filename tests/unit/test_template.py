@@ -23,7 +23,7 @@ def templates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_project_without_templates_has_the_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    values = {"settings": "/etc/settings", "defaults": ("*:443",), "http3": False, "long_names": False, "rejects": True}
+    values = {"settings": "/etc/settings", "defaults": ("*:443",), "http3": False, "long_names": False}
     rendered = render("nginx/default.conf.j2", certificate=CERTIFICATE, **values)
     assert f"ssl_certificate {CERTIFICATE}/fullchain.pem;" in rendered
 
