@@ -39,19 +39,6 @@ ExecStart={program} {command}
 Nice=10
 IOSchedulingClass=idle
 """
-TIMER = """\
-# {what}. Written by provision.
-[Unit]
-Description={what}
-
-[Timer]
-OnCalendar={at}
-Persistent=true
-Unit={unit}
-
-[Install]
-WantedBy=timers.target
-"""
 
 
 def shared_apps(host: Host) -> list[App]:
@@ -167,7 +154,7 @@ def _timer(wanted: Backups, name: str) -> tuple[Resource, ...]:
     unit = f"provision-shared-backup{'-' if name in ('check', 'drill') else '@'}{name}.service"
     timer = File(
         f"{UNITS}/provision-shared-backup-{name}.timer",
-        TIMER.format(what=f"Backups of shared folders: {name}", at=wanted.calendar(name), unit=unit),
+        backups.TIMER.format(what=f"Backups of shared folders: {name}", at=wanted.calendar(name), unit=unit),
     )
     return (timer, Service(f"provision-shared-backup-{name}.timer", (timer.ref,)))
 

@@ -26,7 +26,7 @@ nginx_keys() {
         if [ ! -e "$folder" ]; then install -d -m 700 -o www-data "$folder"; fi
     done
     for log in /var/log/nginx/access.log /var/log/nginx/error.log; do
-        if [ ! -e "$log" ]; then install -m 640 -o www-data -g adm /dev/null "$log"; elif [ -f "$log" ] && [ ! -L "$log" ]; then chown www-data:adm "$log"; fi
+        if [ ! -e "$log" ]; then install -m 640 -o www-data -g adm /dev/null "$log"; elif [ -f "$log" ] && [ ! -L "$log" ]; then chown -h www-data:adm "$log"; fi
     done
     if [ "$1" = start ]; then install -m 644 -o www-data -g www-data /dev/null /run/nginx.pid; fi
 }

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -116,3 +117,9 @@ def test_a_notice_is_shown_before_a_login_and_what_was_there_comes_back(
     assert notice.plan(State.of({**right, "network": "another"}), {})
     assert Notice().plan(State.of({**right, "kept": ""}), {}) is None
     assert Notice().plan(State.of(right), {})
+
+
+def test_the_page_on_security_shows_what_an_auditor_gets() -> None:
+    root = Path(__file__).parents[2]
+    _, audited = (root / "benchmarks/audited.yml").read_text().split("\n", 1)
+    assert f"```yaml\n{audited}```" in (root / "docs/security.md").read_text()
