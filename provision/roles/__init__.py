@@ -46,8 +46,13 @@ SERVER = {"base": base.base, "python": python.python, "app": app.app, "web": web
 def server(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     """The server without its releases. Raises PlanError if another app there has a name or a domain of the host's."""
     refuse_taken(host, facts[PRESENT])
-    chosen = (role for name, role in SERVER.items() if name in host.roles)
-    found = [resource for role in chosen for resource in role(host, facts, wanted)]
+    found: list[Resource] = []
+    for name, role in SERVER.items():
+        if name == "web":
+            # A certificate's issuer asks on port 80, which a firewall of before may keep closed.
+            found.extend(hardening.firewall(host, wanted))
+        if name in host.roles:
+            found.extend(role(host, facts, wanted))
     if "app" not in host.roles:
         found.extend(databases(host, facts, wanted))
     safe = hardening.hardening(host, facts, wanted)

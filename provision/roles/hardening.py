@@ -40,11 +40,11 @@ ALGORITHMS = {"KexAlgorithms": KEY_EXCHANGE, "Ciphers": CIPHERS, "MACs": MACS, "
 
 
 def hardening(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
-    """Those parts that the inventory asks for; what it asks for no longer goes."""
+    """Those parts that the inventory asks for, but for the firewall; what it asks for no longer goes."""
     # With the role base they come early, because a build may need the swap.
     late = "base" not in host.roles
     whole = (*system(host, facts, wanted), *updates(host, facts, wanted), *auditing(host, facts)) if late else ()
-    return (*whole, *_firewall(host, wanted), *_egress(host), *_fail2ban(host), _notice(host), _sshd(host))
+    return (*whole, *_egress(host), *_fail2ban(host), _notice(host), _sshd(host))
 
 
 def _notice(host: Host) -> Notice:
@@ -90,7 +90,8 @@ def _forwards(host: Host) -> bool:
     return any(app.source.forward_agent for app in host.apps.values())
 
 
-def _firewall(host: Host, wanted: Wanted) -> tuple[Resource, ...]:
+def firewall(host: Host, wanted: Wanted) -> tuple[Resource, ...]:
+    """What lets in those whom the host's roles serve; its removal where the inventory has none."""
     if not host.hardening.wants("firewall"):
         return (PacketFilter(wanted=False),)
     web = (80, 443) if "web" in host.roles else ()

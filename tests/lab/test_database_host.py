@@ -195,6 +195,18 @@ def test_who_leaves_the_inventory_is_let_in_no_more_and_the_data_stays(make: Mak
     assert (int(visit()) > int(before[0]), idle(make().deploy("both"))) == (True, True)
 
 
+def test_its_server_becomes_one_of_the_web_too(make: Make, repository: Repository) -> None:
+    domain = f"second.{DB}.test"
+    own = {"engine": "postgresql", "extensions": ["pg_trgm"]}
+    second = WANTED | {"source": repository.url, "domains": [domain], "database": own}
+    roles = ["base", "python", "app", "web", "tls"]
+    answer = make(roles=roles, apps={"second": second})("deploy", "db1", "--json")
+    assert answer.status == 0, answer.host("db1")["error"]
+    assert https(DB, "/visits", domain, "-X", "POST").stdout == "1"
+    assert visit().isdigit(), "its app's database answers the other server"
+    assert make(roles=roles, apps={"second": second}).deploy("db1").host("db1")["changed"] == 0
+
+
 @pytest.mark.long
 def test_an_app_is_removed_with_its_data_from_both(make: Make) -> None:
     assert make()("remove", "both", "--app", APP, "--yes", "--json").status == 0

@@ -1,10 +1,8 @@
 """What goes wrong during a run: killed controllers, cut connections, two runs at once, servers that are off."""
 
 import os
-import pty
 import signal
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -28,7 +26,8 @@ from provision.run.host import HostRun
 from provision.run.request import Request, who
 from provision.run.result import Result
 from provision.run.watcher import Silence
-from tests.lab.conftest import LAB, ROOT, Controller, https, shell
+from tests.lab.conftest import LAB, Controller, https, shell
+from tests.lab.terminal import on_a_terminal
 
 SERVER = os.environ.get("PROVISION_TEST_SERVER", "lab2")
 ADDRESS = f"10.213.0.{10 + int(SERVER.removeprefix('lab'))}"
@@ -345,23 +344,6 @@ def test_the_question_at_ctrl_c_ends_with_the_run_and_a_second_one_leaves_at_onc
     until(ended)
 
 
-def on_a_terminal(command: list[str]) -> "tuple[subprocess.Popen[bytes], Callable[[], str]]":
-    """A command with a terminal for its input and output; and a function that returns what it has printed so far."""
-    terminal, inside = pty.openpty()
-    environ = {**os.environ, "TERM": "xterm"}
-    process = subprocess.Popen(command, cwd=ROOT, env=environ, stdin=inside, stdout=inside, stderr=inside)
-    os.close(inside)
-    printed = bytearray()
-
-    def read() -> None:
-        with suppress(OSError):
-            while data := os.read(terminal, 1 << 16):
-                printed.extend(data)
-
-    threading.Thread(target=read, daemon=True).start()
-    return process, lambda: printed.decode(errors="replace")
-
-
 def test_secrets_are_in_no_process_list_log_or_file_that_others_can_read(controller: Controller) -> None:
     secret = f"correct-horse-battery-staple-{token_hex(16)}"
     (controller.inventory.parent / "app.env").write_text(f"SECRET_KEY={secret}\n")
@@ -385,10 +367,12 @@ def test_secrets_are_in_no_process_list_log_or_file_that_others_can_read(control
 
 
 def test_three_servers_at_once_and_one_of_them_is_off(controller: Controller) -> None:
+    hosts = ", ".join(f"{host}: {{groups: [three]}}" for host in ("lab1", "lab2", "lab3"))
+    grouped = controller.with_text(f"{controller.inventory.read_text()}hosts: {{{hosts}}}\n")
     lab.stop("lab3")
     try:
-        refused = controller("deploy", controller.inventory.stem, "--json")
-        answer = controller("deploy", controller.inventory.stem, "--json", "--skip-unreachable")
+        refused = grouped("deploy", "three", "--json")
+        answer = grouped("deploy", "three", "--json", "--skip-unreachable")
     finally:
         lab.start("lab3")
     assert (refused.status, [refused.host(name)["changed"] for name in ("lab1", "lab2", "lab3")]) == (1, [0, 0, 0])

@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from provision import roles
 from provision.engine.resource import State
 from provision.inventory import Hardening
+from provision.release.activation import Activation
+from provision.resources.certificate import Certificate
+from provision.resources.egress import Egress
 from provision.resources.notice import Notice
 from provision.resources.packet_filter import PacketFilter
 from provision.resources.sshd import SshServer
-from provision.roles.hardening import hardening
+from provision.roles.hardening import firewall, hardening
 
 if TYPE_CHECKING:
     from provision.engine.resource import Resource
@@ -22,7 +26,8 @@ HOST = "hosts: {web1: {address: 203.0.113.10, user: %s}}\nhardening: %s\n"
 
 
 def made(make_host: MakeHost, make_known: MakeFacts, text: str, user: str = "deploy") -> tuple[Resource, ...]:
-    return hardening(make_host(HOST % (user, text)), *make_known())
+    host, (facts, wanted) = make_host(HOST % (user, text)), make_known()
+    return (*firewall(host, wanted), *hardening(host, facts, wanted))
 
 
 def sshd(resources: tuple[Resource, ...]) -> SshServer:
@@ -77,6 +82,18 @@ def test_an_agent_is_forwarded_only_where_a_repository_needs_it(
     host = make_host(HOST % ("deploy", "{ssh: true}") + SHOP % (forwards, HOST_KEY))
     settings = dict(sshd(hardening(host, *make_known())).settings)
     assert ("AllowAgentForwarding" not in settings) is (forwards == "true")
+
+
+@pytest.mark.parametrize("parts", ["{firewall: true, egress: true}", "{}"])
+def test_what_opens_the_server_comes_before_what_is_asked_from_outside(
+    make_host: MakeHost, make_known: MakeFacts, parts: str
+) -> None:
+    app = (
+        "apps: {shop: {source: {repository: 'https://git.test/shop.git'}, module: 'shop:app', domains: [shop.test]}}\n"
+    )
+    kinds = [type(one) for one in roles.everything(make_host((HOST % ("deploy", parts)) + app), *make_known())]
+    assert kinds.index(PacketFilter) < kinds.index(Certificate)
+    assert kinds.index(Egress) < kinds.index(Activation)
 
 
 def test_the_firewall_opens_what_the_roles_need(make_host: MakeHost, make_known: MakeFacts) -> None:
