@@ -13,6 +13,7 @@ from provision.inventory import Host
 from provision.inventory.backups import Backups
 from provision.release import sandbox, shell
 from provision.release.backup_layout import BackupPlaces
+from provision.release.backup_units import service
 from provision.release.layout import PRELUDE, directory, file
 from provision.release.systemd import UNITS
 from provision.resources import postgresql
@@ -29,19 +30,6 @@ ARCHIVES = f"pgbackrest --config-path={PLACES.configuration} "
 # pgBackRest 2.46 was the first with SFTP; these have an older one.
 WITHOUT_SFTP = ("debian11", "debian12", "ubuntu22.04")
 TIMERS = ("full", "differential", "check", "drill")
-SERVICE = """\
-# {what}. Written by provision.
-[Unit]
-Description={what}
-After=postgresql.service network-online.target
-Wants=network-online.target
-
-[Service]
-Type=oneshot
-ExecStart={program} {command}
-Nice=10
-IOSchedulingClass=idle
-"""
 TIMER = """\
 # {what}. Written by provision.
 [Unit]
@@ -172,7 +160,14 @@ def units() -> tuple[Resource, ...]:
     return tuple(
         DropIn(
             f"{UNITS}/{name}.service",
-            SERVICE.format(what=what, program=PLACES.program, command=command),
+            service(
+                what,
+                PLACES.program,
+                command,
+                after="postgresql.service",
+                # It runs psql as postgres.
+                capabilities="CAP_SETGID CAP_SETUID",
+            ),
             "systemctl daemon-reload",
         )
         for name, what, command in made

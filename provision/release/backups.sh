@@ -2,11 +2,23 @@
 # Backups of the server's PostgreSQL, by pgBackRest. It runs as PostgreSQL's user: root reads nothing that this user could write, and only
 # keeps what came of it. backups_stanza is what the repository calls this server.
 
+# backups_box: the properties of the unit that pgBackRest runs in. It reads PostgreSQL's data, and writes to a repository that is a folder, to what is
+# restored, and to the folder of its locks.
+backups_box() {
+    repository=
+    if ! grep -q '^repo1-type=' "$backups_settings"; then repository=$(sed -n 's/^repo1-path=/-/p' "$backups_settings"); fi
+    printf '%s\n' User=postgres Group=postgres WorkingDirectory=/ CapabilityBoundingSet= NoNewPrivileges=yes ProtectSystem=strict ProtectHome=read-only \
+        PrivateTmp=yes PrivateDevices=yes ProtectKernelTunables=yes ProtectKernelModules=yes ProtectKernelLogs=yes ProtectControlGroups=yes \
+        ProtectClock=yes ProtectHostname=yes ProtectProc=invisible RestrictNamespaces=yes LockPersonality=yes RestrictRealtime=yes RestrictSUIDSGID=yes \
+        MemoryDenyWriteExecute=yes 'RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6' SystemCallArchitectures=native SystemCallFilter=@system-service \
+        UMask=0027 Nice=10 IOSchedulingClass=idle "ReadWritePaths=-/run/postgresql -$backups_scratch $repository"
+}
+
 # backups_run STANZA WORD...
 backups_run() {
     stanza=$1
     shift
-    (cd / && runuser -u postgres -- pgbackrest --config-path="$backups_configuration" --stanza="$stanza" "$@")
+    sandbox_run "$(backups_box)" --slice=provision-backups-postgresql.slice pgbackrest --config-path="$backups_configuration" --stanza="$stanza" "$@" </dev/null
 }
 
 # backups_reason <OUTPUT: the line that says why pgBackRest failed.
@@ -67,7 +79,7 @@ backups_folder() {
         mkdir -m 750 "$1"
         chown -h postgres:postgres "$1"
     fi
-    runuser -u postgres -- test -w "$1" || fail "$1: postgres may not write there: chown postgres: $1"
+    postgresql_as test -w "$1" || fail "$1: postgres may not write there: chown postgres: $1"
 }
 
 # backups_settle: the repository has a place for this PostgreSQL. One that was made anew, on a new server, goes on beside the backups of the one
@@ -167,7 +179,7 @@ backups_status() {
 # backups_remove: nothing of it is on the server, and PostgreSQL archives nothing; the repository stays.
 backups_remove() {
     for each in full differential check drill; do systemctl disable --quiet --now "provision-backup-$each.timer" 2>/dev/null || true; done
-    systemctl stop 'provision-backup@*.service' provision-backup-check.service provision-backup-drill.service 2>/dev/null || true
+    systemctl stop 'provision-backup@*.service' provision-backup-check.service provision-backup-drill.service provision-backups-postgresql.slice 2>/dev/null || true
     # What a restore that was killed left running.
     systemctl stop 'provision-scratch-*.service' 2>/dev/null || true
     if command -v psql >/dev/null && [ "$(postgresql_ask postgres 'select 1' 2>/dev/null)" = 1 ]; then
@@ -179,7 +191,7 @@ backups_remove() {
         esac
     fi
     rm -rf "$backups_configuration" "$backups_program" "$backups_state" "$backups_scratch" "$root/etc/systemd/system/provision-backup"[@-]*
-    (cd / && runuser -u postgres -- rm -rf /run/postgresql/pgbackrest 2>/dev/null) || true
+    postgresql_as rm -rf /run/postgresql/pgbackrest 2>/dev/null || true
     systemctl daemon-reload
     rmdir "$root/etc/provision" 2>/dev/null || true
 }

@@ -12,6 +12,7 @@ from provision.inventory import App, Host
 from provision.inventory.backups import Backups
 from provision.release import backups, sandbox, shell
 from provision.release.backup_layout import RESTIC, SharedBackupPlaces
+from provision.release.backup_units import service
 from provision.release.environment import quoted
 from provision.release.layout import PRELUDE, directory, file
 from provision.release.systemd import UNITS
@@ -26,19 +27,6 @@ PLACES = SharedBackupPlaces()
 LIBRARY = f"{backups.LIBRARY}{shell.text('shared')}{shell.text('shared_recovery')}"
 STATUS = joined(TOOLKIT, PRELUDE, shell.text("shared"))
 TIMERS = ("full", "differential", "check", "drill")
-SERVICE = """\
-# {what}. Written by provision.
-[Unit]
-Description={what}
-After=network-online.target
-Wants=network-online.target
-
-[Service]
-Type=oneshot
-ExecStart={program} {command}
-Nice=10
-IOSchedulingClass=idle
-"""
 
 
 def shared_apps(host: Host) -> list[App]:
@@ -143,7 +131,8 @@ def _units() -> tuple[Resource, ...]:
     return tuple(
         DropIn(
             f"{UNITS}/{name}.service",
-            SERVICE.format(what=what, program=PLACES.program, command=command),
+            # A repository may be a folder below /home.
+            service(what, PLACES.program, command, home="read-only"),
             "systemctl daemon-reload",
         )
         for name, what, command in made

@@ -8,11 +8,17 @@ from dataclasses import dataclass
 from provision.engine.plan import diff
 from provision.engine.resource import Change, Finding, Probe, Ref, State
 from provision.engine.shell import heredoc, library, words
+from provision.resources import nftables
 from provision.untrusted import line as shown
 
 LIBRARY = library(__file__)
 FOLDER, UNIT = "/etc/provision/egress", "/etc/systemd/system/provision-egress.service"
 AT_BOOT = "/etc/systemd/system/multi-user.target.wants/provision-egress.service"
+SERVICE = nftables.unit(
+    "where apps may connect to",
+    f"ExecStart=/bin/sh -c 'for rules in {FOLDER}/*.nft; do /usr/sbin/nft -f \"$$rules\" || true; done'",
+)
+SUM = hashlib.sha256(SERVICE.encode()).hexdigest()
 # Where clouds tell a machine its secrets: AWS, Google, Azure, DigitalOcean, Hetzner and others; AWS's containers; Azure's agent; Alibaba.
 METADATA = ("169.254.169.254", "169.254.170.2", "168.63.129.16", "100.100.100.200")
 METADATA6 = ("fd00:ec2::254", "fd20:ce::254")
@@ -46,7 +52,7 @@ class Egress:
 
     def probe(self) -> Probe:
         wanted = hashlib.sha256(self._rules().encode()).hexdigest() if self.wanted else "-"
-        return Probe("egress_probe", LIBRARY, (self._path, self._table, wanted))
+        return Probe("egress_probe", LIBRARY, (self._path, self._table, wanted, UNIT, SUM))
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         before = base64.b64decode(state["content"]).decode(errors="replace")
@@ -61,7 +67,7 @@ class Egress:
         if before == rules and state["live"] == "yes" and state["boot"] == "yes":
             return None
         what = "where it may connect to" if before != rules else "load again where it may connect to"
-        script = heredoc(words("egress_write", self._path, self._table, UNIT, AT_BOOT), rules.encode())
+        script = heredoc(words("egress_write", self._path, self._table, UNIT, AT_BOOT, SERVICE), rules.encode())
         return Change(self.ref, f"{self.app}: {what}", script, LIBRARY, diff(self._path, before, rules))
 
     def findings(self, state: State, planned: Mapping[Ref, Change] | None) -> tuple[Finding, ...]:

@@ -1,12 +1,12 @@
 # shellcheck shell=sh disable=SC2154
 
-# In: NUMBER PATH TABLE SHA256 (that of the wanted rules, or -). Out: content (base64), live (yes: the kernel has the rules as they were loaded), boot
-# (yes: it gets them at a boot), and, if it is wanted and is not so, listens (PORT PROGRAM), a record for each port of this server.
+# In: NUMBER PATH TABLE SHA256 (that of the wanted rules, or -) UNIT SHA256 (that of the unit). Out: content (base64), live (yes: the kernel has
+# the rules as they were loaded), boot (yes: it gets them at a boot), and, if it is wanted and is not so, listens (PORT PROGRAM), a record for
+# each port of this server.
 egress_probe() {
-    boot=no
-    if [ -e "$root/etc/systemd/system/multi-user.target.wants/provision-egress.service" ]; then boot=yes; fi
-    while IFS='	' read -r number path table wanted; do
-        live=no
+    while IFS='	' read -r number path table wanted unit sum; do
+        live=no boot=no
+        if [ -e "$root/etc/systemd/system/multi-user.target.wants/provision-egress.service" ] && [ "$(sha256sum <"$root$unit" | cut -d' ' -f1)" = "$sum" ]; then boot=yes; fi
         if [ -e "$root$path" ] && [ "$(egress_stamp "$root$path" "$table")" = "$(cat "$provision_stamps/$table" 2>/dev/null)" ]; then live=yes; fi
         printf '%s\tcontent=%s\tlive=%s\tboot=%s\n' "$number" "$(base64 -w 0 2>/dev/null <"$root$path")" "$live" "$boot"
         if [ "$wanted" = - ] || { [ "$live$boot" = yesyes ] && [ "$(sha256sum <"$root$path" | cut -d' ' -f1)" = "$wanted" ]; }; then continue; fi
@@ -28,7 +28,7 @@ egress_stamp() {
     } 2>&1 | sha256sum | cut -d' ' -f1
 }
 
-# egress_write PATH TABLE UNIT AT-BOOT <content
+# egress_write PATH TABLE UNIT AT-BOOT TEXT (of the unit) <content
 egress_write() {
     command -v nft >/dev/null || fail "there is no nft on the server: add nftables to the inventory's packages"
     found_folder "${1%/*}"
@@ -40,24 +40,12 @@ egress_write() {
         fail "nft refuses the rules, so nothing was loaded: $(printf '%s\n' "$verdict" | head -n 1)"
     fi
     mv -fT "$provision_stamps/$2.nft" "$1"
-    put "$3" root root 644 <<END_OF_UNIT
-[Unit]
-Description=provision: where apps may connect to
-After=nftables.service
-PartOf=nftables.service
-Before=network-pre.target
-Wants=network-pre.target
-
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=/bin/sh -c 'for rules in ${1%/*}/*.nft; do /usr/sbin/nft -f "\$rules" || true; done'
-END_OF_UNIT
+    printf '%s' "$5" | put "$3" root root 644
     mkdir -p "${4%/*}"
     point "$4" "$3"
     systemctl daemon-reload
     nft -f "$1"
-    systemctl start provision-egress.service
+    systemctl restart provision-egress.service
     egress_stamp "$1" "$2" | put "$provision_stamps/$2" root root 644
 }
 

@@ -1,6 +1,7 @@
 """The kernel's packet filter (nftables): a table of our own, closed to what the server's roles do not need."""
 
 import base64
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,6 +9,7 @@ from provision.engine.access import confirmed
 from provision.engine.plan import diff
 from provision.engine.resource import Change, Finding, Probe, Ref, State
 from provision.engine.shell import heredoc, library, words
+from provision.resources import nftables
 from provision.untrusted import line as shown
 
 LIBRARY = library(__file__)
@@ -15,6 +17,8 @@ RULES, UNIT = "/etc/provision/firewall.nft", "/etc/systemd/system/provision-fire
 AT_BOOT = "/etc/systemd/system/multi-user.target.wants/provision-firewall.service"
 STAMP = "/var/lib/provision/stamps/firewall"
 PATHS = (RULES, UNIT, AT_BOOT, STAMP)
+SERVICE = nftables.unit("the firewall", f"ExecStart=/usr/sbin/nft -f {RULES}", f"ExecReload=/usr/sbin/nft -f {RULES}")
+SUM = hashlib.sha256(SERVICE.encode()).hexdigest()
 # Without systemctl, as it also runs before units start.
 AFTERWARDS = f"if [ -e {RULES} ]; then nft -f {RULES}; else nft delete table inet provision; fi"
 # Where a host's own bridges begin: what comes from there is from its containers and machines.
@@ -44,7 +48,7 @@ class PacketFilter:
         return Ref("firewall", "nftables")
 
     def probe(self) -> Probe:
-        return Probe("packet_filter_probe", LIBRARY, (RULES, STAMP, "yes" if self.wanted else "no"))
+        return Probe("packet_filter_probe", LIBRARY, (RULES, STAMP, "yes" if self.wanted else "no", UNIT, SUM))
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         before = base64.b64decode(state["content"]).decode(errors="replace")
@@ -54,7 +58,7 @@ class PacketFilter:
         if before == wanted and state["live"] == "yes" and state["boot"] == "yes":
             return None
         what = "write its rules" if before != wanted else "load its rules again" if before else "load its rules"
-        script = heredoc(words("packet_filter_write", *PATHS), wanted.encode())
+        script = heredoc(words("packet_filter_write", *PATHS, SERVICE), wanted.encode())
         return Change(
             self.ref,
             f"firewall: {what}, if a new login succeeds with them",

@@ -1,12 +1,12 @@
 # shellcheck shell=sh disable=SC2154
 
-# In: NUMBER RULES STAMP yes|no. Out: content (base64), and, if a filter is wanted (yes): manager (ufw or firewalld, if one is in use), live
-# (yes: the kernel has the rules as they were loaded), boot (yes: it gets them at a boot), ssh (the ports on which sshd listens), and
-# listens (PORT PROGRAM, a record for each port that is open to others).
+# In: NUMBER RULES STAMP yes|no UNIT SHA256 (that of the unit). Out: content (base64), and, if a filter is wanted (yes): manager (ufw or
+# firewalld, if one is in use), live (yes: the kernel has the rules as they were loaded), boot (yes: it gets them at a boot), ssh (the ports
+# on which sshd listens), and listens (PORT PROGRAM, a record for each port that is open to others).
 packet_filter_probe() {
-    while IFS='	' read -r number rules stamp wanted; do
+    while IFS='	' read -r number rules stamp wanted unit sum; do
         printf '%s\tcontent=%s\n' "$number" "$(base64 -w 0 2>/dev/null <"$root$rules")"
-        if [ "$wanted" = yes ]; then packet_filter_present "$root$rules" "$root$stamp" | sed "s/^/$number	/"; fi
+        if [ "$wanted" = yes ]; then packet_filter_present "$root$rules" "$root$stamp" "$root$unit" "$sum" | sed "s/^/$number	/"; fi
     done
 }
 
@@ -15,7 +15,7 @@ packet_filter_present() {
     if grep -qs '^ENABLED=yes' "$root/etc/ufw/ufw.conf"; then manager=ufw; fi
     if [ -z "$manager" ] && systemctl -q is-active firewalld 2>/dev/null; then manager=firewalld; fi
     if [ -e "$2" ] && [ "$(packet_filter_stamp "$1")" = "$(cat "$2")" ]; then live=yes; fi
-    if [ -e "$root/etc/systemd/system/multi-user.target.wants/provision-firewall.service" ]; then boot=yes; fi
+    if [ -e "$root/etc/systemd/system/multi-user.target.wants/provision-firewall.service" ] && [ "$(sha256sum <"$3" | cut -d' ' -f1)" = "$4" ]; then boot=yes; fi
     listening=$(ss -Hltnp 2>/dev/null)
     printf 'manager=%s\tlive=%s\tboot=%s\tssh=%s\n' "$manager" "$live" "$boot" "$(printf '%s\n' "$listening" | packet_filter_ssh)"
     printf '%s\n' "$listening" | awk '
@@ -37,7 +37,7 @@ packet_filter_stamp() {
     } 2>&1 | sha256sum | cut -d' ' -f1
 }
 
-# packet_filter_write RULES UNIT AT-BOOT STAMP <content
+# packet_filter_write RULES UNIT AT-BOOT STAMP TEXT (of the unit) <content
 packet_filter_write() {
     command -v nft >/dev/null || fail "there is no nft on the server: add nftables to the inventory's packages"
     if [ ! -d "${1%/*}" ]; then mkdir -m 755 "${1%/*}"; fi
@@ -46,20 +46,7 @@ packet_filter_write() {
         printf '%s\n' "$verdict"
         fail "nft refuses the rules, so nothing was loaded: $(printf '%s\n' "$verdict" | head -n 1)"
     fi
-    put "$2" root root 644 <<END_OF_UNIT
-[Unit]
-Description=provision: the firewall
-After=nftables.service
-PartOf=nftables.service
-Before=network-pre.target
-Wants=network-pre.target
-
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=/usr/sbin/nft -f $1
-ExecReload=/usr/sbin/nft -f $1
-END_OF_UNIT
+    printf '%s' "$5" | put "$2" root root 644
     mkdir -p "${3%/*}"
     point "$3" "$2"
     systemctl daemon-reload

@@ -1,9 +1,12 @@
 # shellcheck shell=sh disable=SC2154
 # Names of databases are those of apps, and need no escaping within quotes.
 
-# postgresql_ask DATABASE SQL: what PostgreSQL answers its own superuser; the folder is one that this may enter. Roles can put functions and
-# views of their own before PostgreSQL's, with a search path that they set for their database: the superuser looks at none of them.
-postgresql_ask() { (cd / && runuser -u postgres -- env PGCONNECT_TIMEOUT=5 PGOPTIONS='-c search_path=pg_catalog' psql -XAtq -v ON_ERROR_STOP=1 -d "$1" -c "$2"); }
+# postgresql_as WORD...: as PostgreSQL's user, in a folder that this user may enter. Without PAM, whose limits a unit in a sandbox cannot set.
+postgresql_as() { (cd / && setpriv --reuid=postgres --regid=postgres --init-groups "$@"); }
+
+# postgresql_ask DATABASE SQL: what PostgreSQL answers its own superuser. Roles can put functions and views of their own before PostgreSQL's, with a
+# search path that they set for their database: the superuser looks at none of them.
+postgresql_ask() { postgresql_as env PGCONNECT_TIMEOUT=5 PGOPTIONS='-c search_path=pg_catalog' psql -XAtq -v ON_ERROR_STOP=1 -d "$1" -c "$2"; }
 
 # In: NUMBER NAME. Out, if PostgreSQL answers: role (ours or theirs) and owner (of the database), if there are such, open (yes: other roles may
 # connect), closed (yes: a restore that was killed lets nobody in), and extension, in a record for each.
@@ -61,7 +64,7 @@ postgresql_status() {
 
 # postgresql_why: the last line of the last day that says why PostgreSQL ended.
 postgresql_why() {
-    (cd / && runuser -u postgres -- sh -c 'tail -q -c 200000 /var/log/postgresql/*.log' 2>/dev/null) |
+    postgresql_as sh -c 'tail -q -c 200000 /var/log/postgresql/*.log' 2>/dev/null |
         awk -v after="$(date -d '1 day ago' '+%Y-%m-%d %H:%M:%S')" 'substr($0, 1, 19) > after && /PANIC: |was terminated by signal|No space left on device/ { last = $0 } END { print last }' |
         sed 's/^.*\(PANIC\|FATAL\|ERROR\|LOG\): *//' | tr -d '\000-\037\177' | cut -c 1-200
 }

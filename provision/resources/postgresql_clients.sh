@@ -3,7 +3,7 @@
 postgresql_first='# Begin of what provision wrote: apps on other hosts.' postgresql_last='# End of what provision wrote.'
 
 # postgresql_run DATABASE <SQL: by its superuser. What it is told is in no argument.
-postgresql_run() { (cd / && runuser -u postgres -- env PGCONNECT_TIMEOUT=5 PGOPTIONS='-c search_path=pg_catalog' psql -XAtq -v ON_ERROR_STOP=1 -d "$1" -f -); }
+postgresql_run() { postgresql_as env PGCONNECT_TIMEOUT=5 PGOPTIONS='-c search_path=pg_catalog' psql -XAtq -v ON_ERROR_STOP=1 -d "$1" -f -; }
 
 # In: NUMBER ROLE APP. Out, if PostgreSQL answers and has the role: role (ours or theirs), verifier (SHA-256 of its password's), and whole=yes
 # where it can log in and is the app's then.

@@ -58,9 +58,6 @@ postgresql_set() {
     for each; do case $each in -*) sed "/^${each#-}\$/d" "$postgresql_note" | put "$postgresql_note" root root 600 ;; esac done
 }
 
-# postgresql_as WORD...: as PostgreSQL's user, in a folder that this user may enter.
-postgresql_as() { (cd / && runuser -u postgres -- "$@"); }
-
 # postgresql_back: the settings are what they were. Reads data.
 postgresql_back() { postgresql_as mv -f "$data/postgresql.auto.conf.provision" "$data/postgresql.auto.conf"; }
 

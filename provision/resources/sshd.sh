@@ -12,11 +12,21 @@ sshd_probe() {
 sshd_present() {
     include=no
     if grep -qsi '^[[:space:]]*include[[:space:]].*/sshd_config\.d/\*\.conf' "$root/etc/ssh/sshd_config"; then include=yes; fi
-    printf 'include=%s\tkex=%s\tcipher=%s\tmac=%s\tkey=%s\n' "$include" \
-        "$(sshd_has kex)" "$(sshd_has cipher)" "$(sshd_has mac)" "$(sshd_has HostKeyAlgorithms)"
+    printf 'include=%s\t%s\n' "$include" "$(sshd_algorithms)"
     # Some, such as ListenAddress, are there more than once: the last one counts.
     sshd -T 2>/dev/null | sed -n 's/^\([a-z]*\) \(.*\)$/t.\1=\2/p' | tac | awk -F = '!there[$1]++' | tr '\n' '\t' | sed 's/\t$/\n/'
 }
+
+# sshd_algorithms: what this OpenSSH has. It takes as long to ask as all else of sshd together, so it was noted for this program.
+sshd_algorithms() {
+    if [ "$(head -n 1 "$provision_stamps/ssh" 2>/dev/null)" = "$(sshd_program)" ]; then
+        sed 1d "$provision_stamps/ssh"
+    else
+        printf 'kex=%s\tcipher=%s\tmac=%s\tkey=%s\n' "$(sshd_has kex)" "$(sshd_has cipher)" "$(sshd_has mac)" "$(sshd_has HostKeyAlgorithms)"
+    fi
+}
+
+sshd_program() { stat -L -c '%i %s %Z' /usr/bin/ssh; }
 
 sshd_has() { ssh -Q "$1" 2>/dev/null | tr '\n' ',' | sed 's/,$//'; }
 
@@ -30,11 +40,13 @@ sshd_keys() {
 sshd_write() {
     put "$1" root root 644
     sshd_load
+    mkdir -p "$provision_stamps"
+    { sshd_program && sshd_algorithms; } | put "$provision_stamps/ssh" root root 644
 }
 
 # sshd_remove PATH KEYS
 sshd_remove() {
-    rm -rf "$1" "$2"
+    rm -rf "$1" "$2" "$provision_stamps/ssh"
     sshd_load
 }
 

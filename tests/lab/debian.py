@@ -11,11 +11,11 @@ import yaml
 
 from provision import lab
 from tests.lab.conftest import ROOT, SUITE, Controller, https, shell
+from tests.lab.exposure import rating
 from tests.lab.listing import changed, listing
 from tests.lab.load import load
 from tests.lab.refusals import lab_values
 from tests.lab.repository import Repository
-from tests.lab.test_sandbox import rating
 
 SERVER = os.environ.get("PROVISION_TEST_SERVER", "lab2")
 ADDRESS = f"10.213.0.{10 + int(SERVER.removeprefix('lab'))}"
@@ -111,7 +111,9 @@ def test_the_server_passes_all_checks_and_the_doctor_finds_nothing(site: Site) -
 
 def test_what_runs_is_in_a_tight_sandbox(site: Site) -> None:
     slot = shell(SERVER, "basename $(readlink /run/shop/current.sock) .sock")
-    ratings = {unit: rating(unit) for unit in (f"shop@{slot}.service", "shop-worker.service", "shop-tidy.service")}
+    ratings = {
+        unit: rating(SERVER, unit) for unit in (f"shop@{slot}.service", "shop-worker.service", "shop-tidy.service")
+    }
     print(SUITE, shell(SERVER, "systemctl --version | head -n 1"), ratings)
     assert max(ratings.values()) <= 1.5, ratings
     shell(SERVER, "systemctl start shop-tidy; supervisorctl start talk-tidy; sleep 2")

@@ -11,6 +11,7 @@ import pytest
 from provision import lab
 from provision.lab import network
 from tests.lab.conftest import LAB, SUITE, Controller, shell
+from tests.lab.exposure import exposed
 from tests.lab.refusals import ADDRESS, SERVER
 
 METADATA = "169.254.169.254"
@@ -122,6 +123,9 @@ def test_drift_is_mended_a_boot_brings_the_rules_back_and_without_the_key_they_g
     shell(SERVER, "nft delete table inet provision_app_shop")
     assert controller(*asks).failing(SERVER) == {"an_apps_user_reaches_no_metadata_address"}
     assert provision(controller) == ["egress:shop"]
+    shell(SERVER, "echo >>/etc/systemd/system/provision-egress.service")
+    assert provision(controller) == ["egress:shop"]
+    assert exposed(SERVER) == {}
     lab.kill(SERVER)
     lab.start(SERVER)
     assert "provision_app_shop" in shell(SERVER, "nft list tables")

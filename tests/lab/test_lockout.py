@@ -20,6 +20,7 @@ from provision.run.request import Request
 from provision.run.result import Result
 from provision.run.watcher import Silence
 from tests.lab.conftest import LAB, SUITE, Controller, sampled, shell
+from tests.lab.exposure import exposed
 from tests.lab.refusals import ADDRESS, SERVER
 
 SECONDS = 60
@@ -151,6 +152,7 @@ def test_the_parts_that_the_inventory_asks_for_are_set_and_go_again(make: Make) 
     assert {"sshd:settings", "firewall:nftables"} <= set(made.changed(SERVER))
     again = controller.deploy(SERVER).host(SERVER)
     assert (again["changed"], again["execs"]) == (0, 2)
+    assert exposed(SERVER) == {}
     sshd = shell(SERVER, "sshd -T").splitlines()
     assert {"passwordauthentication no", "permitrootlogin no", "kbdinteractiveauthentication no"} <= {*sshd}
     password = ("ssh", "-F", "none", "-o", "PubkeyAuthentication=no", "-o", f"UserKnownHostsFile={LAB}/known_hosts")

@@ -11,6 +11,7 @@ import pytest
 from provision import lab
 from tests.lab import boxed_app
 from tests.lab.conftest import LAB, Controller, https, sampled, seed, shell
+from tests.lab.exposure import rating
 from tests.lab.repository import Repository
 
 SERVER = os.environ.get("PROVISION_TEST_SERVER", "lab2")
@@ -58,12 +59,6 @@ def sees(name: str) -> dict[str, object]:
     return found
 
 
-def rating(unit: str) -> float:
-    """The exposure level that systemd gives a unit; 10 is the worst."""
-    said = shell(SERVER, f"systemd-analyze security --no-pager {unit} | tail -n 1")
-    return float(said.rpartition("exposure level for")[2].rpartition(": ")[2].split()[0])
-
-
 def test_numpy_uvloop_and_an_apps_own_workers_work_in_it(boxed: Controller) -> None:
     assert (answer("/loop"), answer("/pool"), answer("/numpy")) == ("uvloop", 30, 150.0)
 
@@ -76,20 +71,20 @@ def rated_build(controller: Controller) -> float:
     try:
         begun = lab.shell(SERVER, f"timeout 60 sh -c 'until systemctl is-active -q {unit}; do sleep 0.2; done'")
         assert begun.returncode == 0, building.communicate(timeout=60)
-        return rating(unit)
+        return rating(SERVER, unit)
     finally:
         lab.shell(SERVER, f"systemctl stop {unit}")
         building.communicate(timeout=60)
 
 
 def test_all_that_runs_for_an_app_is_rated_1_5_or_lower(boxed: Controller) -> None:
-    ratings = {unit: rating(unit) for unit in (UNIT, "boxed-worker.service", "boxed-tick.service")}
+    ratings = {unit: rating(SERVER, unit) for unit in (UNIT, "boxed-worker.service", "boxed-tick.service")}
     running = boxed.start("run", SERVER, "--command", "sleep 20")
     try:
         unit = shell(
             SERVER, "until systemctl list-units --plain --no-legend 'run-*.service' | grep . ; do sleep 0.2; done"
         )
-        ratings["run"] = rating(unit.split()[0])
+        ratings["run"] = rating(SERVER, unit.split()[0])
     finally:
         running.kill()
         running.communicate()
