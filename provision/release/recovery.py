@@ -48,7 +48,8 @@ class Moment:
 @dataclass(frozen=True, slots=True)
 class RestoredDatabase:
     """An app's database of the backups of the server `stanza`, in place of the present one, which is kept under the name `kept`; or, if
-    `into` is not empty, beside it under that name. Always a change. `here` is what the repository calls this server.
+    `into` is not empty, beside it under that name. Always a change. `here` is what the repository calls this server. Where that is `new`, its
+    backups are those of an earlier one.
     """
 
     app: str
@@ -57,6 +58,7 @@ class RestoredDatabase:
     here: str
     kept: str
     into: str = ""
+    new: bool = False
 
     @property
     def ref(self) -> Ref:
@@ -83,6 +85,7 @@ class RestoredDatabase:
         new = self.into or self._beside
         own = "yes" if self.stanza == self.here else "no"
         script = f"backups_stanza={quote(self.here)}\n"
+        script += "recovery_earlier\n" if self.new and own == "yes" else ""
         script += words("recovery_restore", self.app, new, self.stanza, own, *self.moment.options(self.app))
         whence = "" if own == "yes" else f", from the backups of {self.stanza}"
         what = f"{self.app}: restore its database {self.moment}{whence}"

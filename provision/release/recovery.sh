@@ -4,7 +4,7 @@
 # while postgres reads it. An app's part of it is copied as the app: what the app has put into its database is never run by more than it.
 
 # recovery_ask NAME DATABASE SQL
-recovery_ask() { (cd / && runuser -u postgres -- env PGOPTIONS='-c search_path=pg_catalog' psql -XAtq -v ON_ERROR_STOP=1 -h "/run/provision-scratch-$1" -p 5432 -d "$2" -c "$3"); }
+recovery_ask() { postgresql_as env PGOPTIONS='-c search_path=pg_catalog' psql -XAtq -v ON_ERROR_STOP=1 -h "/run/provision-scratch-$1" -p 5432 -d "$2" -c "$3"; }
 
 # recovery_drop NAME: and all that it has taken of the disk.
 recovery_drop() {
@@ -55,7 +55,7 @@ recovery_begin() {
         recovery_drop "$name"
         fail "the backup cannot be restored: $(printf '%s\n' "$said" | backups_reason)"
     }
-    version=$(runuser -u postgres -- head -c 10 "$data/PG_VERSION")
+    version=$(postgresql_as head -c 10 "$data/PG_VERSION")
     case $version in *[!0-9]* | '') version=0 ;; esac
     programs=/usr/lib/postgresql/$version/bin
     settings=$(postgresql_ask postgres 'show config_file')
@@ -64,21 +64,28 @@ recovery_begin() {
         fail "the backup is of PostgreSQL $version, which this server has not: add postgresql-$version to packages, or restore to a server that has it"
     fi
     systemd-run --quiet --unit="provision-scratch-$name" -p User=postgres -p KillSignal=SIGINT -p RuntimeDirectory="provision-scratch-$name" \
-        -p RuntimeDirectoryMode=0700 -p WorkingDirectory=/ -p Nice=10 "$programs/postgres" -D "$data" -c config_file="$settings" -c data_directory="$data" \
+        -p RuntimeDirectoryMode=0700 -p WorkingDirectory=/ -p Nice=10 -p CapabilityBoundingSet= -p NoNewPrivileges=yes -p PrivateTmp=yes \
+        -p PrivateDevices=yes -p ProtectSystem=strict -p ReadWritePaths="-/run/postgresql $backups_scratch" -p ProtectHome=read-only -p RestrictSUIDSGID=yes \
+        "$programs/postgres" -D "$data" -c config_file="$settings" -c data_directory="$data" \
         -c listen_addresses= -c port=5432 -c unix_socket_directories="/run/provision-scratch-$name" -c external_pid_file="$data/scratch.pid" \
         -c archive_mode=off -c hot_standby=off -c ssl=off -c shared_buffers=64MB -c huge_pages=off -c logging_collector=off \
         -c log_destination=stderr -c cluster_name="scratch/$name" \
         -c max_logical_replication_workers=0 -c synchronous_standby_names= -c cron.launch_active_jobs=off
-    until recovery_ask "$name" postgres 'select 1' >/dev/null 2>&1; do
-        if ! systemctl is-active --quiet "provision-scratch-$name.service"; then
+    recovery_await "$name" "$*"
+}
+
+# recovery_await NAME WORDS: the cluster answers. Where it does not, it goes, and the reason is said; the words are what was to be restored.
+recovery_await() {
+    until recovery_ask "$1" postgres 'select 1' >/dev/null 2>&1; do
+        if ! systemctl is-active --quiet "provision-scratch-$1.service"; then
             journalctl --sync 2>/dev/null || true
-            why=$(journalctl -q -o cat --no-pager -n 50 -u "provision-scratch-$name.service" | sed -n 's/^.*FATAL: *//p' | grep -v '^the database system is' | tail -n 1 | tr -d '\000-\037' | cut -c1-200)
-            recovery_drop "$name"
+            why=$(journalctl -q -o cat --no-pager -n 50 -u "provision-scratch-$1.service" | sed -n 's/^.*FATAL: *//p' | grep -v '^the database system is' | tail -n 1 | tr -d '\000-\037' | cut -c1-200)
+            recovery_drop "$1"
             case $why in
                 *'before configured recovery target'*)
-                    case $* in *--type=name*) fail "the backups have no point before that release: it migrated nothing, or they began later; --at takes a time" ;; esac
+                    case $2 in *--type=name*) fail "the backups have no point before that release: it migrated nothing, or they began later; --at takes a time" ;; esac
                     fail "the repository has nothing as late as that: without --at, the newest is restored" ;;
-                *) fail "the restored cluster does not start: ${why:-journalctl -u provision-scratch-$name on the server says why}" ;;
+                *) fail "the restored cluster does not start: ${why:-journalctl -u provision-scratch-$1 on the server says why}" ;;
             esac
         fi
         sleep 0.3
@@ -100,9 +107,9 @@ recovery_amcheck() {
     if [ -x "$programs/pg_amcheck" ]; then
         said=$(recovery_ask "$1" "$2" "select 'alter extension amcheck set schema pg_catalog' from pg_extension where extname = 'amcheck' and extnamespace <> 'pg_catalog'::regnamespace" 2>&1) || return 1
         if [ -n "$said" ]; then said=$(recovery_ask "$1" "$2" "$said" 2>&1) || return 1; fi
-        said=$(cd / && runuser -u postgres -- "$programs/pg_amcheck" -h "/run/provision-scratch-$1" --install-missing -d "$2" 2>&1)
+        said=$(postgresql_as "$programs/pg_amcheck" -h "/run/provision-scratch-$1" --install-missing -d "$2" 2>&1)
     else
-        said=$(cd / && runuser -u postgres -- "$programs/pg_dump" -h "/run/provision-scratch-$1" "$2" 2>&1 >/dev/null)
+        said=$(postgresql_as "$programs/pg_dump" -h "/run/provision-scratch-$1" "$2" 2>&1 >/dev/null)
     fi || {
         said=$(printf '%s\n' "$said" | tr -d '\000-\010\013-\037' | head -n 2 | paste -s -d ' ' - | cut -c1-300)
         return 1
@@ -165,7 +172,7 @@ recovery_copy() {
     done
     postgresql_ask postgres "alter database \"$2\" connection limit -1"
     dump=$backups_scratch/restore.dump list=$backups_scratch/restore.list
-    (cd / && runuser -u postgres -- "$programs/pg_dump" -h /run/provision-scratch-restore -Fc "$1") >"$dump"
+    postgresql_as "$programs/pg_dump" -h /run/provision-scratch-restore -Fc "$1" >"$dump"
     (cd / && runuser -u "$1" -- pg_restore -l <"$dump") | grep -vE '^[0-9; ]+(COMMENT - )?EXTENSION ' | put "$list" root "$1" 640
     (cd / && runuser -u "$1" -- pg_restore -h /run/postgresql -d "$2" --no-owner --exit-on-error --single-transaction -L "$list" <"$dump") ||
         fail "$1: the database cannot be copied: the reason stands above"
@@ -196,9 +203,16 @@ recovery_switch() {
 # In: NUMBER. Out: foreign=yes where the repository has backups of an earlier PostgreSQL, and nobody has decided about them.
 recovery_probe_foreign() { while read -r number; do if [ -n "$(backups_foreign)" ]; then printf '%s\tforeign=yes\n' "$number"; fi; done; }
 
+# recovery_earlier: the repository has, or had when that was restored, backups of an earlier server. Those of this one are of nothing yet.
+recovery_earlier() {
+    if [ -e "$backups_state/foreign" ] || [ -e "$backups_state/restored" ]; then return 0; fi
+    fail "the repository has no backups of an earlier $backups_stanza: --from names the host whose database to restore; without --deploy, this server's own newest backup is restored"
+}
+
 # recovery_settled: timers make backups of this PostgreSQL from now on, and the first begins.
 recovery_settled() {
     if [ -z "$(backups_foreign)" ]; then return 0; fi
+    : | put "$backups_state/restored" root root 600
     rm -f "$backups_state/foreign"
     systemctl start --no-block provision-backup@full.service
 }
@@ -269,13 +283,14 @@ recovery_practise() {
 }
 
 # recovery_query APP QUERY: what the restored database answers the app. Views and functions in it are the app's, and their answer may have no end; so
-# it is asked as all of the app's commands run, and nothing of that goes on. systemd would read some of a query in an argument as its own.
+# it is asked as all of the app's commands run, and nothing of that goes on. systemd would read some of a query in an argument as its own. The
+# time is this unit's: what the app lets a statement take is for its own.
 recovery_query() {
     layout_app "$1"
     printf 'QUERY="%s"\n' "$(printf '%s' "$2" | sed 's/[\\"$`]/\\&/g')" | put "$backups_scratch/drill.env" root root 600 || return 1
     # shellcheck disable=SC2016 # the variable is in the file
     sandbox_run "$(sandbox_of "$1" "$app_sandbox")" -p EnvironmentFile="$backups_scratch/drill.env" -p WorkingDirectory=/ -p KillMode=mixed -p RuntimeMaxSec=600 \
-        sh -c 'exec psql -XAtq -v ON_ERROR_STOP=1 -v FETCH_COUNT=1000 -h /run/provision-scratch-drill -d "$0" -c "$QUERY"' "$1" </dev/null
+        sh -c 'exec env PGOPTIONS="-c statement_timeout=0" psql -XAtq -v ON_ERROR_STOP=1 -v FETCH_COUNT=1000 -h /run/provision-scratch-drill -d "$0" -c "$QUERY"' "$1" </dev/null
 }
 
 # recovery_alembic APP: where the active release uses Alembic and the database of its name, that reads the restored one, as the app and in its sandbox.

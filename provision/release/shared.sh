@@ -61,11 +61,14 @@ $more"
     sandbox_run "$({ shared_box && printf '%s\n' "$properties"; } | grep .)" --slice=provision-backups.slice timeout -k 10 "$seconds" restic "$@"
 }
 
-# shared_reason <OUTPUT: the line that says why restic failed.
+# shared_reason <OUTPUT: the line that says why restic failed. What the system said to it stands somewhere above, in a list of Go's functions.
 shared_reason() {
     said=$(tail -n 100 | tr -d '\000-\010\013-\037\177')
     why=$(printf '%s\n' "$said" | sed -n 's/^\(.* \)\{0,1\}Fatal: *//p' | tail -n 1)
-    printf '%s\n' "${why:-$(printf '%s\n' "$said" | grep -v '^[[:space:]]*$' | tail -n 1)}" | cut -c1-300 | sed 's/^$/it had no answer in time/'
+    why=${why:-$(printf '%s\n' "$said" | grep -v '^[[:space:]]*$' | tail -n 1)}
+    cause=$(printf '%s\n' "$said" | grep -oE ': (no space left on device|disk quota exceeded|read-only file system|permission denied|input/output error|connection refused|no such host)$' | head -n 1)
+    case $why in *"$cause"*) cause='' ;; esac
+    printf '%s\n' "$why$cause" | cut -c1-300 | sed 's/^$/it had no answer in time/'
 }
 
 # shared_machine: stands for this server, in its snapshots.

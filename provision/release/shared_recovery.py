@@ -16,13 +16,16 @@ FOLDER = r"shared\.(restored(-[a-z][a-z0-9_]*)?|before-\d{8}T\d{6}Z)"
 
 @dataclass(frozen=True, slots=True)
 class RestoredShared:
-    """An app's shared folder of the backups of the server `stanza`, beside the present one; under the name `into` it stays there. Always a change."""
+    """An app's shared folder of the backups of the server `stanza`, beside the present one; under the name `into` it stays there. Always a
+    change. Where the server is `new`, its backups are those of an earlier one.
+    """
 
     host: Host
     app: str
     moment: Moment
     stanza: str
     into: str = ""
+    new: bool = False
 
     @property
     def ref(self) -> Ref:
@@ -47,10 +50,11 @@ class RestoredShared:
         if state["taken"] and self.into:
             raise PlanError(f"{self.app}: there is a folder {self.folder} already", "choose another name for --into")
         at = f"{self.moment.at:%Y-%m-%dT%H:%M:%S}" if self.moment.at else "-"
+        earlier_first = "shared_earlier\n" if self.new and self.stanza == self.host.name else ""
         script = words("shared_restore", self.app, self.stanza, at, self.moment.snapshot or "-", self.folder)
         whence = "" if self.stanza == self.host.name else f", from the backups of {self.stanza}"
         what = f"{self.app}: restore shared/ {self._when()}{whence}, as {self.folder} beside it"
-        return Change(self.ref, what, f"{variables(self.host)}{script}", LIBRARY)
+        return Change(self.ref, what, f"{variables(self.host)}{earlier_first}{script}", LIBRARY)
 
     def _when(self) -> str:
         if self.moment.at:

@@ -160,9 +160,16 @@ shared_discard() {
 # In: NUMBER. Out: foreign=yes where the repository has backups of an earlier server, and nobody has decided about them.
 shared_probe_foreign() { while read -r number; do if [ -e "$shared_state/foreign" ]; then printf '%s\tforeign=yes\n' "$number"; fi; done; }
 
+# shared_earlier: the repository has, or had when that was restored, snapshots of an earlier server. Those of this one are of nothing yet.
+shared_earlier() {
+    if [ -e "$shared_state/foreign" ] || [ -e "$shared_state/restored" ]; then return 0; fi
+    fail "the repository has no snapshots of shared/ of an earlier $shared_stanza: --from names the host whose to restore; --only database leaves shared/ as it is; without --deploy, this server's own newest is restored"
+}
+
 # shared_settled: timers make backups of this server from now on, and the first begins.
 shared_settled() {
     if [ ! -e "$shared_state/foreign" ]; then return 0; fi
+    : | put "$shared_state/restored" root root 600
     rm -f "$shared_state/foreign"
     systemctl start --no-block provision-shared-backup@full.service
 }

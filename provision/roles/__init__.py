@@ -91,7 +91,7 @@ def restored(moment: Moment, into: str = "", whence: str = "", deploys: bool = F
     """
 
     def role(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
-        found = tuple(backups.restored(host, facts, wanted, moment, into, whence, only))
+        found = tuple(backups.restored(host, facts, wanted, moment, into, whence, only, deploys))
         if into:
             return found
         if not deploys:

@@ -18,10 +18,17 @@ Only = Literal["", "database", "shared"]
 
 
 def restored(
-    host: Host, facts: Facts, wanted: Wanted, moment: Moment, into: str = "", whence: str = "", only: Only = ""
+    host: Host,
+    facts: Facts,
+    wanted: Wanted,
+    moment: Moment,
+    into: str = "",
+    whence: str = "",
+    only: Only = "",
+    new: bool = False,
 ) -> Iterator[Resource]:
     """What the apps that are meant have in the backups: in place of what there is, or beside it. The folders come beside before a database
-    is switched, as what cannot be restored should be known by then. Raises PlanError.
+    is switched, as what cannot be restored should be known by then. A server that is `new` has no backups of its own. Raises PlanError.
     """
     databases, folders = _meant(host, wanted, moment, only)
     if into and len({app.name for app in (*databases, *folders)}) != 1:
@@ -31,10 +38,10 @@ def restored(
         )
     now = f"{facts[SYSTEM].now:%Y%m%dT%H%M%SZ}"
     for app in folders:
-        yield RestoredShared(host, app.name, moment, whence or host.name, into)
+        yield RestoredShared(host, app.name, moment, whence or host.name, into, new)
     for app in databases:
         kept = f"{app.name}_before_{now}".lower()
-        yield RestoredDatabase(app.name, moment, whence or host.name, host.name, kept, into)
+        yield RestoredDatabase(app.name, moment, whence or host.name, host.name, kept, into, new)
     if into:
         return
     for app in folders:

@@ -13,6 +13,7 @@ import pytest
 from provision import lab
 from tests.lab.conftest import SUITE, Answer, Controller, sampled, shell
 from tests.lab.database_app import MAIN, WANTED, sql, visit, visits
+from tests.lab.exposure import exposed
 from tests.lab.refusals import APP, SERVER, Declared
 from tests.lab.repository import Repository
 from tests.lab.test_secrets import processes_watched, spellings
@@ -64,6 +65,7 @@ def test_the_first_deploy_archives_and_the_next_changes_nothing(make: Make) -> N
     assert {"packages:backups", "archive:postgresql"} <= {*answer.changed(SERVER)}
     again = make()("deploy", SERVER, "--json").host(SERVER)
     assert (again["changed"], again["execs"]) == (0, 2)
+    assert exposed(SERVER) == {}
     assert visits(3) == ["1", "2", "3"]
     good(make()("backup", SERVER))
     listed = good(make()("backups", SERVER, "--json")).host(SERVER)["backups"]
@@ -88,6 +90,13 @@ def test_a_second_in_the_middle_is_restored_with_exactly_the_rows_until_then(mak
     assert int(visit("-X", "POST")) > int(before)
 
 
+def test_what_was_kept_goes_when_it_is_discarded(make: Make) -> None:
+    discarded = good(make()("restore", SERVER, "--app", APP, "--discard", "--json"))
+    assert discarded.changed(SERVER) == [f"kept-databases:{APP}"]
+    assert sql(f"select count(*) from pg_database where datname like '{APP}_%'", "postgres") == "0"
+    assert good(make()("restore", SERVER, "--app", APP, "--discard", "--json")).changed(SERVER) == []
+
+
 @pytest.mark.long
 def test_of_a_thousand_rows_over_a_minute_those_until_a_second_are_restored(make: Make) -> None:
     sql(f"create table rows (id int, at timestamptz default clock_timestamp()); grant all on rows to {APP}")
@@ -103,13 +112,6 @@ def test_of_a_thousand_rows_over_a_minute_those_until_a_second_are_restored(make
     good(make()("restore", SERVER, "--app", APP, "--at", f"{second.replace(' ', 'T')}Z", "--json"))
     assert sql("select count(*), min(id), max(id) from rows") == f"{until}|1|{until}"
     good(make()("restore", SERVER, "--app", APP, "--discard", "--json"))
-
-
-def test_what_was_kept_goes_when_it_is_discarded(make: Make) -> None:
-    discarded = good(make()("restore", SERVER, "--app", APP, "--discard", "--json"))
-    assert discarded.changed(SERVER) == [f"kept-databases:{APP}"]
-    assert sql(f"select count(*) from pg_database where datname like '{APP}_%'", "postgres") == "0"
-    assert good(make()("restore", SERVER, "--app", APP, "--discard", "--json")).changed(SERVER) == []
 
 
 @pytest.mark.long

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from provision import lab
 from tests.lab.conftest import LAB, SUITE, Answer, Controller, https, shell
+from tests.lab.database_app import MAIN as DATABASE
+from tests.lab.exposure import exposed
 from tests.lab.refusals import ADDRESS, APP, DOMAIN, SERVER, Declared, lab_values
 from tests.lab.repository import Repository
 from tests.lab.s3 import serving
@@ -101,6 +104,7 @@ def test_the_first_deploy_makes_a_repository_and_the_next_changes_nothing(make: 
     assert {"packages:shared-backups", "repository:shared"} <= {*answer.changed(SERVER)}
     again = make()("deploy", SERVER, "--json").host(SERVER)
     assert (again["changed"], again["execs"]) == (0, 2), again
+    assert exposed(SERVER) == {}
     assert visits(3) == ["1", "2", "3"]
     as_app(
         "mkdir -p up; echo picture >up/one; ln -s /etc/shadow up/link; mkfifo up/pipe; chmod 640 up/one; chmod 2750 up"
@@ -173,7 +177,7 @@ def test_databases_that_are_written_to_all_the_time_are_whole_in_a_snapshot(make
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("fault", ["wrong key", "unreachable"])
+@pytest.mark.parametrize("fault", ["wrong key", "unreachable", "full"])
 def test_a_repository_that_fails_is_red_and_the_site_serves(make: Make, fault: str) -> None:
     place, settings = f"/srv/backups/restic-{SERVER}", "/etc/provision/restic/environment"
     breaks, mends, said = {
@@ -182,6 +186,12 @@ def test_a_repository_that_fails_is_red_and_the_site_serves(make: Make, fault: s
             f"sed -i.kept s/{CANARY}/another/ {settings}",
             f"mv {settings}.kept {settings}",
             "wrong password",
+        ),
+        "full": (
+            f"mv {place} {place}.away; mkdir {place}; mount -t tmpfs -o size=64m none {place}; cp -a {place}.away/. {place};"
+            f" dd if=/dev/zero of={place}/filler bs=4k 2>/dev/null || true",
+            f"umount {place}; rmdir {place}; mv {place}.away {place}",
+            "no space left",
         ),
     }[fault]
     shell(SERVER, breaks)
@@ -301,3 +311,85 @@ def test_sftp_needs_no_new_restic(make: Make, tmp_path: Path) -> None:
     good(make(**elsewhere)("restore", SERVER, "--app", APP, "--into", "away", "--json"))
     assert shell(SERVER, f"sqlite3 {SHARED}.restored-away/data/visits.db 'select count(*) from visits'") == "2"
     assert state(make(**elsewhere))["wrong"] == []
+
+
+APPS = ("shop", "blog")
+MIGRATE = """\
+import os
+
+import psycopg
+
+with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
+    connection.execute("create table if not exists visits (id serial primary key)")
+"""
+
+
+@pytest.fixture
+def two(repository: Repository, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """What an inventory says of two apps and their backups, but for the host."""
+    requirements = "fastapi==0.165.0\npsycopg[binary]\n"
+    repository.commit({"main.py": DATABASE, "migrate.py": MIGRATE, "requirements.txt": requirements})
+    app = {
+        "source": repository.url,
+        "module": "main:app",
+        "python": "system",
+        "workers": 1,
+        "database": {"engine": "postgresql", "check": "select count(*) from visits"},
+        "migrate": "python migrate.py",
+        "health": {"watch": 0},
+    }
+    with serving(tmp_path_factory.mktemp("s3")) as place:
+        content = lab_values()
+        content["mirrors"]["ca_bundle"] = str(LAB / "acme-api-ca.pem")
+        content["apps"] = {name: app | {"domains": [f"{name}.{SERVER}.test"]} for name in APPS}
+        content["backups"] = {
+            "repository": f"s3://{place}/all",
+            "access_key": "AKIALAB",
+            "secret_key": "secret-of-the-bucket",
+            "passphrase": "kanarie-of-the-restores-3456",
+        }
+        yield content
+
+
+def visit_of(app: str, *options: str) -> str:
+    """What an app's site says of its visits."""
+    return https(SERVER, "/visits", f"{app}.{SERVER}.test", *options).stdout
+
+
+@pytest.mark.long
+def test_another_host_takes_over_all_apps_of_one_that_is_gone(
+    two: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    def controller(host: str) -> Controller:
+        hosts = {host: two["hosts"][SERVER]}
+        path = tmp_path_factory.mktemp(host) / "restores.yml"
+        path.write_text(yaml.safe_dump(two | {"hosts": hosts}, sort_keys=False))
+        return Controller(path)
+
+    lab.reset(SERVER, SUITE, used=True)
+    controller("old").deploy("old")
+    for app, count in zip(APPS, (2, 5), strict=True):
+        for _ in range(count):
+            visit_of(app, "-X", "POST")
+        shell(SERVER, f"cd /srv/{app}/shared; runuser -u {app} -- sh -c 'echo {app} >note'")
+    backup = controller("old")("backup", "old", "--full")
+    assert backup.status == 0, backup.stdout + backup.stderr
+    lab.reset(SERVER, SUITE, used=True)
+
+    new = controller("new")
+    nothing = new("restore", "new", "--deploy", "--json")
+    assert (nothing.status, "has no snapshots of shared/ of an earlier new" in nothing.host("new")["error"]) == (
+        1,
+        True,
+    )
+    database = new("restore", "new", "--deploy", "--only", "database", "--json")
+    assert (database.status, "has no backups of an earlier new" in database.host("new")["error"]) == (1, True)
+    restored = new("restore", "new", "--from", "old", "--deploy", "--json")
+    assert restored.status == 0, restored.stdout + restored.stderr
+    assert [visit_of(app) for app in APPS] == ["2", "5"]
+    assert [shell(SERVER, f"cat /srv/{app}/shared/note") for app in APPS] == [*APPS]
+    assert new.plan("new").status == 0
+    for task in (("backup", "new", "--full"), ("backup.drill", "new")):
+        answer = new(*task)
+        assert answer.status == 0, answer.stdout + answer.stderr
+    assert new("status", "new", "--json").host("new")["backups"]["wrong"] == []
