@@ -377,6 +377,7 @@ def test_a_server_that_burnt_down_is_back_with_its_data_by_one_command(elsewhere
         time.sleep(0.5)
     lab.reset(SERVER, "trixie", used=True)
     restored = good(elsewhere()("restore", SERVER, "--deploy", "--json"))
+    print(f"from a bare server to the site with its data: {restored.document['seconds']:.0f} s")
     assert f"restored-database:{APP}" in restored.changed(SERVER)
     assert visit() == newest
     assert elsewhere().plan(SERVER).status == 0
