@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.role("app"), pytest.mark.declares("cache.engine")]
 
 
 def asks(app: inventory.App, command: str) -> str:
-    return f"cd / && redis-cli -s {CacheLayout(app.name).socket} {command}"
+    return f"cd / && $(command -v redis-cli || command -v valkey-cli) -s {CacheLayout(app.name).socket} {command}"
 
 
 def test_the_app_reaches_its_redis(host: Any, declared: inventory.Host, app: inventory.App) -> None:
@@ -41,6 +41,13 @@ def test_its_redis_has_the_memory_and_the_policy_of_the_inventory(
 
 def test_its_redis_comes_back_after_a_boot(host: Any, declared: inventory.Host, app: inventory.App) -> None:
     assert host.run("systemctl is-enabled --quiet %s", f"provision-redis@{app.name}").rc == 0
+
+
+def test_its_redis_is_the_engine_of_the_inventory(host: Any, declared: inventory.Host, app: inventory.App) -> None:
+    pid = host.check_output("systemctl show -p MainPID --value %s", f"provision-redis@{app.name}")
+    program = host.check_output("readlink /proc/%s/exe", pid)
+    wanted = {"valkey": ("valkey",), "redis-server": ("redis",)}.get(str(app.cache.engine), ("redis", "valkey"))
+    assert program.rpartition("/")[2].startswith(wanted)
 
 
 @pytest.mark.disruptive

@@ -267,7 +267,7 @@ class App(Model):
     )
     cache: Cache = Field(
         default_factory=Cache,
-        description="What is kept for the app: redis, for a Redis of its own with `REDIS_URL` in the app's environment; a size, such as 100m,"
+        description="What is kept for the app: redis or valkey, for a Redis of its own with `REDIS_URL` in the app's environment; a size, such as 100m,"
         " for answers that nginx keeps; or a mapping with the keys of Cache.",
         examples=["redis"],
     )

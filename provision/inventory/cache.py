@@ -1,4 +1,4 @@
-"""What is kept for an app, so that it need not be made again: in Redis, and by nginx."""
+"""What is kept for an app, so that it need not be made again: in Redis or Valkey, and by nginx."""
 
 from __future__ import annotations
 
@@ -27,14 +27,16 @@ def _memory(value: str) -> str:
 
 
 class Cache(Model):
-    """What is kept for the app. A plain `redis` is the engine, and a plain size what nginx keeps of the app's answers.
+    """What is kept for the app. A plain `redis` or `valkey` is the engine, and a plain size what nginx keeps of the app's answers.
 
     Redis is an instance of the app's own. It has no port, and no other user of the server gets in.
     """
 
-    engine: Literal["redis"] | None = Field(
+    engine: Literal["redis", "valkey", "redis-server"] | None = Field(
         default=None,
-        description="A Redis of the app's own, of the distribution's package. `REDIS_URL` in the app's environment leads to it, and"
+        description="A Redis of the app's own, of the distribution's package. redis: Valkey, which speaks Redis's protocol, on a server that has it"
+        " (Debian 13, Ubuntu 24.04 and newer), and Redis on others; an app that has either keeps it. valkey: Valkey. redis-server: Redis itself,"
+        " for what Valkey does not have. `REDIS_URL` in the app's environment leads to it, and"
         " {cache.url} and {cache.socket} in values of `environment` stand for its parts. If omitted: none.",
         examples=["redis"],
     )

@@ -15,7 +15,7 @@ WORDS = """
     udev ufw update-motd user vim xdg
     apache2 apport autovt blockdev container-getty dnsmasq e2scrub e2scrub_fail fail2ban getty haproxy mariadb memcached
     modprobe multipathd openvpn pg_basebackup pg_compresswal pg_dump pg_receivewal postgresql procps rabbitmq redis-server
-    rsync rsyslog serial-getty smartd snapd sssd uwsgi valkey wg-quick wpa_supplicant
+    rsync rsyslog serial-getty smartd snapd sssd uwsgi valkey valkey-server wg-quick wpa_supplicant
 """
 NAMES = frozenset(WORDS.split())
 PROCESSES = ("web", "blue", "green", "boot")

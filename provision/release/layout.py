@@ -88,7 +88,7 @@ class ReleaseLayout(Places):
 
 
 class CacheLayout(Places):
-    """An app's Redis, with `cache: redis`."""
+    """An app's Redis, or Valkey, with `cache: redis`, `valkey` or `redis-server`."""
 
     prefix = "cache"
     keys = ("app",)
@@ -98,6 +98,12 @@ class CacheLayout(Places):
         "/etc/systemd/system/provision-redis@{app}.service.d/provision.conf",
         "file",
         "how much memory it has",
+        mode=0o644,
+    )
+    program = Place(
+        "/etc/systemd/system/provision-redis@{app}.service.d/engine.conf",
+        "file",
+        "with Valkey, which program it runs",
         mode=0o644,
     )
     socket = Place(

@@ -15,7 +15,7 @@ SECURITY = PAGE.with_name("security.md")
 BEGIN, END = "<!-- tables: python -m provision.release.manual -->", "<!-- end of tables -->"
 TABLES: tuple[tuple[str, tuple[type[Places], ...]], ...] = (
     ("An app", (Layout,)),
-    ("Its Redis, with `cache: redis`", (CacheLayout,)),
+    ("Its Redis, or Valkey, with `cache: redis`, `valkey` or `redis-server`", (CacheLayout,)),
     ("Its login to another host's PostgreSQL, with `database.host`", (LoginLayout,)),
     ("One of its releases", (ReleaseLayout,)),
     ("One of its two slots, blue and green", (SlotLayout,)),

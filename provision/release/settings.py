@@ -35,7 +35,18 @@ def settings(app: App) -> str:
     if not (app.requirements.extras or app.requirements.groups):
         # As releases kept it when there was nothing but a file.
         kept["requirements"] = app.requirements.file
+    if app.cache.engine:
+        kept["cache"] = app.cache.engine
     return json.dumps(kept, sort_keys=True)
+
+
+def had_cache(kept: str) -> bool:
+    """Whether a release ran with a Redis; false if that is not known."""
+    try:
+        then = json.loads(kept)
+    except ValueError:
+        return False
+    return isinstance(then, dict) and bool(then.get("cache"))
 
 
 def were_checked(app: App, kept: str) -> bool:

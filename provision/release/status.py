@@ -8,14 +8,15 @@ from provision.engine.layout import PRELUDE
 from provision.engine.resource import record
 from provision.engine.shell import joined, words
 from provision.inventory import GENERATE, Host
-from provision.release import backup_status, database_status, present, sandbox, shell
+from provision.release import backup_status, cache_status, database_status, present, sandbox, shell
 from provision.release.backup_status import BackupState
 from provision.release.backups import backed_up_databases
+from provision.release.cache_status import CacheState
 from provision.release.database_status import DatabaseState
 from provision.release.present import PresentApp
 from provision.release.process_manager import process_manager
 from provision.release.shared import shared_apps
-from provision.resources import certificate, git, postgresql
+from provision.resources import certificate, git, postgresql, redis
 from provision.untrusted import line as shown
 
 LIBRARY = joined(
@@ -26,6 +27,7 @@ LIBRARY = joined(
     git.LIBRARY,
     sandbox.LIBRARY,
     postgresql.LIBRARY,
+    redis.LIBRARY,
     shell.text("backups"),
     shell.text("shared"),
     shell.text("status"),
@@ -59,7 +61,7 @@ class AppStatus:
 
     `commit` is the release's, `since` is UTC, `health` an HTTP status, `memory` in bytes, `days` what is left of the certificate;
     `updates` counts the host's security updates. `renewal_failed` is when certbot could not renew the certificate, and why; empty if
-    the last renewal succeeded.
+    the last renewal succeeded. `cache` is how its Redis does, if it has one.
     """
 
     host: str
@@ -75,6 +77,7 @@ class AppStatus:
     updates: int
     commit: str = ""
     renewal_failed: str = ""
+    cache: CacheState | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +152,9 @@ def apps_call(host: Host) -> str:
     asked = words(
         "status_apps", *(word for app in host.apps.values() for word in (app.name, app.domains[0], app.health.path))
     )
-    more = ("postgresql_status",) if has_database(host) else ()
+    more: tuple[str, ...] = ("postgresql_status",) if has_database(host) else ()
+    cached = [app.name for app in host.apps.values() if app.cache.engine]
+    more += (words("redis_status", *cached),) if cached else ()
     return "; ".join((asked, *more, *backup_calls(host, "status")))
 
 
@@ -241,9 +246,11 @@ def _printable(line: str) -> str:
 
 def apps(host: Host, lines: Iterable[str]) -> list[AppStatus]:
     """The apps in an answer to `apps_call`."""
+    lines = tuple(lines)
+    caches = cache_status.states(lines)
     rows = [_record(line) for line in lines if line]
     updates = next((int(row["updates"]) for row in rows if "updates" in row), 0)
-    found = [_app(host.name, row, updates) for row in rows if "health" in row]
+    found = [replace(_app(host.name, row, updates), cache=caches.get(row["app"])) for row in rows if "health" in row]
     if strangers := {each.app for each in found} - {*host.apps}:
         raise ValueError(f"{sorted(strangers)[0]} was not asked for")
     return found

@@ -1,17 +1,23 @@
-"""Redis: an instance of its own for each app."""
+"""Redis, or Valkey, which is like it: an instance of its own for each app."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from types import MappingProxyType
+from typing import Literal
 
-from provision.engine.resource import Change, Probe, Ref, State
+from provision.engine.facts import Fact
+from provision.engine.resource import Change, Probe, Record, Ref, State
 from provision.engine.shell import library, words
 from provision.errors import PlanError
 from provision.resources.dropin import DropIn
 from provision.untrusted import line as shown
+from provision.untrusted import word
 
+Engine = Literal["redis", "valkey"]
 LIBRARY = library(__file__)
 MIB = 1024**2
+NAMES: Mapping[str, str] = MappingProxyType({"redis": "Redis", "valkey": "Valkey"})
 UNIT = "/etc/systemd/system/provision-redis@.service"
 # redis-tools has the whole program, which is Redis if that is what it is called. The package redis-server would add no more than a link to it,
 # and an instance on port 6379. Its own user and its app's group: the app reaches the socket, and can neither end the process nor write its files.
@@ -71,8 +77,36 @@ SystemCallErrorNumber=EPERM
 [Install]
 WantedBy=multi-user.target
 """
+# valkey-tools has the whole program, too, under another name.
+VALKEY_TEXT = """\
+[Service]
+ExecStart=
+ExecStart=@/usr/bin/valkey-check-rdb valkey-server /etc/provision/redis/%i.conf
+"""
 STAMP = sha256(UNIT_TEXT.encode()).hexdigest()
 RELOAD = "systemctl daemon-reload"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The engine that an app has on a server; if it is not `there`, only what it wrote to the disk is left."""
+
+    engine: Engine
+    there: bool = True
+
+
+def _found(records: Iterable[Record]) -> Mapping[str, Found]:
+    return {
+        word(each, "app", "[a-z][a-z0-9-]{0,31}"): Found(
+            "valkey" if word(each, "engine", "redis|valkey") == "valkey" else "redis",
+            word(each, "there", "yes|no") == "yes",
+        )
+        for each in records
+    }
+
+
+# What a server has, by app.
+CACHES = Fact("cache", "cache_facts", LIBRARY, _found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +121,7 @@ class Redis:
     memory: int
     policy: str
     persistent: bool
+    engine: Engine = "redis"
 
     @property
     def ref(self) -> Ref:
@@ -114,6 +149,12 @@ class Redis:
             DropIn(UNIT, UNIT_TEXT, RELOAD),
             DropIn(f"/etc/provision/redis/{self.app}.conf", self._configuration()),
         )
+
+    @property
+    def program(self) -> DropIn:
+        """Which program its unit runs."""
+        path = f"/etc/systemd/system/provision-redis@{self.app}.service.d/engine.conf"
+        return DropIn(path, VALKEY_TEXT if self.engine == "valkey" else "", RELOAD)
 
     @property
     def limits(self) -> DropIn:
@@ -160,6 +201,8 @@ class Redis:
 
     def _outdated(self, state: State, earlier: Mapping[Ref, Change]) -> str:
         """Why it has to start again; empty if it need not."""
+        if state["engine"] not in ("", self.engine):
+            return f"{NAMES[self.engine]} in the place of {NAMES.get(state['engine'], 'another')}"
         if Ref("dropin", UNIT) in earlier or state["stamp"] != STAMP:
             return "its unit changed"
         if state["program"] == "old":
@@ -172,17 +215,57 @@ class Redis:
         used = int(state["used"]) if state["used"].isdecimal() else 0
         if self.policy == "noeviction" and used > self.memory:
             raise PlanError(
-                f"{self.app}: its Redis holds {used // MIB + 1} MiB, may hold {self.memory // MIB} MiB by cache.memory, and forgets nothing",
+                f"{self.app}: its {NAMES[self.engine]} holds {used // MIB + 1} MiB, may hold {self.memory // MIB} MiB by cache.memory, and forgets nothing",
                 "allow it more, or let the app take something out first",
             )
 
     def _change(self, steps: Iterable[str], how: str, *settings: str) -> Change:
-        script = words("redis_ensure", self.app, STAMP, how, *settings)
-        return Change(self.ref, f"Redis of {self.app}: {', '.join(steps)}", script, LIBRARY)
+        script = words("redis_ensure", self.app, STAMP, self.engine, how, *settings)
+        return Change(self.ref, f"{NAMES[self.engine]} of {self.app}: {', '.join(steps)}", script, LIBRARY)
 
 
 def _word(value: str) -> str:
     return shown(value, 40) or "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What an app's other engine holds goes along to this one, if it is `persistent`, and is gone otherwise: the other has ended then.
+
+    Redis 8 and Valkey do not read each other's dumps. Both read commands, so the one writes those, and goes on with them where the other cannot.
+    """
+
+    app: str
+    engine: Engine
+    persistent: bool
+
+    @property
+    def ref(self) -> Ref:
+        return Ref("redis-engine", self.app)
+
+    def probe(self) -> Probe:
+        return Probe("redis_probe_engine", LIBRARY, (self.app,))
+
+    def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
+        other = state["runs"] or state["engine"]
+        if other in ("", self.engine):
+            return None
+        names = f"{NAMES[self.engine]} in the place of {NAMES.get(other, 'another')}"
+        kept = shown(state["kept"], 100)
+        if state["runs"] and self.persistent:
+            return self._change(f"{names}: what it holds goes along; it does not answer meanwhile", "yes")
+        if not state["runs"] and kept and self.persistent and not state["moved"]:
+            raise PlanError(
+                f"{self.app}: {names} cannot read what is in {kept}, and {NAMES.get(other, 'the other')}, which can, does not run",
+                f"deploy once with engine: {'valkey' if other == 'valkey' else 'redis-server'}, and then with this one; or remove that folder",
+            )
+        if state["runs"] or (kept and not self.persistent):
+            more = f", and {kept} is removed" if kept else ""
+            return self._change(f"{names}: what it holds is lost{more}", "no")
+        return None
+
+    def _change(self, summary: str, along: str) -> Change:
+        return Change(self.ref, f"cache of {self.app}: {summary}", words("redis_move", self.app, along), LIBRARY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,5 +285,5 @@ class NoRedis:
         if not state["there"]:
             return None
         stays = f"; {shown(state['kept'], 100)} stays" if state["kept"] else ""
-        summary = f"Redis of {self.app}: stop and remove{stays}"
+        summary = f"{NAMES.get(state['engine'], 'Redis')} of {self.app}: stop and remove{stays}"
         return Change(self.ref, summary, words("redis_remove", self.app), LIBRARY, phase="finish")

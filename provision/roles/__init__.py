@@ -16,6 +16,7 @@ from provision.release.recovery import Moment
 from provision.release.removal import RemovedUnit
 from provision.resources.nginx import NGINX
 from provision.resources.python import BUILT
+from provision.resources.redis import CACHES
 from provision.roles import app, backups, base, hardening, leaving, outside, preflight, python, renaming, tls, web
 from provision.roles.database import databases
 from provision.roles.wanted import Wanted
@@ -34,6 +35,7 @@ FACTS: tuple[Fact[Any], ...] = (
     HARDENED,
     NGINX,
     DATABASES,
+    CACHES,
 )
 # What is true where these guards have nothing to say.
 FINE = {

@@ -26,7 +26,7 @@ from provision.release.shared import shared_backed_up
 from provision.release.uninstall import uninstalled
 from provision.resources.file import Directory
 from provision.resources.postgresql import NoDatabase
-from provision.roles.cache import cache, no_cache, program, refuse_left_behind
+from provision.roles.cache import cache, no_cache, program, refuse_left_behind, refuse_without
 from provision.roles.database import databases
 from provision.roles.wanted import Wanted
 
@@ -37,10 +37,10 @@ def app(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     return (
         *_process_managers(apps),
         *databases(host, facts, wanted),
-        *program(apps),
+        *program(apps, facts),
         *client(apps),
         *_backups(host, facts),
-        *(resource for one in apps for resource in _place(host, wanted, one)),
+        *(resource for one in apps for resource in _place(host, facts, wanted, one)),
         *shared_backed_up(host),
     )
 
@@ -52,7 +52,7 @@ def _backups(host: Host, facts: Facts) -> tuple[Resource, ...]:
     return (*above, *backed_up(host, facts[SYSTEM].distribution))
 
 
-def _place(host: Host, wanted: Wanted, app: App) -> tuple[Resource, ...]:
+def _place(host: Host, facts: Facts, wanted: Wanted, app: App) -> tuple[Resource, ...]:
     layout = Layout(app.name)
     return (
         directory(layout, Layout.home),
@@ -62,7 +62,7 @@ def _place(host: Host, wanted: Wanted, app: App) -> tuple[Resource, ...]:
         directory(layout, Layout.shared),
         directory(layout, Layout.configuration),
         file(layout, Layout.tmpfiles, f"d {layout.sockets} 0750 root www-data -\n"),
-        *cache(app),
+        *cache(app, facts),
         *login(app, wanted.others),
         *_managed(app),
         *deploy_key(host, app),
@@ -144,6 +144,8 @@ def rolled_back(host: Host, facts: Facts, wanted: Wanted, to: str | None = None)
     if dropped and not to:
         return tuple(NoPreview(slot(host, app), facts[PREVIEWS][app.name].release) for app in dropped)
     kept = [release_named(app.name, facts, to) if to else release_before(app.name, facts) for app in apps]
+    for one in () if wanted.force else kept:
+        refuse_without(host.apps[one.app], one, facts)
     checked = (
         () if wanted.force else tuple(_revision_known(host, facts, one) for one in kept if _is_migrated(one, facts))
     )

@@ -84,7 +84,13 @@ def status(context: Context, host: str = "", app: str = "", json: bool = False, 
     for row in rows:
         if row.renewal_failed:
             tables.warn(f"{row.host}: {row.app}: the certificate could not be renewed: {row.renewal_failed}")
-    asking.print_table(tables.status(rows, mixed), answers, others, [each.line(name) for name, each in states])
+    for row in rows:
+        if row.cache and not row.cache.answers:
+            tables.warn(row.cache.line(row.host, row.app))
+    caches = [row.cache.line(row.host, row.app) for row in rows if row.cache and row.cache.answers]
+    asking.print_table(
+        tables.status(rows, mixed), answers, others, [*caches, *(each.line(name) for name, each in states)]
+    )
 
 
 @task(help=help_for("host", "app", "json", "inventory"))

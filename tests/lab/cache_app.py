@@ -1,5 +1,7 @@
 """An app with a Redis, a worker and schedules, by the inventory alone."""
 
+from tests.lab.conftest import SUITE
+
 MAIN = """\
 import os
 
@@ -73,9 +75,11 @@ from redis import Redis
 
 print(Redis.from_url(os.environ["REDIS_URL"]).incr(sys.argv[1]))
 """
+# Redis itself, also where there is Valkey.
+ENGINE = "redis-server" if SUITE == "trixie" else "redis"
 WANTED = {
     "python": "system",
-    "cache": {"engine": "redis", "memory": "32M"},
+    "cache": {"engine": ENGINE, "memory": "32M"},
     "environment": {"BROKER": "redis+socket://{cache.socket}", "SAID": "{other}"},
     "processes": {"worker": "python worker.py"},
     "schedules": {"tick": {"at": "*:*:0/2", "run": "python count.py scheduled"}},

@@ -8,7 +8,7 @@ import pytest
 from provision import lab
 from provision.engine import apply
 from provision.resources.redis import LIBRARY
-from tests.lab.cache_app import COUNT, MAIN, WANTED, WORKER
+from tests.lab.cache_app import COUNT, ENGINE, MAIN, WANTED, WORKER
 from tests.lab.conftest import SUITE, Controller, https, shell
 from tests.lab.load import load
 from tests.lab.refusals import ADDRESS, APP, DOMAIN, SERVER, Declared
@@ -83,6 +83,19 @@ def test_the_first_deploy_makes_it_and_the_next_changes_nothing(make: Make) -> N
         counted(name, 1)
     settled(make)
     assert make()("verify", SERVER, "--json", "--only", "cache").failing(SERVER) == set()
+    (row,) = make()("status", SERVER, "--json").host(SERVER)["status"]
+    found = row["cache"]
+    assert (found["engine"], found["answers"], found["limit"]) == ("redis", True, 32 * 1024**2)
+    assert found["version"].startswith(("5.", "6.", "7.", "8.")), found
+    assert f"{SERVER}: {APP}: Redis {found['version']} holds" in make()("status", SERVER).stdout
+
+
+@pytest.mark.skipif(SUITE == "trixie", reason="Debian 13 has Valkey")
+def test_valkey_is_refused_where_there_is_none(make: Make) -> None:
+    error = make(cache="valkey").plan(SERVER).host(SERVER)["error"]
+    assert error.startswith(f"{APP}: debian 1")
+    assert "has no Valkey" in error
+    assert "write cache: redis" in error
 
 
 def test_nothing_listens_on_a_port_and_no_other_user_gets_in(make: Make) -> None:
@@ -117,14 +130,14 @@ def test_another_memory_is_set_while_it_runs_and_nothing_is_lost(make: Make) -> 
     visits = asked("/visits", "-X", "POST")
     process = shell(SERVER, f"systemctl show -p MainPID --value {UNIT}")
     for memory, size in (("128M", 128), ("16M", 16)):
-        more = make(cache={"engine": "redis", "memory": memory})
+        more = make(cache={"engine": ENGINE, "memory": memory})
         (change,) = (each for each in more.plan(SERVER).host(SERVER)["changes"] if each["id"] == f"redis:{APP}")
         assert change["summary"].endswith(f"-> {size * 1024**2}, while it runs"), change
         more.deploy(SERVER)
         assert redis("config get maxmemory").split()[-1] == str(size * 1024**2)
         limit = LIMIT.format(process)
         assert shell(SERVER, limit) == str((2 * size + 64) * 1024**2)
-        settled(make, cache={"engine": "redis", "memory": memory})
+        settled(make, cache={"engine": ENGINE, "memory": memory})
     make().deploy(SERVER)
     assert (asked("/visits"), shell(SERVER, f"systemctl show -p MainPID --value {UNIT}")) == (visits, process)
 
@@ -153,7 +166,7 @@ def test_what_a_hand_changed_is_put_right(make: Make) -> None:
 
 @pytest.mark.long
 def test_a_queue_survives_a_restart_and_a_power_cut(make: Make) -> None:
-    cache = {"engine": "redis", "memory": "32M", "persistent": True}
+    cache = {"engine": ENGINE, "memory": "32M", "persistent": True}
     make(cache=cache).deploy(SERVER)
     settled(make, cache=cache)
     assert redis("config get maxmemory-policy").split()[-1] == "noeviction"
@@ -172,7 +185,7 @@ def test_a_queue_survives_a_restart_and_a_power_cut(make: Make) -> None:
 @pytest.mark.long
 def test_less_memory_than_a_queue_needs_is_refused(make: Make) -> None:
     shell(SERVER, f"redis-cli -s {SOCKET} setrange large 20000000 x >/dev/null")
-    small = make(cache={"engine": "redis", "memory": "8M", "persistent": True})
+    small = make(cache={"engine": ENGINE, "memory": "8M", "persistent": True})
     error = small("deploy", SERVER, "--json").host(SERVER)["error"]
     assert error.startswith(f"{APP}: its Redis holds ")
     assert "may hold 8 MiB by cache.memory" in error
@@ -211,7 +224,7 @@ def test_two_apps_under_supervisor_that_may_connect_nowhere_have_one_each(declar
 def test_an_instance_of_the_distributions_is_left_alone(make: Make) -> None:
     install = "DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends redis-server >/dev/null"
     shell(SERVER, f"{install} && redis-cli set theirs kept")
-    make(cache={"engine": "redis", "memory": "48M"}).deploy(SERVER)
+    make(cache={"engine": ENGINE, "memory": "48M"}).deploy(SERVER)
     assert make().deploy(SERVER).status == 0
     assert shell(SERVER, "redis-cli get theirs; systemctl is-enabled redis-server") == "kept\nenabled"
     shell(SERVER, "DEBIAN_FRONTEND=noninteractive apt-get -qq -y purge redis-server >/dev/null")
@@ -239,7 +252,7 @@ def test_a_redis_that_was_taken_over_leads_root_to_no_other(make: Make) -> None:
 
 
 def test_without_the_key_it_goes_and_its_data_stays(make: Make, repository: Repository) -> None:
-    data, cache = f"/var/lib/private/provision-redis/{APP}", {"engine": "redis", "persistent": True}
+    data, cache = f"/var/lib/private/provision-redis/{APP}", {"engine": ENGINE, "persistent": True}
     make(cache=cache).deploy(SERVER)
     asked("/visits", "-X", "POST")
     repository.commit(
@@ -254,6 +267,10 @@ def test_without_the_key_it_goes_and_its_data_stays(make: Make, repository: Repo
     settled(make, **without)
     left = f"ls -d {data} /etc/provision/redis /run/provision-redis /etc/systemd/system/*redis* /etc/systemd/system/*/*redis* 2>/dev/null || true"
     assert shell(SERVER, left) == data
+    back = make(**without)("rollback", SERVER, "--yes", "--json").host(SERVER)["error"]
+    assert "ran with a Redis of its own, which is not there any more" in back, back
+    back = make(cache=cache)("rollback", SERVER, "--yes", "--json").host(SERVER)["error"]
+    assert "deploy, and roll back then" in back, back
     repository.commit({"main.py": MAIN})
     make(cache=cache).deploy(SERVER)
     assert int(asked("/visits")) > 0

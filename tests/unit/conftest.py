@@ -39,6 +39,7 @@ from provision.release.facts import (
 from provision.release.present import PRESENT, PresentApp
 from provision.resources.nginx import NGINX, Nginx
 from provision.resources.python import BUILT
+from provision.resources.redis import CACHES, Found
 from provision.roles.wanted import Wanted
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ def make_known() -> Callable[..., Known]:
         hardened: Collection[str] = (),
         nginx: Nginx | None = None,
         databases: Databases | None = None,
+        caches: Mapping[str, Found] | None = None,
         commits: Mapping[str, str] | None = None,
         wanted: Mapping[str, Any] | None = None,
         **server: Any,
@@ -124,6 +126,7 @@ def make_known() -> Callable[..., Known]:
                 HARDENED: frozenset(hardened),
                 PRESENT: tuple(present),
                 NGINX: nginx or Nginx(),
+                CACHES: dict(caches or {}),
             }
         )
         commits = {"shop": COMMIT} if commits is None else commits
@@ -216,9 +219,7 @@ def make(sh: Callable[..., Run]) -> Callable[..., Run]:
 
     def run(change: Change | None) -> Run:
         assert change is not None
-        return sh(
-            f"{joined(apply.LIBRARY, change.library)}set -eu\nmain() {{\n{change.script}\n}}\nmain </dev/null\n",
-        )
+        return sh(f"{joined(apply.LIBRARY, change.library)}set -eu\nmain() {{\n{change.script}\n}}\nmain </dev/null\n")
 
     return run
 
@@ -388,9 +389,8 @@ def health() -> Iterator[Callable[..., Health]]:
             def log_message(self, *arguments: object) -> None: ...
 
         path.parent.mkdir(parents=True, exist_ok=True)
-        server = ThreadingUnixStreamServer(str(path), Handler)
+        begun.append(server := ThreadingUnixStreamServer(str(path), Handler))
         server.daemon_threads = True
-        begun.append(server)
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         return app
 

@@ -179,7 +179,7 @@ WRONG = [
     (APP + "    cache: {engine: redis, eviction: lru}\n" + HOST, at(6, 'apps.shop.cache.eviction: "lru" is not known; write allkeys-lru or allkeys-lfu or allkeys-random or volatile-lru or volatile-lfu or volatile-random or volatile-ttl or noeviction')),
     (APP + "    cache: {engine: redis, persistent: maybe}\n" + HOST, at(6, 'apps.shop.cache.persistent: "maybe" is not true or false; write true or false')),
     (APP + "    cache: {memory: 64M}\n" + HOST, at(6, 'apps.shop.cache: memory is a setting of Redis; write engine: redis beside it')),
-    (APP + "    cache: true\n" + HOST, at(6, 'apps.shop.cache: true is not known; write redis')),
+    (APP + "    cache: true\n" + HOST, at(6, 'apps.shop.cache: true is not known; write redis or valkey or redis-server')),
     (APP + "    memory_max: big\n" + HOST, at(6, 'apps.shop.memory_max: "big" is not a size for systemd; write for example 512M')),
     (APP + "    keep_releases: 0\n" + HOST, at(6, "apps.shop.keep_releases: 0 is too small; at least 1")),
     (APP.replace("shop:", "Shop:") + HOST, at(2, 'apps.Shop: "Shop" is not an app name; use a-z, 0-9 and -, begin with a letter, at most 26 characters')),
