@@ -42,11 +42,14 @@ class Slot:
         return found
 
     def health(self) -> str:
-        """The HTTP status of the health check on the slot's own socket; 000 if nothing answers."""
+        """The HTTP status of the health check on the slot's own socket, asked as nginx asks; 000 if nothing answers."""
         path = Layout(self.app.name).slot(self.name).socket
-        url = f"http://localhost{self.app.health.path}"
-        words = "curl -s -o /dev/null -m 10 -w '%%{http_code}' --unix-socket %s %s"
-        return str(self.host.run(words, path, url).stdout)
+        domain = self.app.asked[0]
+        # An app may accept no other name, lead to HTTPS what did not come over it, and look at who asks.
+        sent = "-H 'X-Real-IP: 127.0.0.1' -H 'X-Forwarded-For: 127.0.0.1' -H 'X-Forwarded-Proto: https' -H %s"
+        words = f"curl -s -o /dev/null -m 10 -w '%%{{http_code}}' {sent} --unix-socket %s %s"
+        url = f"http://{domain}{self.app.health.path}"
+        return str(self.host.run(words, f"X-Forwarded-Host: {domain}", path, url).stdout)
 
     def processes(self) -> list[tuple[int, set[str]]]:
         """The main process first, then its workers: the id of each, and the ids of the users it runs as."""

@@ -78,7 +78,8 @@ def _secret(name: str, info: ValidationInfo) -> str:
 
 def _url_prefix(value: str) -> str:
     if not re.fullmatch(r"(/[\w.~-]+)+/?", value) or "/../" in f"{value}/":
-        raise ValueError(f'"{value}" is not a URL prefix; write for example /static')
+        more = ", and let the app answer / itself (docs/server.md)" if value == "/" else ""
+        raise ValueError(f'"{value}" is not a URL prefix; write for example /static{more}')
     return value.rstrip("/")
 
 
@@ -234,15 +235,14 @@ class App(Model):
         default=60,
         ge=1,
         le=86400,
-        description="Maximum seconds for one request (1 to 86400).",
+        description="Seconds that the app may be silent: before it answers, within what it streams, on a websocket (1 to 86400).",
         examples=[60],
     )
     drain: Whole | None = Field(
         default=None,
         ge=0,
         le=86400,
-        description="Seconds for an old release to finish its requests, including websockets and streams, before it is"
-        " stopped (0 to 86400). If omitted: the timeout.",
+        description="Seconds for an old release to finish requests, websockets and streams, before it is stopped (0 to 86400). If omitted: the timeout.",
         examples=[60],
     )
     limits: Limits = Field(

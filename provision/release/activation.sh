@@ -190,6 +190,7 @@ activation_watch() {
             times=$((times + 1))
             if [ "$times" -ge 2 ] && [ "$(($(slot_clock) - bad))" -ge 100 ]; then
                 activation_check_workers
+                if [ "$answer" = 000 ]; then answer=nothing; fi
                 fail "$app: $release was no longer healthy with the traffic ($health answered $answer for a second); its last log lines stand above$(slot_hint '')"
             fi
         fi

@@ -47,9 +47,10 @@ command_keep() {
 
 # command_hint APP [FILE]: sandbox_hint for the app's last command, whose end is in the journal, and whose output is in the file.
 command_hint() {
+    layout_app "$1"
     journalctl --sync 2>/dev/null || true
     {
         journalctl -q -o cat --no-pager -n 50 --since=-60s -u "provision.$1.*" 2>/dev/null | grep 'Main process exited' | tail -n 1 || true
         if [ -n "${2:-}" ]; then cat "$2"; fi
-    } | sandbox_hint "$1"
+    } | sandbox_hint "$1" "$app_shared"
 }

@@ -12,7 +12,7 @@ from provision.engine.shell import words
 from provision.errors import PlanError
 from provision.inventory import App
 from provision.inventory.build import OWN
-from provision.release import locks, shell
+from provision.release import locks, pointers, shell
 from provision.release.constraint import allows
 
 READ = re.compile(
@@ -35,7 +35,7 @@ OPEN = "; no lock pins all versions, so the others are resolved, and then kept u
 
 def is_read(path: str) -> bool:
     """Whether `inspect` needs the text of a file of the commit."""
-    return READ.fullmatch(path) is not None
+    return any(each.fullmatch(path) for each in (READ, pointers.READ))
 
 
 def inspect(app: App, names: Set[str], texts: Mapping[str, str], packages: Collection[str] = ()) -> tuple[str, ...]:
@@ -74,6 +74,7 @@ def inspect(app: App, names: Set[str], texts: Mapping[str, str], packages: Colle
         f"{app.name}: requirements: {_about(app, path, names, texts)}",
         _compiles(app, path, beside, texts, packages),
         _alembic(app, names),
+        *pointers.notes(app.name, names, texts),
     )
     return tuple(filter(None, notes))
 

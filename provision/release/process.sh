@@ -40,7 +40,7 @@ process_restart_all() {
 
 # process_hint: sandbox_hint for the current process, by the last minute of its log. Only systemd has the sandbox.
 process_hint() {
-    if [ "$by" = systemd ]; then systemd_process_log "$app" "$process" -60s | sandbox_hint "$app"; fi
+    if [ "$by" = systemd ]; then systemd_process_log "$app" "$process" -60s | sandbox_hint "$app" "$app_shared"; fi
 }
 
 # process_kill_all APP [PROCESS]: kill whatever still runs as the app's user but this process, also what has left its session. Fails if that

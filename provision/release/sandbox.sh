@@ -19,19 +19,21 @@ END_OF_PROPERTIES
     systemd-run --quiet --wait --pipe --collect --service-type=exec "$@"
 }
 
-# sandbox_hint APP <LOG: what follows the error of a program that the sandbox may have ended: the key to set; or that somebody killed it;
-# empty if nothing looks like it.
+# sandbox_hint APP [SHARED] <LOG: what follows the error of a program that the sandbox may have ended: the key to set; where the app may write
+# (SHARED, which a build has not); or that somebody killed it; empty if nothing looks like it.
 sandbox_hint() {
-    awk -v app="$1" '
+    awk -v app="$1" -v shared="${2:-}" '
         /SIGSYS|status=31\/SYS|Bad system call|^signal 31$/ { call = 1 }
         /Unable to allocate section memory|ffi_prep_closure|cannot enable executable|executable memory/ { memory = 1 }
         /Operation not permitted|Errno 1\]/ { denied = 1 }
+        /Read-only file system|unable to open database file|attempt to write a readonly database/ { reads = 1 }
         /status=9\/KILL/ { killed = 1 }
         END {
             key = "apps." app ".unsandbox"
             if (call) printf "; a system call that the sandbox forbids ended it (SIGSYS): if the app needs it, set %s: [SystemCallFilter]", key
             else if (memory) printf "; the sandbox forbids memory that is written and executed: if the app needs it, set %s: [MemoryDenyWriteExecute]", key
             else if (denied) printf "; if it is the sandbox that does not permit it, set %s to the directive, such as [SystemCallFilter] or [MemoryDenyWriteExecute]", key
+            else if (reads && shared) printf "; a release can only be read: let the app write to %s (by a full path, such as one in apps.%s.environment) or to /tmp", shared, app
             else if (killed) printf "; it was killed: for want of memory (apps.%s.memory_max), or by another process of its user", app
         }'
 }

@@ -175,12 +175,22 @@ slot_bring_up() {
         if [ -z "$how" ]; then fail "$app: $release did not start within ${timeout}s; its last log lines stand above"; fi
         fail "$app: $release ended before it was healthy ($how); its last log lines stand above$hint"
     fi
-    fail "$app: $release was not healthy within ${timeout}s ($health answered $answer); its last log lines stand above$(slot_hint '')"
+    if [ "$answer" = 000 ]; then answer=nothing; fi
+    hint=$(slot_hint '')
+    fail "$app: $release was not healthy within ${timeout}s ($health answered $answer); its last log lines stand above${hint:-$(slot_health_hint)}"
+}
+
+# slot_health_hint: what to do about an answer that shows that the app runs, or that it did not get that far.
+slot_health_hint() {
+    case $answer in
+        nothing) echo "; if it only takes longer to start, raise apps.$app.health.timeout" ;;
+        3?? | 401 | 403 | 404 | 405) echo "; set apps.$app.health to a path that the app answers with 200" ;;
+    esac
 }
 
 # slot_hint HOW: sandbox_hint for the new slot, by how it ended and by its log. Only systemd has the sandbox.
 slot_hint() {
-    if [ "$(slot_manager_of "$app" "$new")" = systemd ]; then { printf '%s\n' "$1" && slot_log "$app" "$new" "$log_mark"; } | sandbox_hint "$app"; fi
+    if [ "$(slot_manager_of "$app" "$new")" = systemd ]; then { printf '%s\n' "$1" && slot_log "$app" "$new" "$log_mark"; } | sandbox_hint "$app" "$app_shared"; fi
 }
 
 # slot_await_health: wait for enough good answers in a row; fail once the slot has ended, though it may have been started again: a

@@ -47,6 +47,19 @@ def parts():
     return [os.environ[name] for name in ("SERVER", "WHO", "SAID")]
 
 
+@app.get("/composed")
+def composed():
+    # As apps do that have no DATABASE_URL: a URL of parts, whose host cannot be a folder.
+    from pydantic import PostgresDsn
+    from sqlalchemy import create_engine, text
+
+    url = PostgresDsn.build(
+        scheme="postgresql+psycopg", username=os.environ["DB_USER"], password="none", host="localhost", port=5432, path=os.environ["DB_NAME"]
+    )
+    with create_engine(str(url)).connect() as connection:
+        return connection.execute(text("select current_user")).scalar()
+
+
 @app.post("/visits")
 def visit():
     return ask("insert into visits default values returning id")
@@ -68,7 +81,13 @@ with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
 WANTED = {
     "python": "system",
     "database": {"engine": "postgresql", "extensions": ["pg_trgm"]},
-    "environment": {"SERVER": "{database.host}", "WHO": "{database.user}@{database.name}", "SAID": "{other}"},
+    "environment": {
+        "SERVER": "{database.host}",
+        "WHO": "{database.user}@{database.name}",
+        "SAID": "{other}",
+        "DB_USER": "{database.user}",
+        "DB_NAME": "{database.name}?host={database.host}",
+    },
     "migrate": "python migrate.py",
     "health": {"watch": 0},
 }
@@ -79,7 +98,7 @@ Make = Callable[..., Controller]
 @pytest.fixture(scope="module")
 def make(repository: Repository, tmp_path_factory: pytest.TempPathFactory) -> Make:
     """Inventories for the app, on a server that was bare."""
-    requirements = "fastapi==0.165.0\npsycopg[binary]\n"
+    requirements = "fastapi==0.165.0\npsycopg[binary]\nsqlalchemy\n"
     repository.commit({"main.py": MAIN, "migrate.py": MIGRATE, "requirements.txt": requirements})
     lab.reset(SERVER, SUITE, used=True)
     declared = Declared(tmp_path_factory.mktemp("inventory"), repository)

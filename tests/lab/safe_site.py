@@ -18,6 +18,7 @@ from fastapi.responses import JSONResponse
 
 app = FastAPI()
 OWN = {"X-Frame-Options": "DENY", "Content-Security-Policy": "default-src 'none'", "Referrer-Policy": "no-referrer"}
+OWN |= {"Strict-Transport-Security": "max-age=60"}
 
 
 @app.get("/health")

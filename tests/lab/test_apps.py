@@ -110,6 +110,10 @@ def test_a_second_deploy_of_all_apps_changes_nothing(every_app: Controller) -> N
     assert every_app.plan(SERVER).status == 0
 
 
+def test_verify_asks_apps_that_lead_to_https_as_nginx_asks_them(every_app: Controller) -> None:
+    assert every_app("verify", SERVER, "--json", "--only", "service").failing(SERVER) == set()
+
+
 @pytest.mark.long
 def test_a_new_commit_changes_the_answers_and_shares_the_venvs_of_the_same_requirements(
     every_app: Controller, apps: dict[str, App]

@@ -28,6 +28,7 @@ def test_the_first_deploy_makes_it_and_the_next_changes_nothing(make: Make) -> N
     assert f"database:{APP}" in answer.changed(SERVER)
     assert [visit("-X", "POST") for _ in range(3)] == ["1", "2", "3"]
     assert https(SERVER, "/parts", DOMAIN).stdout == f'["/run/postgresql","{APP}@{APP}","{{other}}"]'
+    assert https(SERVER, "/composed", DOMAIN).stdout == f'"{APP}"'
     again = make()("deploy", SERVER, "--json").host(SERVER)
     assert (again["changed"], again["execs"]) == (0, 2)
     assert make()("verify", SERVER, "--json", "--only", "database").failing(SERVER) == set()

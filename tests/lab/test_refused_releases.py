@@ -64,6 +64,26 @@ def test_a_module_that_cannot_be_imported_is_refused(deployed: Declared) -> None
     assert error == f"{APP}: main:app cannot be imported: ModuleNotFoundError: No module named 'nowhere'"
 
 
+def test_a_module_that_writes_to_its_release_is_told_where_it_may_write(deployed: Declared) -> None:
+    deployed.repository.commit({"main.py": "import os\n\nos.makedirs('logs', exist_ok=True)\n"}, "logging")
+    with untouched(*PREPARED):
+        error = refused(deployed()("deploy", SERVER, "--json", "--revision", "logging"))
+    assert error == (
+        f"{APP}: main:app cannot be imported: OSError: [Errno 30] Read-only file system: 'logs'; a release can only be read: let the app write to"
+        f" /srv/{APP}/shared (by a full path, such as one in apps.{APP}.environment) or to /tmp"
+    )
+
+
+def test_a_plan_names_files_that_a_release_will_not_have(deployed: Declared) -> None:
+    large = {
+        ".gitattributes": "*.bin filter=lfs diff=lfs merge=lfs -text\n",
+        "model.bin": "version https://git-lfs.github.com/spec/v1\n",
+    }
+    deployed.repository.commit(large, "large")
+    notes = deployed().plan(SERVER, "--revision", "large").host(SERVER)["notes"]
+    assert any("not fetched, as what is in Git LFS is not: model.bin is a pointer" in note for note in notes), notes
+
+
 def test_a_module_that_the_active_release_does_not_have_is_refused_and_the_release_stays(deployed: Declared) -> None:
     with untouched(*PREPARED):
         error = refused(deployed({"module": "main:application"})("deploy", SERVER, "--json"))

@@ -46,6 +46,7 @@ def test_what_the_app_says_itself_wins_and_is_said_once(safe: Controller) -> Non
         "content-security-policy": "default-src 'none'",
         "referrer-policy": "no-referrer",
     }
+    # But for how long browsers insist on HTTPS, which `tls.hsts` of the inventory says.
     assert status == 200
     assert sorted(headers) == sorted((SENT | own).items())
 

@@ -57,6 +57,14 @@ def test_a_remote_without_filters_is_read_all_the_same(repository: Path, commit:
     assert set(found.texts) == {"pyproject.toml", "a b/pyproject.toml"}
 
 
+def test_a_submodule_is_a_name_without_a_text(repository: Path, git: Git) -> None:
+    git("update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},libs/a", folder=repository)
+    git("commit", "--quiet", "--message=module", folder=repository)
+    found = read(Source(push=repository), git("rev-parse", "HEAD", folder=repository), lambda _: True)
+    assert found is not None
+    assert "libs/a" in found.names - found.texts.keys()
+
+
 def test_what_cannot_be_read_is_none(repository: Path, tmp_path: Path) -> None:
     assert read(Source(repository=str(repository)), "0" * 40, WANTED.__contains__) is None
     assert read(Source(push=tmp_path), "0" * 40, WANTED.__contains__) is None

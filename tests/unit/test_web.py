@@ -304,6 +304,14 @@ def test_the_maintenance_page_insists_on_https_where_the_app_does(make_host: Mak
         assert ("Strict-Transport-Security" in page) is insists
 
 
+def test_the_inventory_says_whether_browsers_insist_on_https_and_not_the_app_as_well(
+    make_host: MakeHost, make_known: MakeFacts
+) -> None:
+    """Both would be sent, and the app's come first; where the inventory says nothing, the app may."""
+    for more, times in (("", 2), ("tls: {hsts: false}\n", 0), ("tls: {issuer: self-signed}\n", 0)):
+        assert site(make_host, make_known, more).count("proxy_hide_header Strict-Transport-Security;") == times
+
+
 def test_an_authority_is_answered_during_maintenance(make_host: MakeHost, make_known: MakeFacts) -> None:
     plain = site(make_host, make_known).partition("listen 443")[0]
     assert "/.well-known/acme-challenge/" in plain

@@ -167,6 +167,7 @@ WRONG = [
     (APP + "    processes: {Worker: run}\n" + HOST, at(6, 'apps.shop.processes.Worker: "Worker" is not a process name; use a-z, 0-9 and -, and begin with a letter')),
     (APP + "    processes: {tidy: run}\n    schedules: {tidy: {at: hourly, run: run}}\n" + HOST, at(2, 'apps.shop: "tidy" is a process and a schedule; rename one of them')),
     (APP + "    static: {static: a}\n" + HOST, at(6, 'apps.shop.static.static: "static" is not a URL prefix; write for example /static')),
+    (APP + "    static: {/: dist}\n" + HOST, at(6, 'apps.shop.static./: "/" is not a URL prefix; write for example /static, and let the app answer / itself (docs/server.md)')),
     (APP + "    static: {/static: /a}\n" + HOST, at(6, 'apps.shop.static./static: "/a" is not a folder inside the repository; write a relative path without ".."')),
     (APP + "    migrate: 3\n" + HOST, at(6, "apps.shop.migrate: 3 is not a migration; write true, false or a command")),
     (APP + "    migrate_on: all\n" + HOST, at(6, 'apps.shop.migrate_on: "all" is not known; write first or every')),

@@ -36,6 +36,25 @@ def test_a_slot_that_does_not_start_says_how_it_ended(
     assert (ran.returncode, ran.stdout) == (1, f"error: shop: {ID} {said}; its last log lines stand above\n")
 
 
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (404, "(/health answered 404); its last log lines stand above; set apps.shop.health to a path that the app answers with 200"),
+        (307, "(/health answered 307); its last log lines stand above; set apps.shop.health to a path that the app answers with 200"),
+        (500, "(/health answered 500); its last log lines stand above"),
+        (None, "(/health answered nothing); its last log lines stand above; if it only takes longer to start, raise apps.shop.health.timeout"),
+    ],
+)  # fmt: skip
+def test_a_slot_that_is_not_healthy_says_what_to_do(
+    answer: int | None, said: str, tmp_path: Path, slots: Path, shell: Shell, health: Serve, units: Units
+) -> None:
+    units.serve("green")
+    if answer:
+        health(tmp_path / "run" / "shop" / "green.sock", answer)
+    ran = shell("old=blue new=green timeout=2; slot_bring_up")
+    assert (ran.returncode, ran.stdout) == (1, f"error: shop: {ID} was not healthy within 2s {said}\n")
+
+
 @pytest.mark.parametrize(("old", "link"), [("blue", "blue.sock"), ("", "green.sock")], ids=["one before", "the first"])
 def test_a_start_without_the_link_is_not_mistaken_for_a_boot(
     old: str, link: str, tmp_path: Path, slots: Path, shell: Shell, health: Serve

@@ -216,6 +216,42 @@ def test_migrations_that_no_deploy_would_run_are_named() -> None:
     assert len(look({**GOOD, "alembic.ini": ""})) == 1
 
 
+def test_submodules_that_are_not_fetched_are_named() -> None:
+    modules = '[submodule "a"]\n\tpath = libs/a\n\turl = ../a\n[submodule "b"]\n\tpath = gone\n\turl = ../b\n'
+    assert look({**GOOD, ".gitmodules": modules, "libs/a": ""})[1] == (
+        "shop: not fetched, as submodules are not: libs/a is empty in the release: require it as a package (git+https://), let `build` fetch"
+        " it, or commit its files"
+    )
+    assert len(look({**GOOD, ".gitmodules": modules, "libs/ab/c": ""})) == 1
+
+
+@pytest.mark.parametrize(
+    ("attributes", "pattern", "large"),
+    [
+        (".gitattributes", "*.bin", "shop/a.bin, shop/data/b.bin"),
+        (".gitattributes", "shop/data/**", "shop/data/b.bin"),
+        (".gitattributes", "/shop/*.bin", "shop/a.bin"),
+        (".gitattributes", "shop/**/*.bin", "shop/a.bin, shop/data/b.bin"),
+        (".gitattributes", "**/b.bin", "shop/data/b.bin"),
+        ("shop/data/.gitattributes", "*.bin", "shop/data/b.bin"),
+        (".gitattributes", "*.csv", ""),
+    ],
+)
+def test_files_in_git_lfs_are_named(attributes: str, pattern: str, large: str) -> None:
+    text = f"* text=auto\n\n{pattern} filter=lfs diff=lfs merge=lfs -text\n"
+    notes = look({**GOOD, attributes: text, "shop/a.bin": "", "shop/data/b.bin": ""})[1:]
+    assert notes == (
+        (
+            (
+                f"shop: not fetched, as what is in Git LFS is not: {large} is a pointer of a few lines in the release: let `build` fetch the"
+                " file, or commit it without LFS"
+            ),
+        )
+        if large
+        else ()
+    )
+
+
 def test_what_a_build_reads_is_in_the_commit_or_built_before() -> None:
     front = Build(run=["make"], folder="front", inputs=["front"], outputs=["front/dist"])
     after = Build(run=["make"], folder="front/dist", outputs=["out"])

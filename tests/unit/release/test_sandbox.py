@@ -100,3 +100,19 @@ def test_what_the_sandbox_may_have_ended_says_which_key_to_set(said: Callable[[s
     hint = said(f"printf '%s\\n' {quote(log)} | sandbox_hint shop")
     assert says in hint
     assert bool(hint) == bool(says)
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        "OSError: [Errno 30] Read-only file system: 'logs'",
+        "sqlalchemy.exc.OperationalError: (sqlite3.OperationalError) unable to open database file",
+        "sqlite3.OperationalError: attempt to write a readonly database",
+    ],
+)
+def test_what_writes_to_its_release_is_told_where_it_may_write(said: Callable[[str], str], log: str) -> None:
+    hint = said(f"printf '%s\\n' {quote(log)} | sandbox_hint shop /srv/shop/shared")
+    assert hint.startswith(
+        "; a release can only be read: let the app write to /srv/shop/shared (by a full path, such as"
+    )
+    assert said(f"printf '%s\\n' {quote(log)} | sandbox_hint shop") == "", "a build has no such folder"
