@@ -292,18 +292,23 @@ def test_two_servers_of_an_app_have_one_database_and_one_of_them_can_leave(make:
     assert make().deploy("both").host("db1")["changed"] == 0
 
 
+def burn(server: str, folder: Path, users: str) -> None:
+    """The server is a bare one, but for its folder of backups, which was on another disk, and the users whose that is."""
+    at = f"admin@10.213.0.{10 + int(server.removeprefix('lab'))}"
+    ssh = ("ssh", "-i", LAB / "id_ed25519", "-o", f"UserKnownHostsFile={LAB}/known_hosts", at, "sudo")
+    with (folder / "backups.tar").open("wb") as file:
+        subprocess.run((*ssh, "tar", "-C", "/srv", "-c", "backups"), stdout=file, check=True)
+    lab.reset(server, SUITE, used=True)
+    shell(server, users)
+    with (folder / "backups.tar").open("rb") as file:
+        subprocess.run((*ssh, "tar", "-C", "/srv", "-x"), stdin=file, check=True)
+
+
 @pytest.mark.long
 def test_a_host_that_burnt_down_is_back_with_its_data_by_one_command(make: Make, tmp_path: Path) -> None:
-    """Its folder of backups was on another disk."""
     newest = visits(3)
     good(make()("backup", "db1", "--full"))
-    ssh = ("ssh", "-i", LAB / "id_ed25519", "-o", f"UserKnownHostsFile={LAB}/known_hosts", f"admin@{ADDRESS}", "sudo")
-    with (tmp_path / "backups.tar").open("wb") as file:
-        subprocess.run((*ssh, "tar", "-C", "/srv", "-c", "backups"), stdout=file, check=True)
-    lab.reset(DB, SUITE, used=True)
-    shell(DB, "useradd -r -d /var/lib/postgresql -s /bin/bash postgres")
-    with (tmp_path / "backups.tar").open("rb") as file:
-        subprocess.run((*ssh, "tar", "-C", "/srv", "-x"), stdin=file, check=True)
+    burn(DB, tmp_path, "useradd -r -d /var/lib/postgresql -s /bin/bash postgres")
     answer = good(make()("restore", "both", "--only", "database", "--deploy", "--json"))
     assert f"restored-database:{APP}" in answer.changed("db1")
     assert rows() == newest
@@ -313,6 +318,20 @@ def test_a_host_that_burnt_down_is_back_with_its_data_by_one_command(make: Make,
     good(make()("backup", "db1", "--full"))
     good(make()("backup.drill", "db1"))
     assert state(make())["wrong"] == []
+
+
+@pytest.mark.long
+def test_a_server_of_the_app_that_burnt_down_is_back_too_and_the_database_stays(make: Make, tmp_path: Path) -> None:
+    newest = visits(1)
+    shell(WEB, f"cd /; runuser -u {APP} -- sh -c 'echo kept >/srv/{APP}/shared/file'")
+    good(make()("backup", "both"))
+    burn(WEB, tmp_path, "true")
+    answer = good(make()("restore", "both", "--only", "shared", "--deploy", "--json"))
+    assert answer.changed("db1") == [f"login:{LOGIN}"]
+    assert (rows(), shell(WEB, f"cat /srv/{APP}/shared/file")) == (newest, "kept")
+    assert int(visits(1)) > int(newest)
+    again = make().deploy("both")
+    assert [again.host(one)["changed"] for one in ("db1", "web1")] == [0, 0]
 
 
 @pytest.mark.long
