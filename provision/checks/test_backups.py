@@ -12,7 +12,7 @@ from provision.release import backups, shared, status
 if TYPE_CHECKING:
     from provision import inventory
 
-pytestmark = [pytest.mark.role("app"), pytest.mark.host("backups")]
+pytestmark = pytest.mark.host("backups")
 
 
 def test_backups_are_made_arrive_and_can_be_restored(host: Any, declared: inventory.Host) -> None:

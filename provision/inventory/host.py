@@ -219,8 +219,8 @@ class Host(Model):
     )
     forwarded: dict[int, int] = Field(default_factory=dict, exclude=True)
     """The server's ports that clients reach under another number at its address, and those numbers."""
-    serves: tuple[str, ...] = Field(default=(), exclude=True)
-    """The apps on other hosts whose databases this one has."""
+    serves: dict[str, str] = Field(default_factory=dict, exclude=True)
+    """The apps on other hosts whose databases this one has, and the query that a drill asks each; empty for none."""
     hidden: frozenset[str] = Field(default=frozenset(), exclude=True, repr=False)
     """The values that references led to. Never print them."""
 

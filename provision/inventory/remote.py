@@ -61,7 +61,10 @@ def acquainted(hosts: Mapping[str, Host]) -> dict[str, Host]:
     """The hosts, each with whom it serves and with where its apps' databases are reached."""
     found = {}
     for name, host in hosts.items():
-        serves = tuple(dict.fromkeys(one.app.name for one in clients(hosts.values(), name)))
+        serves: dict[str, str] = {}
+        for one in clients(hosts.values(), name):
+            assert one.app.database
+            serves[one.app.name] = serves.get(one.app.name) or one.app.database.check or ""
         moved = {app.name: _found(app, hosts) for app in _apps(host) if app.remote_database}
         changes = {"serves": serves, "apps": {**host.apps, **moved}}
         found[name] = host.model_copy(update=changes) if serves or moved else host
@@ -105,9 +108,6 @@ def problems(hosts: Mapping[str, Host]) -> Iterator[Collision]:
                     where = host.address or "connect: vagrant"
                     message = f"{server} lets in IP addresses only, and {where} is none; set private_address"
                     yield Collision(host.name, ("address",), message)
-        if host.backups and clients(hosts.values(), host.name):
-            message = "databases of apps on other hosts cannot be restored from backups yet; remove backups here"
-            yield Collision(host.name, ("backups",), message)
 
 
 def _refusal(hosts: Mapping[str, Host], host: Host, app: App, name: str) -> str:

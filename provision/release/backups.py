@@ -46,8 +46,14 @@ WantedBy=timers.target
 
 
 def backed_up_databases(host: Host) -> list[str]:
-    """The apps whose databases are backed up."""
-    return [app.name for app in host.apps.values() if app.own_database] if host.backups and "app" in host.roles else []
+    """The apps whose databases are backed up on this host, which may run on others."""
+    return [*_queries(host)] if host.backups else []
+
+
+def _queries(host: Host) -> dict[str, str]:
+    """By app whose database is on the host, what a drill asks that; empty for nothing."""
+    apps = host.apps.values() if "app" in host.roles else ()
+    return {app.name: app.own_database.check or "" for app in apps if app.own_database} | host.serves
 
 
 def backed_up(host: Host, distribution: str) -> tuple[Resource, ...]:
@@ -60,7 +66,8 @@ def backed_up(host: Host, distribution: str) -> tuple[Resource, ...]:
         *_login(wanted),
     )
     return (
-        Packages("backups", ("pgbackrest",)),
+        # PostgreSQL asks it for the name of the user that systemd makes for a moment, for an app that has none here.
+        Packages("backups", ("pgbackrest", *(("libnss-systemd",) if host.serves else ()))),
         directory(PLACES, BackupPlaces.configuration),
         directory(PLACES, BackupPlaces.included),
         *files,
@@ -132,7 +139,7 @@ def _login(wanted: Backups) -> tuple[File, ...]:
 
 def program(host: Host) -> str:
     """What the timers run, with all that it needs."""
-    apps = {app.name: app.own_database.check for app in host.apps.values() if app.own_database}
+    apps = _queries(host)
     queries = "".join(f"    {name}) printf '%s' {quote(query)} ;;\n" for name, query in apps.items() if query)
     return "".join(
         (
@@ -145,6 +152,7 @@ def program(host: Host) -> str:
             shell.text("backups"),
             shell.text("recovery"),
             f"backups_stanza={quote(host.name)}\nbackups_apps={quote(' '.join(apps))}\n",
+            f"backups_served={quote(' '.join(host.serves))}\n",
             f'backups_query() {{ case $1 in\n{queries}    *) ;;\nesac; }}\n"$@"\n',
         )
     )

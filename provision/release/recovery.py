@@ -49,7 +49,8 @@ class Moment:
 class RestoredDatabase:
     """An app's database of the backups of the server `stanza`, in place of the present one, which is kept under the name `kept`; or, if
     `into` is not empty, beside it under that name. Always a change. `here` is what the repository calls this server. Where that is `new`, its
-    backups are those of an earlier one.
+    backups are those of an earlier one. If it is `served`, the app is on other hosts; of these, `restart` are to be told that the database is
+    another one.
     """
 
     app: str
@@ -59,6 +60,8 @@ class RestoredDatabase:
     kept: str
     into: str = ""
     new: bool = False
+    served: bool = False
+    restart: tuple[str, ...] = ()
 
     @property
     def ref(self) -> Ref:
@@ -82,16 +85,33 @@ class RestoredDatabase:
             raise PlanError(
                 f"{self.app}: PostgreSQL has a database {self._beside} that no restore made", "give it another name"
             )
+        if self.served and state["user"]:
+            raise PlanError(
+                f"{self.app}: this server has a user of this name, who is somebody else, and PostgreSQL lets that user in as the app",
+                "rename that user, or the app",
+            )
+        if self.served and self.moment.before:
+            raise PlanError(
+                f"{self.app}: where the database is on another host than the app, no point before a migration is noted",
+                "name a time with --at",
+            )
         new = self.into or self._beside
         own = "yes" if self.stanza == self.here else "no"
         script = f"backups_stanza={quote(self.here)}\n"
         script += "recovery_earlier\n" if self.new and own == "yes" else ""
+        if self.served:
+            script += f"backups_served={quote(self.app)}\n"
         script += words("recovery_restore", self.app, new, self.stanza, own, *self.moment.options(self.app))
         whence = "" if own == "yes" else f", from the backups of {self.stanza}"
         what = f"{self.app}: restore its database {self.moment}{whence}"
         if self.into:
             return Change(self.ref, f"{what}, as the database {self.into} beside it", script, LIBRARY)
         script += f"\n{words('recovery_switch', self.app, new, self.kept)}"
+        if self.restart:
+            begins = (
+                f"invoke restart --host NAME --app {self.app}, for {' and '.join(self.restart)}, begins with new ones"
+            )
+            script += f"\n{words('notice', f'{self.app}: its connections to the database have ended: {begins}')}"
         return Change(self.ref, f"{what}; keep the present one as {self.kept}", script, LIBRARY)
 
 

@@ -8,9 +8,44 @@ recovery_ask() { postgresql_as env PGOPTIONS='-c search_path=pg_catalog' psql -X
 
 # recovery_drop NAME: and all that it has taken of the disk.
 recovery_drop() {
-    systemctl stop "provision-scratch-$1.service" 2>/dev/null || true
+    systemctl stop "provision-scratch-$1-as-*.service" "provision-scratch-$1.service" 2>/dev/null || true
     systemctl reset-failed "provision-scratch-$1.service" 2>/dev/null || true
     rm -rf --one-file-system "${backups_scratch:?}/$1" "${backups_scratch:?}/$1.dump" "${backups_scratch:?}/$1.list" "${backups_scratch:?}/$1.env"
+}
+
+# recovery_served APP: whether the app is on other hosts, and has no user here.
+recovery_served() { case " ${backups_served:-} " in *" $1 "*) return 0 ;; *) return 1 ;; esac; }
+
+# recovery_user APP: whether the server has a user of the app's name who is none that systemd made for a moment (systemd.exec(5), DynamicUser).
+recovery_user() { uid=$(id -u "$1" 2>/dev/null) && { [ "$uid" -lt 61184 ] || [ "$uid" -gt 65519 ]; }; }
+
+# recovery_box APP: the properties of a unit that runs as the app. For one that is on other hosts, systemd makes a user of its name for as long as the unit
+# runs, whom PostgreSQL lets in as the app by that name, and who has nothing on the server, nor a network.
+recovery_box() {
+    if recovery_served "$1"; then
+        printf '%s' "$sandbox_default"
+        printf '%s\n' DynamicUser=yes "User=$1" PrivateNetwork=yes
+    else
+        layout_app "$1"
+        sandbox_of "$1" "$app_sandbox"
+    fi
+}
+
+# recovery_as APP WORD...: a program of PostgreSQL's, run as the app.
+recovery_as() {
+    as=$1
+    shift
+    if recovery_served "$as"; then
+        recovery_alone "$as"
+        sandbox_run "$(recovery_box "$as")" --unit="provision-scratch-restore-as-$(cat /proc/sys/kernel/random/uuid)" -p WorkingDirectory=/ -p KillMode=mixed "$@"
+    else
+        (cd / && runuser -u "$as" -- "$@")
+    fi
+}
+
+# recovery_alone APP: systemd would take a user that there is for the one that it is to make.
+recovery_alone() {
+    if recovery_user "$1"; then fail "$1: this server has a user of this name, who is somebody else, and PostgreSQL lets that user in as the app: rename that user, or the app"; fi
 }
 
 # recovery_room STANZA TENTHS: whether the disk has so many tenths of what the largest backup is when it is restored.
@@ -173,12 +208,13 @@ recovery_copy() {
     postgresql_ask postgres "alter database \"$2\" connection limit -1"
     dump=$backups_scratch/restore.dump list=$backups_scratch/restore.list
     postgresql_as "$programs/pg_dump" -h /run/provision-scratch-restore -Fc "$1" >"$dump"
-    (cd / && runuser -u "$1" -- pg_restore -l <"$dump") | grep -vE '^[0-9; ]+(COMMENT - )?EXTENSION ' | put "$list" root "$1" 640
-    (cd / && runuser -u "$1" -- pg_restore -h /run/postgresql -d "$2" --no-owner --exit-on-error --single-transaction -L "$list" <"$dump") ||
+    # The list has numbers only, so that anybody may read it.
+    recovery_as "$1" pg_restore -l <"$dump" | grep -vE '^[0-9; ]+(COMMENT - )?EXTENSION ' | sed -n 's/^\([0-9][0-9]*;\).*/\1/p' | put "$list" root root 644
+    recovery_as "$1" pg_restore -h /run/postgresql -d "$2" --no-owner --exit-on-error --single-transaction -L "$list" <"$dump" ||
         fail "$1: the database cannot be copied: the reason stands above"
     counted="select count(*) from pg_class where relkind in ('r', 'p', 'S', 'v', 'm', 'i') and relnamespace::regnamespace::text !~ '^(pg_|information_schema)'"
     if [ "$(recovery_ask restore "$1" "$counted")" != "$(postgresql_ask "$2" "$counted")" ]; then fail "$1: the copy does not have all that was restored"; fi
-    (cd / && runuser -u "$1" -- vacuumdb -q -h /run/postgresql --analyze-only -d "$2" 2>&1) || true
+    recovery_as "$1" vacuumdb -q -h /run/postgresql --analyze-only -d "$2" </dev/null 2>&1 || true
 }
 
 # recovery_switch APP NEW KEPT: NEW takes the app's name, and what had it is KEPT under another. Both in one commit, once nobody is connected.
@@ -224,13 +260,14 @@ recovery_kept() {
 }
 
 # In: NUMBER APP NEW BESIDE. Out: role=ours where the app has one, taken=yes where there is a database of the name NEW, beside=theirs where one of the
-# name BESIDE is not a restore's, and kept, in a record for each.
+# name BESIDE is not a restore's, user=yes where the server has a user of the app's name, and kept, in a record for each.
 recovery_probe() {
     while IFS='	' read -r number app new beside; do
         command -v psql >/dev/null || continue
         if postgresql_ours "$app"; then printf '%s\trole=ours\n' "$number"; fi
         if [ -n "$(postgresql_ask postgres "select 1 from pg_database where datname = '$new'" 2>/dev/null)" ]; then printf '%s\ttaken=yes\n' "$number"; fi
         if [ "$(recovery_whose "$app" "$beside" 2>/dev/null)" = theirs ]; then printf '%s\tbeside=theirs\n' "$number"; fi
+        if recovery_user "$app"; then printf '%s\tuser=yes\n' "$number"; fi
         recovery_kept "$app" | sed "s/^/$number	kept=/"
     done
 }
@@ -270,7 +307,7 @@ recovery_practise() {
     # From here on, the apps ask, each its own database.
     chmod 711 /run/provision-scratch-drill
     for app in $backups_apps; do
-        recovery_alembic "$app"
+        if recovery_served "$app"; then recovery_alone "$app"; else recovery_alembic "$app"; fi
         query=$(backups_query "$app")
         if [ -n "$query" ]; then
             command_told recovery_query "$app" "$query" ||
@@ -286,10 +323,10 @@ recovery_practise() {
 # it is asked as all of the app's commands run, and nothing of that goes on. systemd would read some of a query in an argument as its own. The
 # time is this unit's: what the app lets a statement take is for its own.
 recovery_query() {
-    layout_app "$1"
+    box=$(recovery_box "$1") || return 1
     printf 'QUERY="%s"\n' "$(printf '%s' "$2" | sed 's/[\\"$`]/\\&/g')" | put "$backups_scratch/drill.env" root root 600 || return 1
     # shellcheck disable=SC2016 # the variable is in the file
-    sandbox_run "$(sandbox_of "$1" "$app_sandbox")" -p EnvironmentFile="$backups_scratch/drill.env" -p WorkingDirectory=/ -p KillMode=mixed -p RuntimeMaxSec=600 \
+    sandbox_run "$box" -p EnvironmentFile="$backups_scratch/drill.env" -p WorkingDirectory=/ -p KillMode=mixed -p RuntimeMaxSec=600 \
         sh -c 'exec env PGOPTIONS="-c statement_timeout=0" psql -XAtq -v ON_ERROR_STOP=1 -v FETCH_COUNT=1000 -h /run/provision-scratch-drill -d "$0" -c "$QUERY"' "$1" </dev/null
 }
 

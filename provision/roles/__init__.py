@@ -57,6 +57,7 @@ def server(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
             found.extend(role(host, facts, wanted))
     if "app" not in host.roles:
         found.extend(databases(host, facts, wanted))
+        found.extend(app.database_backups(host, facts))
     safe = hardening.hardening(host, facts, wanted)
     return (*found, *safe, *preflight.preflight(host, (*found, *safe), wanted))
 
@@ -98,7 +99,8 @@ def restored(moment: Moment, into: str = "", whence: str = "", deploys: bool = F
             return found
         if not deploys:
             return _with_memory((*found, *app.restarted(host, facts, wanted)))
-        return _with_memory((*server(host, facts, wanted), *found, *app.releases(host, facts, wanted)))
+        releases = app.releases(host, facts, wanted) if "app" in host.roles else ()
+        return _with_memory((*server(host, facts, wanted), *found, *releases))
 
     return role
 

@@ -7,7 +7,7 @@ from provision.engine.resource import Resource
 from provision.errors import PlanError
 from provision.inventory import App, Host
 from provision.release.activation import Promotion
-from provision.release.backups import backed_up
+from provision.release.backups import backed_up, backed_up_databases
 from provision.release.choice import release_before, release_named
 from provision.release.claim import Claim
 from provision.release.database_login import DATABASES, login, no_login
@@ -39,14 +39,16 @@ def app(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
         *databases(host, facts, wanted),
         *program(apps, facts),
         *client(apps),
-        *_backups(host, facts),
+        *database_backups(host, facts),
         *(resource for one in apps for resource in _place(host, facts, wanted, one)),
         *shared_backed_up(host),
     )
 
 
-def _backups(host: Host, facts: Facts) -> tuple[Resource, ...]:
-    """The backups of databases, in a folder that those of shared folders have, too."""
+def database_backups(host: Host, facts: Facts) -> tuple[Resource, ...]:
+    """The backups of databases, in a folder that those of shared folders have, too. A host without apps may have the databases of others."""
+    if "app" not in host.roles and not (backed_up_databases(host) or facts[DATABASES].serves):
+        return ()
     theirs = "tls" in host.roles and (host.tls.authorities or host.tls.dns)
     above = () if not host.backups or theirs else (Directory("/etc/provision"),)
     return (*above, *backed_up(host, facts[SYSTEM].distribution))

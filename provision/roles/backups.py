@@ -31,47 +31,49 @@ def restored(
     is switched, as what cannot be restored should be known by then. A server that is `new` has no backups of its own. Raises PlanError.
     """
     databases, folders = _meant(host, wanted, moment, only)
-    if into and len({app.name for app in (*databases, *folders)}) != 1:
-        raise PlanError(
-            f"{host.name}: --into is for one app of {', '.join(app.name for app in meant(host, wanted))}",
-            "choose it with --app",
-        )
+    names = {*databases, *(app.name for app in folders)}
+    if into and len(names) > 1:
+        raise PlanError(f"{host.name}: --into is for one app of {', '.join(sorted(names))}", "choose it with --app")
     now = f"{facts[SYSTEM].now:%Y%m%dT%H%M%SZ}"
     for app in folders:
         yield RestoredShared(host, app.name, moment, whence or host.name, into, new)
-    for app in databases:
-        kept = f"{app.name}_before_{now}".lower()
-        yield RestoredDatabase(app.name, moment, whence or host.name, host.name, kept, into, new)
+    for name in databases:
+        kept, served = f"{name}_before_{now}".lower(), name in host.serves
+        away = tuple(one.host for one in wanted.clients if one.app.name == name and one.host not in wanted.others)
+        yield RestoredDatabase(name, moment, whence or host.name, host.name, kept, into, new, served, away)
     if into:
         return
     for app in folders:
         yield SwitchedShared(host, app.name, f"shared.before-{now}")
-    if databases and {app.name for app in databases} == {*backed_up_databases(host)}:
+    if databases and {*databases} == {*backed_up_databases(host)}:
         yield Settled()
     if folders and folders == shared_apps(host):
         yield SettledShared()
 
 
-def _meant(host: Host, wanted: Wanted, moment: Moment, only: Only) -> tuple[list[App], list[App]]:
-    """The apps whose databases are meant, and those whose shared folders are. Only databases have a point before each migration, and an id of a backup
-    is of one of both. Raises PlanError if there is nothing.
+def _meant(host: Host, wanted: Wanted, moment: Moment, only: Only) -> tuple[list[str], list[App]]:
+    """The apps whose databases on the host are meant, and those whose shared folders are. Only databases have a point before each migration, and an id
+    of a backup is of one of both. Raises PlanError if there is nothing, unless another host of the run has the rest of the apps.
     """
     if not host.backups:
         raise PlanError(f"{host.name}: the inventory has no backups here")
     apps = meant(host, wanted)
-    remote = next((app.remote_database for app in apps if app.remote_database), None)
-    if wanted.app and remote and only != "shared":
+    restores = only != "shared" and not moment.snapshot
+    servers = {app.remote_database.host or "" for app in apps if app.remote_database}
+    if wanted.app and restores and servers - wanted.others:
+        (server,) = servers
         raise PlanError(
-            f"{host.name}: the database of {wanted.app} is on {remote.host}, which has no backups of it",
-            "add --only shared",
+            f"{host.name}: the database of {wanted.app} is on {server}",
+            f"name {server} with --host, or a group of both, or add --only shared",
         )
-    databases = [app for app in apps if app.own_database and only != "shared" and not moment.snapshot]
+    databases = [name for name in backed_up_databases(host) if restores and wanted.app in ("", name)]
     folders = [
         app
         for app in shared_apps(host)
         if app in apps and only != "database" and not moment.before and (moment.snapshot or not moment.backup)
     ]
-    if not databases and not folders:
+    partners = servers | {one.host for one in wanted.clients if wanted.app in ("", one.app.name)}
+    if not databases and not folders and not partners & wanted.others:
         what = "a database" if only == "database" or moment.before or moment.backup else "anything that is backed up"
         raise PlanError(f"{host.name}: no app that is meant has {what}", "choose another with --app")
     return databases, folders
@@ -80,7 +82,8 @@ def _meant(host: Host, wanted: Wanted, moment: Moment, only: Only) -> tuple[list
 def discarded(host: Host, facts: Facts, wanted: Wanted) -> tuple[Resource, ...]:
     """Nothing of what restores have left beside the apps' databases and shared folders."""
     apps = meant(host, wanted)
+    served = (name for name in host.serves if wanted.app in ("", name))
     return (
-        *(DiscardedDatabases(app.name) for app in apps if app.own_database),
+        *(DiscardedDatabases(name) for name in (*(app.name for app in apps if app.own_database), *served)),
         *(DiscardedShared(app.name) for app in apps),
     )

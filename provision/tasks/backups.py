@@ -123,7 +123,7 @@ def restore(
     _check_names(into, from_, deploy)
     moment = Moment(_moment(at), backup, before)
     role = roles.discarded if discard else roles.restored(moment, into, from_, deploy, ONLY[only])
-    command = Command("restore", host, inventory, json, app)
+    command = Command("restore", host, inventory, json, app, serving=True)
 
     def run() -> tuple[Result, ...]:
         return changing.run(command, role, applies=not plan, resolves=deploy, yes=yes)

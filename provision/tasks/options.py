@@ -59,7 +59,9 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A task as it was typed; `begun` is its start on the monotonic clock, in seconds."""
+    """A task as it was typed; `begun` is its start on the monotonic clock, in seconds. With `serving`, hosts are meant, too, that have the app's
+    database only.
+    """
 
     task: str
     host: str
@@ -67,6 +69,7 @@ class Command:
     json: bool = False
     app: str = ""
     begun: float = field(default_factory=time.monotonic)
+    serving: bool = False
 
     @property
     def seconds(self) -> float:
@@ -77,7 +80,7 @@ class Command:
         """The hosts that are meant. Raises Exit with every error; with `json`, prints them as a document too."""
         try:
             found, hosts = hosts_of(self.host, self.inventory)
-            hosts = having(self.app, self.host, hosts)
+            hosts = having(self.app, self.host, hosts, self.serving)
             return Target(found, hosts, password_for(hosts), self.app)
         except UsageError as error:
             if self.json:
@@ -114,15 +117,18 @@ def production(hosts: Sequence[Host]) -> bool:
     return any(host.environment == "production" for host in hosts)
 
 
-def having(app: str, name: str, hosts: tuple[Host, ...]) -> tuple[Host, ...]:
-    """The hosts that have the app, or all if it is empty; `name` is what --host said. Raises UsageError if none has it."""
+def having(app: str, name: str, hosts: tuple[Host, ...], serving: bool = False) -> tuple[Host, ...]:
+    """The hosts that have the app, or, where those count that are `serving` it, its database; all if it is empty. `name` is what --host
+    said. Raises UsageError if none has it.
+    """
     from provision.inventory.wording import known_names
 
     if not app:
         return hosts
-    found = tuple(host for host in hosts if app in host.apps)
+    names = {host.name: {*host.apps, *(host.serves if serving else ())} for host in hosts}
+    found = tuple(host for host in hosts if app in names[host.name])
     if not found:
-        known = {"apps": sorted({each for host in hosts for each in host.apps})}
+        known = {"apps": sorted({each for host in hosts for each in names[host.name]})}
         raise UsageError(f'{name} has no app "{app}"{known_names(app, known)}')
     return found
 

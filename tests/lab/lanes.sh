@@ -52,5 +52,5 @@ wait "$third" || failed=1
 wait "$second" || failed=1
 cat "$out/third" "$out/second"
 
-run fleet database_host faults lab || failed=1
+run fleet database_host remote_backups faults lab || failed=1
 exit "$failed"

@@ -16,7 +16,7 @@ from tests.lab.database_app import MAIN, MIGRATE
 from tests.lab.refusals import lab_values
 from tests.lab.repository import Repository
 
-DB, WEB = os.environ.get("PROVISION_TEST_PAIR", "lab1,lab2").split(",")
+DB, WEB = os.environ.get("PROVISION_TEST_PAIR", "lab1,lab2").split(",")[:2]
 APP, DOMAIN, LOGIN = "remote", f"remote.{WEB}.test", "remote_web1"
 ADDRESS = f"10.213.0.{10 + int(DB.removeprefix('lab'))}"
 WANTED: dict[str, Any] = {

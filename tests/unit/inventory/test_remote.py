@@ -32,7 +32,7 @@ def test_each_host_of_an_app_is_a_client_with_a_login_of_its_own() -> None:
         ("web1", "10.0.0.10", "shop_web1"),
         ("web2", "203.0.113.11", "shop_web2"),
     ]
-    assert [host.serves for host in found.hosts.values()] == [(), (), ("shop",)]
+    assert [host.serves for host in found.hosts.values()] == [{}, {}, {"shop": ""}]
     assert clients(found.hosts.values(), "web1") == ()
 
 
@@ -73,6 +73,11 @@ def test_a_variable_of_the_inventorys_own_stays() -> None:
     assert connected(app, ACCESS).env["DATABASE_URL"] == "mine"
 
 
+def test_its_host_knows_what_a_drill_asks_it() -> None:
+    checked = INVENTORY.replace("{host: db1}", "{host: db1, check: select 1}")
+    assert inventory(checked).hosts["db1"].serves == {"shop": "select 1"}
+
+
 def test_a_login_fits_into_a_name_of_postgresqls() -> None:
     one, other = (login("shop", f"{'web' * 20}{end}") for end in "ab")
     assert (len(one), len(other), one != other) == (63, 63, True)
@@ -105,12 +110,6 @@ def test_a_login_fits_into_a_name_of_postgresqls() -> None:
             "{host: db1}\n        renamed_from: store",
             13,
             "groups.web.apps.shop.renamed_from: an app whose database is on another host cannot take over; remove one of the two",
-        ),
-        (
-            "db1.example.com, roles: [base]",
-            "db1.example.com, roles: [base], backups: {repository: /mnt, passphrase: correct-horse-battery}",
-            4,
-            "hosts.db1.backups: databases of apps on other hosts cannot be restored from backups yet; remove backups here",
         ),
         (
             "db1.example.com, roles: [base]",
