@@ -262,7 +262,6 @@ def test_somebody_of_the_apps_name_on_that_host_is_not_taken_for_the_app(make: M
 
 
 @pytest.mark.long
-@pytest.mark.skipif(not SECOND, reason="it needs three servers: PROVISION_TEST_PAIR=DATABASE,WEB,WEB")
 def test_two_servers_of_an_app_have_one_database_and_one_of_them_can_leave(make: Make) -> None:
     (other,) = SECOND
     lab.reset(other, SUITE, used=True)
