@@ -286,7 +286,7 @@ def test_two_servers_of_an_app_have_one_database_and_one_of_them_can_leave(make:
     assert [visit_other(), visit()] == [str(int(newest) + each) for each in (1, 2)]
     make().deploy("db1")
     assert ask(f"select rolname from pg_roles where rolname = '{APP}_web2'") == []
-    assert visit_other() == "Internal Server Error"
+    assert not visit_other().isdigit(), "the firewall lets it in no more, and it waits"
     assert int(visit()) > int(newest)
     assert make().deploy("both").host("db1")["changed"] == 0
 
