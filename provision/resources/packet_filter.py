@@ -123,7 +123,8 @@ class PacketFilter:
             if each
         ]
         return TABLE.format(
-            inside=_set([f'"{name}"' for name in INSIDE]),
+            # A set with a * in it is refused by the nftables of Debian 11.
+            inside="".join(f'        iifname "{name}" accept\n' for name in INSIDE),
             ssh=_set(self._ssh_ports(state)),
             sources="".join(f"{line}\n" for line in sources),
             ports="".join(f"{line}\n" for line in ports),
@@ -161,8 +162,7 @@ table inet provision {{
     chain input {{
         type filter hook input priority filter; policy drop;
         ct state established,related accept
-        iifname {inside} accept
-        ct state invalid drop
+{inside}        ct state invalid drop
         # ICMP is how hosts learn of errors, sizes and, in IPv6, each other (RFC 4890).
         meta l4proto {{ icmp, ipv6-icmp }} accept
         # Answers to DHCP.

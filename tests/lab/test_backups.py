@@ -368,12 +368,8 @@ def test_a_server_that_burnt_down_is_back_with_its_data_by_one_command(elsewhere
     good(elsewhere()("backup", SERVER, "--full"))
     visits(5)
     newest = visit()
-    archived = int(shell(SERVER, "date +%s"))
-    sql("select pg_switch_wal()", "postgres")
-    while (
-        int(sql("select coalesce(extract(epoch from last_archived_time), 0)::bigint from pg_stat_archiver", "postgres"))
-        < archived
-    ):
+    segment = sql("select pg_walfile_name(pg_switch_wal())", "postgres")
+    while sql(f"select left(last_archived_wal, 24) >= '{segment}' from pg_stat_archiver", "postgres") != "t":
         time.sleep(0.5)
     lab.reset(SERVER, "trixie", used=True)
     restored = good(elsewhere()("restore", SERVER, "--deploy", "--json"))
