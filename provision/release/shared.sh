@@ -227,7 +227,7 @@ shared_sqlite() { sqlite3 -init /dev/null -batch -bail "$1" '.timeout 60000' "$2
 shared_store() {
     status=0
     said=$(shared_restic "$shared_stanza" "BindReadOnlyPaths=$app_shared:/mnt/shared $shared_scratch/$1.copies:/mnt/sqlite" "${shared_hours}h" \
-        backup --host "$shared_stanza" --tag "app.$1,kind.$2,of.$(shared_machine)" shared sqlite 2>&1) || status=$?
+        backup --host "$shared_stanza" --tag "app.$1" --tag "kind.$2" --tag "of.$(shared_machine)" shared sqlite 2>&1) || status=$?
     id=$(printf '%s\n' "$said" | sed -n 's/^snapshot \([0-9a-f]\{8\}\) saved$/\1/p' | tail -n 1)
     if [ -z "$id" ] || { [ "$status" != 0 ] && [ "$status" != 3 ]; }; then
         said=$(printf '%s\n' "$said" | shared_reason)
