@@ -29,6 +29,8 @@ STATUS = joined(TOOLKIT, PRELUDE, postgresql.LIBRARY, shell.text("backups"))
 ARCHIVES = f"pgbackrest --config-path={PLACES.configuration} "
 # pgBackRest 2.46 was the first with SFTP; these have an older one.
 WITHOUT_SFTP = ("debian11", "debian12", "ubuntu22.04")
+# pgBackRest 2.39 was the first that bundles small files.
+WITHOUT_BUNDLES = ("debian11", "ubuntu22.04")
 TIMERS = ("full", "differential", "check", "drill")
 TIMER = """\
 # {what}. Written by provision.
@@ -62,7 +64,7 @@ def backed_up(host: Host, distribution: str) -> tuple[Resource, ...]:
     if not wanted or not backed_up_databases(host):
         return (NoBackups(),)
     files = (
-        file(PLACES, BackupPlaces.settings, settings(wanted), secret=True),
+        file(PLACES, BackupPlaces.settings, settings(wanted, distribution), secret=True),
         *_login(wanted),
     )
     return (
@@ -85,7 +87,7 @@ def backed_up(host: Host, distribution: str) -> tuple[Resource, ...]:
     )
 
 
-def settings(wanted: Backups) -> str:
+def settings(wanted: Backups, distribution: str = "") -> str:
     """pgBackRest's settings. Never print them."""
     sftp = wanted.sftp
     where = {"repo1-path": wanted.folder}
@@ -115,11 +117,11 @@ def settings(wanted: Backups) -> str:
         "repo1-cipher-type": "aes-256-cbc",
         "repo1-cipher-pass": wanted.passphrase,
         "repo1-retention-full": str(wanted.keep),
-        "repo1-bundle": "y",
+        **({} if distribution in WITHOUT_BUNDLES else {"repo1-bundle": "y"}),
         "compress-type": "zst",
         "start-fast": "y",
         # A repository that stays away must not fill the disk with what it has not got yet.
-        "archive-push-queue-max": "4GiB",
+        "archive-push-queue-max": str(4 << 30),
         # Its default is in /tmp, where any user could have it write its lock over a file of PostgreSQL's.
         "lock-path": "/run/postgresql/pgbackrest",
         "log-level-file": "off",

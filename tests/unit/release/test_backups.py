@@ -361,3 +361,9 @@ def test_the_key_may_be_a_secret_in_place_of_a_file(tmp_path: Path, monkeypatch:
     backups = load(tmp_path / "prod.yml").hosts["web1"].backups
     assert backups
     assert backups.private_key.splitlines() == key.read_text().splitlines()
+
+
+def test_an_older_pgbackrest_is_told_nothing_that_it_does_not_know() -> None:
+    newer, older = (settings(wanted(), distribution).splitlines() for distribution in ("debian12", "debian11"))
+    assert ("repo1-bundle=y" in newer, "repo1-bundle=y" in older) == (True, False)
+    assert "archive-push-queue-max=4294967296" in older, "it takes GB for what newer ones call GiB"
