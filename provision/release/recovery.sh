@@ -86,6 +86,8 @@ recovery_begin() {
     esac
     install -d -o postgres -g postgres -m 700 "$backups_scratch/$name"
     data=$backups_scratch/$name/data
+    # The pgBackRest of Debian 11 does not make it.
+    postgresql_as mkdir -m 700 "$data"
     said=$(backups_run "$stanza" --pg1-path="$data" --archive-mode=off "$@" restore 2>&1) || {
         recovery_drop "$name"
         fail "the backup cannot be restored: $(printf '%s\n' "$said" | backups_reason)"
