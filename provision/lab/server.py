@@ -289,6 +289,8 @@ def execute(server: Server, command: str, timeout: float = 600) -> subprocess.Co
             timeout=timeout,
             check=False,
             env=ENVIRONMENT,
+            # A command that ends its process group (kill 0, where no process was found) must not end this machine's, too.
+            start_new_session=True,
         )
     except subprocess.TimeoutExpired:
         raise LabError(f"No answer from {server.name} within {timeout:.0f} s: {shlex.quote(command)}") from None
