@@ -99,6 +99,7 @@ def test_what_an_app_writes_outlives_two_deploys_and_a_rollback(declared: Declar
     assert current() == second
 
 
+@pytest.mark.long
 def test_a_link_that_a_hand_removed_or_replaced_is_put_back(declared: Declared) -> None:
     tree = f"/srv/{APP}/current"
     for spoil in (f"rm {tree}/logs", f"rm {tree}/logs && mkdir {tree}/logs", f"ln -sfn /etc {tree}/media/uploads"):
@@ -144,12 +145,17 @@ def test_a_folder_that_the_app_cannot_have_is_one_line(declared: Declared) -> No
 
 
 @pytest.mark.long
-def test_folders_that_are_gone_are_made_again_before_a_start(declared: Declared) -> None:
+def test_folders_that_are_gone_are_made_again_before_anything_runs(declared: Declared) -> None:
     """As after a restore of a snapshot that is older than the key."""
     shell(SERVER, f"rm -r {SHARED}/media")
     answered = make(declared)("restart", SERVER, "--json")
     assert answered.status == 0, answered.stdout
     assert shell(SERVER, f"stat -c %U {SHARED}/media/uploads") == APP
+    writes: dict[str, Any] = {"migrate": "touch data/migrated", "hooks": {"before": "touch media/uploads/hooked"}}
+    make(declared, **writes).deploy(SERVER)
+    shell(SERVER, f"rm -r {SHARED}")
+    make(declared, **writes).deploy(SERVER)
+    assert shell(SERVER, f"ls {SHARED}/data/migrated {SHARED}/media/uploads/hooked | wc -l") == "2"
 
 
 @pytest.mark.long
