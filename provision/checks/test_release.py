@@ -23,10 +23,12 @@ def test_the_active_release_names_its_commit(host: Any, app: App) -> None:
     layout = Layout(app.name)
     path = host.check_output("readlink -f %s", layout.current)
     assert path.startswith(f"{layout.releases}/")
-    commit, folder = host.check_output("cat %s", f"{path}/.release").split("\t")
+    commit, folder, *links = host.check_output("cat %s", f"{path}/.release").split("\t")
     assert re.fullmatch("[0-9a-f]{40}", commit)
     assert path.endswith(f"-{commit[:7]}")
     assert folder == app.source.folder
+    for each in filter(None, ":".join(links).split(":")):
+        assert host.check_output("readlink %s", f"{path}/{folder}/{each}") == f"{layout.shared}/{each}"
 
 
 def test_the_slot_runs_the_active_release(host: Any, app: App, slot: Slot, release: str) -> None:

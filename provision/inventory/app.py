@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from provision.inventory import addresses, dotenv, reserved
-from provision.inventory.build import OWN, Build, builds
+from provision.inventory import addresses, dotenv, reserved, tree
+from provision.inventory.build import Build, builds
 from provision.inventory.cache import Cache
 from provision.inventory.database import Database
 from provision.inventory.egress import Egress
@@ -205,6 +204,12 @@ class App(Model):
         description="Files that nginx serves itself: URL prefix to folder, relative to the source folder.",
         examples=[{"/static": "static"}],
     )
+    shared: tree.SharedFolders = Field(
+        default_factory=list,
+        description="Folders that the app writes to by a path of its own, such as ./data, relative to the source folder: each is a link, in each"
+        " release, to the folder of the same path in `shared/`. The commit has no files in them. docs/server.md says more.",
+        examples=[["data", "media/uploads"]],
+    )
     migrate: Annotated[bool | str, BeforeValidator(_migration)] = Field(
         default=True,
         description="Database migration, run once per deploy, on the first host. true: `alembic upgrade head` if there is an"
@@ -353,16 +358,7 @@ class App(Model):
 
     @model_validator(mode="after")
     def _paths_are_in_the_repository(self) -> App:
-        built = [name for each in self.build for name in (each.folder, *each.inputs, *each.outputs)]
-        for path in (self.requirements.file, *self.static.values(), *built):
-            if f"{self.in_repository(path)}/".startswith("../"):
-                raise ValueError(f'"{path}" leads out of the repository from source.folder; write a path inside it')
-        for output in (name for each in self.build for name in each.outputs):
-            made = PurePosixPath(self.in_repository(output))
-            if PurePosixPath(self.source.folder).is_relative_to(made):
-                raise ValueError(f'the build output "{output}" has the whole app in it; name what the commands make')
-            if made.parts[0] in OWN:
-                raise ValueError(f'the build output "{output}" is where the server puts its own; choose another folder')
+        tree.check(self)
         return self
 
     @model_validator(mode="after")

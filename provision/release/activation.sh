@@ -90,6 +90,7 @@ activation_prepare() {
 
 activation_before() {
     if [ -n "$before" ]; then
+        links_lead "$app" "$release"
         activation_hook "$before" || fail "$app: the hook before the activation failed, and nothing was switched: $before$hint"
     fi
 }

@@ -138,13 +138,14 @@ artifacts_take() {
     mv -T "$work/entry" "$app_builds/$key" || box_full "the build"
 }
 
-# artifacts_above TREE PATH [make]: fails unless all that is above the path in the tree is a folder of its own; `make` makes those that are missing.
+# artifacts_above TREE PATH [make] [KEY]: fails, naming the key, unless all that is above the path in the tree is a folder of its own; `make` makes
+# those that are missing.
 artifacts_above() {
     at=$1 rest=$(dirname "$2")
     while [ "$rest" != . ]; do
         at=$at/${rest%%/*}
         if [ -n "${3:-}" ] && [ ! -e "$at" ] && [ ! -L "$at" ]; then mkdir "$at"; fi
-        if [ -L "$at" ] || [ ! -d "$at" ]; then fail "$app: ${at#"$1"/} is no folder, so there is no $2 in it (build.outputs)"; fi
+        if [ -L "$at" ] || [ ! -d "$at" ]; then fail "$app: ${at#"$1"/} is no folder, so there is no $2 in it (${4:-build.outputs})"; fi
         case $rest in */*) rest=${rest#*/} ;; *) rest=. ;; esac
     done
 }

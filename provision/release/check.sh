@@ -6,6 +6,7 @@ check_import() {
     rm -f "$provision_runtime"/check.*
     program=$(cat) said=$(mktemp "$provision_runtime/check.XXXXXX")
     trap 'rm -f "$said" "$said.failed"' EXIT
+    links_lead "$1" "$2"
     layout_release "$1" "$2"
     { command_run "$1" "$2" "$3" "$release_venv/bin/python" -c "$program" "$4" 2>&1 || : >"$said.failed"; } | command_keep "$said" >/dev/null
     if [ -e "$said.failed" ]; then

@@ -12,7 +12,7 @@ from provision.engine.shell import words
 from provision.errors import PlanError
 from provision.inventory import App
 from provision.inventory.build import OWN
-from provision.release import locks, pointers, shell
+from provision.release import links, locks, pointers, shell
 from provision.release.constraint import allows
 
 READ = re.compile(
@@ -70,6 +70,7 @@ def inspect(app: App, names: Set[str], texts: Mapping[str, str], packages: Colle
     _check_module(app, names, texts)
     _check_build(app, names)
     _check_src(app, path, beside, names, texts)
+    links.check(app, names)
     notes = (
         f"{app.name}: requirements: {_about(app, path, names, texts)}",
         _compiles(app, path, beside, texts, packages),

@@ -47,7 +47,7 @@ class Deployment:
         """The release on the server's disk, with everything that it runs with, and no traffic yet."""
         app, folder = self.app, self.app.source.folder
         return (
-            Release(app.name, self.release, self.commit, folder, self.upgrades),
+            Release(app.name, self.release, self.commit, folder, self.upgrades, tuple(app.shared)),
             self._venv,
             *self._artifacts,
             *self._configuration,
@@ -104,6 +104,7 @@ class Deployment:
             app.requirements.file,
             app.process_manager,
             *(one.spec for one in self._artifacts),
+            *app.shared,
             *(f"{prefix}={folder}" for prefix, folder in self.slot.static),
             *(file.content for file in self._copied),
         )

@@ -54,7 +54,7 @@ release_facts() {
                 id=${stamp%/.release}
                 id=${id##*/}
                 release_state "$app" "$id"
-                IFS='	' read -r commit folder <"$stamp"
+                IFS='	' read -r commit folder _ <"$stamp"
                 printf 'release\tapp=%s\tid=%s\tcommit=%s\tfolder=%s\tstate=%s\tsettings=%s\n' "$app" "$id" "$commit" "$folder" "$state" \
                     "$(sed -n 2p "$release_record" 2>/dev/null)"
             fi

@@ -60,7 +60,7 @@ class ReleaseLayout(Places):
     stamp = Place(
         "/srv/{app}/releases/{release}/.release",
         "file",
-        "its commit and the app's folder; its youngest file",
+        "its commit, the app's folder and those in `shared`; its youngest file",
         mode=0o644,
     )
     venv = Place("/srv/{app}/releases/{release}/.venv", "link", "its virtual environment")

@@ -9,6 +9,7 @@ migration_run() {
     if [ -n "$command" ]; then
         said=$(mktemp "$provision_runtime/migration.XXXXXX")
         trap 'rm -f "$said" "$said.failed"' EXIT
+        links_lead "$1" "$2"
         command_wait "$1"
         before=$(migration_revision "$1" "$2" "$3")
         migration_point "$1" "$2"

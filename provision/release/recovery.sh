@@ -338,7 +338,7 @@ recovery_alembic() {
     slot=$(readlink "$app_active_slot" 2>/dev/null) || return 0
     layout_slot "$1" "$slot"
     release=$(readlink -f "$slot_release")
-    IFS='	' read -r _ folder <"$release/.release"
+    IFS='	' read -r _ folder _ <"$release/.release"
     if [ ! -e "$release/$folder/alembic.ini" ]; then return 0; fi
     # An address of the inventory's own may have a password, which is for no argument.
     sed -n 's|^\(DATABASE_URL=.*host=\)/run/postgresql|\1/run/provision-scratch-drill|p' "$slot_env" | put "$backups_scratch/drill.env" root root 600

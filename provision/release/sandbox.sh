@@ -33,7 +33,7 @@ sandbox_hint() {
             if (call) printf "; a system call that the sandbox forbids ended it (SIGSYS): if the app needs it, set %s: [SystemCallFilter]", key
             else if (memory) printf "; the sandbox forbids memory that is written and executed: if the app needs it, set %s: [MemoryDenyWriteExecute]", key
             else if (denied) printf "; if it is the sandbox that does not permit it, set %s to the directive, such as [SystemCallFilter] or [MemoryDenyWriteExecute]", key
-            else if (reads && shared) printf "; a release can only be read: let the app write to %s (by a full path, such as one in apps.%s.environment) or to /tmp", shared, app
+            else if (reads && shared) printf "; a release can only be read: name the folder in apps.%s.shared (such as [data, logs]), or let the app write to %s by a full path, or to /tmp", app, shared
             else if (killed) printf "; it was killed: for want of memory (apps.%s.memory_max), or by another process of its user", app
         }'
 }

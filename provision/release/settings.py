@@ -23,9 +23,10 @@ KEPT = (
     "build",
     "build_on",
     "node",
+    "shared",
 )
 # What a release had before there was a key for it.
-BEFORE: dict[str, object] = {"build": [], "build_on": "server", "node": None}
+BEFORE: dict[str, object] = {"build": [], "build_on": "server", "node": None, "shared": []}
 CHECKED = ("module", "requirements", "python")
 
 
@@ -60,7 +61,7 @@ def were_checked(app: App, kept: str) -> bool:
 
 
 def was_built_as(app: App, kept: str) -> bool:
-    """Whether a release has kept the same builds as the app has now; true where nothing is kept yet."""
+    """Whether a release has kept the same builds, and folders in shared/, as the app has now; true where nothing is kept yet."""
     if not kept:
         return True
     try:
@@ -68,7 +69,7 @@ def was_built_as(app: App, kept: str) -> bool:
     except ValueError:
         return False
     now = json.loads(settings(app))
-    names = ("build", "build_on", "node") if app.build else ("build",)
+    names = ("shared", "build", "build_on", "node") if app.build else ("shared", "build")
     return isinstance(then, dict) and all((BEFORE | then)[name] == now[name] for name in names)
 
 

@@ -8,6 +8,7 @@ from provision.release import layout, process_manager, sandbox
 FILES = (
     "mark",
     "command",
+    "links",
     "tree",
     "tool",
     "uv",

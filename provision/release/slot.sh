@@ -166,6 +166,7 @@ slot_bring_up() {
     # Without the link, the socket of a slot that had no traffic would mistake this start for a boot.
     if [ ! -L "$app_current_socket" ]; then point "$app_current_socket" "${old:-$new}.sock"; fi
     if ! slot_is_running "$app" "$new"; then
+        links_lead "$app" "$release"
         slot_start "$app" "$new" || answer=ended
     fi
     if [ "$answer" != ended ] && slot_await_health && origin_of_slot "$app" "$new"; then return 0; fi

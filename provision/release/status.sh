@@ -107,7 +107,7 @@ status_run() {
     layout_app "$1"
     status=0
     release=$(readlink -f "$app_current")
-    IFS='	' read -r _ folder <"$release/.release"
+    IFS='	' read -r _ folder _ <"$release/.release"
     slot=$(readlink "$app_active_slot")
     layout_slot "$1" "$slot"
     sandbox_run "$(sandbox_of "$1" "$slot_sandbox")" -p EnvironmentFile="$slot_env" -p WorkingDirectory="$release/$folder" -p KillMode=mixed \

@@ -107,6 +107,10 @@ takeover_move() {
     process_kill_all "$1"
     process_kill_all "$2" "$waits"
     if [ -d "$source" ]; then
+        # The folders that were made for the links of the release (links.sh), and that its check did not need.
+        if [ -d "$app_shared" ]; then
+            (cd / && setpriv --reuid="$2" --regid="$2" --clear-groups find "$app_shared" -mindepth 1 -type d -empty -delete) </dev/null >/dev/null 2>&1 || true
+        fi
         if [ -e "$app_shared" ] && ! rmdir "$app_shared" 2>/dev/null; then
             aside=$app_home/shared-$(date -u +%Y%m%dT%H%M%S)
             mv -T "$app_shared" "$aside"

@@ -13,13 +13,17 @@ from provision.resources.file import Directory
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """The tree of `commit`, unmodified, with the app in `folder`. If it `upgrades`, what no lock pins is resolved anew for it."""
+    """The tree of `commit`, unmodified, with the app in `folder`. If it `upgrades`, what no lock pins is resolved anew for it.
+
+    The folders in `shared`, which are relative to the app's, are links into the app's shared folder.
+    """
 
     app: str
     release: str
     commit: str
     folder: str
     upgrades: bool = False
+    shared: tuple[str, ...] = ()
 
     @staticmethod
     def ref_to(app: str) -> Ref:
@@ -31,17 +35,21 @@ class Release:
         return self.ref_to(self.app)
 
     def probe(self) -> Probe:
-        return Probe("release_probe", shell.LIBRARY, (self.app, self.release, self.commit, self.folder))
+        return Probe("release_probe", shell.LIBRARY, (self.app, self.release, self.commit, self.folder, self._links))
 
     def plan(self, state: State, earlier: Mapping[Ref, Change]) -> Change | None:
         if state["tree"] == "unmodified":
             return None
         what = "restore release" if state else "release"
         why = " (its files were modified)" if state else ""
-        script = words(
-            "release_export", self.app, self.release, self.commit, self.folder, "yes" if self.upgrades else ""
-        )
-        return Change(self.ref, f"{self.app}: {what} {self.release}{why}", script, shell.LIBRARY)
+        links = f", with {', '.join(self.shared)} in shared/" if self.shared else ""
+        upgrades = "yes" if self.upgrades else ""
+        script = words("release_export", self.app, self.release, self.commit, self.folder, upgrades, self._links)
+        return Change(self.ref, f"{self.app}: {what} {self.release}{links}{why}", script, shell.LIBRARY)
+
+    @property
+    def _links(self) -> str:
+        return ":".join(self.shared)
 
 
 def rebuilt(app: str, earlier: Mapping[Ref, Change]) -> bool:

@@ -1,13 +1,14 @@
 # shellcheck shell=sh disable=SC2154
 # A release's tree: one commit, exported from the app's mirror.
 
-# In: NUMBER APP RELEASE COMMIT FOLDER. Out: tree (unmodified or modified), if the release is there.
+# In: NUMBER APP RELEASE COMMIT FOLDER LINKS. Out: tree (unmodified or modified), if the release is there.
 # A file or folder that is newer than the stamp, in its content or its attributes, was touched after the export.
 release_probe() {
-    while IFS='	' read -r number app release commit folder; do
+    while IFS='	' read -r number app release commit folder links; do
+        layout_app "$app"
         layout_release "$app" "$release"
-        if [ -r "$release_stamp" ] && [ "$(cat "$release_stamp")" = "$commit	$folder" ]; then
-            if [ -z "$(find "$release_folder" -mindepth 1 ! -name .release \( -newer "$release_stamp" -o -cnewer "$release_stamp" \) -print -quit)" ] && [ -d "$release_folder/$folder" ]; then
+        if [ -r "$release_stamp" ] && [ "$(cat "$release_stamp")" = "$commit	$folder${links:+	$links}" ]; then
+            if [ -z "$(find "$release_folder" -mindepth 1 ! -name .release \( -newer "$release_stamp" -o -cnewer "$release_stamp" \) -print -quit)" ] && [ -d "$release_folder/$folder" ] && links_are_right "$release_folder/$folder" "$links"; then
                 printf '%s\ttree=unmodified\n' "$number"
             else
                 printf '%s\ttree=modified\n' "$number"
@@ -16,7 +17,7 @@ release_probe() {
     done
 }
 
-# release_export APP RELEASE COMMIT FOLDER UPGRADES
+# release_export APP RELEASE COMMIT FOLDER UPGRADES LINKS
 release_export() {
     umask 022
     layout_app "$1"
@@ -33,10 +34,12 @@ release_export() {
     for own in .release .venv .built .packages .upgraded; do
         if [ -e "$beside/$own" ] || [ -L "$beside/$own" ]; then fail "$1: the commit has a $own at its top, where the server puts its own: remove it from the repository"; fi
     done
+    app=$1
+    links_make "$beside" "$4" "${6:-}"
     if [ -L "$release_venv" ]; then cp -P "$release_venv" "$beside/.venv"; fi
     if [ -f "$release_packages" ]; then cp "$release_packages" "$beside/.packages"; fi
     release_resolution "$2" "${5:-}"
-    printf '%s\t%s\n' "$3" "$4" >"$beside/.release"
+    printf '%s\t%s%s\n' "$3" "$4" "${6:+	$6}" >"$beside/.release"
     # Others cannot go in: neither another app, nor nginx, which has copies of the static files.
     chown "root:$1" "$beside"
     chmod 750 "$beside"

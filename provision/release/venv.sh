@@ -75,8 +75,9 @@ venv_build() {
     venv_logins
     venv_kept >"$work/kept"
     printf '%s\n' "$build" >"$work/build.sh"
-    # All of the commit: a lock, a workspace's member or a path may be above the app's folder.
-    tar -C "$release_folder" --exclude=./.venv --exclude=./.release --exclude=./.built -cf - . | tar -C "$work/source" -xf -
+    # All of the commit: a lock, a workspace's member or a path may be above the app's folder. Its links would lead nowhere in the box.
+    links_listed "$release_folder" "$folder" >"$work/links"
+    tar -C "$release_folder" -X "$work/links" --exclude=./.venv --exclude=./.release --exclude=./.built -cf - . | tar -C "$work/source" -xf -
     chown -hR "$builder:" "$work/source" "$work/venv" "$work/home"
     box_said "the venv" venv_run_build "$@"
     if [ -e "$work/failed" ]; then venv_failed; fi

@@ -40,7 +40,7 @@ second=$!
     lane=waits status=0
     on lab3 hardened audit lockout egress from_outside web_safety quic renewal || status=1
     on lab3 bootstrap limits kept_answers database durability cache valkey wildcard || status=1
-    on lab3 access guest adopt doctor python private_index pushed build hostile_server || status=1
+    on lab3 access guest adopt doctor python private_index pushed build shared_folders hostile_server || status=1
     exit "$status"
 } >"$out/third" 2>&1 &
 third=$!

@@ -69,8 +69,8 @@ def test_a_module_that_writes_to_its_release_is_told_where_it_may_write(deployed
     with untouched(*PREPARED):
         error = refused(deployed()("deploy", SERVER, "--json", "--revision", "logging"))
     assert error == (
-        f"{APP}: main:app cannot be imported: OSError: [Errno 30] Read-only file system: 'logs'; a release can only be read: let the app write to"
-        f" /srv/{APP}/shared (by a full path, such as one in apps.{APP}.environment) or to /tmp"
+        f"{APP}: main:app cannot be imported: OSError: [Errno 30] Read-only file system: 'logs'; a release can only be read: name the folder in"
+        f" apps.{APP}.shared (such as [data, logs]), or let the app write to /srv/{APP}/shared by a full path, or to /tmp"
     )
 
 

@@ -35,6 +35,7 @@ def look(files: dict[str, str], folder: str = ".", requirements: str = "auto", *
         ),
         migrate=more.get("migrate", True),
         build=more.get("build", []),
+        shared=more.get("shared", []),
     )
     texts = {name: text for name, text in files.items() if is_read(name)}
     return inspect(app, frozenset(files), texts, more.get("packages", ()))  # type: ignore[arg-type]
@@ -297,3 +298,33 @@ def test_a_project_that_is_compiled_needs_a_compiler(files: dict[str, str], pyth
     assert look(files, python=python)[1:] == (f"shop: {note}",)
     assert len(look(files, python=python, packages=["build-essential"])) == 1
     assert len(look({**files, "requirements.txt": "fastapi\n", "shop/main.py": ""}, python=python)) == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "folder", "why"),
+    [
+        ("data/a.json", ".", "the commit has data/a.json in data, which is a link into shared/ (shared): remove it"),
+        ("api/data/a.json", "api", "the commit has api/data/a.json in api/data, which is a link into shared/"),
+        ("data", ".", "the commit's data is no folder, so there is no data (shared)"),
+        ("media", ".", "the commit's media is no folder, so there is no media/uploads (shared)"),
+        ("data/deep/.gitkeep", ".", "the commit has data/deep/.gitkeep in data"),
+    ],
+)
+def test_a_commit_has_no_files_in_folders_of_shared(file: str, folder: str, why: str) -> None:
+    files = (GOOD if folder == "." else below(GOOD, folder)) | {file: ""}
+    assert refusal(files, folder, shared=["data", "media/uploads"]).startswith(f"shop: {why}")
+
+
+def test_what_only_keeps_a_folder_of_shared_in_git_is_no_obstacle() -> None:
+    kept = {
+        "data/.gitkeep": "",
+        "data/.gitignore": "*",
+        "media/uploads/.gitkeep": "",
+        "media/logo.png": "",
+        "database": "",
+    }
+    look(GOOD | kept, shared=["data", "media/uploads"])
+
+
+def test_several_files_in_a_folder_of_shared_are_counted() -> None:
+    assert "has data/a (and 2 more) in data" in refusal(GOOD | {f"data/{name}": "" for name in "abc"}, shared=["data"])

@@ -112,7 +112,8 @@ def test_what_the_sandbox_may_have_ended_says_which_key_to_set(said: Callable[[s
 )
 def test_what_writes_to_its_release_is_told_where_it_may_write(said: Callable[[str], str], log: str) -> None:
     hint = said(f"printf '%s\\n' {quote(log)} | sandbox_hint shop /srv/shop/shared")
-    assert hint.startswith(
-        "; a release can only be read: let the app write to /srv/shop/shared (by a full path, such as"
+    assert hint == (
+        "; a release can only be read: name the folder in apps.shop.shared (such as [data, logs]), or let the app write to"
+        " /srv/shop/shared by a full path, or to /tmp"
     )
     assert said(f"printf '%s\\n' {quote(log)} | sandbox_hint shop") == "", "a build has no such folder"

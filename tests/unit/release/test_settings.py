@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from provision.errors import PlanError
-from provision.release.settings import KEPT, settings, were_checked, with_settings
+from provision.release.settings import KEPT, settings, was_built_as, were_checked, with_settings
 from tests.unit.tables import HOST
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ THEN = """
     processes: {worker: python -m shop.worker}
     schedules: {tidy: {at: "03:00", run: python -m shop.tidy}}
     hooks: {before: python -m shop.before}
+    shared: [data]
     workers: 7
 """
 NOW = """
@@ -93,3 +94,18 @@ def test_extras_and_groups_are_kept_and_a_file_alone_is_kept_as_a_word(make_host
     again = with_settings(shop(make_host, NOW), settings(app)).requirements
     assert (again.file, again.extras, again.groups) == ("auto", ["fast"], ["server"])
     assert json.loads(settings(shop(make_host, THEN)))["requirements"] == "requirements-old.txt"
+
+
+@pytest.mark.parametrize(("shared", "same"), [("[logs, data]", True), ("[data]", False), ("[]", False)])
+def test_another_list_of_folders_in_shared_is_another_release(make_host: MakeHost, shared: str, same: bool) -> None:
+    kept = settings(shop(make_host, f"{NOW}    shared: [data, logs]"))
+    assert was_built_as(shop(make_host, f"{NOW}    shared: {shared}"), kept) is same
+
+
+def test_a_release_from_before_there_was_shared_has_no_such_folders(make_host: MakeHost) -> None:
+    kept = json.loads(settings(shop(make_host, NOW)))
+    del kept["shared"]
+    now = shop(make_host, f"{NOW}    shared: [data]")
+    assert with_settings(now, json.dumps(kept)).shared == []
+    assert not was_built_as(now, json.dumps(kept))
+    assert was_built_as(shop(make_host, NOW), json.dumps(kept))

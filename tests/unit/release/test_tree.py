@@ -92,6 +92,70 @@ def test_a_release_has_the_versions_of_the_one_that_serves_until_one_upgrades(
     assert (upgraded("4"), upgraded("3"), upgraded("2")) == ("2", "", "2")
 
 
+def committed(repository: Path, shop: Path, git: Callable[..., str], *files: str) -> Release:
+    """The release of a commit with these files, whose app has the folders data and media/uploads in shared/."""
+    for name in files:
+        (repository / name).parent.mkdir(parents=True, exist_ok=True)
+        (repository / name).write_text("")
+    git("add", "--all", "--force", folder=repository)
+    git("-c", "user.name=t", "-c", "user.email=t@t", "commit", "--quiet", "-m", "Files", folder=repository)
+    git("fetch", "--quiet", "origin", folder=shop / "repository.git")
+    commit = git("rev-parse", "HEAD", folder=repository)
+    return replace(RELEASE, commit=commit, shared=("data", "media/uploads"))
+
+
+def test_folders_in_shared_are_links_and_one_that_differs_is_a_modification(
+    shop: Path, repository: Path, git: Callable[..., str], observe: Observe, make: Make
+) -> None:
+    release = committed(repository, shop, git, "app/data/.gitkeep", "app/data/.gitignore")
+    change = release.plan(State(), {})
+    assert change
+    assert change.summary == f"shop: release {ID}, with data, media/uploads in shared/"
+    ran = make(change)
+    assert ran.returncode == 0, ran.stdout
+    tree = shop / "releases" / ID / "app"
+    for name in release.shared:
+        assert str((tree / name).readlink()) == str(shop / "shared" / name)
+    assert not (shop / "shared").exists(), "what is in there is the app's to make"
+    assert observe(release, replace(release, shared=("data",)), replace(release, shared=())) == (
+        UNMODIFIED,
+        State(),
+        State(),
+    )
+    (tree / "data").unlink()
+    assert observe(release) == (MODIFIED,)
+    (tree / "data").symlink_to("/etc")
+    assert observe(release) == (MODIFIED,)
+    assert make(release.plan(MODIFIED, {})).returncode == 0
+    assert observe(release) == (UNMODIFIED,)
+
+
+@pytest.mark.parametrize(
+    ("file", "why"),
+    [
+        ("app/data/seed.json", "the commit has files in data, which is a link into shared/ (shared)"),
+        ("app/data", "the commit has files in data, which is a link into shared/ (shared)"),
+        ("app/media", "media is no folder, so there is no media/uploads in it (shared)"),
+    ],
+)
+def test_a_commit_with_files_where_a_link_is_to_be_is_refused(
+    file: str, why: str, shop: Path, repository: Path, git: Callable[..., str], make: Make
+) -> None:
+    ran = make(committed(repository, shop, git, file).plan(State(), {}))
+    assert (ran.returncode, why in ran.stdout) == (1, True), ran.stdout
+    assert list((shop / "releases").iterdir()) == []
+
+
+def test_a_link_of_the_commit_is_not_followed(
+    shop: Path, repository: Path, git: Callable[..., str], make: Make, tmp_path: Path
+) -> None:
+    (tmp_path / "outside").mkdir()
+    (repository / "app" / "media").symlink_to(tmp_path / "outside")
+    ran = make(committed(repository, shop, git).plan(State(), {}))
+    assert (ran.returncode, "media is no folder" in ran.stdout) == (1, True), ran.stdout
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
 def test_a_restored_release_keeps_the_list_of_its_packages(shop: Path, commit: str, make: Make) -> None:
     release = replace(RELEASE, commit=commit)
     make(release.plan(State(), {}))
