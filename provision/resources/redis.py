@@ -68,7 +68,8 @@ LockPersonality=yes
 MemoryDenyWriteExecute=yes
 RemoveIPC=yes
 KeyringMode=private
-UMask=0077
+# With 0077, the systemd of Debian 11 could not enter the folders above its state, which it makes with this.
+UMask=0066
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
