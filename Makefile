@@ -55,8 +55,8 @@ lab-down: venv ## remove the lab
 test-trixie: venv lab-packages ## the path from a bare server to HTTPS, and all that comes after, on Debian 13
 	PROVISION_SUITE=trixie $(BIN)/pytest -q tests/lab/test_path.py tests/lab/debian.py
 
-test-bullseye: venv lab-packages ## the life of two apps, with the distribution's Python, on Debian 11
-	PROVISION_SUITE=bullseye $(BIN)/pytest -q tests/lab/debian.py
+test-bullseye: venv lab-packages ## the life of two apps, with the distribution's Python, their data and their backups, and a firewall, on Debian 11
+	PROVISION_SUITE=bullseye $(BIN)/pytest -q -m 'not long' tests/lab/debian.py $(addprefix tests/lab/test_,$(addsuffix .py,database cache backups shared lockout egress))
 
 test-vagrant: venv lab-packages vagrant-packages ## the same path on a Vagrant VM, with libvirt (ten minutes without KVM)
 	$(SUDO) $(BIN)/pytest -q -s -x -p no:cacheprovider tests/vagrant

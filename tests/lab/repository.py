@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab.conftest import LAB
+from tests.lab.conftest import LAB, SUITE
+
+NEW, OLD = "fastapi==0.165.0", "fastapi==0.115.0"
+"""What the tests' apps require, and what the Python of Debian 11 can run."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Repository:
         for name, content in files.items():
             path = self.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(content)
+            path.write_text(content.replace(NEW, OLD) if SUITE == "bullseye" else content)
         self._git("symbolic-ref", "HEAD", "refs/heads/main")
         self._git("add", "--all")
         self._git("-c", "user.name=tests", "-c", "user.email=tests@lab.test", "commit", "--quiet", "-m", "A commit")
