@@ -35,8 +35,14 @@ def test_nobody_else_reaches_its_redis(declared: inventory.Host, app: inventory.
 def test_its_redis_has_the_memory_and_the_policy_of_the_inventory(
     host: Any, declared: inventory.Host, app: inventory.App
 ) -> None:
-    said = host.check_output(f"{asks(app, 'config get maxmemory')}; {asks(app, 'config get maxmemory-policy')}").split()
-    assert said == ["maxmemory", str(app.cache.limit), "maxmemory-policy", app.cache.policy]
+    said = host.check_output(f"{asks(app, 'info memory')} | tr -d '\\r'").splitlines()
+    assert {f"maxmemory:{app.cache.limit}", f"maxmemory_policy:{app.cache.policy}"} <= {*said}
+
+
+def test_the_app_may_not_administer_its_redis(host: Any, declared: inventory.Host, app: inventory.App) -> None:
+    for command in ("config get port", "acl list", "module list", "slowlog len", "lastsave"):
+        said = host.run(f"runuser -u {app.name} -- sh -c '{asks(app, command)} 2>&1'").stdout
+        assert "NOPERM" in said, f"{app.name} may {command} in its Redis"
 
 
 def test_its_redis_comes_back_after_a_boot(host: Any, declared: inventory.Host, app: inventory.App) -> None:

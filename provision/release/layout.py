@@ -94,6 +94,19 @@ class CacheLayout(Places):
     keys = ("app",)
 
     settings = Place("/etc/provision/redis/{app}.conf", "file", "what it starts with", mode=0o644)
+    rights = Place(
+        "/etc/provision/redis/{app}.acl",
+        "file",
+        "what the app may do in it, and the SHA-256 of root's password",
+        group=APP,
+        mode=0o640,
+    )
+    password = Place(
+        "/etc/provision/redis/{app}.password",
+        "file",
+        "root's password, to administer it; made once",
+        mode=0o600,
+    )
     limits = Place(
         "/etc/systemd/system/provision-redis@{app}.service.d/provision.conf",
         "file",

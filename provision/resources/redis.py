@@ -168,6 +168,7 @@ class Redis:
     def _configuration(self) -> str:
         settings = {
             **self.set_at_start,
+            "aclfile": f"/etc/provision/redis/{self.app}.acl",
             "dir": f"/var/lib/provision-redis/{self.app}",
             "daemonize": "no",
             "supervised": "systemd",

@@ -6,9 +6,30 @@ redis_client() { command -v redis-cli || command -v valkey-cli || echo false; }
 
 # redis_ask APP <COMMANDS: what its Redis answers. The app can make it answer anything, and not at all. The folder of the socket is its Redis's own,
 # which may put a link to another socket there: so nobody asks, with the app's group, and reaches no other app's; nor can the app get hold of the asker.
+# Root's password goes through a pipe: another process of nobody's could read what is in the asker's environment. An instance that does not have that user
+# yet refuses it, and still lets everybody administer it.
 redis_ask() {
-    timeout 5 setpriv --reuid=65534 --regid="$(id -g "$1")" --clear-groups --no-new-privs --inh-caps=-all \
-        "$(redis_client)" --no-raw -s "$root/run/provision-redis/$1/redis.sock" 2>/dev/null | head -c 65536 | tr '\t' ' '
+    {
+        redis_password "$1" | sed 's/^/AUTH provision /'
+        cat
+    } | timeout 5 setpriv --reuid=65534 --regid="$(id -g "$1")" --clear-groups --no-new-privs --inh-caps=-all \
+        "$(redis_client)" --no-raw -s "$root/run/provision-redis/$1/redis.sock" 2>/dev/null | head -c 65536 | tr '\t' ' ' |
+        if [ -n "$(redis_password "$1")" ]; then sed 1d; else cat; fi
+}
+
+# redis_password APP: root's own, to administer it; empty if there is none yet.
+redis_password() { grep -xE '[0-9a-f]{64}' "$redis_settings/$1.password" 2>/dev/null || true; }
+
+# redis_loaded APP: of the rights that it gives, a hash; empty if root may not ask for them. Redis 7.0 names them in another order at each start.
+redis_loaded() {
+    rights=$(echo 'ACL LIST' | redis_ask "$1" | tr -d '"' | awk '$2 == "user" { for (word = 4; word <= NF; word++) print $3, $word }' | sort)
+    if [ -n "$rights" ]; then printf '%s\n' "$rights" | sha256sum | cut -c -64; fi
+}
+
+# redis_note_rights APP: it has what is in its files now.
+redis_note_rights() {
+    mkdir -p "$provision_stamps"
+    redis_loaded "$1" | put "$provision_stamps/redis-$1.rights" root root 644
 }
 
 # redis_engine APP: which engine it has, by root's own files: redis or valkey, also of what is left on the disk; empty if it has neither.
@@ -82,7 +103,8 @@ redis_probe_gone() {
 # redis_files APP: all that systemd and Redis read of it.
 redis_files() {
     printf '%s\n' "$redis_settings/$1.conf" "$redis_units/provision-redis@$1.service.d" "$redis_units/provision-redis@$1.service" \
-        "$redis_units/multi-user.target.wants/provision-redis@$1.service" "$provision_stamps/redis-$1" "$provision_stamps/redis-$1.moved"
+        "$redis_units/multi-user.target.wants/provision-redis@$1.service" "$provision_stamps/redis-$1" "$provision_stamps/redis-$1.moved" \
+        "$provision_stamps/redis-$1.rights" "$redis_settings/$1.acl" "$redis_settings/$1.password"
 }
 
 redis_is_there() {
@@ -147,7 +169,7 @@ redis_ensure() {
         redis_back
         fail "$app: its Redis does not start: its reason stands above"
     fi
-    mkdir -p "$provision_stamps"
+    redis_note_rights "$app"
     if [ "$engine" = valkey ]; then
         echo valkey | put "$provision_stamps/redis-$app.engine" root root 644
     else
@@ -166,6 +188,7 @@ redis_back() {
     systemctl reset-failed "$unit" 2>/dev/null || true
     if systemctl restart "$unit"; then
         rm -f "$provision_stamps/redis-$app.moved"
+        redis_note_rights "$app"
         fail "$app: $engine cannot read what it holds, and the other engine goes on with it: the reason stands above"
     fi
 }

@@ -10,9 +10,12 @@ from provision.release.facts import ServerRelease
 from provision.release.settings import had_cache
 from provision.resources.package import Packages
 from provision.resources.redis import CACHES, Engine, Moved, NoRedis, Redis
+from provision.resources.redis_rights import OLD_RULE, RULE, Rights
 
 # The first versions that have Valkey.
 VALKEY = {"debian": (13,), "ubuntu": (24, 4)}
+# Those that have Redis 6.0.
+OLD = ("debian11", "ubuntu22.04")
 
 
 def program(apps: Iterable[App], facts: Facts) -> tuple[Resource, ...]:
@@ -27,7 +30,8 @@ def cache(app: App, facts: Facts) -> tuple[Resource, ...]:
         return ()
     redis = Redis(app.name, app.cache.limit, app.cache.policy, app.cache.persistent, engine(app, facts))
     moved = Moved(app.name, redis.engine, app.cache.persistent)
-    return (*redis.files, moved, redis.program, redis, redis.limits)
+    rights = Rights(app.name, OLD_RULE if facts[SYSTEM].distribution in OLD else RULE, redis.engine)
+    return (rights, *redis.files, moved, redis.program, redis, redis.limits)
 
 
 def engine(app: App, facts: Facts) -> Engine:

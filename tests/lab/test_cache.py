@@ -8,7 +8,9 @@ import pytest
 from provision import lab
 from provision.engine import apply
 from provision.resources.redis import LIBRARY
+from tests.lab import cache_rights
 from tests.lab.cache_app import COUNT, ENGINE, MAIN, WANTED, WORKER
+from tests.lab.cache_libraries import LIBRARIES, NAMES, REQUIREMENTS
 from tests.lab.conftest import SUITE, Controller, https, shell
 from tests.lab.load import load
 from tests.lab.refusals import ADDRESS, APP, DOMAIN, SERVER, Declared
@@ -23,14 +25,14 @@ LIMIT = (
     "cd /sys/fs/cgroup; sed -n 's/^0:://p' /proc/{}/cgroup | while read -r group; do"
     ' cat "./$group/memory.max" 2>/dev/null || cat "memory/$group/memory.limit_in_bytes"; done'
 )
+PACKAGES = "fastapi==0.165.0\nredis\n"
 Make = Callable[..., Controller]
 
 
 @pytest.fixture(scope="module")
 def declared(repository: Repository, tmp_path_factory: pytest.TempPathFactory) -> Declared:
     """Inventories for a server that was bare."""
-    requirements = "fastapi==0.165.0\nredis\n"
-    repository.commit({"main.py": MAIN, "worker.py": WORKER, "count.py": COUNT, "requirements.txt": requirements})
+    repository.commit({"main.py": MAIN, "worker.py": WORKER, "count.py": COUNT, "requirements.txt": PACKAGES})
     lab.reset(SERVER, SUITE, used=True)
     return Declared(tmp_path_factory.mktemp("inventory"), repository)
 
@@ -56,6 +58,10 @@ def counted(name: str, more: int, seconds: float = 15) -> None:
 
 def redis(command: str, user: str = "root") -> str:
     return shell(SERVER, f"cd /; runuser -u {user} -- redis-cli -s {SOCKET} {command} 2>&1")
+
+
+def administer(command: str) -> str:
+    return cache_rights.administer(SERVER, APP, command)
 
 
 def returns(seconds: float = 15) -> None:
@@ -105,6 +111,19 @@ def test_nothing_listens_on_a_port_and_no_other_user_gets_in(make: Make) -> None
         assert "Permission denied" in redis("ping 2>&1; true", user)
 
 
+def test_the_app_may_use_its_data_and_administer_nothing(make: Make) -> None:
+    cache_rights.confined(SERVER, APP)
+    assert make().plan(SERVER).status == 0
+    assert administer("acl whoami") == "provision"
+    places = f"/etc/provision/redis/{APP}"
+    assert shell(SERVER, f"stat -c '%a %U %G' {places}.password {places}.acl") == f"600 root root\n640 root {APP}"
+    secret = shell(SERVER, f"cat {places}.password")
+    assert (
+        shell(SERVER, f"journalctl -o cat | grep -c {secret} || true; grep -rl {secret} /etc /var/lib/provision")
+        == f"0\n{places}.password"
+    )
+
+
 def test_another_release_has_what_it_holds_and_so_has_a_rollback(make: Make, repository: Repository) -> None:
     repository.commit({"main.py": MAIN.replace('"first"', '"second"')})
     with load(ADDRESS, DOMAIN, 60) as seen:
@@ -134,12 +153,54 @@ def test_another_memory_is_set_while_it_runs_and_nothing_is_lost(make: Make) -> 
         (change,) = (each for each in more.plan(SERVER).host(SERVER)["changes"] if each["id"] == f"redis:{APP}")
         assert change["summary"].endswith(f"-> {size * 1024**2}, while it runs"), change
         more.deploy(SERVER)
-        assert redis("config get maxmemory").split()[-1] == str(size * 1024**2)
+        assert administer("config get maxmemory").split()[-1] == str(size * 1024**2)
         limit = LIMIT.format(process)
         assert shell(SERVER, limit) == str((2 * size + 64) * 1024**2)
         settled(make, cache={"engine": ENGINE, "memory": memory})
     make().deploy(SERVER)
     assert (asked("/visits"), shell(SERVER, f"systemctl show -p MainPID --value {UNIT}")) == (visits, process)
+
+
+def test_one_that_the_app_could_administer_loses_nothing(make: Make) -> None:
+    """Nor does one whose rights a hand has changed."""
+    files = f"/etc/provision/redis/{APP}"
+    cache_rights.unlocked(SERVER, APP)
+    process = shell(SERVER, f"systemctl show -p MainPID --value {UNIT}")
+    visits = asked("/visits", "-X", "POST")
+    for damage, fixed in (
+        ("true", [f"redis-rights:{APP}", f"dropin:{files}.conf"]),
+        (f"sed -i 's/-@admin//' {files}.acl", [f"redis-rights:{APP}"]),
+        (f"{cache_rights.admin(APP, 'acl setuser default +config')}", [f"redis-rights:{APP}"]),
+    ):
+        shell(SERVER, damage)
+        (change,) = (each for each in make().plan(SERVER).host(SERVER)["changes"] if each["id"] == fixed[0])
+        assert change["summary"].endswith("and only root administer it, while it runs"), damage
+        assert make().deploy(SERVER).changed(SERVER) == fixed, damage
+        cache_rights.confined(SERVER, APP)
+        settled(make)
+    assert administer("acl users").split() == ["default", "provision"]
+    assert (asked("/visits"), shell(SERVER, f"systemctl show -p MainPID --value {UNIT}")) == (visits, process)
+
+
+@pytest.mark.long
+def test_one_that_root_may_not_administer_any_more_starts_again(make: Make) -> None:
+    shell(SERVER, f"rm /etc/provision/redis/{APP}.password")
+    assert make().deploy(SERVER).changed(SERVER) == [f"redis-rights:{APP}", f"redis:{APP}"]
+    cache_rights.confined(SERVER, APP)
+    settled(make)
+
+
+@pytest.mark.long
+def test_libraries_have_all_that_they_call(make: Make, repository: Repository) -> None:
+    repository.commit({"libraries.py": LIBRARIES, "requirements.txt": PACKAGES + REQUIREMENTS})
+    make().deploy(SERVER)
+    administer("acl log reset")
+    for name in NAMES:
+        done = make()("run", SERVER, "--app", APP, "--command", f"python libraries.py {name}")
+        assert done.status == 0, done.stdout + done.stderr
+    assert administer("acl log") == ""
+    repository.commit({"requirements.txt": PACKAGES})
+    make().deploy(SERVER)
 
 
 @pytest.mark.long
@@ -148,7 +209,7 @@ def test_what_a_hand_changed_is_put_right(make: Make) -> None:
     for damage, fixed in (
         (
             f"sed -i 's/^port 0/port 6379/' {settings}; echo MemoryMax=1G >>{limits}; chmod 755 /run/provision-redis/{APP};"
-            f" redis-cli -s {SOCKET} config set maxmemory 0",
+            f" {cache_rights.admin(APP, 'config set maxmemory 0')}",
             [f"dropin:{settings}", f"redis:{APP}", f"dropin:{limits}"],
         ),
         (f"systemctl mask -q --now {UNIT}", [f"redis:{APP}"]),
@@ -169,7 +230,7 @@ def test_a_queue_survives_a_restart_and_a_power_cut(make: Make) -> None:
     cache = {"engine": ENGINE, "memory": "32M", "persistent": True}
     make(cache=cache).deploy(SERVER)
     settled(make, cache=cache)
-    assert redis("config get maxmemory-policy").split()[-1] == "noeviction"
+    assert administer("config get maxmemory-policy").split()[-1] == "noeviction"
     before = int(asked("/visits", "-X", "POST"))
     time.sleep(2)
     lab.kill(SERVER)

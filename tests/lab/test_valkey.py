@@ -8,6 +8,7 @@ import yaml
 from provision import lab
 from provision.engine import apply
 from provision.resources.redis import LIBRARY
+from tests.lab import cache_rights
 from tests.lab.cache_app import COUNT, MAIN, WANTED, WORKER
 from tests.lab.conftest import SUITE, Controller, https, shell
 from tests.lab.refusals import APP, DOMAIN, SERVER, Declared
@@ -130,6 +131,18 @@ def test_it_is_as_closed_as_redis_is(make: Make) -> None:
     assert float(said.split(":")[1].split()[0]) <= 1.5, said
 
 
+def test_the_app_may_use_its_data_and_administer_nothing(make: Make) -> None:
+    cache_rights.confined(SERVER, APP)
+    visits = asked("/visits")
+    assert make().plan(SERVER).status == 0
+    shell(SERVER, cache_rights.admin(APP, "acl setuser default +@all"))
+    assert change(make(), "redis-rights").endswith("and only root administer it, while it runs")
+    make().deploy(SERVER)
+    cache_rights.confined(SERVER, APP)
+    assert asked("/visits") == visits
+    settled(make())
+
+
 @pytest.mark.long
 def test_status_says_that_it_is_down(make: Make) -> None:
     shell(SERVER, f"systemctl stop {UNIT}")
@@ -159,6 +172,7 @@ def test_what_a_hand_changed_is_put_right(make: Make) -> None:
 def test_a_queue_goes_along_from_one_engine_to_the_other_and_back(make: Make) -> None:
     queue = make(cache={"engine": "redis", **QUEUE})
     queue.deploy(SERVER)
+    cache_rights.unlocked(SERVER, APP)
     filled()
     for engine, program in (("redis-server", "redis"), ("valkey", "valkey"), ("redis-server", "redis")):
         other = make(cache={"engine": engine, **QUEUE})
@@ -166,6 +180,7 @@ def test_a_queue_goes_along_from_one_engine_to_the_other_and_back(make: Make) ->
         assert "what it holds goes along" in said
         other.deploy(SERVER)
         assert (runs(), holds()) == (f"/usr/bin/{program}-check-rdb", HELD)
+        cache_rights.confined(SERVER, APP)
         settled(other)
         assert other("verify", SERVER, "--json", "--only", "cache").failing(SERVER) == set()
     # An app that has Redis keeps it.

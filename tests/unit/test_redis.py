@@ -110,6 +110,7 @@ def test_one_that_is_gone_is_not_asked_for_and_one_that_is_there_goes_last() -> 
 
 def test_its_files_are_where_the_tables_say(make_host: MakeHost, make_known: MakeFacts) -> None:
     layout = CacheLayout("shop")
+    assert f"aclfile {layout.rights}" in REDIS.files[1].content
     assert [one.path for one in (*REDIS.files, REDIS.limits, REDIS.program)] == [
         UNIT,
         layout.settings,
@@ -126,7 +127,10 @@ def test_each_app_that_declares_one_has_one_before_its_release(make_host: MakeHo
     text = f"{HOST}apps:\n{SHOP[:-2]}, cache: {{engine: redis, answers: 10m}}}}\n"
     found = ids(roles.everything(make_host(text), *make_known()))
     limits = f"dropin:{CacheLayout('shop').limits}"
-    order = [found.index(one) for one in ("packages:redis", f"dropin:{UNIT}", "redis:shop", limits, "activation:shop")]
+    order = [
+        found.index(one)
+        for one in ("packages:redis", "redis-rights:shop", f"dropin:{UNIT}", "redis:shop", limits, "activation:shop")
+    ]
     assert order == sorted(order)
     plain = ids(roles.everything(make_host(), *make_known()))
     assert plain.index("redis:shop") > plain.index("activation:shop")
