@@ -90,11 +90,12 @@ def administer(server: str, app: str, command: str) -> str:
 
 
 def answers(server: str, app: str, commands: tuple[str, ...]) -> dict[str, str]:
-    """What the app is told, which calls them one after another."""
+    """What the app is told, which calls them one after another; an older server does not know all of them."""
     lines = "".join(f'echo "= {number}"\n{command}\n' for number, command in enumerate(commands))
     asks = f"cd /; runuser -u {app} -- {CLIENT} -s /run/provision-redis/{app}/redis.sock 2>&1"
     said = re.split(r"(?m)^= \d+\n", shell(server, f"{asks} <<'END'\n{lines}END") + "\n")[1:]
-    return dict(zip(commands, said, strict=True))
+    found = dict(zip(commands, said, strict=True))
+    return {command: one for command, one in found.items() if not one.startswith("ERR unknown command")}
 
 
 def confined(server: str, app: str) -> None:
