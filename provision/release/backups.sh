@@ -195,7 +195,6 @@ backups_remove() {
     rm -rf "$backups_configuration" "$backups_program" "$backups_state" "$backups_scratch" "$root/etc/systemd/system/provision-backup"[@-]*
     postgresql_as rm -rf /run/postgresql/pgbackrest 2>/dev/null || true
     systemctl daemon-reload
-    rmdir "$root/etc/provision" 2>/dev/null || true
 }
 
 # In: NUMBER. Out: there=yes where the server has something of it.

@@ -322,7 +322,6 @@ shared_remove() {
     systemctl daemon-reload
     if getent passwd provision-backup >/dev/null; then userdel provision-backup; fi
     if getent group provision-backup >/dev/null; then groupdel provision-backup; fi
-    rmdir "$root/etc/provision" 2>/dev/null || true
 }
 
 # In: NUMBER. Out: there=yes where the server has something of it.

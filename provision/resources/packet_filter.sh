@@ -55,11 +55,10 @@ packet_filter_write() {
     packet_filter_stamp "$1" | put "$4" root root 644
 }
 
-# packet_filter_remove RULES UNIT AT-BOOT STAMP
+# packet_filter_remove RULES UNIT AT-BOOT STAMP. The folder stays: what comes after it in a run may need it.
 packet_filter_remove() {
     systemctl stop provision-firewall.service 2>/dev/null || true
     if command -v nft >/dev/null && nft list table inet provision >/dev/null 2>&1; then nft delete table inet provision; fi
     rm -f "$@"
-    rmdir "${1%/*}" 2>/dev/null || true
     systemctl daemon-reload
 }
