@@ -55,8 +55,10 @@ backups_enable() {
     postgresql_ask postgres "alter system set archive_mode = on"
     postgresql_ask postgres "select pg_reload_conf()" >/dev/null
     if [ "$(postgresql_ask postgres 'show archive_mode')" = off ]; then backups_restart; fi
-    said=$(backups_run "$backups_stanza" --archive-timeout=30 check 2>&1) ||
+    # Where a server burnt down, nothing comes before its data is back.
+    if [ -z "$(backups_foreign)" ] && ! said=$(backups_run "$backups_stanza" --archive-timeout=30 check 2>&1); then
         fail "backups.repository: what PostgreSQL archives does not arrive: $(printf '%s\n' "$said" | backups_reason); /var/log/postgresql on the server says more"
+    fi
     printf '%s %s\n' "$2" "$cluster" | put "$backups_state/settled" root root 600
     if [ -z "$(backups_foreign)" ]; then systemctl start --no-block "provision-backup@diff.service"; fi
 }
